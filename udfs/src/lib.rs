@@ -1,0 +1,57 @@
+//! SQL functions for customer interactions, for any DataFusion program.
+//!
+//! ```
+//! use datafusion::prelude::SessionContext;
+//!
+//! let ctx = SessionContext::new();
+//! cxql_udfs::register_all(&mut *ctx.state_ref().write())?;
+//! # Ok::<(), datafusion::error::DataFusionError>(())
+//! ```
+//!
+//! Each family of functions is one module: its documentation, its pure state (plain Rust, no Arrow), and the adapter
+//! that lets DataFusion drive it.
+
+mod outlier;
+mod queue;
+mod rate;
+mod resolution;
+mod satisfaction;
+mod sentiment;
+
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+/// Registers every function of this crate.
+///
+/// # Errors
+/// When the registry refuses a function.
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in scalar_functions() {
+        registry.register_udf(function)?;
+    }
+    for function in aggregate_functions() {
+        registry.register_udaf(function)?;
+    }
+    for function in window_functions() {
+        registry.register_udwf(function)?;
+    }
+    Ok(())
+}
+
+/// The scalar functions of this crate.
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    sentiment::scalar_functions()
+}
+
+/// The aggregate functions of this crate.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    [satisfaction::aggregate_functions(), rate::aggregate_functions(), queue::aggregate_functions()].concat()
+}
+
+/// The window functions of this crate.
+pub fn window_functions() -> Vec<Arc<WindowUDF>> {
+    [resolution::window_functions(), outlier::window_functions()].concat()
+}
