@@ -13,6 +13,7 @@ use super::{Format, OutputError, Progress, Result, Sink};
 #[derive(Default)]
 pub(super) struct ArrowSink {
     file: Option<(Shape, FileWriter<Vec<u8>>)>,
+    rows: u64,
 }
 
 fn failed(source: datafusion::arrow::error::ArrowError) -> OutputError {
@@ -31,9 +32,10 @@ impl Sink for ArrowSink {
     fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let Some((shape, writer)) = &mut self.file else { return Ok(()) };
         if batch.num_rows() > 0 {
-            writer.write(&shape.apply(batch)?).map_err(failed)?;
+            writer.write(&shape.apply(batch, self.rows)?).map_err(failed)?;
             out.append(writer.get_mut());
         }
+        self.rows += batch.num_rows() as u64;
         Ok(())
     }
 

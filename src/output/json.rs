@@ -17,6 +17,7 @@ use datafusion::arrow::json::writer::{JsonFormat, LineDelimited, Writer};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::shape::{Fit, Shape, any_part};
+use super::text;
 use super::{Format, OutputError, Progress, Result, Sink};
 
 fn shape(format: Format, schema: &SchemaRef) -> Shape {
@@ -35,8 +36,22 @@ fn shape(format: Format, schema: &SchemaRef) -> Shape {
     })
 }
 
-fn encode<F: JsonFormat>(format: Format, shape: &Shape, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-    let batch = shape.apply(batch)?;
+/// Appends the batch, of which `rows` rows of the section stand before.
+fn encode<F: JsonFormat>(
+    format: Format,
+    shape: &Shape,
+    batch: &RecordBatch,
+    rows: u64,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let batch = shape.apply(batch, rows)?;
+    for (column, field) in batch.columns().iter().zip(shape.schema().fields()) {
+        if let Some(row) = text::beyond_calendar(column) {
+            let message = "the date is beyond the calendar".to_owned();
+            let column = field.name().clone();
+            return Err(OutputError::Value { format, column, row: rows + row as u64 + 1, message });
+        }
+    }
     let mut writer: Writer<&mut Vec<u8>, F> = WriterBuilder::new().with_explicit_nulls(true).build(out);
     writer.write(&batch).map_err(|source| OutputError::encode(format, source))
 }
@@ -45,6 +60,7 @@ fn encode<F: JsonFormat>(format: Format, shape: &Shape, batch: &RecordBatch, out
 #[derive(Debug, Default)]
 pub(super) struct NdjsonSink {
     shape: Option<Shape>,
+    rows: u64,
 }
 
 impl Sink for NdjsonSink {
@@ -54,10 +70,10 @@ impl Sink for NdjsonSink {
     }
 
     fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        match &self.shape {
-            Some(shape) => encode::<LineDelimited>(Format::Ndjson, shape, batch, out),
-            None => Ok(()),
-        }
+        let Some(shape) = &self.shape else { return Ok(()) };
+        encode::<LineDelimited>(Format::Ndjson, shape, batch, self.rows, out)?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
     }
 
     fn end_section(&mut self, _: &mut Vec<u8>) -> Result<()> {
@@ -88,12 +104,12 @@ pub(super) struct JsonSink {
     keys: HashSet<String>,
     section: usize,
     shape: Option<Shape>,
-    has_rows: bool,
+    rows: u64,
 }
 
 impl JsonSink {
     pub(super) fn new(sections: usize) -> Self {
-        Self { keyed: sections > 1, keys: HashSet::new(), section: 0, shape: None, has_rows: false }
+        Self { keyed: sections > 1, keys: HashSet::new(), section: 0, shape: None, rows: 0 }
     }
 
     fn key(&mut self, title: Option<&str>) -> String {
@@ -112,7 +128,7 @@ impl Sink for JsonSink {
     fn begin_section(&mut self, title: Option<&str>, schema: &SchemaRef, out: &mut Vec<u8>) -> Result<()> {
         self.section += 1;
         self.shape = Some(shape(Format::Json, schema));
-        self.has_rows = false;
+        self.rows = 0;
         if self.keyed {
             out.extend_from_slice(if self.section == 1 { b"{\n" } else { b",\n" });
             let key = self.key(title);
@@ -128,16 +144,17 @@ impl Sink for JsonSink {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        if self.has_rows {
+        if self.rows > 0 {
             out.push(b',');
         }
-        self.has_rows = true;
-        encode::<Elements>(Format::Json, shape, batch, out)
+        encode::<Elements>(Format::Json, shape, batch, self.rows, out)?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
     }
 
     fn end_section(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.shape = None;
-        out.extend_from_slice(if self.has_rows { b"\n]" } else { b"]" });
+        out.extend_from_slice(if self.rows > 0 { b"\n]" } else { b"]" });
         Ok(())
     }
 

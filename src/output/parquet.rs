@@ -23,6 +23,7 @@ const GROUP_MEMORY: usize = 256 << 20;
 #[derive(Default)]
 pub(super) struct ParquetSink {
     file: Option<(Shape, ArrowWriter<Vec<u8>>)>,
+    rows: u64,
 }
 
 fn failed(source: ParquetError) -> OutputError {
@@ -66,11 +67,12 @@ impl Sink for ParquetSink {
 
     fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let Some((shape, writer)) = &mut self.file else { return Ok(()) };
-        writer.write(&shape.apply(batch)?).map_err(failed)?;
+        writer.write(&shape.apply(batch, self.rows)?).map_err(failed)?;
         if writer.memory_size() > GROUP_MEMORY {
             writer.flush().map_err(failed)?;
         }
         out.append(writer.inner_mut());
+        self.rows += batch.num_rows() as u64;
         Ok(())
     }
 

@@ -54,11 +54,12 @@ impl Shape {
         &self.schema
     }
 
-    pub(super) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    /// The batch in the written schema; `rows` rows of the section stand before it.
+    pub(super) fn apply(&self, batch: &RecordBatch, rows: u64) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
         for ((column, field), as_text) in batch.columns().iter().zip(self.schema.fields()).zip(&self.as_text) {
             columns.push(if *as_text {
-                self.texts(column, field.name())?
+                self.texts(column, field.name(), rows)?
             } else if column.data_type() == field.data_type() {
                 Arc::clone(column)
             } else {
@@ -70,7 +71,7 @@ impl Shape {
             .map_err(|source| OutputError::encode(self.format, source))
     }
 
-    fn texts(&self, column: &ArrayRef, name: &str) -> Result<ArrayRef> {
+    fn texts(&self, column: &ArrayRef, name: &str, rows: u64) -> Result<ArrayRef> {
         let options = text::options(column.data_type(), Times::Iso);
         let formatter = text::formatter(self.format, column, &options)?;
         let nulls = column.logical_nulls();
@@ -80,7 +81,7 @@ impl Shape {
                 None
             } else {
                 let text = formatter.value(row).try_to_string();
-                Some(text.map_err(|source| text::unprintable(self.format, name, row as u64 + 1, &source))?)
+                Some(text.map_err(|source| text::unprintable(self.format, name, rows + row as u64 + 1, &source))?)
             });
         }
         Ok(Arc::new(StringArray::from(texts)))

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use datafusion::arrow::array::Array;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -44,6 +45,30 @@ pub(super) fn formatter<'a>(
 pub(super) fn unprintable(format: Format, column: &str, row: u64, source: &ArrowError) -> OutputError {
     OutputError::Value { format, column: column.to_owned(), row, message: source.to_string() }
 }
+
+/// The first row whose date or time is beyond the calendar of the `chrono` crate (year 262142), which some encoders
+/// would write as a message in place of the value. Looks at the column and not into lists or structs.
+pub(super) fn beyond_calendar(column: &dyn Array) -> Option<usize> {
+    let per_second = match column.data_type() {
+        DataType::Date32 => {
+            let days = column.as_primitive::<Date32Type>();
+            let first = |(row, day): (usize, Option<i32>)| (day?.unsigned_abs() > CALENDAR_DAYS).then_some(row);
+            return days.iter().enumerate().find_map(first);
+        }
+        DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
+        DataType::Timestamp(TimeUnit::Second, _) => 1,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => 1_000_000,
+        // 64 bits of nanoseconds are less than 300 years.
+        _ => return None,
+    };
+    let counts = cast(column, &DataType::Int64).ok()?;
+    let farthest = u64::from(CALENDAR_DAYS) * 86_400 * per_second;
+    let first = |(row, count): (usize, Option<i64>)| (count?.unsigned_abs() > farthest).then_some(row);
+    counts.as_primitive::<Int64Type>().iter().enumerate().find_map(first)
+}
+
+/// Days from 1970 to the last of the year 262141.
+const CALENDAR_DAYS: u32 = 95_026_000;
 
 /// Lets formatters append to bytes.
 pub(super) struct Appender<'a>(pub(super) &'a mut Vec<u8>);
