@@ -289,12 +289,15 @@ type Step = JoinHandle<(Box<dyn Sink>, Vec<u8>, Result<Progress>)>;
 /// Writes one result to one destination.
 ///
 /// The encoding of a batch runs on a blocking thread while the next batch is computed, one batch ahead at most; so an
-/// error may show one call later than the batch that caused it, and always by [`Writer::end`].
+/// error may show one call later than the batch that caused it, and always by [`Writer::end`]. After an error, and after
+/// a call that was cancelled, the result can only be given up: every further call fails.
 pub struct Writer {
     format: Format,
     sections: usize,
     begun: usize,
     in_section: bool,
+    /// Whether a call failed, or was cancelled and so may have lost rows.
+    torn: bool,
     sink: Option<Box<dyn Sink>>,
     step: Option<Step>,
     buffer: Vec<u8>,
@@ -338,6 +341,7 @@ impl Writer {
             sections: options.sections,
             begun: 0,
             in_section: false,
+            torn: false,
             sink: Some(format.sink(options, to_terminal)),
             step: None,
             buffer: Vec::new(),
@@ -353,6 +357,13 @@ impl Writer {
     /// # Errors
     /// [`OutputError::Sections`] if the format cannot hold another one; else as [`Writer::write`].
     pub async fn begin_section(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<Outcome> {
+        self.tear()?;
+        let outcome = self.begin(title, schema).await?;
+        self.torn = false;
+        Ok(outcome)
+    }
+
+    async fn begin(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<Outcome> {
         self.begun += 1;
         let fits = self.format.holds_sections() && (self.format != Format::Json || self.sections > 1);
         if self.begun > 1 && !fits {
@@ -368,7 +379,8 @@ impl Writer {
             sink.begin_section(title.as_deref(), &schema, out)?;
             Ok(Progress::Done)
         });
-        self.settle().await
+        self.settle().await?;
+        Ok(self.outcome)
     }
 
     /// Appends a batch to the section. Waits while the destination is slower than the query.
@@ -376,16 +388,19 @@ impl Writer {
     /// # Errors
     /// If the format cannot hold a value or the destination fails.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<Outcome> {
+        self.tear()?;
         if !self.in_section {
-            self.begin_section(None, batch.schema()).await?;
+            self.begin(None, batch.schema()).await?;
         }
         self.rows += batch.num_rows() as u64;
         for slice in slices(batch) {
-            if self.settle().await? == Outcome::Closed {
-                return Ok(Outcome::Closed);
+            self.settle().await?;
+            if self.outcome == Outcome::Closed {
+                break;
             }
             self.start(move |sink, out| sink.write(&slice, out).map(|()| Progress::Done));
         }
+        self.torn = false;
         Ok(self.outcome)
     }
 
@@ -394,6 +409,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::write`]. After an error there is nothing in the place, or what was there before.
     pub async fn end(mut self) -> Result<Written> {
+        self.tear()?;
         self.settle().await?;
         if std::mem::take(&mut self.in_section) {
             self.start(|sink, out| sink.end_section(out).map(|()| Progress::Done));
@@ -402,7 +418,7 @@ impl Writer {
         let mut progress = Progress::More;
         while progress == Progress::More && self.outcome == Outcome::Open {
             self.start(|sink, out| sink.finish(out));
-            progress = self.settle_step().await?;
+            progress = self.settle().await?;
         }
         self.send(true).await?;
         let Self { target, rows, bytes, mut outcome, .. } = self;
@@ -410,6 +426,14 @@ impl Writer {
             outcome = Outcome::Closed;
         }
         Ok(Written { rows, bytes, outcome })
+    }
+
+    /// Marks the result as torn until the call has come to its end.
+    fn tear(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.torn, true) {
+            true => Err(OutputError::Torn { format: self.format }),
+            false => Ok(()),
+        }
     }
 
     /// Gives the result up and waits until nothing is left of it. Dropping the writer does the same without waiting,
@@ -430,18 +454,11 @@ impl Writer {
     }
 
     /// Waits for the running step and hands its bytes on.
-    async fn settle(&mut self) -> Result<Outcome> {
-        self.settle_step().await?;
-        Ok(self.outcome)
-    }
-
-    async fn settle_step(&mut self) -> Result<Progress> {
-        // The handle stays in place while it is awaited: a cancelled call loses nothing.
+    async fn settle(&mut self) -> Result<Progress> {
         let Some(step) = self.step.as_mut() else { return Ok(Progress::Done) };
         let ended = step.await;
         self.step = None;
-        let (sink, out, result) =
-            ended.map_err(|source| OutputError::Internal { format: self.format, source: Box::new(source) })?;
+        let (sink, out, result) = ended.map_err(|source| OutputError::panicked(self.format, source))?;
         self.sink = Some(sink);
         self.buffer = out;
         let progress = result?;

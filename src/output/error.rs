@@ -165,6 +165,13 @@ pub enum OutputError {
         source: Box<dyn Error + Send + Sync>,
     },
 
+    /// The writer was used after a call had failed or had been cancelled.
+    #[error("the {format} result was given up after an error; nothing was left of it")]
+    Torn {
+        /// The format.
+        format: Format,
+    },
+
     /// A fault of this program.
     #[error("internal fault while writing {format}; please report it")]
     Internal {
@@ -186,6 +193,17 @@ impl OutputError {
             }
             _ => Self::Io { place, source },
         }
+    }
+
+    /// What the panic of an encoder means.
+    pub(super) fn panicked(format: Format, source: tokio::task::JoinError) -> Self {
+        // The crate rust_xlsxwriter has no error for a temporary file that cannot be written.
+        if format == Format::Xlsx && source.is_panic() {
+            let folder = std::env::temp_dir();
+            let place = format!("temporary sheets below {}", folder.display());
+            return Self::Full { place, source: io::Error::other(source) };
+        }
+        Self::Internal { format, source: Box::new(source) }
     }
 
     pub(super) fn encode(format: Format, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

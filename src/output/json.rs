@@ -16,7 +16,7 @@ use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::{JsonFormat, LineDelimited, Writer};
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::shape::{Fit, Shape, any_part};
+use super::shape::{Fit, Shape, any_part, plain};
 use super::text;
 use super::{Format, OutputError, Progress, Result, Sink};
 
@@ -32,7 +32,8 @@ fn shape(format: Format, schema: &SchemaRef) -> Shape {
             },
             _ => false,
         });
-        if has_text_only_parts { Fit::Text } else { Fit::Keep }
+        // The encoder writes "" for a NULL that is in a dictionary's values and not in its keys.
+        if has_text_only_parts { Fit::Text } else { Fit::As(plain(data_type)) }
     })
 }
 
