@@ -1,4 +1,4 @@
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::sync::Arc;
 
 use datafusion::arrow::array::*;
@@ -460,35 +460,4 @@ fn wide_batches_are_encoded_in_pieces() {
     assert_eq!(pieces.iter().map(RecordBatch::num_rows).sum::<usize>(), 1024);
     assert_eq!(slices(&awkward()).len(), 1);
     assert_eq!(slices(&awkward().slice(0, 0)).len(), 0);
-}
-
-#[tokio::test]
-async fn wide_rows_end_a_row_group_of_parquet_early() {
-    // 192 MB that do not compress, of which a row group takes at most 128.
-    let mut state = 1u64;
-    let mut noise = || -> Vec<u8> {
-        (0..1 << 17)
-            .flat_map(|_| {
-                // Xorshift (Marsaglia 2003).
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                state.to_le_bytes()
-            })
-            .collect()
-    };
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("x.parquet");
-    let mut writer = Writer::open(Format::Parquet, Destination::File(path.clone()), options(1)).await.unwrap();
-    for _ in 0..24 {
-        let rows: Vec<Vec<u8>> = (0..8).map(|_| noise()).collect();
-        let rows = BinaryArray::from_iter_values(rows);
-        writer.write(&batch(vec![("b", array(rows))])).await.unwrap();
-    }
-    assert_eq!(writer.end().await.unwrap().rows, 192);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
-    let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
-    assert_eq!(read.metadata().file_metadata().num_rows(), 192);
-    assert!(read.metadata().num_row_groups() >= 2);
 }
