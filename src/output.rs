@@ -174,7 +174,9 @@ impl FromStr for Format {
 fn nearest(wanted: &str) -> Option<Format> {
     Format::ALL
         .into_iter()
-        .flat_map(|format| format.endings().iter().chain([&format.name()]).map(|name| (format, *name)).collect::<Vec<_>>())
+        .flat_map(|format| {
+            format.endings().iter().chain([&format.name()]).map(|name| (format, *name)).collect::<Vec<_>>()
+        })
         .map(|(format, name)| (strsim::damerau_levenshtein(wanted, name), name.len(), format))
         .filter(|(distance, length, _)| *distance <= (length / 2).min(2) && *distance > 0)
         .min_by_key(|(distance, ..)| *distance)

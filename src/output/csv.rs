@@ -27,8 +27,8 @@ impl CsvSink {
     }
 
     fn put(&self, text: &[u8], out: &mut Vec<u8>) {
-        let plain =
-            !text.is_empty() && !text.iter().any(|byte| matches!(byte, b'"' | b'\n' | b'\r') || *byte == self.separator);
+        let plain = !text.is_empty()
+            && !text.iter().any(|byte| matches!(byte, b'"' | b'\n' | b'\r') || *byte == self.separator);
         if plain {
             out.extend_from_slice(text);
             return;

@@ -119,7 +119,10 @@ pub enum OutputError {
     },
 
     /// More columns than a sheet of Excel has.
-    #[error("sheet '{sheet}' would need {columns} columns and Excel can hold {}: select fewer, or write parquet or csv", super::xlsx::MAX_COLUMNS)]
+    #[error(
+        "sheet '{sheet}' would need {columns} columns and Excel can hold {}: select fewer, or write parquet or csv",
+        super::xlsx::MAX_COLUMNS
+    )]
     SheetColumns {
         /// The sheet.
         sheet: String,
@@ -220,7 +223,12 @@ fn ending(format: Format) -> &'static str {
 }
 
 fn endings() -> String {
-    Format::ALL.iter().flat_map(|format| format.endings()).map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(" ")
+    Format::ALL
+        .iter()
+        .flat_map(|format| format.endings())
+        .map(|ending| format!(".{ending}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn did_you_mean(nearest: Option<Format>) -> String {

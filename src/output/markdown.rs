@@ -75,7 +75,8 @@ fn texts(column: &dyn Array, rows_before: u64, name: &str) -> Result<Vec<String>
     let nulls = column.logical_nulls();
     let is_null = |row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
     if column.data_type().is_floating() {
-        let floats = cast(column, &DataType::Float64).map_err(|source| OutputError::encode(Format::Markdown, source))?;
+        let floats =
+            cast(column, &DataType::Float64).map_err(|source| OutputError::encode(Format::Markdown, source))?;
         let floats = floats.as_primitive::<Float64Type>();
         let one = |row: usize| text::float(floats.value(row), text::decimals(floats.value(row)).unwrap_or(1));
         return Ok((0..column.len()).map(|row| if is_null(row) { "NULL".to_owned() } else { one(row) }).collect());

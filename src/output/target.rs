@@ -191,6 +191,9 @@ fn folder_or_here(folder: &Path) -> &Path {
 fn open_file(path: &Path) -> Result<Target> {
     let named = path.display().to_string();
     let failed = |source: io::Error| OutputError::io(named.as_str(), source);
+    if ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|stdout| path == Path::new(stdout)) {
+        return Target::stream(named, io::stdout());
+    }
     let place = follow_links(path).map_err(failed)?;
     let existing = match fs::metadata(&place) {
         Ok(metadata) => Some(metadata),
@@ -206,9 +209,9 @@ fn open_file(path: &Path) -> Result<Target> {
         None if ends_in_slash || place.file_name().is_none() => {
             return Err(OutputError::Folder { path: path.to_owned() });
         }
-        // A pipe, a terminal or another device: there is nothing to rename.
-        Some(metadata) if !metadata.is_file() => {
-            let device = OpenOptions::new().write(true).open(&place).map_err(failed)?;
+        // A pipe, a terminal or another device, or what the shell has opened: there is nothing to rename.
+        Some(metadata) if !metadata.is_file() || is_descriptor(&place) => {
+            let device = OpenOptions::new().append(true).open(&place).map_err(failed)?;
             return Target::stream(named, device);
         }
         // A rename would also replace a file that its owner protects from being written.
@@ -260,6 +263,12 @@ fn missing_folder(path: &Path, place: &Path) -> OutputError {
     OutputError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() }
 }
 
+/// Whether the path is one of the links by which a process names what it has open. Only the system can follow them, and
+/// what is behind belongs to whoever opened it.
+fn is_descriptor(place: &Path) -> bool {
+    place.starts_with("/proc") || place.starts_with("/dev/fd")
+}
+
 /// The place behind links: the link stays and what it points at is replaced.
 fn follow_links(path: &Path) -> io::Result<PathBuf> {
     // As many as Linux follows.
@@ -268,8 +277,7 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     for _ in 0..MOST {
         match fs::symlink_metadata(&place) {
             Ok(metadata) if metadata.is_symlink() => {
-                // The links below /proc and /dev/fd lead to what has no path: only the system can follow them.
-                if fs::metadata(&place).is_ok_and(|end| !end.is_file() && !end.is_dir()) {
+                if is_descriptor(&place) {
                     return Ok(place);
                 }
                 let end = fs::read_link(&place)?;

@@ -144,9 +144,8 @@ fn every_type() -> RecordBatch {
     add("Dictionary with NULL", array(null_value));
     let offsets = || OffsetBuffer::new(ScalarBuffer::from(vec![0, 1, 3, 3]));
     let item = |data_type: &DataType| Arc::new(Field::new("item", data_type.clone(), true));
-    let list = |values: &ArrayRef| {
-        array(ListArray::new(item(values.data_type()), offsets(), Arc::clone(values), nulls()))
-    };
+    let list =
+        |values: &ArrayRef| array(ListArray::new(item(values.data_type()), offsets(), Arc::clone(values), nulls()));
     add("List", list(&numbers));
     add("List of dictionary", list(&text_to(DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)))));
     add("List of interval", list(&month_day_nano));
@@ -159,14 +158,8 @@ fn every_type() -> RecordBatch {
     );
     let pairs = array(Int32Array::from(vec![1, 2, 3, 4, 5, 6]));
     add("FixedSizeList", array(FixedSizeListArray::new(item(&DataType::Int32), 2, pairs, nulls())));
-    let fields = Fields::from(vec![
-        Field::new("n", DataType::Int32, true),
-        Field::new("t", DataType::Utf8, true),
-    ]);
-    add(
-        "Struct",
-        array(StructArray::new(fields.clone(), vec![Arc::clone(&numbers), Arc::clone(&texts)], nulls())),
-    );
+    let fields = Fields::from(vec![Field::new("n", DataType::Int32, true), Field::new("t", DataType::Utf8, true)]);
+    add("Struct", array(StructArray::new(fields.clone(), vec![Arc::clone(&numbers), Arc::clone(&texts)], nulls())));
     add("Empty struct", array(StructArray::new_empty_fields(3, nulls())));
     let map = |key: ArrayRef| {
         let fields = Fields::from(vec![
@@ -221,7 +214,9 @@ async fn csv_tells_null_from_empty_and_quotes_what_it_must() {
          ,,NaN,false,2025-01-01T00:00:00.000500Z,\n\
          9223372036854775807,\"\",,,,1970-01-01\n"
     );
-    let tsv = text(Format::Tsv, &[(None, vec![batch(vec![("a", strings(&[Some("x\ty,z")])), ("b", strings(&[None]))])])]).await;
+    let tsv =
+        text(Format::Tsv, &[(None, vec![batch(vec![("a", strings(&[Some("x\ty,z")])), ("b", strings(&[None]))])])])
+            .await;
     assert_eq!(tsv, "a\tb\n\"x\ty,z\"\t\n");
     // No empty line, which readers would skip.
     assert_eq!(text(Format::Csv, &[(None, vec![batch(vec![("a", strings(&[None]))])])]).await, "a\n\"\"\n");
@@ -246,7 +241,8 @@ async fn csv_is_read_back_by_arrow() {
 #[tokio::test]
 async fn json_has_every_key_and_no_nan() {
     let first = r#"{"id":1,"text":"a,\"b\"\n漢","ratio":0.7312345678,"is_new":true,"started_at":"2025-01-01T00:00:00Z","day":"2025-01-01"}"#;
-    let second = r#"{"id":null,"text":null,"ratio":null,"is_new":false,"started_at":"2025-01-01T00:00:00.000500Z","day":null}"#;
+    let second =
+        r#"{"id":null,"text":null,"ratio":null,"is_new":false,"started_at":"2025-01-01T00:00:00.000500Z","day":null}"#;
     let third =
         r#"{"id":9223372036854775807,"text":"","ratio":null,"is_new":null,"started_at":null,"day":"1970-01-01"}"#;
     let section = [(None, vec![awkward().slice(0, 2), awkward().slice(2, 1), awkward().slice(0, 0)])];
@@ -287,7 +283,8 @@ async fn json_of_several_sections_is_keyed_by_title() {
 
 #[tokio::test]
 async fn markdown_is_for_people_and_keeps_its_rows_whole() {
-    let markdown = text(Format::Markdown, &[(Some("Über *all*"), vec![awkward()]), (None, vec![awkward().slice(0, 0)])]).await;
+    let markdown =
+        text(Format::Markdown, &[(Some("Über *all*"), vec![awkward()]), (None, vec![awkward().slice(0, 0)])]).await;
     assert_eq!(
         markdown,
         "## Über \\*all\\*\n\n\

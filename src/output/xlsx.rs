@@ -152,9 +152,8 @@ impl Sink for XlsxSink {
             // Checked above to be within the sheet.
             let at = u32::try_from(sheet.rows).unwrap_or(u32::MAX);
             for ((index, (cells, name)), widest) in (0..).zip(&columns).zip(&mut sheet.widths) {
-                let value = cells
-                    .value(row)
-                    .map_err(|source| text::unprintable(Format::Xlsx, name, sheet.rows, &source))?;
+                let value =
+                    cells.value(row).map_err(|source| text::unprintable(Format::Xlsx, name, sheet.rows, &source))?;
                 if sheet.rows <= WIDTH_ROWS {
                     *widest = (*widest).max(value.width());
                 }
@@ -297,8 +296,20 @@ impl Value {
             Self::Number(value) => value.to_string().len().min(12),
             Self::Whole(_) => 17,
             Self::Date(_) | Self::Duration(_) => 10,
-            Self::Time(_, fraction) => if *fraction { 12 } else { 8 },
-            Self::DateTime(_, fraction) => if *fraction { 23 } else { 19 },
+            Self::Time(_, fraction) => {
+                if *fraction {
+                    12
+                } else {
+                    8
+                }
+            }
+            Self::DateTime(_, fraction) => {
+                if *fraction {
+                    23
+                } else {
+                    19
+                }
+            }
             Self::Text(text) => text_width(text),
         }
     }

@@ -103,10 +103,10 @@ fn a_long_result_shows_its_first_and_last_rows() {
 
 #[test]
 fn the_line_of_missing_rows_says_how_many() {
-    let wide = batch(vec![("n", Arc::new(Int64Array::from_iter_values(0..2000))), (
-        "a_column_with_a_name",
-        Arc::new(Int64Array::from_iter_values(0..2000)),
-    )]);
+    let wide = batch(vec![
+        ("n", Arc::new(Int64Array::from_iter_values(0..2000))),
+        ("a_column_with_a_name", Arc::new(Int64Array::from_iter_values(0..2000))),
+    ]);
     let found = drawn(options(Width::Auto, 2), &[(None, vec![wide])]);
     let expected = "\
 ╭──────┬──────────────────────╮
@@ -195,7 +195,8 @@ fn no_line_is_wider_than_asked() {
     let table = batch(names.iter().map(|name| (name.as_str(), ArrayRef::clone(&texts))).collect());
     for width in [1, 5, 9, 10, 17, 30, 33, 80, 81, 200, 500] {
         let found = drawn(options(Width::Fixed(width), 40), &[(None, vec![table.clone()])]);
-        let widest = found.lines().filter(|line| !line.starts_with('(')).map(|line| line.chars().count()).max().unwrap();
+        let widest =
+            found.lines().filter(|line| !line.starts_with('(')).map(|line| line.chars().count()).max().unwrap();
         // One column of one character and the gap take nine.
         assert!(widest <= usize::from(width).max(9), "{width}:\n{found}");
     }

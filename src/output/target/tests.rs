@@ -97,6 +97,22 @@ async fn a_link_stays_and_what_it_points_at_is_replaced() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_shell_has_opened_is_appended_to() {
+    use std::os::fd::AsRawFd;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log");
+    let mut log = File::create(&path).unwrap();
+    log.write_all(b"before\n").unwrap();
+    // As `-o /dev/fd/3` with `3>>log`.
+    let mut writer = open(Path::new(&format!("/dev/fd/{}", log.as_raw_fd()))).await.unwrap();
+    writer.write(&rows(1, "a")).await.unwrap();
+    writer.end().await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "before\ntext\na\n");
+    assert_eq!(names(&folder), ["log"]);
+}
+
 #[tokio::test]
 async fn places_that_cannot_be_written_are_named_with_a_remedy() {
     let folder = TempDir::new().unwrap();

@@ -36,7 +36,8 @@ fn cell(workbook: &mut zip::ZipArchive<Cursor<Vec<u8>>>, at: &str) -> (String, O
     let Some((_, rest)) = sheet.split_once(&format!("<c r=\"{at}\"")) else { return (String::new(), None) };
     let (attributes, rest) = rest.split_once('>').unwrap();
     let content = rest.split_once("</c>").unwrap().0.to_owned();
-    let style = attributes.split_once("s=\"").map(|(_, style)| style.split_once('"').unwrap().0.parse::<usize>().unwrap());
+    let style =
+        attributes.split_once("s=\"").map(|(_, style)| style.split_once('"').unwrap().0.parse::<usize>().unwrap());
     let styles = part(workbook, "xl/styles.xml");
     let attribute = |text: &str, name: &str| {
         text.split_once(&format!("{name}=\"")).map(|(_, rest)| rest.split_once('"').unwrap().0.to_owned())
@@ -97,7 +98,14 @@ fn times_are_the_wall_clock_of_their_zone() {
 fn numbers_that_excel_would_change_are_text() {
     let exact = 1_i64 << 53;
     assert_eq!(
-        values(Int64Array::from(vec![Some(-5), Some(100_000_000_000), Some(exact), Some(exact + 1), Some(i64::MIN), None])),
+        values(Int64Array::from(vec![
+            Some(-5),
+            Some(100_000_000_000),
+            Some(exact),
+            Some(exact + 1),
+            Some(i64::MIN),
+            None
+        ])),
         [
             Value::Number(-5.0),
             Value::Whole(1e11),
@@ -114,10 +122,7 @@ fn numbers_that_excel_would_change_are_text() {
     );
     assert_eq!(values(Float32Array::from(vec![0.1])), [Value::Number(0.1)]);
     let decimals = Decimal128Array::from(vec![123_450, 1_234_567_890_123_456_789]).with_precision_and_scale(30, 4);
-    assert_eq!(
-        values(decimals.unwrap()),
-        [Value::Number(12.345), Value::Text("123456789012345.6789".to_owned())]
-    );
+    assert_eq!(values(decimals.unwrap()), [Value::Number(12.345), Value::Text("123456789012345.6789".to_owned())]);
 }
 
 #[test]
@@ -158,8 +163,7 @@ fn each_section_is_a_sheet_with_a_name_that_excel_takes() {
     let sections: Vec<_> = titles.iter().map(|title| (*title, one.clone())).collect();
     let mut workbook = written(&sections).unwrap();
     let book = part(&mut workbook, "xl/workbook.xml");
-    let names: Vec<&str> =
-        book.split("<sheet name=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
+    let names: Vec<&str> = book.split("<sheet name=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
     assert_eq!(
         names,
         [
