@@ -65,7 +65,8 @@ impl Sink for ParquetSink {
             .set_max_row_group_bytes(Some(self.group_bytes))
             .set_statistics_enabled(EnabledStatistics::Page)
             .build();
-        let mut writer = ArrowWriter::try_new(Vec::new(), shape.schema().clone(), Some(properties)).map_err(failed)?;
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), SchemaRef::clone(shape.schema()), Some(properties)).map_err(failed)?;
         out.append(writer.inner_mut());
         self.file = Some((shape, writer));
         Ok(())
