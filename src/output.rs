@@ -360,9 +360,8 @@ impl Writer {
     /// [`OutputError::Sections`] if the format cannot hold another one; else as [`Writer::write`].
     pub async fn begin_section(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<Outcome> {
         self.tear()?;
-        let outcome = self.begin(title, schema).await?;
-        self.torn = false;
-        Ok(outcome)
+        let begun = self.begin(title, schema).await;
+        self.kept(begun).await
     }
 
     async fn begin(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<Outcome> {
@@ -391,6 +390,11 @@ impl Writer {
     /// If the format cannot hold a value or the destination fails.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<Outcome> {
         self.tear()?;
+        let appended = self.append(batch).await;
+        self.kept(appended).await
+    }
+
+    async fn append(&mut self, batch: &RecordBatch) -> Result<Outcome> {
         if !self.in_section {
             self.begin(None, batch.schema()).await?;
         }
@@ -402,7 +406,6 @@ impl Writer {
             }
             self.start(move |sink, out| sink.write(&slice, out).map(|()| Progress::Done));
         }
-        self.torn = false;
         Ok(self.outcome)
     }
 
@@ -412,6 +415,16 @@ impl Writer {
     /// As [`Writer::write`]. After an error there is nothing in the place, or what was there before.
     pub async fn end(mut self) -> Result<Written> {
         self.tear()?;
+        let closed = self.close().await;
+        self.kept(closed).await?;
+        let Self { target, rows, bytes, mut outcome, .. } = self;
+        if target.commit().await? == Outcome::Closed {
+            outcome = Outcome::Closed;
+        }
+        Ok(Written { rows, bytes, outcome })
+    }
+
+    async fn close(&mut self) -> Result<()> {
         self.settle().await?;
         if std::mem::take(&mut self.in_section) {
             self.start(|sink, out| sink.end_section(out).map(|()| Progress::Done));
@@ -422,12 +435,7 @@ impl Writer {
             self.start(|sink, out| sink.finish(out));
             progress = self.settle().await?;
         }
-        self.send(true).await?;
-        let Self { target, rows, bytes, mut outcome, .. } = self;
-        if target.commit().await? == Outcome::Closed {
-            outcome = Outcome::Closed;
-        }
-        Ok(Written { rows, bytes, outcome })
+        self.send(true).await
     }
 
     /// Marks the result as torn until the call has come to its end.
@@ -438,10 +446,20 @@ impl Writer {
         }
     }
 
+    /// Ends what [`Writer::tear`] began. After an error what is written is removed at once, for a program that ends on an
+    /// error may not drop the writer.
+    async fn kept<T>(&mut self, result: Result<T>) -> Result<T> {
+        match result {
+            Ok(_) => self.torn = false,
+            Err(_) => self.target.discard().await,
+        }
+        result
+    }
+
     /// Gives the result up and waits until nothing is left of it. Dropping the writer does the same without waiting,
     /// which may leave parts of an upload in the store if the program ends at once.
-    pub async fn abort(self) {
-        self.target.abort().await;
+    pub async fn abort(mut self) {
+        self.target.discard().await;
     }
 
     /// Runs the sink on a blocking thread. Must follow a `settle`.

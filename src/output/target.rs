@@ -76,10 +76,15 @@ impl Target {
         }
     }
 
-    pub(super) async fn abort(self) {
+    /// Removes what was written, as far as it can be.
+    pub(super) async fn discard(&mut self) {
         match self {
-            Self::Local(_) => {}
-            Self::Object(mut object) => {
+            Self::Local(local) => {
+                if let Some(new) = &mut local.file {
+                    new.temporary = None;
+                }
+            }
+            Self::Object(object) => {
                 if let Some(upload) = object.upload.take() {
                     upload.abort().await;
                 }
@@ -106,7 +111,7 @@ pub(super) struct Local {
 /// A file beside its place. Dropping it removes it.
 #[derive(Debug)]
 struct NewFile {
-    temporary: TempPath,
+    temporary: Option<TempPath>,
     place: PathBuf,
 }
 
@@ -172,7 +177,7 @@ impl Local {
             return Ok(Outcome::Closed);
         }
         let outcome = self.outcome().await?;
-        if let Some(NewFile { temporary, place }) = self.file.take() {
+        if let Some(NewFile { temporary: Some(temporary), place }) = self.file.take() {
             let failed = |source| OutputError::io(place.display().to_string(), source);
             temporary.persist(&place).map_err(|error| failed(error.error))?;
             // The rename itself is on the disk once the folder is; not every file system lets folders be synced.
@@ -241,7 +246,7 @@ fn open_file(path: &Path) -> Result<Target> {
     if let Some(metadata) = existing {
         keep_rights(&file, &metadata).map_err(failed)?;
     }
-    let new = NewFile { temporary, place };
+    let new = NewFile { temporary: Some(temporary), place };
     Local::start(named, file, |file| file.sync_all(), Some(new)).map(Target::Local)
 }
 

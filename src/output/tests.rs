@@ -204,6 +204,27 @@ fn formats_are_found_by_name_and_by_ending() {
     assert!(Format::from_path("csv").is_err());
 }
 
+#[test]
+fn a_binary_format_on_a_terminal_has_a_remedy() {
+    let binary = [Format::Parquet, Format::Arrow, Format::Xlsx];
+    assert!(Format::ALL.iter().all(|format| format.is_binary() == binary.contains(format)));
+    let error = OutputError::BinaryToTerminal { format: Format::Xlsx }.to_string();
+    assert!(error.contains("xlsx is a binary format") && error.contains("-o NAME.xlsx"), "{error}");
+}
+
+#[tokio::test]
+async fn a_writer_can_be_used_by_any_task() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("x.xlsx");
+    let task = tokio::spawn(async move {
+        let mut writer = Writer::open(Format::Xlsx, Destination::File(path), options(1)).await?;
+        writer.begin_section(Some("One"), awkward().schema()).await?;
+        writer.write(&awkward()).await?;
+        writer.end().await
+    });
+    assert_eq!(task.await.unwrap().unwrap().rows, 3);
+}
+
 #[tokio::test]
 async fn csv_tells_null_from_empty_and_quotes_what_it_must() {
     // By RFC 4180; NULL and "" as PostgreSQL's COPY writes them.
@@ -443,9 +464,10 @@ async fn after_an_error_the_result_cannot_be_ended() {
     writer.write(&far.slice(0, 0)).await.unwrap();
     writer.write(&far).await.unwrap();
     assert!(matches!(writer.write(&far).await, Err(OutputError::Value { row: 1, .. })));
+    // Before the writer is dropped, which a program that ends at once may not do.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert!(matches!(writer.write(&far).await, Err(OutputError::Torn { .. })));
     assert!(matches!(writer.end().await, Err(OutputError::Torn { .. })));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
