@@ -274,3 +274,18 @@ fn a_result_without_columns_is_its_count() {
     sink.end_section(&mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "(0 rows)\n");
 }
+
+#[test]
+fn a_number_is_never_cut() {
+    let number = 123_456_789_012_345_i64;
+    let table = batch(vec![
+        ("text", strings(&[Some("some words that are long")])),
+        ("n", Arc::new(Int64Array::from(vec![number]))),
+    ]);
+    // Ten for the text, fifteen for the number, seven for the lines.
+    let found = drawn(options(Width::Fixed(32), 40), &[(None, vec![table.clone()])]);
+    assert!(found.contains("│ some word… │ 123456789012345 │"), "{found}");
+    // One less: the number is left out as a whole.
+    let found = drawn(options(Width::Fixed(31), 40), &[(None, vec![table])]);
+    assert!(!found.contains("1234") && found.contains("1 of 2 columns is not shown"), "{found}");
+}
