@@ -113,7 +113,7 @@ impl ScalarUDFImpl for Sentiment {
         let language = language.map(Held::new).transpose()?;
         let languages = language.as_ref().map(|held| held.column().map(Languages::new)).transpose()?;
         let text = text.column()?;
-        let scores = scores(&text, languages.as_ref(), rows, Language::scorer);
+        let scores = scores(&text, languages.as_ref(), rows, |language| language.scorer());
         let answers: ArrayRef = match self.answer {
             Answer::Score => Arc::new(Float64Array::from_iter(scores)),
             Answer::Label => Arc::new(labels(scores, rows)),
@@ -435,7 +435,7 @@ mod tests {
     }
 
     fn score(array: &dyn Array) -> Vec<Option<f64>> {
-        scores(&Column::new(array).unwrap(), None, array.len(), Language::scorer).collect()
+        scores(&Column::new(array).unwrap(), None, array.len(), |language| language.scorer()).collect()
     }
 
     #[test]
