@@ -277,10 +277,7 @@ mod tests {
             error(&[DataType::Int8, DataType::Int8, DataType::Int8]),
             "Error during planning: f: how must be a string, got Int8"
         );
-        assert_eq!(
-            error(&[]),
-            "Error during planning: f: takes 1, 2 or 3 arguments, f(x [, limit_s [, how]]), got 0"
-        );
+        assert_eq!(error(&[]), "Error during planning: f: takes 1, 2 or 3 arguments, f(x [, limit_s [, how]]), got 0");
     }
 
     #[test]

@@ -480,13 +480,13 @@ mod tests {
     #[test]
     fn service_level_of_the_published_example() {
         for (dialect, expected) in [
-            ("offered", 860.0 / 1060.0),                // .8113: 860 / (1000 + 60)
-            ("answered", 860.0 / 1000.0),               // .8600
-            ("late_abandons", 860.0 / 1040.0),          // .8269: 1000 + 60 - 20
-            ("abandons_met", (860.0 + 20.0) / 1060.0),  // .8302
+            ("offered", 860.0 / 1060.0),               // .8113: 860 / (1000 + 60)
+            ("answered", 860.0 / 1000.0),              // .8600
+            ("late_abandons", 860.0 / 1040.0),         // .8269: 1000 + 60 - 20
+            ("abandons_met", (860.0 + 20.0) / 1060.0), // .8302
             ("connect", (860.0 + 20.0) / 1060.0),
-            ("short_met", (860.0 + 10.0) / 1060.0),     // .8208
-            ("short_excluded", 860.0 / 1050.0),         // .8190: 1000 + 60 - 10
+            ("short_met", (860.0 + 10.0) / 1060.0), // .8208
+            ("short_excluded", 860.0 / 1050.0),     // .8190: 1000 + 60 - 10
             ("talkdesk", 860.0 / 1050.0),
             ("genesys", 860.0 / 1050.0),
         ] {
@@ -514,7 +514,11 @@ mod tests {
     fn what_is_no_duration_does_not_count() {
         for wait_s in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             for (dialect, _) in DIALECTS {
-                assert_eq!(service_level(dialect, &[(wait_s, false, 1), (wait_s, true, 1)]), None, "{dialect} {wait_s}");
+                assert_eq!(
+                    service_level(dialect, &[(wait_s, false, 1), (wait_s, true, 1)]),
+                    None,
+                    "{dialect} {wait_s}"
+                );
             }
             assert_eq!(HandleTime::of(wait_s, wait_s, wait_s), HandleTime::default(), "{wait_s}");
             assert_eq!(abandonment(wait_s, true, 5.0), Share::default(), "{wait_s}");

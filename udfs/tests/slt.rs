@@ -167,10 +167,13 @@ async fn run_file(path: &Path) -> Result<usize, String> {
     }
     let mut runner = Runner::new(|| async { Session::new() });
     runner.with_column_validator(strict_column_validator);
+    let mut failures = vec![];
     for record in records {
-        runner.run_async(record).await.map_err(|error| error.display(false).to_string())?;
+        if let Err(failure) = runner.run_async(record).await {
+            failures.push(failure.display(false).to_string());
+        }
     }
-    Ok(count)
+    if failures.is_empty() { Ok(count) } else { Err(failures.join("\n\n")) }
 }
 
 fn slt_files(folder: &Path) -> Vec<PathBuf> {

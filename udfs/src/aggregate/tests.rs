@@ -34,18 +34,16 @@ struct Row {
 fn rows(random: &mut Random, count: usize, is_dirty: bool) -> Vec<Row> {
     const CLEAN: [f64; 14] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 0.0, 5.0, 10.0];
     const DIRTY: [f64; 10] = [-1.0, 11.0, 7.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, 0.1, 1e-3, 4.999];
-    let mut number = |random: &mut Random| match random.below(10) {
+    let number = |random: &mut Random| match random.below(10) {
         0 | 1 if is_dirty => None,
         2 if is_dirty => Some(random.one_of(&DIRTY)),
         _ => Some(random.one_of(&CLEAN)),
     };
-    let mut flag = |random: &mut Random| match random.below(10) {
+    let flag = |random: &mut Random| match random.below(10) {
         0 | 1 if is_dirty => None,
         value => Some(value % 3 == 0),
     };
-    (0..count)
-        .map(|_| Row { number: [number(random), number(random), number(random)], flag: flag(random) })
-        .collect()
+    (0..count).map(|_| Row { number: [number(random), number(random), number(random)], flag: flag(random) }).collect()
 }
 
 /// The columns a, b, c, flag, as an offset slice of longer arrays: offsets into bitmaps must be right too.
@@ -93,8 +91,17 @@ fn ratio(over: f64, under: f64) -> Option<f64> {
 
 fn cases() -> Vec<Case> {
     fn nps(rows: &[Row]) -> Option<f64> {
-        let scores = rows.iter().filter_map(|row| row.number[0]).filter(|score| (0..11).any(|x| f64::from(x) == *score));
-        mean(scores.map(|score| if score > 8.5 { 100.0 } else if score < 6.5 { -100.0 } else { 0.0 }))
+        let scores =
+            rows.iter().filter_map(|row| row.number[0]).filter(|score| (0..11).any(|x| f64::from(x) == *score));
+        mean(scores.map(|score| {
+            if score > 8.5 {
+                100.0
+            } else if score < 6.5 {
+                -100.0
+            } else {
+                0.0
+            }
+        }))
     }
     fn csat(rows: &[Row]) -> Option<f64> {
         let scores = rows.iter().filter_map(|row| row.number[0]);
@@ -338,7 +345,8 @@ fn grouped_state_and_converted_rows_merge_to_the_whole() {
         let first = random.below(group_count + 1);
         let mut states = vec![(partial.state(EmitTo::First(first)).unwrap(), (0..first).collect::<Vec<_>>())];
         states.push((partial.state(EmitTo::All).unwrap(), (first..group_count).collect()));
-        let converted = partial.convert_to_state(&case.args(&rows[cut..]), filter_of(cut, rows.len()).as_ref()).unwrap();
+        let converted =
+            partial.convert_to_state(&case.args(&rows[cut..]), filter_of(cut, rows.len()).as_ref()).unwrap();
         states.push((converted, groups[cut..].to_vec()));
 
         let mut merged = expr.create_groups_accumulator().unwrap();
@@ -402,13 +410,7 @@ fn distinct_is_refused() {
 
 #[test]
 fn constants_that_are_columns_are_refused_by_the_physical_call() {
-    let case = Case {
-        name: "",
-        function: "csat",
-        arguments: &[0, 1],
-        constants: vec![],
-        oracle: |_| None,
-    };
+    let case = Case { name: "", function: "csat", arguments: &[0, 1], constants: vec![], oracle: |_| None };
     let error = case.expr().create_groups_accumulator().err().unwrap().strip_backtrace();
     assert_eq!(error, "Error during planning: csat: satisfied_from must be a constant, got b@1");
 }
