@@ -137,7 +137,7 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
-    /// Reads the constants of a logical call; None as long as one of them is a parameter without a value.
+    /// Reads the constants of a logical call; None as long as one of them is not known to be constant or not.
     ///
     /// # Errors
     /// A planning error when an argument that must be constant is not.
@@ -146,9 +146,9 @@ impl Constants {
         for (parameter, arg) in call.parameters.iter().zip(args).filter(|(parameter, _)| parameter.is_constant) {
             match arg {
                 Expr::Literal(value, _) => values.push((parameter.name, value.clone())),
-                Expr::Placeholder(_) => return Ok(None),
-                Expr::Cast(cast) if matches!(cast.expr.as_ref(), Expr::Placeholder(_)) => return Ok(None),
-                other => return not_constant(call, parameter, other),
+                other if other.any_column_refs() => return not_constant(call, parameter, other),
+                // A parameter without a value, or an expression that is not folded yet.
+                _ => return Ok(None),
             }
         }
         Ok(Some(Self { function: call.function, values }))
@@ -311,8 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unbound_parameter_is_left_for_later() {
-        let placeholder = datafusion::prelude::placeholder("$limit_s");
-        assert!(Constants::of_logical(&CALL, &[col("x"), placeholder]).unwrap().is_none());
+    fn an_unbound_parameter_and_an_unfolded_expression_are_left_for_later() {
+        let unbound = datafusion::prelude::placeholder("$limit_s");
+        let unfolded = lit(2) * lit(10);
+        for later in [unbound, unfolded] {
+            assert!(Constants::of_logical(&CALL, &[col("x"), later]).unwrap().is_none());
+        }
     }
 }
