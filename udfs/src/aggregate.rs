@@ -332,6 +332,27 @@ pub(crate) fn each_known<V, T: Tally>(
     }
 }
 
+/// Calls `each` once per value with the bits beside it, which are read 64 rows at a time.
+pub(crate) fn each_with_bits<const N: usize>(
+    values: &[f64],
+    bits: [&BooleanBuffer; N],
+    mut each: impl FnMut(f64, [bool; N]),
+) {
+    let mut of_words = |values: &[f64], words: [u64; N]| {
+        for (row, value) in values.iter().enumerate() {
+            each(*value, words.map(|word| (word >> row) & 1 == 1));
+        }
+    };
+    let chunks = bits.map(BooleanBuffer::bit_chunks);
+    let mut words = chunks.each_ref().map(|chunks| chunks.iter());
+    let full = values.chunks_exact(64);
+    let rest = full.remainder();
+    for values in full {
+        of_words(values, words.each_mut().map(|words| words.next().unwrap_or_default()));
+    }
+    of_words(rest, chunks.map(|chunks| chunks.remainder_bits()));
+}
+
 /// Column `index` as numbers.
 pub(crate) fn numbers(columns: &[ArrayRef], index: usize) -> Result<&Float64Array> {
     let column = columns.get(index).and_then(|column| column.as_primitive_opt::<Float64Type>());
