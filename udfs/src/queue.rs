@@ -12,10 +12,11 @@
 //! Choices: `offered` is the default dialect: every abandon counts against, nothing can be hidden by it. A NULL
 //!          `is_abandoned` means not known, not answered.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, Float64Array};
-use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::plan_err;
 use datafusion::error::Result;
@@ -237,7 +238,7 @@ impl HandleTime {
         }
     }
 
-    #[cold]
+    #[inline]
     fn of_parts(talk_s: f64, hold_s: f64, wrap_s: f64) -> Self {
         let part = |seconds: f64| if is_duration(seconds) { seconds } else { 0.0 };
         let is_known = is_duration(talk_s) | is_duration(hold_s) | is_duration(wrap_s);
@@ -292,33 +293,35 @@ impl Tally for HandleTime {
 struct HandleTimeMeasure;
 
 /// The values, NaN where they are null.
-fn or_nan<'a>(array: &'a Float64Array, all: &'a BooleanBuffer) -> impl Iterator<Item = f64> + 'a {
-    let known = array.nulls().map_or(all, NullBuffer::inner);
-    array.values().iter().zip(known.iter()).map(|(&value, is_known)| if is_known { value } else { f64::NAN })
+fn or_nan(array: &Float64Array) -> Cow<'_, [f64]> {
+    let Some(known) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
+        return Cow::Borrowed(array.values());
+    };
+    let mut values = Vec::with_capacity(array.len());
+    each_with_bits(array.values(), [known.inner()], |value, [is_known]| {
+        values.push(if is_known { value } else { f64::NAN });
+    });
+    Cow::Owned(values)
 }
 
 impl Measure for HandleTimeMeasure {
     type Tally = HandleTime;
 
     fn each_row(&self, columns: &[ArrayRef], each: impl FnMut(HandleTime)) -> Result<()> {
-        let parts @ [talk, hold, wrap] = [numbers(columns, 0)?, numbers(columns, 1)?, numbers(columns, 2)?];
-        let answered = match columns.get(3) {
-            None => None,
-            Some(_) => {
-                let abandoned = flags(columns, 3)?;
-                let answered = !abandoned.values();
-                let known = abandoned.nulls().map(NullBuffer::inner);
-                Some(NullBuffer::new(known.map_or_else(|| answered.clone(), |known| &answered & known)))
-            }
-        };
-        if parts.iter().all(|part| part.null_count() == 0) {
-            let rows = talk.values().iter().zip(hold.values()).zip(wrap.values());
-            each_known(rows, answered.as_ref(), |((&talk, &hold), &wrap)| HandleTime::of(talk, hold, wrap), each);
+        let [talk, hold, wrap] =
+            [or_nan(numbers(columns, 0)?), or_nan(numbers(columns, 1)?), or_nan(numbers(columns, 2)?)];
+        let answered = if columns.len() > 3 {
+            let abandoned = flags(columns, 3)?;
+            let answered = !abandoned.values();
+            Some(NullBuffer::new(match abandoned.nulls() {
+                Some(known) => &answered & known.inner(),
+                None => answered,
+            }))
         } else {
-            let all = BooleanBuffer::new_set(talk.len());
-            let rows = or_nan(talk, &all).zip(or_nan(hold, &all)).zip(or_nan(wrap, &all));
-            each_known(rows, answered.as_ref(), |((talk, hold), wrap)| HandleTime::of(talk, hold, wrap), each);
-        }
+            None
+        };
+        let rows = talk.iter().zip(hold.iter()).zip(wrap.iter());
+        each_known(rows, answered.as_ref(), |((&talk, &hold), &wrap)| HandleTime::of(talk, hold, wrap), each);
         Ok(())
     }
 
@@ -435,18 +438,21 @@ fn abandonment(wait_s: f64, is_abandoned: bool, short_abandon_s: f64) -> Share {
 impl Measure for AbandonmentMeasure {
     type Tally = Share;
 
-    fn each_row(&self, columns: &[ArrayRef], each: impl FnMut(Share)) -> Result<()> {
+    fn each_row(&self, columns: &[ArrayRef], mut each: impl FnMut(Share)) -> Result<()> {
         let Some(short_s) = self.short_abandon_s else {
             return FlagShare.each_row(columns, each);
         };
         let (abandoned, waits) = (flags(columns, 0)?, numbers(columns, 1)?);
-        if waits.null_count() == 0 {
-            let rows = abandoned.values().iter().zip(waits.values().iter().copied());
-            each_known(rows, abandoned.nulls(), |(flag, wait_s)| abandonment(wait_s, flag, short_s), each);
-        } else {
-            let all = BooleanBuffer::new_set(waits.len());
-            let rows = abandoned.values().iter().zip(or_nan(waits, &all));
-            each_known(rows, abandoned.nulls(), |(flag, wait_s)| abandonment(wait_s, flag, short_s), each);
+        let waits = or_nan(waits);
+        match abandoned.nulls() {
+            None => each_with_bits(&waits, [abandoned.values()], |wait_s, [is_abandoned]| {
+                each(abandonment(wait_s, is_abandoned, short_s));
+            }),
+            Some(known) => {
+                each_with_bits(&waits, [abandoned.values(), known.inner()], |wait_s, [is_abandoned, is_known]| {
+                    each(if is_known { abandonment(wait_s, is_abandoned, short_s) } else { Share::default() });
+                });
+            }
         }
         Ok(())
     }
