@@ -234,15 +234,26 @@ impl HandleTime {
         if is_whole(talk_s, hold_s, wrap_s) {
             Self { contacts: 1, sum_s, lost_s: 0.0 }
         } else {
-            Self::of_parts(talk_s, hold_s, wrap_s)
+            Self::of_broken(talk_s, hold_s, wrap_s)
         }
     }
 
+    #[cold]
+    fn of_broken(talk_s: f64, hold_s: f64, wrap_s: f64) -> Self {
+        Self::of_parts(talk_s, hold_s, wrap_s)
+    }
+
+    /// Without a branch: what is missing where cannot be predicted.
     #[inline]
     fn of_parts(talk_s: f64, hold_s: f64, wrap_s: f64) -> Self {
-        let part = |seconds: f64| if is_duration(seconds) { seconds } else { 0.0 };
-        let is_known = is_duration(talk_s) | is_duration(hold_s) | is_duration(wrap_s);
-        Self { contacts: i64::from(is_known), sum_s: part(talk_s) + part(hold_s) + part(wrap_s), lost_s: 0.0 }
+        let mut contact = Self::default();
+        for seconds in [talk_s, hold_s, wrap_s] {
+            let is_known = is_duration(seconds);
+            contact.contacts |= i64::from(is_known);
+            // All bits of a part that is known, none of one that is not: 0.0.
+            contact.sum_s += f64::from_bits(seconds.to_bits() & u64::from(is_known).wrapping_neg());
+        }
+        contact
     }
 
     fn add(&mut self, sum_s: f64, lost_s: f64) {
@@ -297,9 +308,13 @@ fn or_nan(array: &Float64Array) -> Cow<'_, [f64]> {
     let Some(known) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
         return Cow::Borrowed(array.values());
     };
-    let mut values = Vec::with_capacity(array.len());
+    let mut values = vec![0.0; array.len()];
+    let mut slots = values.iter_mut();
     each_with_bits(array.values(), [known.inner()], |value, [is_known]| {
-        values.push(if is_known { value } else { f64::NAN });
+        if let Some(slot) = slots.next() {
+            // All bits set is NaN.
+            *slot = f64::from_bits(value.to_bits() | u64::from(is_known).wrapping_sub(1));
+        }
     });
     Cow::Owned(values)
 }
@@ -308,8 +323,7 @@ impl Measure for HandleTimeMeasure {
     type Tally = HandleTime;
 
     fn each_row(&self, columns: &[ArrayRef], each: impl FnMut(HandleTime)) -> Result<()> {
-        let [talk, hold, wrap] =
-            [or_nan(numbers(columns, 0)?), or_nan(numbers(columns, 1)?), or_nan(numbers(columns, 2)?)];
+        let parts @ [talk, hold, wrap] = [numbers(columns, 0)?, numbers(columns, 1)?, numbers(columns, 2)?];
         let answered = if columns.len() > 3 {
             let abandoned = flags(columns, 3)?;
             let answered = !abandoned.values();
@@ -320,8 +334,15 @@ impl Measure for HandleTimeMeasure {
         } else {
             None
         };
+        if parts.iter().all(|part| part.null_count() == 0) {
+            let rows = talk.values().iter().zip(hold.values()).zip(wrap.values());
+            each_known(rows, answered.as_ref(), |((&talk, &hold), &wrap)| HandleTime::of(talk, hold, wrap), each);
+            return Ok(());
+        }
+        let [talk, hold, wrap] = parts.map(or_nan);
         let rows = talk.iter().zip(hold.iter()).zip(wrap.iter());
-        each_known(rows, answered.as_ref(), |((&talk, &hold), &wrap)| HandleTime::of(talk, hold, wrap), each);
+        let of_parts = |((&talk, &hold), &wrap)| HandleTime::of_parts(talk, hold, wrap);
+        each_known(rows, answered.as_ref(), of_parts, each);
         Ok(())
     }
 
