@@ -94,7 +94,7 @@ impl ServiceLevelLines {
 }
 
 fn is_duration(seconds: f64) -> bool {
-    (seconds >= 0.0) & (seconds < f64::INFINITY)
+    (0.0..f64::INFINITY).contains(&seconds)
 }
 
 impl Measure for ServiceLevelLines {

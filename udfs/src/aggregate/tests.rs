@@ -46,14 +46,26 @@ fn rows(random: &mut Random, count: usize, is_dirty: bool) -> Vec<Row> {
     (0..count).map(|_| Row { number: [number(random), number(random), number(random)], flag: flag(random) }).collect()
 }
 
+/// Flags with true under every null.
+fn flag_array(flags: impl Iterator<Item = Option<bool>> + Clone) -> BooleanArray {
+    let values = flags.clone().map(|flag| flag.unwrap_or(true)).collect::<Vec<_>>();
+    let known = flags.map(|flag| flag.is_some()).collect::<Vec<_>>();
+    BooleanArray::new(values.into(), Some(known.into()))
+}
+
 /// The columns a, b, c, flag, as an offset slice of longer arrays: offsets into bitmaps must be right too.
 fn columns(rows: &[Row]) -> Vec<ArrayRef> {
     let pad = Row { number: [Some(10.0); 3], flag: Some(true) };
     let padded = [&[pad; 3], rows, &[pad; 2]].concat();
+    // Under a null lies a value that would count.
     let mut columns = (0..3)
-        .map(|index| Arc::new(padded.iter().map(|row| row.number[index]).collect::<Float64Array>()) as ArrayRef)
+        .map(|index| {
+            let values = padded.iter().map(|row| row.number[index].unwrap_or(3.0)).collect::<Vec<_>>();
+            let known = padded.iter().map(|row| row.number[index].is_some()).collect::<Vec<_>>();
+            Arc::new(Float64Array::new(values.into(), Some(known.into()))) as ArrayRef
+        })
         .collect::<Vec<_>>();
-    columns.push(Arc::new(padded.iter().map(|row| row.flag).collect::<BooleanArray>()));
+    columns.push(Arc::new(flag_array(padded.iter().map(|row| row.flag))));
     columns.iter().map(|column| column.slice(3, rows.len())).collect()
 }
 
@@ -294,8 +306,8 @@ fn sliding_equals_computing_each_frame() {
 fn grouping(random: &mut Random, count: usize) -> (Vec<usize>, BooleanArray, usize) {
     let group_count = 1 + random.below(9);
     let groups = (0..count).map(|_| random.below(group_count)).collect();
-    let filter = (0..count).map(|_| random.one_of(&[Some(true), Some(true), Some(false), None])).collect();
-    (groups, filter, group_count)
+    let filter = (0..count).map(|_| random.one_of(&[Some(true), Some(true), Some(false), None])).collect::<Vec<_>>();
+    (groups, flag_array(filter.into_iter()), group_count)
 }
 
 fn of_group(rows: &[Row], groups: &[usize], filter: Option<&BooleanArray>, group: usize) -> Vec<Row> {
@@ -382,7 +394,8 @@ fn state_columns_are_what_is_declared() {
 #[test]
 fn foreign_state_and_columns_are_errors() {
     for case in cases() {
-        let text: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec!["a"])); 5];
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let text = vec![column; 5];
         let mut accumulator = case.expr().create_accumulator().unwrap();
         assert!(accumulator.update_batch(&text).is_err(), "{}", case.name);
         assert!(accumulator.merge_batch(&text).is_err(), "{}", case.name);
