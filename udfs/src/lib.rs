@@ -11,6 +11,7 @@
 //! Each family of functions is one module: its documentation, its pure state (plain Rust, no Arrow), and the adapter
 //! that lets DataFusion drive it.
 
+pub mod docs;
 mod outlier;
 mod queue;
 mod rate;
