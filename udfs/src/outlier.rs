@@ -24,7 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::resolution::refuse_row_clauses;
+use crate::resolution::refuse_distinct;
 
 pub(crate) mod state;
 
@@ -87,7 +87,7 @@ impl WindowUDFImpl for ScoreFunction {
     fn simplify(&self) -> Option<WindowFunctionSimplification> {
         let name = self.score.name();
         Some(Box::new(move |call: WindowFunction, _info| {
-            refuse_row_clauses(name, &call)?;
+            refuse_distinct(name, &call)?;
             Ok(Expr::from(call))
         }))
     }
@@ -165,6 +165,15 @@ from (values ('a1', 200), ('a1', 400), ('a1', 600), ('a1', 800), ('a2', 300)) as
 order by agent_id, handle_s
 ```
 ```text
++----------+----------+---------+
+| agent_id | handle_s | score   |
++----------+----------+---------+
+| a1       | 200      | -1.1619 |
+| a1       | 400      | -0.3873 |
+| a1       | 600      | 0.3873  |
+| a1       | 800      | 1.1619  |
+| a2       | 300      |         |
++----------+----------+---------+
 ```",
     )
     .with_related_udf("modified_zscore")
@@ -195,6 +204,15 @@ from (values (280), (290), (300), (310), (2000)) as contacts (handle_s)
 order by handle_s
 ```
 ```text
++----------+---------+
+| handle_s | score   |
++----------+---------+
+| 280      | -1.349  |
+| 290      | -0.6745 |
+| 300      | 0.0     |
+| 310      | 0.6745  |
+| 2000     | 114.665 |
++----------+---------+
 ```",
     )
     .with_related_udf("zscore")

@@ -17,6 +17,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBat
 use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, IntervalUnit, Schema, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::{
@@ -143,7 +144,7 @@ impl WindowUDFImpl for ContactFunction {
         let question = self.question;
         Some(Box::new(move |mut call: WindowFunction, info| {
             let name = question.name();
-            refuse_row_clauses(name, &call)?;
+            refuse_distinct(name, &call)?;
             if call.params.order_by.is_empty() {
                 return plan_err!(
                     "{name}: needs ORDER BY in its OVER clause, got none; write over (partition by .. order by ..) with the time of the contact"
@@ -252,15 +253,10 @@ impl PartitionEvaluator for ContactEvaluator {
     }
 }
 
-/// Refuses `FILTER (WHERE ..)` and `DISTINCT`, which DataFusion accepts after every window function and hands to none.
-pub(crate) fn refuse_row_clauses(name: &str, call: &WindowFunction) -> Result<()> {
-    if call.params.filter.is_some() {
-        return plan_err!("{name}: FILTER is not supported, got one; filter the rows in a subquery or a CTE before");
-    }
+/// Refuses `DISTINCT`, which DataFusion accepts after every window function and hands to none. (It refuses FILTER itself.)
+pub(crate) fn refuse_distinct(name: &str, call: &WindowFunction) -> Result<()> {
     if call.params.distinct {
-        return plan_err!(
-            "{name}: DISTINCT is not supported, got it; remove the duplicates in a subquery or a CTE before"
-        );
+        return plan_err!("{name}: DISTINCT is not supported, got it; remove duplicates in a subquery or a CTE before");
     }
     Ok(())
 }
@@ -321,11 +317,16 @@ fn window_of(name: &str, value: &ScalarValue, unit: Unit) -> Result<Window> {
     match value {
         ScalarValue::IntervalMonthDayNano(Some(length)) => {
             Window::new(length.months, length.days, length.nanoseconds, unit)
-                .ok_or_else(|| plan_datafusion_err!("{name}: window must be >= 0, got {value}"))
+                .ok_or_else(|| plan_datafusion_err!("{name}: window must be >= 0, got {}", interval_text(value)))
         }
         value if value.is_null() => plan_err!("{name}: window must be an interval such as interval '7 days', got NULL"),
         other => internal_err!("{name}: window was not coerced, it is {}", other.data_type()),
     }
+}
+
+/// An interval as SQL shows it; the value itself when it cannot be shown.
+fn interval_text(value: &ScalarValue) -> String {
+    value.to_array().and_then(|array| Ok(array_value_to_string(&array, 0)?)).unwrap_or_else(|_| value.to_string())
 }
 
 fn ticks(name: &str, value: &ScalarValue) -> Result<Option<i64>> {
@@ -401,6 +402,14 @@ from (values
 order by customer_id, started_at
 ```
 ```text
++-------------+---------------------+-------------+
+| customer_id | started_at          | is_resolved |
++-------------+---------------------+-------------+
+| ann         | 2025-03-01T09:00:00 | false       |
+| ann         | 2025-03-08T09:00:00 |             |
+| ann         | 2025-03-20T09:00:00 | true        |
+| bob         | 2025-03-28T09:00:00 |             |
++-------------+---------------------+-------------+
 ```",
     )
     .with_related_udf("is_repeat_contact")
@@ -445,6 +454,14 @@ from (values
 order by customer_id, started_at
 ```
 ```text
++-------------+---------------------+-----------+
+| customer_id | started_at          | is_repeat |
++-------------+---------------------+-----------+
+| ann         | 2025-03-01T09:00:00 | false     |
+| ann         | 2025-03-08T09:00:00 | true      |
+| ann         | 2025-03-20T09:00:00 | false     |
+| bob         | 2025-03-28T09:00:00 | false     |
++-------------+---------------------+-----------+
 ```",
     )
     .with_related_udf("first_contact_resolved")
