@@ -7,7 +7,7 @@
 //!          there are fewer than two values.
 //! Edges:   NaN and infinities are no measurements and count as NULL; the whole partition counts, whatever the frame.
 //! Source:  Iglewicz and Hoaglin, How to Detect and Handle Outliers (ASQC 1993), for the modified score and its flag at 3.5;
-//!          the mean deviation in place of a MAD of 0 as in IBM SPSS Statistics.
+//!          the mean deviation in place of a MAD of 0 as in IBM Cognos Analytics.
 
 use std::sync::{Arc, LazyLock};
 
@@ -193,7 +193,7 @@ static MODIFIED_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          Edges: the median of an even number of values is the mean of the two in the middle. NaN and infinities are no \
          measurements and count as NULL. The whole partition counts for every row: a frame or ORDER BY in the OVER clause has no effect.\n\
          Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers (ASQC 1993), also NIST/SEMATECH e-Handbook 1.3.5.17; the mean \
-         deviation in place of a MAD of 0 as in IBM SPSS Statistics.",
+         deviation in place of a MAD of 0 as in IBM Cognos Analytics.",
         "modified_zscore(x) over (partition by agent_id)",
     )
     .with_argument("x", "The values: integers, floats or decimals.")

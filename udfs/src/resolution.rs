@@ -8,8 +8,8 @@
 //!          first contact or whose window has not elapsed and that none follows.
 //! Edges:   a gap equal to the window is within it; of equal times the earlier row of the window's order is the earlier
 //!          contact; months are those of the calendar on UTC; `observed_until` = at + window has elapsed.
-//! Source:  the call center field's FCR from contact data (SQM Group and ICMI count repeats within 1 to 30 days); leaving out
-//!          what is not known yet is right-censoring as in survival analysis.
+//! Source:  repeat-based FCR as contact centers report it, with windows from 1 to 30 days; leaving out what is not known yet
+//!          is right-censoring (Kaplan and Meier 1958).
 
 use std::sync::{Arc, LazyLock};
 
@@ -467,3 +467,72 @@ order by customer_id, started_at
     .with_related_udf("first_contact_resolved")
     .build()
 });
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::TimestampMicrosecondArray;
+    use datafusion::arrow::datatypes::IntervalMonthDayNano;
+    use datafusion::physical_expr::expressions::Column;
+
+    use super::*;
+
+    fn microseconds() -> DataType {
+        DataType::Timestamp(TimeUnit::Microsecond, None)
+    }
+
+    fn at_field(is_nullable: bool) -> FieldRef {
+        Arc::new(Field::new("at", microseconds(), is_nullable))
+    }
+
+    #[test]
+    fn a_plan_without_a_start_of_the_query_counts_up_to_now() -> Result<()> {
+        let week = ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(0, 7, 0)));
+        let args: [Arc<dyn PhysicalExpr>; 2] = [Arc::new(Column::new("at", 0)), Arc::new(Literal::new(week))];
+        let fields = [at_field(true), Arc::new(Field::new("window", interval(), false))];
+        let function = ContactFunction::new(Question::Resolved);
+        let mut evaluator = function.partition_evaluator(PartitionEvaluatorArgs::new(&args, &fields, false, false))?;
+        // In 1970 and a day ago.
+        let yesterday = now(Unit::Microsecond).map(|now| now - Unit::Microsecond.per_day());
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(0), None, yesterday]));
+        let answers = evaluator.evaluate_all(&[times], 3)?;
+        assert_eq!(answers.as_boolean(), &BooleanArray::from(vec![Some(true), None, None]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_repeat_is_unknown_only_where_the_time_may_be() -> Result<()> {
+        for (question, is_nullable, expected) in
+            [(Question::Repeat, false, false), (Question::Repeat, true, true), (Question::Resolved, false, true)]
+        {
+            let fields = [at_field(is_nullable)];
+            let field = ContactFunction::new(question).field(WindowUDFFieldArgs::new(&fields, "f"))?;
+            assert_eq!(field.is_nullable(), expected, "{question:?} of a nullable {is_nullable} time");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn observed_until_takes_the_unit_of_at_and_keeps_its_zone() -> Result<()> {
+        let function = ContactFunction::new(Question::Resolved);
+        let utc = |unit| DataType::Timestamp(unit, Some("UTC".into()));
+        let nanoseconds = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Nanosecond, zone.map(Into::into));
+        for (given, expected) in [
+            (
+                [utc(TimeUnit::Microsecond), DataType::Utf8, nanoseconds(Some("+00:00"))],
+                [
+                    utc(TimeUnit::Microsecond),
+                    interval(),
+                    DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+                ],
+            ),
+            ([nanoseconds(None), interval(), DataType::Date32], [nanoseconds(None), interval(), nanoseconds(None)]),
+            (
+                [DataType::Date32, DataType::Null, utc(TimeUnit::Second)],
+                [microseconds(), interval(), utc(TimeUnit::Microsecond)],
+            ),
+        ] {
+            assert_eq!(function.coerce_types(&given)?, expected);
+        }
+        Ok(())
+    }
+}

@@ -15,9 +15,9 @@ import statsmodels
 import statsmodels.robust.scale
 
 DATASETS = {
-    # NIST/SEMATECH e-Handbook 1.3.5.17.2, Grubbs' test: the eight values of Tietjen and Moore's mass spectrometer data.
+    # NIST/SEMATECH e-Handbook 1.3.5.17.1, Grubbs' test: eight uranium isotope readings of a mass spectrometer.
     "nist_grubbs": [199.31, 199.53, 200.19, 200.82, 201.92, 201.95, 202.18, 245.57],
-    # Vertical semi-diameters of Venus, NIST/SEMATECH e-Handbook 1.3.5.17.3 (Tietjen and Moore 1972).
+    # Vertical semi-diameters of Venus, NIST/SEMATECH e-Handbook 1.3.5.17.2 (Tietjen and Moore 1972).
     "nist_venus": [-1.40, -0.44, -0.30, -0.24, -0.22, -0.13, -0.05, 0.06, 0.10, 0.18, 0.20, 0.39, 0.48, 0.63, 1.01],
     # Handle times in seconds, with equal ones, and a far one.
     "handle_s": [240, 255, 255, 270, 300, 310, 325, 1800],
