@@ -395,14 +395,14 @@ mod tests {
             // and months of different lengths are all frequent.
             let start = utc("2025-01-28T00:00:00Z");
             let mut at: Vec<Option<i64>> =
-                (0..n).map(|_| (random.below(8) > 0).then(|| start + random.below(60) as i64 * DAY / 2)).collect();
+                (0..n).map(|_| (random.below(8) > 0).then(|| start + random.below(72) as i64 * DAY / 2)).collect();
             match round % 3 {
                 0 => at.sort_unstable(),
                 1 => at.sort_unstable_by(|a, b| b.cmp(a)),
                 _ => {}
             }
             let until: Vec<Option<i64>> =
-                (0..n).map(|_| (random.below(6) > 0).then(|| start + random.below(90) as i64 * DAY / 2)).collect();
+                (0..n).map(|_| (random.below(6) > 0).then(|| start + random.below(150) as i64 * DAY / 2)).collect();
             let (month_count, day_count) = if round % 2 == 0 { (0, random.below(15) as i32) } else { (1, 0) };
             let window = Window::new(month_count, day_count, 0, Unit::Microsecond).unwrap();
             let end = |time: i64| {
