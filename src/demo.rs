@@ -184,8 +184,11 @@ fn parent(dir: &Path) -> &Path {
 
 /// Creates the folders of a path that are missing and says which, outermost first.
 fn create_missing(path: &Path) -> Result<Vec<PathBuf>, DemoError> {
-    let missing: Vec<PathBuf> =
-        path.ancestors().take_while(|folder| *folder != Path::new("") && !folder.exists()).map(Path::to_path_buf).collect();
+    let missing: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(|folder| *folder != Path::new("") && !folder.exists())
+        .map(Path::to_path_buf)
+        .collect();
     fs::create_dir_all(path).map_err(|source| DemoError::Io { path: path.to_path_buf(), source })?;
     Ok(missing.into_iter().rev().collect())
 }

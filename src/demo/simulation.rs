@@ -319,10 +319,8 @@ impl Simulation {
     pub(super) fn run(mut self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vec<TableSummary>, DemoError> {
         let targets = self.targets();
         for (day, target) in targets.into_iter().enumerate() {
-            let written = self.contacts_of(day, target)?
-                && self.answers_of(day)?
-                && self.web_of(day)?
-                && self.states_of(day)?;
+            let written =
+                self.contacts_of(day, target)? && self.answers_of(day)? && self.web_of(day)? && self.states_of(day)?;
             if !written {
                 break; // a writer has failed and says why below
             }
@@ -653,8 +651,10 @@ impl Simulation {
         let mut row = *outcome;
         let mut started_at = due.at;
         let future_every = self.contacts / (story::DIRT_FUTURE_ROWS + 1);
-        let is_future =
-            future_every > 0 && number > 0 && number % future_every == 0 && number / future_every <= story::DIRT_FUTURE_ROWS;
+        let is_future = future_every > 0
+            && number > 0
+            && number % future_every == 0
+            && number / future_every <= story::DIRT_FUTURE_ROWS;
         if is_future {
             dirt = Dirt::None;
             let ahead = story::DIRT_FUTURE_YEARS * 365 * story::DAY_S;
@@ -689,11 +689,11 @@ impl Simulation {
         }
         let rows = &mut self.sinks.interactions.rows;
         for _ in 0..if dirt == Dirt::Duplicate { 2 } else { 1 } {
-            append_id(&mut rows.interaction_id, b'I', number + 1, 8);
+            append_id(&mut rows.interaction_id, "I", number + 1, 8);
             if dirt == Dirt::CustomerNull {
                 rows.customer_id.append_null();
             } else {
-                append_id(&mut rows.customer_id, b'C', u64::from(due.customer) + 1, 7);
+                append_id(&mut rows.customer_id, "C", u64::from(due.customer) + 1, 7);
             }
             rows.started_at.append_value(micros(started_at));
             rows.ended_at.append_option(row.ended_at.map(micros));
@@ -701,7 +701,7 @@ impl Simulation {
             rows.direction.append_value(if due.outbound { "outbound" } else { "inbound" });
             rows.queue.append_value(queue_label);
             match row.agent {
-                Some(agent) => append_id(&mut rows.agent_id, b'A', u64::from(agent) + 1, 4),
+                Some(agent) => append_id(&mut rows.agent_id, "A", u64::from(agent) + 1, 4),
                 None => rows.agent_id.append_null(),
             }
             match outcome.agent {
@@ -803,14 +803,14 @@ impl Simulation {
                 text::comment(&mut self.text, answer.chinese, answer.topic, mood, rng);
             }
             let rows = &mut self.sinks.surveys.rows;
-            append_id(&mut rows.survey_id, b'S', self.next.survey, 8);
+            append_id(&mut rows.survey_id, "S", self.next.survey, 8);
             if orphan < story::DIRT_ORPHAN {
                 // A number that no contact has.
-                append_id(&mut rows.interaction_id, b'I', self.contacts + 1 + answer.interaction, 8);
+                append_id(&mut rows.interaction_id, "I", self.contacts + 1 + answer.interaction, 8);
             } else {
-                append_id(&mut rows.interaction_id, b'I', answer.interaction + 1, 8);
+                append_id(&mut rows.interaction_id, "I", answer.interaction + 1, 8);
             }
-            append_id(&mut rows.customer_id, b'C', u64::from(answer.customer) + 1, 7);
+            append_id(&mut rows.customer_id, "C", u64::from(answer.customer) + 1, 7);
             rows.responded_at.append_value(micros(answer.at));
             rows.kind.append_value(kind);
             rows.score.append_value(score);
@@ -874,8 +874,8 @@ impl Simulation {
         for order in orders {
             self.next.order += 1;
             let rows = &mut self.sinks.orders.rows;
-            append_id(&mut rows.order_id, b'O', self.next.order, 8);
-            append_id(&mut rows.customer_id, b'C', u64::from(order.customer) + 1, 7);
+            append_id(&mut rows.order_id, "O", self.next.order, 8);
+            append_id(&mut rows.customer_id, "C", u64::from(order.customer) + 1, 7);
             rows.ordered_at.append_value(micros(order.at));
             rows.amount.append_value(order.amount);
             if !self.sinks.orders.flush_if_full()? {
@@ -902,13 +902,13 @@ impl Simulation {
                 },
             };
             let rows = &mut self.sinks.events.rows;
-            append_id(&mut rows.event_id, b'E', self.next.event, 9);
+            append_id(&mut rows.event_id, "E", self.next.event, 9);
             if click.customer == NOBODY {
                 rows.customer_id.append_null();
             } else {
-                append_id(&mut rows.customer_id, b'C', u64::from(click.customer) + 1, 7);
+                append_id(&mut rows.customer_id, "C", u64::from(click.customer) + 1, 7);
             }
-            append_id(&mut rows.session_id, b'W', click.session + 1, 8);
+            append_id(&mut rows.session_id, "W", click.session + 1, 8);
             rows.event.append_value(event);
             rows.page.append_value(page);
             rows.occurred_at.append_value(micros(click.at));
@@ -1045,7 +1045,7 @@ impl Simulation {
         stretches.sort_unstable();
         for (from, agent, state, until) in stretches {
             let rows = &mut self.sinks.states.rows;
-            append_id(&mut rows.agent_id, b'A', u64::from(agent) + 1, 4);
+            append_id(&mut rows.agent_id, "A", u64::from(agent) + 1, 4);
             rows.state.append_value(state);
             rows.started_at.append_value(micros(from));
             rows.ended_at.append_value(micros(until));
@@ -1099,13 +1099,12 @@ fn write_customers(dir: &Path, customers: &Customers, mut rng: Pcg64Mcg) -> Resu
             (rng.random_bool(story::DIRT_CUSTOMER_GAPS), rng.random_bool(story::DIRT_CUSTOMER_GAPS));
         let (region, city) = customer.place();
         let rows = &mut sink.rows;
-        append_id(&mut rows.customer_id, b'C', number as u64 + 1, 7);
+        append_id(&mut rows.customer_id, "C", number as u64 + 1, 7);
         rows.signed_up_at.append_value(micros(customer.signed_up_at()));
         rows.birth_date.append_option((!gap_birth).then_some(born));
         rows.region.append_value(region);
         rows.city.append_value(city);
-        rows.segment
-            .append_value(story::SEGMENTS.get(usize::from(customer.segment)).map_or("", |segment| segment.0));
+        rows.segment.append_value(story::SEGMENTS.get(usize::from(customer.segment)).map_or("", |segment| segment.0));
         rows.acquisition_cost.append_option((!gap_cost).then_some(cost));
         rows.churned_at.append_option(customer.left_at().map(micros));
         if !sink.flush_if_full()? {
@@ -1120,7 +1119,7 @@ fn write_agents(dir: &Path, agents: &Agents) -> Result<TableSummary, DemoError> 
     for number in 0..agents.count() {
         let Some(agent) = agents.get(number) else { continue };
         let rows = &mut sink.rows;
-        append_id(&mut rows.agent_id, b'A', u64::from(number) + 1, 4);
+        append_id(&mut rows.agent_id, "A", u64::from(number) + 1, 4);
         let (first, last) = agent.name();
         append_words(&mut rows.name, first, last);
         append_team(&mut rows.team, number);

@@ -1,9 +1,10 @@
 //! The seven tables: their columns, the rows being collected, and the threads that write them as Parquet.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 
 use datafusion::arrow::array::{
@@ -298,9 +299,8 @@ impl Files {
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
         for (column, encoding) in R::encodings() {
             let path = ColumnPath::from(column);
-            properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, encoding);
+            properties =
+                properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
         }
         let done = TableSummary { table: R::NAME, files: 0, rows: 0, bytes: 0 };
         Ok(Self { table: R::NAME, dir, layout, schema, properties: properties.build(), open: None, done })
@@ -351,23 +351,28 @@ impl Files {
     }
 }
 
+/// "0000" to "9999", one after the other: ids are put together from four digits at a time.
+static FOUR_DIGITS: LazyLock<String> =
+    LazyLock::new(|| (0..10_000).fold(String::new(), |digits, number| digits + &format!("{number:04}")));
+
 /// Appends an id such as `I00000042`.
-pub(super) fn append_id(column: &mut StringBuilder, prefix: u8, number: u64, width: usize) {
-    let mut bytes = [b'0'; 24];
-    let mut at = bytes.len();
-    let mut rest = number;
-    while (rest > 0 || bytes.len() - at < width) && at > 1 {
-        at -= 1;
-        if let Some(byte) = bytes.get_mut(at) {
-            *byte = b'0' + (rest % 10) as u8;
-        }
-        rest /= 10;
+pub(super) fn append_id(column: &mut StringBuilder, prefix: &str, number: u64, width: usize) {
+    // Writing into a string builder cannot fail.
+    let _ = column.write_str(prefix);
+    append_digits(column, &FOUR_DIGITS, number, width);
+    column.append_value("");
+}
+
+fn append_digits(column: &mut StringBuilder, four_digits: &str, number: u64, width: usize) {
+    let (high, low) = (number / 10_000, (number % 10_000) as usize);
+    let mut digits = four_digits.get(4 * low..4 * low + 4).unwrap_or_default();
+    if high > 0 || width > 4 {
+        append_digits(column, four_digits, high, width.saturating_sub(4));
+    } else {
+        let padding = 4 - width.max(1).max(number.checked_ilog10().map_or(1, |log| log as usize + 1));
+        digits = digits.get(padding..).unwrap_or_default();
     }
-    at -= 1;
-    if let Some(byte) = bytes.get_mut(at) {
-        *byte = prefix;
-    }
-    column.append_value(bytes.get(at..).and_then(|id| std::str::from_utf8(id).ok()).unwrap_or_default());
+    let _ = column.write_str(digits);
 }
 
 /// Microseconds of a second count.
@@ -378,18 +383,56 @@ pub(super) fn micros(seconds: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::array::Array;
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     #[test]
     fn ids_are_padded_and_grow_beyond_the_padding() {
         let mut column = StringBuilder::new();
-        append_id(&mut column, b'I', 0, 8);
-        append_id(&mut column, b'I', 42, 8);
-        append_id(&mut column, b'C', 1_234_567_890, 8);
-        append_id(&mut column, b'X', u64::MAX, 4);
+        append_id(&mut column, "I", 0, 8);
+        append_id(&mut column, "I", 42, 8);
+        append_id(&mut column, "C", 1_234_567_890, 8);
+        append_id(&mut column, "X", u64::MAX, 4);
+        append_id(&mut column, "A", 12_345, 4);
+        append_id(&mut column, "A", 10_000, 6);
+        append_id(&mut column, "A", 7, 2);
         let ids = column.finish();
-        assert_eq!(ids.len(), 4);
         let ids: Vec<&str> = ids.iter().map(|id| id.unwrap()).collect();
-        assert_eq!(ids, ["I00000000", "I00000042", "C1234567890", "X18446744073709551615"]);
+        assert_eq!(ids, ["I00000000", "I00000042", "C1234567890", "X18446744073709551615", "A12345", "A010000", "A07"]);
+    }
+
+    #[test]
+    fn a_folder_is_split_into_files_in_order() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut sink = Sink::<Agents>::create(dir.path(), Layout::Folder(40_000)).unwrap();
+        for number in 0..100_000 {
+            append_id(&mut sink.rows.agent_id, "A", number, 6);
+            sink.rows.name.append_null();
+            sink.rows.team.append_null();
+            sink.rows.hired_at.append_value(micros(number as i64));
+            assert!(sink.flush_if_full().unwrap());
+        }
+        let summary = sink.finish().unwrap();
+        // Batches have 32768 rows: the first file is full after two of them.
+        let rows: Vec<i64> = ["part-0001", "part-0002"]
+            .iter()
+            .map(|part| {
+                let file = File::open(dir.path().join(format!("agents/{part}.parquet"))).unwrap();
+                ParquetRecordBatchReaderBuilder::try_new(file).unwrap().metadata().file_metadata().num_rows()
+            })
+            .collect();
+        assert_eq!(rows, [65_536, 34_464]);
+        assert_eq!((summary.files, summary.rows), (2, 100_000));
+    }
+
+    #[test]
+    fn a_writer_that_fails_says_so_at_the_end() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut sink = Sink::<Agents>::create(dir.path(), Layout::File).unwrap();
+        fs::create_dir(dir.path().join("surveys.parquet")).unwrap();
+        append_id(&mut sink.rows.agent_id, "A", 1, 4);
+        let uneven = sink.finish();
+        assert!(matches!(uneven, Err(DemoError::Parquet { .. })), "{uneven:?}");
+        let taken = Sink::<Surveys>::create(dir.path(), Layout::File).unwrap().finish();
+        assert!(matches!(taken, Err(DemoError::Io { .. })), "{taken:?}");
     }
 }
