@@ -134,6 +134,7 @@ pub fn write(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64)) -> Re
     if !(1..=CONTACTS_MAX).contains(&options.contacts) {
         return Err(DemoError::Contacts { contacts: options.contacts });
     }
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let is_new = refuse_to_overwrite(dir)?;
     // A folder that exists may be a mount point: then only a place inside it is on the same file system.
     let beside = if is_new { parent(dir) } else { dir };

@@ -133,13 +133,13 @@ impl Contact {
 
 /// The label that a spelling stands for, as a reader of the column would group them.
 fn clean_topic(label: &str) -> &'static str {
-    let label = label.trim().to_lowercase().replace('-', " ");
+    let label = label.trim().to_lowercase().replace('_', " ");
     match label.as_str() {
         "billing" => "billing",
         "delivery" => "delivery",
-        "returns" | "return" => "returns",
+        "returns" => "returns",
         "technical support" | "tech support" => "technical support",
-        "account" | "accounts" => "account",
+        "account" => "account",
         "cancellation" | "cancelation" => "cancellation",
         "product question" => "product question",
         other => panic!("a topic that is not in the story: {other}"),
@@ -946,6 +946,21 @@ fn a_table_that_appears_meanwhile_is_not_overwritten() {
         BTreeMap::from([(PathBuf::from("new/surveys.parquet"), b"mine".to_vec())])
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn nothing_is_left_when_the_caller_panics_in_the_middle() {
+    let folder = TempDir::new().unwrap();
+    let target = folder.path().join("new");
+    let mut days = 0;
+    let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        demo::write(&target, &Options { contacts: 5000, seed: 1 }, &mut |_| {
+            days += 1;
+            assert!(days < 200, "stopped on purpose");
+        })
+    }));
+    assert!(stopped.is_err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -653,7 +653,7 @@ impl Simulation {
         let future_every = self.contacts / (story::DIRT_FUTURE_ROWS + 1);
         let is_future = future_every > 0
             && number > 0
-            && number % future_every == 0
+            && number.is_multiple_of(future_every)
             && number / future_every <= story::DIRT_FUTURE_ROWS;
         if is_future {
             dirt = Dirt::None;
@@ -1064,7 +1064,7 @@ const DAY_MEAN_S: f64 = story::DAY_S as f64;
 fn has_states(day: usize) -> bool {
     // ISO week 1 of 2025 began on Monday, 30 December 2024.
     let week = (day + story::FIRST_WEEKDAY) / 7 + 1;
-    week % story::STATES_EVERY_WEEKS == 0
+    week.is_multiple_of(story::STATES_EVERY_WEEKS)
 }
 
 /// A whole number whose mean is the expected one.

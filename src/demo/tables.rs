@@ -231,8 +231,9 @@ pub(super) struct Sink<R: Rows> {
     /// Where to append.
     pub(super) rows: R,
     schema: SchemaRef,
-    batches: SyncSender<RecordBatch>,
-    writer: JoinHandle<Result<TableSummary, DemoError>>,
+    /// Both are there until the table is finished.
+    batches: Option<SyncSender<RecordBatch>>,
+    writer: Option<JoinHandle<Result<TableSummary, DemoError>>>,
 }
 
 impl<R: Rows> Sink<R> {
@@ -245,7 +246,7 @@ impl<R: Rows> Sink<R> {
             .name(format!("demo-{}", R::NAME))
             .spawn(move || files.write(&received))
             .map_err(|source| DemoError::Io { path: dir.to_path_buf(), source })?;
-        Ok(Self { rows: R::start(), schema, batches, writer })
+        Ok(Self { rows: R::start(), schema, batches: Some(batches), writer: Some(writer) })
     }
 
     /// Hands the collected rows to the writer when there are enough. False when the writer has failed;
@@ -259,7 +260,7 @@ impl<R: Rows> Sink<R> {
             path: PathBuf::from(R::NAME),
             source: ParquetError::from(source),
         })?;
-        Ok(self.batches.send(batch).is_ok())
+        Ok(self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok()))
     }
 
     /// Writes the rest and closes the files.
@@ -267,9 +268,23 @@ impl<R: Rows> Sink<R> {
         if self.rows.len() > 0 {
             self.flush()?;
         }
-        let Self { batches, writer, .. } = self;
-        drop(batches);
-        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        match self.join() {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(TableSummary { table: R::NAME, files: 0, rows: 0, bytes: 0 }),
+        }
+    }
+
+    fn join(&mut self) -> Option<thread::Result<Result<TableSummary, DemoError>>> {
+        drop(self.batches.take());
+        self.writer.take().map(JoinHandle::join)
+    }
+}
+
+impl<R: Rows> Drop for Sink<R> {
+    /// A writer is never left alone: whoever removes the folder after a failure must not race with it.
+    fn drop(&mut self) {
+        let _ = self.join();
     }
 }
 
