@@ -5,7 +5,7 @@
 //! contacts and seed give the same bytes. What is planted in the data, with its size, stands in `data/README.md`
 //! and, as constants, in `src/demo/story.rs`.
 //!
-//! The year is played day by day, so memory grows with customers (16 bytes each) and with a day's rows, not with the year:
+//! The year is played day by day, so memory grows with customers (12 bytes each) and with a day's rows, not with the year:
 //! contacts arrive, wait, are solved or not; what is not solved comes back days later; from each follow surveys, clicks,
 //! orders, the states of agents, and customers who leave. Each table is encoded on a thread of its own.
 
