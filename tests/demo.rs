@@ -498,7 +498,14 @@ fn durations_and_times_fit_together_but_for_what_is_planted() {
 
 #[test]
 fn nobody_contacts_or_orders_before_signing_up_or_after_leaving() {
-    let folder = DATA.folder.path();
+    nobody_is_there_before_or_after(DATA.folder.path(), &CONTACTS);
+    // Here two customers would come back on the very day on which they leave.
+    let folder = TempDir::new().unwrap();
+    demo::write(folder.path(), &Options { contacts: 30_000, seed: 20 }, &mut |_| {}).unwrap();
+    nobody_is_there_before_or_after(folder.path(), &contacts_of(folder.path()));
+}
+
+fn nobody_is_there_before_or_after(folder: &Path, contacts: &[Contact]) {
     let customers = read(folder, "customers");
     let span: HashMap<String, (i64, i64)> = texts(&customers, "customer_id")
         .into_iter()
@@ -506,17 +513,16 @@ fn nobody_contacts_or_orders_before_signing_up_or_after_leaving() {
         .map(|(id, (from, to))| (id.unwrap(), (from.unwrap(), to.unwrap_or(i64::MAX))))
         .collect();
     let orders = read(folder, "orders");
-    let orders = texts(&orders, "customer_id").into_iter().zip(seconds(&orders, "ordered_at"));
-    let contacts = CONTACTS.iter().map(|contact| (contact.customer.clone(), Some(contact.started)));
-    for (customer, at) in orders.chain(contacts) {
+    let ordered = texts(&orders, "customer_id").into_iter().zip(seconds(&orders, "ordered_at"));
+    let contacted = contacts.iter().map(|contact| (contact.customer.clone(), Some(contact.started)));
+    for (customer, at) in ordered.chain(contacted) {
         let (Some(customer), Some(at)) = (customer, at) else { continue };
         let (from, to) = span[&customer];
         assert!(from <= at && at < to, "{customer}");
     }
-    let amounts = read(folder, "orders");
-    assert!(column(&amounts, "amount").as_primitive::<Float64Type>().values().iter().all(|&amount| amount > 0.0));
+    assert!(column(&orders, "amount").as_primitive::<Float64Type>().values().iter().all(|&amount| amount > 0.0));
     // 1945-01-01 to 2006-12-31 in days of the epoch.
-    let births = column(&customers, "birth_date").as_primitive::<Date32Type>().clone();
+    let births = column(&customers, "birth_date").as_primitive::<Date32Type>();
     assert!(births.iter().flatten().all(|day| (-9131..13514).contains(&day)));
 }
 

@@ -431,7 +431,12 @@ impl Simulation {
             let Some(contact) = contact else { break };
             if let Some(back) = self.contact(day, &contact)? {
                 match day_of(back.at) {
-                    Some(on) if on == day && !is_last_day => today.push(Reverse(back)),
+                    // Who is gone by then does not come back. What is due later is looked at on its day.
+                    Some(on) if on == day => {
+                        if !is_last_day && self.customers.is_active(back.customer, back.at) {
+                            today.push(Reverse(back));
+                        }
+                    }
                     Some(on) if on > day => {
                         if let Some(later) = self.due.get_mut(on) {
                             later.push(back);
@@ -872,6 +877,10 @@ impl Simulation {
         let today = orders.partition_point(|order| order.at < tomorrow);
         self.orders = orders.split_off(today);
         for order in orders {
+            // A first order may have been due after the customer left for good.
+            if !self.customers.is_active(order.customer, order.at) {
+                continue;
+            }
             self.next.order += 1;
             let rows = &mut self.sinks.orders.rows;
             append_id(&mut rows.order_id, "O", self.next.order, 8);
