@@ -432,10 +432,8 @@ impl Simulation {
             if let Some(back) = self.contact(day, &contact)? {
                 match day_of(back.at) {
                     // Who is gone by then does not come back. What is due later is looked at on its day.
-                    Some(on) if on == day => {
-                        if !is_last_day && self.customers.is_active(back.customer, back.at) {
-                            today.push(Reverse(back));
-                        }
+                    Some(on) if on == day && !is_last_day && self.customers.is_active(back.customer, back.at) => {
+                        today.push(Reverse(back));
                     }
                     Some(on) if on > day => {
                         if let Some(later) = self.due.get_mut(on) {
