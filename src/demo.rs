@@ -1,6 +1,6 @@
 //! Sample data: a year of contacts with a story, at any size.
 //!
-//! [`write`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in order of
+//! [`write()`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in order of
 //! time and one file for each other table. The span is 2025-01-01 to 2025-12-31 UTC, whatever the day it runs on. The same
 //! contacts and seed give the same bytes. What is planted in the data, with its size, stands in `data/README.md`
 //! and, as constants, in `src/demo/story.rs`.
