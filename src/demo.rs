@@ -1,11 +1,11 @@
 //! Sample data: a year of contacts with a story, at any size.
 //!
-//! [`write`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in order of
+//! [`write()`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in order of
 //! time and one file for each other table. The span is 2025-01-01 to 2025-12-31 UTC, whatever the day it runs on. The same
 //! contacts and seed give the same bytes. What is planted in the data, with its size, stands in `data/README.md`
 //! and, as constants, in `src/demo/story.rs`.
 //!
-//! The year is played day by day, so memory grows with customers (16 bytes each) and with a day's rows, not with the year:
+//! The year is played day by day, so memory grows with customers (12 bytes each) and with a day's rows, not with the year:
 //! contacts arrive, wait, are solved or not; what is not solved comes back days later; from each follow surveys, clicks,
 //! orders, the states of agents, and customers who leave. Each table is encoded on a thread of its own.
 
@@ -134,6 +134,7 @@ pub fn write(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64)) -> Re
     if !(1..=CONTACTS_MAX).contains(&options.contacts) {
         return Err(DemoError::Contacts { contacts: options.contacts });
     }
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let is_new = refuse_to_overwrite(dir)?;
     // A folder that exists may be a mount point: then only a place inside it is on the same file system.
     let beside = if is_new { parent(dir) } else { dir };

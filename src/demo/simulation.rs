@@ -431,7 +431,10 @@ impl Simulation {
             let Some(contact) = contact else { break };
             if let Some(back) = self.contact(day, &contact)? {
                 match day_of(back.at) {
-                    Some(on) if on == day && !is_last_day => today.push(Reverse(back)),
+                    // Who is gone by then does not come back. What is due later is looked at on its day.
+                    Some(on) if on == day && !is_last_day && self.customers.is_active(back.customer, back.at) => {
+                        today.push(Reverse(back));
+                    }
                     Some(on) if on > day => {
                         if let Some(later) = self.due.get_mut(on) {
                             later.push(back);
@@ -653,7 +656,7 @@ impl Simulation {
         let future_every = self.contacts / (story::DIRT_FUTURE_ROWS + 1);
         let is_future = future_every > 0
             && number > 0
-            && number % future_every == 0
+            && number.is_multiple_of(future_every)
             && number / future_every <= story::DIRT_FUTURE_ROWS;
         if is_future {
             dirt = Dirt::None;
@@ -872,6 +875,10 @@ impl Simulation {
         let today = orders.partition_point(|order| order.at < tomorrow);
         self.orders = orders.split_off(today);
         for order in orders {
+            // A first order may have been due after the customer left for good.
+            if !self.customers.is_active(order.customer, order.at) {
+                continue;
+            }
             self.next.order += 1;
             let rows = &mut self.sinks.orders.rows;
             append_id(&mut rows.order_id, "O", self.next.order, 8);
@@ -1064,7 +1071,7 @@ const DAY_MEAN_S: f64 = story::DAY_S as f64;
 fn has_states(day: usize) -> bool {
     // ISO week 1 of 2025 began on Monday, 30 December 2024.
     let week = (day + story::FIRST_WEEKDAY) / 7 + 1;
-    week % story::STATES_EVERY_WEEKS == 0
+    week.is_multiple_of(story::STATES_EVERY_WEEKS)
 }
 
 /// A whole number whose mean is the expected one.

@@ -72,7 +72,7 @@ pub(super) const TOPICS: [Topic; 7] = [
         share: 0.13,
         solved: 0.68,
         talk_s: 250.0,
-        variants: ["Returns", "return", "RETURNS", "returns "],
+        variants: ["Returns", "Returns ", "RETURNS", "returns "],
     },
     Topic {
         label: "technical support",
@@ -88,7 +88,7 @@ pub(super) const TOPICS: [Topic; 7] = [
         share: 0.12,
         solved: 0.78,
         talk_s: 200.0,
-        variants: ["Account", "ACCOUNT", "account ", "Accounts"],
+        variants: ["Account", "ACCOUNT", "account ", "Account "],
     },
     Topic {
         label: "cancellation",
@@ -104,7 +104,7 @@ pub(super) const TOPICS: [Topic; 7] = [
         share: 0.10,
         solved: 0.86,
         talk_s: 240.0,
-        variants: ["Product Question", "product-question", "PRODUCT QUESTION", "product question "],
+        variants: ["Product Question", "product_question", "PRODUCT QUESTION", "product question "],
     },
 ];
 /// Index of "technical support".
@@ -376,8 +376,8 @@ pub(super) const DIRT_ENDS_FIRST: f64 = 0.0015;
 pub(super) const DIRT_NEGATIVE_WAIT: f64 = 0.0015;
 /// Exactly so many contacts have a start that lies [`DIRT_FUTURE_YEARS`] ahead.
 pub(super) const DIRT_FUTURE_ROWS: u64 = 2;
-/// How far ahead.
-pub(super) const DIRT_FUTURE_YEARS: i64 = 6;
+/// How far ahead: somebody typed 2052 for 2025.
+pub(super) const DIRT_FUTURE_YEARS: i64 = 27;
 /// Share of survey answers with a score outside its scale.
 pub(super) const DIRT_SCORE: f64 = 0.008;
 /// The scores outside the scale: nps, csat, ces.

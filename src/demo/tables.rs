@@ -231,8 +231,9 @@ pub(super) struct Sink<R: Rows> {
     /// Where to append.
     pub(super) rows: R,
     schema: SchemaRef,
-    batches: SyncSender<RecordBatch>,
-    writer: JoinHandle<Result<TableSummary, DemoError>>,
+    /// Both are there until the table is finished.
+    batches: Option<SyncSender<RecordBatch>>,
+    writer: Option<JoinHandle<Result<TableSummary, DemoError>>>,
 }
 
 impl<R: Rows> Sink<R> {
@@ -245,7 +246,7 @@ impl<R: Rows> Sink<R> {
             .name(format!("demo-{}", R::NAME))
             .spawn(move || files.write(&received))
             .map_err(|source| DemoError::Io { path: dir.to_path_buf(), source })?;
-        Ok(Self { rows: R::start(), schema, batches, writer })
+        Ok(Self { rows: R::start(), schema, batches: Some(batches), writer: Some(writer) })
     }
 
     /// Hands the collected rows to the writer when there are enough. False when the writer has failed;
@@ -259,7 +260,7 @@ impl<R: Rows> Sink<R> {
             path: PathBuf::from(R::NAME),
             source: ParquetError::from(source),
         })?;
-        Ok(self.batches.send(batch).is_ok())
+        Ok(self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok()))
     }
 
     /// Writes the rest and closes the files.
@@ -267,9 +268,23 @@ impl<R: Rows> Sink<R> {
         if self.rows.len() > 0 {
             self.flush()?;
         }
-        let Self { batches, writer, .. } = self;
-        drop(batches);
-        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        match self.join() {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(TableSummary { table: R::NAME, files: 0, rows: 0, bytes: 0 }),
+        }
+    }
+
+    fn join(&mut self) -> Option<thread::Result<Result<TableSummary, DemoError>>> {
+        drop(self.batches.take());
+        self.writer.take().map(JoinHandle::join)
+    }
+}
+
+impl<R: Rows> Drop for Sink<R> {
+    /// A writer is never left alone: whoever removes the folder after a failure must not race with it.
+    fn drop(&mut self) {
+        let _ = self.join();
     }
 }
 
@@ -383,6 +398,7 @@ pub(super) fn micros(seconds: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     #[test]
     fn ids_are_padded_and_grow_beyond_the_padding() {
@@ -397,5 +413,41 @@ mod tests {
         let ids = column.finish();
         let ids: Vec<&str> = ids.iter().map(|id| id.unwrap()).collect();
         assert_eq!(ids, ["I00000000", "I00000042", "C1234567890", "X18446744073709551615", "A12345", "A010000", "A07"]);
+    }
+
+    #[test]
+    fn a_folder_is_split_into_files_in_order() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut sink = Sink::<Agents>::create(dir.path(), Layout::Folder(40_000)).unwrap();
+        for number in 0..100_000 {
+            append_id(&mut sink.rows.agent_id, "A", number, 6);
+            sink.rows.name.append_null();
+            sink.rows.team.append_null();
+            sink.rows.hired_at.append_value(micros(number as i64));
+            assert!(sink.flush_if_full().unwrap());
+        }
+        let summary = sink.finish().unwrap();
+        // Batches have 32768 rows: the first file is full after two of them.
+        let rows: Vec<i64> = ["part-0001", "part-0002"]
+            .iter()
+            .map(|part| {
+                let file = File::open(dir.path().join(format!("agents/{part}.parquet"))).unwrap();
+                ParquetRecordBatchReaderBuilder::try_new(file).unwrap().metadata().file_metadata().num_rows()
+            })
+            .collect();
+        assert_eq!(rows, [65_536, 34_464]);
+        assert_eq!((summary.files, summary.rows), (2, 100_000));
+    }
+
+    #[test]
+    fn a_writer_that_fails_says_so_at_the_end() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut sink = Sink::<Agents>::create(dir.path(), Layout::File).unwrap();
+        fs::create_dir(dir.path().join("surveys.parquet")).unwrap();
+        append_id(&mut sink.rows.agent_id, "A", 1, 4);
+        let uneven = sink.finish();
+        assert!(matches!(uneven, Err(DemoError::Parquet { .. })), "{uneven:?}");
+        let taken = Sink::<Surveys>::create(dir.path(), Layout::File).unwrap().finish();
+        assert!(matches!(taken, Err(DemoError::Io { .. })), "{taken:?}");
     }
 }

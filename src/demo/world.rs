@@ -46,7 +46,7 @@ pub(super) fn pick_share(shares: impl Iterator<Item = f64>, roll: f64) -> usize 
     last
 }
 
-/// A customer, 16 bytes: this is what stays in memory for each.
+/// A customer, 12 bytes: this is what stays in memory for each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Customer {
     /// Seconds from [`story::START`]; negative before.
