@@ -1,0 +1,34 @@
+-- title: Contact outcomes
+-- description: Each contact with what became of it within 7 days.
+-- Repeats and first contacts are counted per customer and topic over answered inbound contacts of known customers; on all
+-- other contacts these columns are NULL. is_first_contact_resolved is NULL on repeats and while the 7 days have not
+-- elapsed yet.
+-- grain: one row per interaction_id
+-- check: previous_contact_at <= started_at
+-- check: started_at <= next_contact_at
+-- check: not (is_repeat and is_first_contact)
+with contacts as (
+    select contacts_clean.*, observed_until from contacts_clean cross join observed_period
+),
+followed as (
+    select
+        *,
+        lag(started_at) over same_matter as previous_at,
+        lead(started_at) over same_matter as next_at,
+        is_repeat_contact(started_at, interval '7 days') over (
+            partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id
+        ) as is_repeated,
+        first_contact_resolved(started_at, interval '7 days', observed_until) over (
+            partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id
+        ) as is_resolved_first
+    from contacts
+    window same_matter as (partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id)
+)
+select
+    * exclude (observed_until, previous_at, next_at, is_repeated, is_resolved_first),
+    case when is_fcr_eligible then previous_at end as previous_contact_at,
+    case when is_fcr_eligible then next_at end as next_contact_at,
+    case when is_fcr_eligible then is_repeated end as is_repeat,
+    case when is_fcr_eligible then not is_repeated end as is_first_contact,
+    case when is_fcr_eligible then is_resolved_first end as is_first_contact_resolved
+from followed
