@@ -15,12 +15,8 @@ followed as (
         *,
         lag(started_at) over same_matter as previous_at,
         lead(started_at) over same_matter as next_at,
-        is_repeat_contact(started_at, interval '7 days') over (
-            partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id
-        ) as is_repeated,
-        first_contact_resolved(started_at, interval '7 days', observed_until) over (
-            partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id
-        ) as is_resolved_first
+        is_repeat_contact(started_at, interval '7 days') over same_matter as is_repeated,
+        first_contact_resolved(started_at, interval '7 days', observed_until) over same_matter as is_resolved_first
     from contacts
     window same_matter as (partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id)
 )

@@ -1,6 +1,6 @@
 -- title: Missing values
 -- description: Rows without a value, per column that the reports rely on.
--- A text of blanks counts as missing.
+-- A text of blanks counts as missing. An abandoned contact needs no agent and no talk time.
 -- grain: one row per table and column
 -- check: affected_count between 0 and checked_count
 with contacts as (
@@ -13,8 +13,9 @@ with contacts as (
         unnest([
             count(nullif(trim(interaction_id), '')), count(nullif(trim(customer_id), '')), count(started_at),
             count(ended_at), count(nullif(trim(channel), '')), count(nullif(trim(queue), '')),
-            count(nullif(trim(agent_id), '')), count(nullif(trim(topic), '')), count(nullif(trim(product), '')),
-            count(wait_s), count(talk_s), count(is_abandoned), count(is_resolved)
+            count(*) filter (where is_abandoned or trim(agent_id) <> ''), count(nullif(trim(topic), '')),
+            count(nullif(trim(product), '')), count(wait_s), count(*) filter (where is_abandoned or talk_s is not null),
+            count(is_abandoned), count(is_resolved)
         ]) as known_count
     from interactions
 ),

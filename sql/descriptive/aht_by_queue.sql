@@ -1,0 +1,54 @@
+-- title: Average handle time by queue
+-- description: Mean handle time per queue and channel with its parts, then by month.
+-- grain: one row per queue and channel, then one per month and queue
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 9999-12-31     # contacts before this instant
+-- section: By queue and channel
+-- chart: bar x=queue y=aht_s series=channel format=duration
+-- check: aht_s >= 0
+-- check: median_s <= p90_s
+with contacts as (
+    select queue, channel, talk_s, hold_s, wrap_s, is_abandoned, handle_s
+    from contacts_clean
+    where handle_s is not null and started_at >= $since and started_at < $until
+)
+select
+    queue,
+    channel,
+    count(*) as contact_count,
+    aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s,
+    1.96 * stddev(handle_s) / sqrt(count(*)) as aht_margin_s,
+    median(cast(handle_s as double)) as median_s,
+    percentile_cont(0.9) within group (order by cast(handle_s as double)) as p90_s,
+    avg(talk_s) as talk_mean_s,
+    avg(hold_s) as hold_mean_s,
+    avg(wrap_s) as wrap_mean_s,
+    sum(handle_s) / 3600.0 as workload_h
+from contacts
+group by queue, channel
+order by workload_h desc, queue, channel;
+
+-- section: By month and queue
+-- chart: line x=month y=aht_s series=queue format=duration
+-- check: aht_s >= 0
+with contacts as (
+    select
+        cast(date_trunc('month', started_at) as date) as month,
+        queue,
+        talk_s,
+        hold_s,
+        wrap_s,
+        is_abandoned,
+        handle_s
+    from contacts_clean
+    where handle_s is not null and started_at >= $since and started_at < $until
+)
+select
+    month,
+    queue,
+    count(*) as contact_count,
+    aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s,
+    sum(handle_s) / 3600.0 as workload_h
+from contacts
+group by month, queue
+order by month, queue

@@ -1,0 +1,38 @@
+-- title: Backlog
+-- description: Contacts opened, closed and still open at the end of each day or other step.
+-- A contact is open from its start to its end; without an end it stays open, unless it was abandoned, logged as resolved
+-- or has a handle time. open_count is NULL where the data knows no ends at all.
+-- grain: one row per step of the observed period
+-- param: step text = month                # day, week, month or quarter
+-- chart: line x=period y=open_count
+-- check: open_count >= 0
+-- check: opened_count >= 0 and closed_count >= 0
+with movements as (
+    select date_trunc($step, started_at) as period_at, 1 as opened, 0 as closed
+    from contacts_clean
+    where started_at is not null
+    union all
+    select date_trunc($step, closed_at), 0, 1
+    from contacts_clean
+    where started_at is not null and closed_at is not null
+),
+by_period as (
+    select period_at, sum(opened) as opened_count, sum(closed) as closed_count
+    from movements
+    group by period_at
+),
+running as (
+    select
+        *,
+        sum(opened_count - closed_count) over (order by period_at) as open_count,
+        sum(closed_count) over () as all_closed_count
+    from by_period
+)
+select
+    cast(period_at as date) as period,
+    opened_count,
+    closed_count,
+    opened_count - closed_count as change_count,
+    case when all_closed_count > 0 then open_count end as open_count
+from running
+order by period_at

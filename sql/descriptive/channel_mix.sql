@@ -1,0 +1,32 @@
+-- title: Channel mix
+-- description: Contacts per channel and month, and each channel's share of the month.
+-- grain: one row per month and channel
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 9999-12-31     # contacts before this instant
+-- chart: area x=month y=contact_ratio series=channel format=percent
+-- check: contact_ratio between 0 and 1
+-- check: inbound_count <= contact_count
+with contacts as (
+    select cast(date_trunc('month', started_at) as date) as month, channel, customer_id, is_inbound
+    from contacts_clean
+    where started_at >= $since and started_at < $until
+),
+by_channel as (
+    select
+        month,
+        channel,
+        count(*) as contact_count,
+        count(*) filter (where is_inbound) as inbound_count,
+        count(distinct customer_id) as customer_count
+    from contacts
+    group by month, channel
+)
+select
+    month,
+    channel,
+    contact_count,
+    contact_count / cast(sum(contact_count) over (partition by month) as double) as contact_ratio,
+    inbound_count,
+    customer_count
+from by_channel
+order by month, contact_count desc, channel

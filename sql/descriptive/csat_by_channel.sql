@@ -1,0 +1,53 @@
+-- title: Customer satisfaction by channel
+-- description: Share of answers in the top boxes of 1 to 5, by channel of the contact, with its Wilson interval.
+-- grain: one row per channel, then one per month and channel
+-- param: since timestamp = 1970-01-01     # first answer
+-- param: until timestamp = 9999-12-31     # answers before this instant
+-- param: satisfied_from integer = 4       # lowest answer that counts as satisfied
+-- section: By channel
+-- chart: bar x=channel y=csat_ratio format=percent
+-- check: csat_ratio between 0 and 1
+-- check: csat_ratio between csat_low_ratio - 1e-9 and csat_high_ratio + 1e-9
+-- check: mean_score between 1 and 5
+-- alert: min(csat_ratio) filter (where answer_count >= 30) < 0.6
+with answers as (
+    select channel, score
+    from survey_contacts
+    where kind = 'csat' and score is not null and responded_at >= $since and responded_at < $until
+),
+by_channel as (
+    select
+        channel,
+        count(*) as answer_count,
+        count(*) filter (where score >= $satisfied_from) as satisfied_count,
+        csat(score, $satisfied_from) as csat_ratio,
+        avg(score) as mean_score
+    from answers
+    group by channel
+),
+with_spread as (
+    select *, 1.96 * sqrt(satisfied_count * (1 - csat_ratio) + 0.9604) as spread from by_channel
+)
+select
+    channel,
+    answer_count,
+    satisfied_count,
+    csat_ratio,
+    (satisfied_count + 1.9208 - spread) / (answer_count + 3.8416) as csat_low_ratio,
+    (satisfied_count + 1.9208 + spread) / (answer_count + 3.8416) as csat_high_ratio,
+    mean_score
+from with_spread
+order by answer_count desc, channel;
+
+-- section: By month and channel
+-- chart: line x=month y=csat_ratio series=channel format=percent
+-- check: csat_ratio between 0 and 1
+with answers as (
+    select cast(date_trunc('month', responded_at) as date) as month, channel, score
+    from survey_contacts
+    where kind = 'csat' and score is not null and responded_at >= $since and responded_at < $until
+)
+select month, channel, count(*) as answer_count, csat(score, $satisfied_from) as csat_ratio, avg(score) as mean_score
+from answers
+group by month, channel
+order by month, channel

@@ -1,0 +1,48 @@
+-- title: First-contact resolution by agent
+-- description: Share of each agent's first contacts without a repeat within 7 days, beside what the agent logged.
+-- The contact counts for the agent who had the first contact. For a comparison that allows for the topics that an agent
+-- gets and for chance see agents_low_resolution.
+-- grain: one row per agent
+-- param: since timestamp = 1970-01-01       # first contact start
+-- param: until timestamp = 9999-12-31       # contacts before this instant
+-- param: min_known_count integer = 1        # agents with fewer known first contacts are left out
+-- chart: bar x=agent_name y=fcr_ratio,logged_resolved_ratio format=percent
+-- check: fcr_ratio between 0 and 1
+-- check: fcr_ratio between fcr_low_ratio - 1e-9 and fcr_high_ratio + 1e-9
+-- check: resolved_count <= known_count
+with contacts as (
+    select agent_id, is_repeat, is_resolved, is_first_contact_resolved
+    from contact_outcomes
+    where is_fcr_eligible and agent_id is not null and started_at >= $since and started_at < $until
+),
+by_agent as (
+    select
+        agent_id,
+        count(*) as contact_count,
+        count(is_first_contact_resolved) as known_count,
+        count(*) filter (where is_first_contact_resolved) as resolved_count,
+        fcr(is_first_contact_resolved) as fcr_ratio,
+        rate(is_repeat) as repeat_ratio,
+        rate(is_resolved) as logged_resolved_ratio
+    from contacts
+    group by agent_id
+    having count(is_first_contact_resolved) >= $min_known_count
+),
+with_spread as (
+    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from by_agent
+)
+select
+    with_spread.agent_id,
+    coalesce(agent_name, with_spread.agent_id) as agent_name,
+    agent_team,
+    contact_count,
+    known_count,
+    resolved_count,
+    fcr_ratio,
+    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
+    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    repeat_ratio,
+    logged_resolved_ratio
+from with_spread
+left join agent_names on agent_names.agent_id = with_spread.agent_id
+order by fcr_ratio nulls last, with_spread.agent_id

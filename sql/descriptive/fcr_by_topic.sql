@@ -1,0 +1,60 @@
+-- title: First-contact resolution by topic
+-- description: Share of first contacts without a repeat within the window, beside what agents logged.
+-- Two measures of the same thing, side by side and never mixed. unknown_count are first contacts whose window has not
+-- elapsed yet. The interval is Wilson's of 95 %.
+-- grain: one row per topic
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 9999-12-31     # contacts before this instant
+-- param: window interval = 7 days         # a repeat within this span means not resolved
+-- chart: bar x=topic y=fcr_ratio,logged_resolved_ratio format=percent title="First-contact resolution by topic"
+-- check: fcr_ratio between 0 and 1
+-- check: fcr_ratio between fcr_low_ratio - 1e-9 and fcr_high_ratio + 1e-9
+-- check: resolved_count <= known_count
+-- alert: min(fcr_ratio) filter (where known_count >= 30) < 0.6
+with contacts as (
+    select interaction_id, customer_id, topic, started_at, is_resolved, observed_until
+    from contacts_clean cross join observed_period
+    where is_fcr_eligible
+),
+outcomes as (
+    select
+        topic,
+        started_at,
+        is_resolved,
+        is_repeat_contact(started_at, $window)
+            over (partition by customer_id, topic order by started_at, interaction_id) as is_repeat,
+        first_contact_resolved(started_at, $window, observed_until)
+            over (partition by customer_id, topic order by started_at, interaction_id) as is_first_contact_resolved
+    from contacts
+),
+by_topic as (
+    select
+        topic,
+        count(*) as contact_count,
+        count(*) filter (where not is_repeat) as first_contact_count,
+        count(is_first_contact_resolved) as known_count,
+        count(*) filter (where is_first_contact_resolved) as resolved_count,
+        fcr(is_first_contact_resolved) as fcr_ratio,
+        rate(is_repeat) as repeat_ratio,
+        rate(is_resolved) as logged_resolved_ratio
+    from outcomes
+    where started_at >= $since and started_at < $until
+    group by topic
+),
+with_spread as (
+    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from by_topic
+)
+select
+    topic,
+    contact_count,
+    first_contact_count,
+    first_contact_count - known_count as unknown_count,
+    known_count,
+    resolved_count,
+    fcr_ratio,
+    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
+    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    repeat_ratio,
+    logged_resolved_ratio
+from with_spread
+order by contact_count desc, topic

@@ -1,0 +1,66 @@
+-- title: First-contact resolution by window
+-- description: How the choice of the window moves first-contact resolution and the repeat rate.
+-- Windows of 1, 3, 7, 14 and 30 days over the same contacts. A longer window finds more repeats and leaves fewer contacts
+-- whose outcome is known.
+-- grain: one row per window
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 9999-12-31     # contacts before this instant
+-- chart: line x=window_days y=fcr_ratio,repeat_ratio format=percent
+-- check: fcr_ratio between 0 and 1
+-- check: repeat_ratio between 0 and 1
+-- check: known_count <= first_contact_count
+with contacts as (
+    select interaction_id, customer_id, topic, started_at, observed_until
+    from contacts_clean cross join observed_period
+    where is_fcr_eligible
+),
+flags as (
+    select
+        started_at,
+        is_repeat_contact(started_at, interval '1 day') over matter as is_repeat_1,
+        is_repeat_contact(started_at, interval '3 days') over matter as is_repeat_3,
+        is_repeat_contact(started_at, interval '7 days') over matter as is_repeat_7,
+        is_repeat_contact(started_at, interval '14 days') over matter as is_repeat_14,
+        is_repeat_contact(started_at, interval '30 days') over matter as is_repeat_30,
+        first_contact_resolved(started_at, interval '1 day', observed_until) over matter as is_resolved_1,
+        first_contact_resolved(started_at, interval '3 days', observed_until) over matter as is_resolved_3,
+        first_contact_resolved(started_at, interval '7 days', observed_until) over matter as is_resolved_7,
+        first_contact_resolved(started_at, interval '14 days', observed_until) over matter as is_resolved_14,
+        first_contact_resolved(started_at, interval '30 days', observed_until) over matter as is_resolved_30
+    from contacts
+    window matter as (partition by customer_id, topic order by started_at, interaction_id)
+),
+figures as (
+    select
+        count(*) as contact_count,
+        unnest([1, 3, 7, 14, 30]) as window_days,
+        unnest([
+            count(*) filter (where not is_repeat_1), count(*) filter (where not is_repeat_3),
+            count(*) filter (where not is_repeat_7), count(*) filter (where not is_repeat_14),
+            count(*) filter (where not is_repeat_30)
+        ]) as first_contact_count,
+        unnest([
+            count(is_resolved_1), count(is_resolved_3), count(is_resolved_7), count(is_resolved_14), count(is_resolved_30)
+        ]) as known_count,
+        unnest([
+            fcr(is_resolved_1), fcr(is_resolved_3), fcr(is_resolved_7), fcr(is_resolved_14), fcr(is_resolved_30)
+        ]) as fcr_ratio,
+        unnest([
+            rate(is_repeat_1), rate(is_repeat_3), rate(is_repeat_7), rate(is_repeat_14), rate(is_repeat_30)
+        ]) as repeat_ratio
+    from flags
+    where started_at >= $since and started_at < $until
+)
+select
+    window_days,
+    contact_count,
+    first_contact_count,
+    known_count,
+    fcr_ratio,
+    (known_count * fcr_ratio + 1.9208 - 1.96 * sqrt(known_count * fcr_ratio * (1 - fcr_ratio) + 0.9604))
+        / (known_count + 3.8416) as fcr_low_ratio,
+    (known_count * fcr_ratio + 1.9208 + 1.96 * sqrt(known_count * fcr_ratio * (1 - fcr_ratio) + 0.9604))
+        / (known_count + 3.8416) as fcr_high_ratio,
+    repeat_ratio
+from figures
+order by window_days

@@ -1,0 +1,63 @@
+-- title: Net promoter score by month and product
+-- description: NPS in points with its margin of 95 %, by month of the answer and product of the contact.
+-- Promoters answer 9 or 10, detractors 0 to 6. Margin is 1.96 * 100 * sqrt((p + d - (p - d)^2) / n) with the shares p and d.
+-- grain: one row per month, then one per month and product
+-- param: since timestamp = 1970-01-01     # first answer
+-- param: until timestamp = 9999-12-31     # answers before this instant
+-- section: By month
+-- chart: line x=month y=nps,nps_low,nps_high format=points title="Net promoter score"
+-- check: nps between -100 and 100
+-- check: promoter_count + passive_count + detractor_count = answer_count
+-- alert: min(nps_high) < -50
+with answers as (
+    select cast(date_trunc('month', responded_at) as date) as month, score
+    from surveys_clean
+    where kind = 'nps' and score is not null and responded_at >= $since and responded_at < $until
+),
+by_month as (
+    select
+        month,
+        count(*) as answer_count,
+        count(*) filter (where score >= 9) as promoter_count,
+        count(*) filter (where score in (7, 8)) as passive_count,
+        count(*) filter (where score <= 6) as detractor_count,
+        nps(score) as nps,
+        196 * sqrt((
+            avg(case when score >= 9 or score <= 6 then 1.0 else 0.0 end) - power(nps(score) / 100, 2)
+        ) / count(*)) as nps_margin
+    from answers
+    group by month
+)
+select
+    month,
+    answer_count,
+    promoter_count,
+    passive_count,
+    detractor_count,
+    nps,
+    nps_margin,
+    nps - nps_margin as nps_low,
+    nps + nps_margin as nps_high
+from by_month
+order by month;
+
+-- section: By month and product
+-- chart: line x=month y=nps series=product format=points
+-- check: nps between -100 and 100
+-- check: nps_margin >= 0
+with answers as (
+    select cast(date_trunc('month', responded_at) as date) as month, product, score
+    from survey_contacts
+    where kind = 'nps' and score is not null and responded_at >= $since and responded_at < $until
+)
+select
+    month,
+    product,
+    count(*) as answer_count,
+    nps(score) as nps,
+    196 * sqrt((
+        avg(case when score >= 9 or score <= 6 then 1.0 else 0.0 end) - power(nps(score) / 100, 2)
+    ) / count(*)) as nps_margin
+from answers
+group by month, product
+order by month, product

@@ -1,0 +1,47 @@
+-- title: Transfers
+-- description: How often contacts are passed on, by topic and queue, and what becomes of those.
+-- grain: one row per topic and queue
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 9999-12-31     # contacts before this instant
+-- chart: bar x=topic y=transferred_ratio series=queue format=percent
+-- check: transferred_ratio between 0 and 1
+-- check: transferred_ratio between transferred_low_ratio - 1e-9 and transferred_high_ratio + 1e-9
+-- check: mean_transfer_count >= 0
+with contacts as (
+    select topic, queue, transfer_count, transfer_count > 0 as is_transferred, is_first_contact_resolved, handle_s
+    from contact_outcomes
+    where is_answered and transfer_count is not null and started_at >= $since and started_at < $until
+),
+by_topic as (
+    select
+        topic,
+        queue,
+        count(*) as contact_count,
+        count(*) filter (where is_transferred) as transferred_count,
+        rate(is_transferred) as transferred_ratio,
+        avg(transfer_count) as mean_transfer_count,
+        fcr(is_first_contact_resolved) filter (where is_transferred) as transferred_fcr_ratio,
+        fcr(is_first_contact_resolved) filter (where not is_transferred) as kept_fcr_ratio,
+        avg(handle_s) filter (where is_transferred) as transferred_aht_s,
+        avg(handle_s) filter (where not is_transferred) as kept_aht_s
+    from contacts
+    group by topic, queue
+),
+with_spread as (
+    select *, 1.96 * sqrt(transferred_count * (1 - transferred_ratio) + 0.9604) as spread from by_topic
+)
+select
+    topic,
+    queue,
+    contact_count,
+    transferred_count,
+    transferred_ratio,
+    (transferred_count + 1.9208 - spread) / (contact_count + 3.8416) as transferred_low_ratio,
+    (transferred_count + 1.9208 + spread) / (contact_count + 3.8416) as transferred_high_ratio,
+    mean_transfer_count,
+    transferred_fcr_ratio,
+    kept_fcr_ratio,
+    transferred_aht_s,
+    kept_aht_s
+from with_spread
+order by transferred_count desc, topic, queue

@@ -1,0 +1,43 @@
+-- title: Label variants
+-- description: Labels that differ only in case, blanks or a known synonym, with the standard form that reports use.
+-- Variants come from the raw table. The one that most contacts have is is_main.
+-- grain: one row per column and raw label that has a variant
+-- check: contact_count > 0
+-- check: contact_ratio between 0 and 1
+-- check: variant_count > 1
+-- alert: count(*) > 0
+with labels as (
+    select 'channel' as column_name, channel as label, count(*) as contact_count from interactions group by channel
+    union all
+    select 'queue', queue, count(*) from interactions group by queue
+    union all
+    select 'team', team, count(*) from interactions group by team
+    union all
+    select 'topic', topic, count(*) from interactions group by topic
+    union all
+    select 'product', product, count(*) from interactions group by product
+),
+normal as (
+    select *, nullif(lower(trim(regexp_replace(replace(label, '_', ' '), '\s+', ' ', 'g'))), '') as normal_label
+    from labels
+    where label is not null
+),
+standard as (
+    select column_name, normal.label, contact_count, coalesce(standard_label, normal_label) as standard_label
+    from normal
+    left join label_synonyms on label_synonyms.label = normal_label
+),
+grouped as (
+    select
+        *,
+        count(*) over (partition by column_name, standard_label) as variant_count,
+        contact_count / cast(sum(contact_count) over (partition by column_name, standard_label) as double) as contact_ratio,
+        row_number() over (
+            partition by column_name, standard_label order by contact_count desc, label
+        ) = 1 as is_main
+    from standard
+)
+select column_name, standard_label, label, is_main, contact_count, contact_ratio, variant_count
+from grouped
+where variant_count > 1
+order by column_name, standard_label, contact_count desc, label
