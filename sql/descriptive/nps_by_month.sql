@@ -3,7 +3,7 @@
 -- Promoters answer 9 or 10, detractors 0 to 6. Margin is 1.96 * 100 * sqrt((p + d - (p - d)^2) / n) with the shares p and d.
 -- grain: one row per month, then one per month and product
 -- param: since timestamp = 1970-01-01     # first answer
--- param: until timestamp = 9999-12-31     # answers before this instant
+-- param: until timestamp = 2200-01-01     # answers before this instant
 -- section: By month
 -- chart: line x=month y=nps,nps_low,nps_high format=points title="Net promoter score"
 -- check: nps between -100 and 100
