@@ -1,7 +1,7 @@
 -- title: Abandonment
 -- description: Share of offered contacts that gave up waiting, by queue and by how long they had waited.
--- Short abandons are waits up to short_s; the second ratio leaves them out of both sides. In the second section each band
--- starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band.
+-- Short abandons are waits up to short_s; the second ratio leaves them out of both sides. In the second section each
+-- band starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band.
 -- grain: one row per queue, then one per band of 10 seconds waited
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this instant

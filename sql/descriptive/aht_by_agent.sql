@@ -1,7 +1,7 @@
 -- title: Average handle time by agent
 -- description: Mean handle time per agent with its parts and its distance from the other agents of the same channels.
--- expected_s is what the agent's contacts would have taken at the mean of their channel and topic, so that difference_s
--- does not blame an agent for the contacts that the agent gets.
+-- expected_s is what the agent's contacts would have taken at the mean of their channel and topic, so that
+-- difference_s does not blame an agent for the contacts that the agent gets.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this instant

@@ -1,7 +1,7 @@
 -- title: First-contact resolution by agent
 -- description: Share of each agent's first contacts without a repeat within 7 days, beside what the agent logged.
--- The contact counts for the agent who had the first contact. For a comparison that allows for the topics that an agent
--- gets and for chance see agents_low_resolution.
+-- The contact counts for the agent who had the first contact. For a comparison that allows for the topics that an
+-- agent gets and for chance see agents_low_resolution.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01       # first contact start
 -- param: until timestamp = 2200-01-01       # contacts before this instant

@@ -1,7 +1,7 @@
 -- title: First-contact resolution by window
 -- description: How the choice of the window moves first-contact resolution and the repeat rate.
--- Windows of 1, 3, 7, 14 and 30 days over the same contacts. A longer window finds more repeats and leaves fewer contacts
--- whose outcome is known.
+-- Windows of 1, 3, 7, 14 and 30 days over the same contacts. A longer window finds more repeats and leaves fewer
+-- contacts whose outcome is known.
 -- grain: one row per window
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this instant
@@ -40,7 +40,8 @@ figures as (
             count(*) filter (where not is_repeat_30)
         ]) as first_contact_count,
         unnest([
-            count(is_resolved_1), count(is_resolved_3), count(is_resolved_7), count(is_resolved_14), count(is_resolved_30)
+            count(is_resolved_1), count(is_resolved_3), count(is_resolved_7), count(is_resolved_14),
+            count(is_resolved_30)
         ]) as known_count,
         unnest([
             fcr(is_resolved_1), fcr(is_resolved_3), fcr(is_resolved_7), fcr(is_resolved_14), fcr(is_resolved_30)

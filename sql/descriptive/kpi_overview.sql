@@ -1,7 +1,8 @@
 -- title: KPI overview
 -- description: The main figures of the newest period beside the period before it.
--- The newest period ends with the newest contact. Ratios carry their Wilson interval of 95 %. FCR counts first contacts
--- whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted at its end.
+-- The newest period ends with the newest contact. Ratios carry their Wilson interval of 95 %. FCR counts first
+-- contacts whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted
+-- at its end.
 -- grain: one row per figure
 -- param: period interval = 28 days        # length of each of the two periods
 -- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
@@ -54,8 +55,8 @@ figures as (
     group by is_current, kind
     union all
     select
-        is_current, 14, case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at > ends_at, true)) end,
-        count(*)
+        is_current, 14,
+        case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at > ends_at, true)) end, count(*)
     from contacts_clean cross join ends
     where started_at <= ends_at
     group by is_current
@@ -68,18 +69,14 @@ compared as (
         max(known_count) filter (where is_current) as known_count
     from figures
     group by position
+),
+with_spread as (
+    select *, case when unit = 'ratio' then 1.96 * sqrt(known_count * value * (1 - value) + 0.9604) end as spread
+    from kpis left join compared using (position)
 )
 select
-    kpi,
-    unit,
-    value,
-    previous_value,
-    value - previous_value as difference,
-    known_count,
-    case when unit = 'ratio' then (known_count * value + 1.9208 - 1.96 * sqrt(known_count * value * (1 - value) + 0.9604))
-        / (known_count + 3.8416) end as value_low,
-    case when unit = 'ratio' then (known_count * value + 1.9208 + 1.96 * sqrt(known_count * value * (1 - value) + 0.9604))
-        / (known_count + 3.8416) end as value_high
-from kpis
-left join compared on compared.position = kpis.position
-order by kpis.position
+    kpi, unit, value, previous_value, value - previous_value as difference, known_count,
+    (known_count * value + 1.9208 - spread) / (known_count + 3.8416) as value_low,
+    (known_count * value + 1.9208 + spread) / (known_count + 3.8416) as value_high
+from with_spread
+order by position

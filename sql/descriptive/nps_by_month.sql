@@ -1,6 +1,7 @@
 -- title: Net promoter score by month and product
 -- description: NPS in points with its margin of 95 %, by month of the answer and product of the contact.
--- Promoters answer 9 or 10, detractors 0 to 6. Margin is 1.96 * 100 * sqrt((p + d - (p - d)^2) / n) with the shares p and d.
+-- Promoters answer 9 or 10, detractors 0 to 6. Margin is 1.96 * 100 * sqrt((p + d - (p - d)^2) / n) with the shares p
+-- and d.
 -- grain: one row per month, then one per month and product
 -- param: since timestamp = 1970-01-01     # first answer
 -- param: until timestamp = 2200-01-01     # answers before this instant

@@ -14,7 +14,12 @@ with contacts as (
     group by channel
 ),
 answers as (
-    select channel, kind, count(*) as answer_count, count(distinct interaction_id) as surveyed_count, count(score) as valid_count
+    select
+        channel,
+        kind,
+        count(*) as answer_count,
+        count(distinct interaction_id) as surveyed_count,
+        count(score) as valid_count
     from survey_contacts
     where started_at >= $since and started_at < $until
     group by channel, kind

@@ -1,8 +1,8 @@
 -- title: Clean contacts
 -- description: Every contact once, with standard labels and without impossible values.
--- A contact that was exported twice keeps its latest version. Labels are in lower case with single blanks and known
--- synonyms replaced; durations below zero and ends before starts are NULL. The quality reports show what was changed.
--- Added columns
+-- A contact that was exported twice keeps its latest version. Labels are in lower case with single blanks for blanks,
+-- hyphens and underscores, and known synonyms replaced. Durations below zero, starts in the future and ends before
+-- starts are NULL. The quality reports show what was changed. Added columns
 --   is_inbound        direction inbound or unknown
 --   is_answered       not abandoned as far as known
 --   is_live           on a channel on which the customer waits (phone, chat or unknown)
@@ -26,13 +26,14 @@ with versions as (
 labelled as (
     select
         * exclude (version) replace (
-            case when ended_at >= started_at then ended_at end as ended_at,
-            nullif(lower(trim(regexp_replace(replace(channel, '_', ' '), '\s+', ' ', 'g'))), '') as channel,
+            case when started_at <= now() then started_at end as started_at,
+            case when ended_at >= started_at and started_at <= now() then ended_at end as ended_at,
+            nullif(lower(trim(regexp_replace(channel, '[\s_-]+', ' ', 'g'))), '') as channel,
             nullif(lower(trim(direction)), '') as direction,
-            nullif(lower(trim(regexp_replace(replace(queue, '_', ' '), '\s+', ' ', 'g'))), '') as queue,
-            nullif(lower(trim(regexp_replace(replace(team, '_', ' '), '\s+', ' ', 'g'))), '') as team,
-            nullif(lower(trim(regexp_replace(replace(topic, '_', ' '), '\s+', ' ', 'g'))), '') as topic,
-            nullif(lower(trim(regexp_replace(replace(product, '_', ' '), '\s+', ' ', 'g'))), '') as product,
+            nullif(lower(trim(regexp_replace(queue, '[\s_-]+', ' ', 'g'))), '') as queue,
+            nullif(lower(trim(regexp_replace(team, '[\s_-]+', ' ', 'g'))), '') as team,
+            nullif(lower(trim(regexp_replace(topic, '[\s_-]+', ' ', 'g'))), '') as topic,
+            nullif(lower(trim(regexp_replace(product, '[\s_-]+', ' ', 'g'))), '') as product,
             case when wait_s >= 0 then wait_s end as wait_s,
             case when talk_s >= 0 then talk_s end as talk_s,
             case when hold_s >= 0 then hold_s end as hold_s,
@@ -51,15 +52,14 @@ standard as (
             coalesce(products.standard_label, product) as product
         )
     from labelled
-    left join label_synonyms as channels on channels.label = channel
-    left join label_synonyms as queues on queues.label = queue
-    left join label_synonyms as teams on teams.label = team
-    left join label_synonyms as topics on topics.label = topic
-    left join label_synonyms as products on products.label = product
+    left join label_synonyms as channels on channels.column_name = 'channel' and channels.label = channel
+    left join label_synonyms as queues on queues.column_name = 'queue' and queues.label = queue
+    left join label_synonyms as teams on teams.column_name = 'team' and teams.label = team
+    left join label_synonyms as topics on topics.column_name = 'topic' and topics.label = topic
+    left join label_synonyms as products on products.column_name = 'product' and products.label = product
 ),
 flagged as (
-    select
-        *,
+    select *,
         coalesce(direction, 'inbound') = 'inbound' as is_inbound,
         not coalesce(is_abandoned, false) as is_answered,
         coalesce(channel, 'phone') in ('phone', 'chat') as is_live

@@ -7,8 +7,8 @@ with contacts as (
     select
         count(*) as checked_count,
         unnest([
-            'interaction_id', 'customer_id', 'started_at', 'ended_at', 'channel', 'queue', 'agent_id', 'topic', 'product',
-            'wait_s', 'talk_s', 'is_abandoned', 'is_resolved'
+            'interaction_id', 'customer_id', 'started_at', 'ended_at', 'channel', 'queue', 'agent_id', 'topic',
+            'product', 'wait_s', 'talk_s', 'is_abandoned', 'is_resolved'
         ]) as column_name,
         unnest([
             count(nullif(trim(interaction_id), '')), count(nullif(trim(customer_id), '')), count(started_at),
@@ -22,7 +22,9 @@ with contacts as (
 answers as (
     select
         count(*) as checked_count,
-        unnest(['survey_id', 'interaction_id', 'customer_id', 'responded_at', 'kind', 'score', 'comment']) as column_name,
+        unnest([
+            'survey_id', 'interaction_id', 'customer_id', 'responded_at', 'kind', 'score', 'comment'
+        ]) as column_name,
         unnest([
             count(nullif(trim(survey_id), '')), count(nullif(trim(interaction_id), '')),
             count(nullif(trim(customer_id), '')), count(responded_at), count(nullif(trim(kind), '')), count(score),
@@ -35,8 +37,8 @@ people as (
         count(*) as checked_count,
         unnest(['customer_id', 'signed_up_at', 'birth_date', 'region', 'segment']) as column_name,
         unnest([
-            count(nullif(trim(customer_id), '')), count(signed_up_at), count(birth_date), count(nullif(trim(region), '')),
-            count(nullif(trim(segment), ''))
+            count(nullif(trim(customer_id), '')), count(signed_up_at), count(birth_date),
+            count(nullif(trim(region), '')), count(nullif(trim(segment), ''))
         ]) as known_count
     from customers
 ),

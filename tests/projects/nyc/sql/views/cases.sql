@@ -1,7 +1,7 @@
 -- title: Cases
 -- description: Each case once, with typed days.
--- 105 keys occur twice, once with and once without the place; the row with a borough and a district wins. A zip that is
--- not of five digits is NULL.
+-- 105 keys occur twice, once with and once without the place; the row with a borough and a district wins. A zip that
+-- is not of five digits is NULL.
 -- grain: one row per case
 -- check: closed_on >= opened_on
 select

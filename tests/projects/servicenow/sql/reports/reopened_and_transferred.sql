@@ -1,5 +1,5 @@
 -- title: Reopened and transferred incidents
--- description: Share of incidents that were reopened after resolution, or passed to another group, by category and group.
+-- description: Share of incidents that were reopened, or passed to another group, by category and group.
 -- grain: one row for all, then one per category, then one per group
 -- section: All incidents
 -- check: reopened_ratio between 0 and 1 and transferred_ratio between 0 and 1

@@ -31,7 +31,12 @@ order by priority;
 -- section: Farthest incidents
 -- check: abs(modified_zscore) > 0
 with times as (
-    select number, priority, category, assignment_group, date_part('epoch', resolved_at - opened_at) / 3600 as resolution_h
+    select
+        number,
+        priority,
+        category,
+        assignment_group,
+        date_part('epoch', resolved_at - opened_at) / 3600 as resolution_h
     from incidents
     where resolved_at is not null
 ),

@@ -1,8 +1,8 @@
 -- title: Incidents
 -- description: Each incident as its last event leaves it, with typed times.
--- The last event has the highest sys_mod_count, then the latest sys_updated_at; five incidents repeat a count. The five
--- events with the state -100 are no states of the process and are left out. Times are d/m/yyyy H:MM without a zone and are
--- read as UTC.
+-- The last event has the highest sys_mod_count, then the latest sys_updated_at; five incidents repeat a count. The
+-- five events with the state -100 are no states of the process and are left out. Times are d/m/yyyy H:MM without a
+-- zone and are read as UTC.
 -- grain: one row per incident
 -- check: resolved_at >= opened_at
 with events as (

@@ -1,7 +1,7 @@
 -- title: Incidents as interactions
 -- description: One contact per incident, for the shipped reports.
--- A contact ends when the incident is resolved, or closed where that is missing. Closed without having been reopened counts
--- as logged resolved. Beyond the model the columns reopen_count, priority and is_made_sla go along.
+-- A contact ends when the incident is resolved, or closed where that is missing. Closed without having been reopened
+-- counts as logged resolved. Beyond the model the columns reopen_count, priority and is_made_sla go along.
 -- grain: one row per incident
 select
     number as interaction_id,
