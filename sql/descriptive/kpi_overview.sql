@@ -6,9 +6,8 @@
 -- grain: one row per figure
 -- param: period interval = 28 days        # length of each of the two periods
 -- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
--- check: unit <> 'ratio' or value between 0 and 1
 -- check: value between value_low - 1e-9 and value_high + 1e-9
--- check: unit <> 'count' or value >= 0
+-- check: case unit when 'ratio' then value between 0 and 1 when 'count' then value >= 0 end
 -- alert: min(value) filter (where kpi = 'service level') < 0.7
 -- alert: min(value) filter (where kpi = 'abandonment rate') > 0.1
 with contacts as (
@@ -23,8 +22,7 @@ answers as (
 ),
 ends as (
     select true as is_current, observed_until as ends_at from observed_period
-    union all
-    select false, observed_until - $period from observed_period
+    union all select false, observed_until - $period from observed_period
 ),
 figures as (
     select

@@ -4,8 +4,8 @@
 -- z-score. A release, an outage or a campaign shows as a run of such weeks. Weeks that the data covers in part are
 -- left out.
 -- grain: one row per week, topic and product, first those that stand out, then all of the topics that have one
--- param: z_limit float = 3.5              # how far from usual
--- param: min_contact_count integer = 10   # topics with fewer contacts a week at the median are left out
+-- param: z_limit float = 5                # how far from usual
+-- param: min_contact_count integer = 20   # topics with fewer contacts a week at the median are left out
 -- section: Weeks that stand out
 -- check: contact_count >= 0
 -- check: abs(contact_zscore) > 0 or abs(aht_zscore) > 0

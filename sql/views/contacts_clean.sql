@@ -7,7 +7,7 @@
 --   is_answered       not abandoned as far as known
 --   is_live           on a channel on which the customer waits (phone, chat or unknown)
 --   is_offered        inbound and live, the base of abandonment and service level
---   is_fcr_eligible   inbound, answered, customer and start known, the base of first-contact resolution
+--   is_fcr_eligible   inbound, answered, customer, start and topic (if the data has topics) known, the base of FCR
 --   handle_s          talk + hold + wrap-up of an answered contact
 --   closed_at         the end; without one the start, when the contact was abandoned, resolved or has a handle time
 -- grain: one row per interaction_id
@@ -59,20 +59,20 @@ standard as (
     left join label_synonyms as products on products.column_name = 'product' and products.label = product
 ),
 flagged as (
-    select *,
+    select
+        *,
         coalesce(direction, 'inbound') = 'inbound' as is_inbound,
         not coalesce(is_abandoned, false) as is_answered,
         coalesce(channel, 'phone') in ('phone', 'chat') as is_live
-    from standard
+    from standard cross join observed_period
 )
 select
-    *,
+    * exclude (observed_from, observed_until, is_topic_recorded),
     is_inbound and is_live as is_offered,
-    is_inbound and is_answered and customer_id is not null and started_at is not null as is_fcr_eligible,
-    case
-        when is_answered and coalesce(talk_s, hold_s, wrap_s) is not null
-            then coalesce(talk_s, 0) + coalesce(hold_s, 0) + coalesce(wrap_s, 0)
-    end as handle_s,
+    is_inbound and is_answered and customer_id is not null and started_at is not null
+        and (topic is not null or not is_topic_recorded) as is_fcr_eligible,
+    case when is_answered and coalesce(talk_s, hold_s, wrap_s) is not null
+        then coalesce(talk_s, 0) + coalesce(hold_s, 0) + coalesce(wrap_s, 0) end as handle_s,
     coalesce(
         ended_at,
         case when is_abandoned or is_resolved or coalesce(talk_s, hold_s, wrap_s) is not null then started_at end

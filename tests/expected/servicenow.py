@@ -6,7 +6,8 @@
 Writes servicenow_*.csv beside this script. First contacts and repeats come from self-joins in DuckDB, which find them in
 another way than window functions do; outliers, means and medians come from pandas. The definitions are those of the
 project: last event per incident, first contact per caller and category, a gap equal to the window is within it, incidents
-of the same minute in the order of their numbers, known once the window has elapsed by the newest opening.
+of the same minute in the order of their numbers, known once the window has elapsed by the newest opening. Incidents without a
+caller or a category take no part.
 """
 
 import sys
@@ -43,7 +44,7 @@ PAIRS = """
     select a.number as earlier, b.number as later, b.opened_at - a.opened_at as gap
     from incidents a join incidents b
       on a.caller_id = b.caller_id
-     and a.category is not distinct from b.category
+     and a.category = b.category
      and (a.opened_at < b.opened_at or (a.opened_at = b.opened_at and a.number < b.number))
 """
 
@@ -61,7 +62,7 @@ OUTCOMES = """
             when opened_at + interval '{days} days' <= until then true
         end as is_resolved
     from incidents, ends
-    where caller_id is not null
+    where caller_id is not null and category is not null
 """
 
 FIGURES = """
