@@ -7,7 +7,7 @@
 -- param: until timestamp = 2200-01-01     # contacts before this instant
 -- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
 -- section: By queue
--- chart: bar x=queue y=abandonment_ratio format=percent
+-- chart: bar x=queue y=abandonment_ratio low=abandonment_low_ratio high=abandonment_high_ratio format=percent
 -- check: abandonment_ratio between 0 and 1
 -- check: abandonment_ratio between abandonment_low_ratio - 1e-9 and abandonment_high_ratio + 1e-9
 -- alert: max(abandonment_low_ratio) filter (where offered_count >= 30) > 0.1

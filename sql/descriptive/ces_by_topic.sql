@@ -5,7 +5,7 @@
 -- grain: one row per topic
 -- param: since timestamp = 1970-01-01     # first answer
 -- param: until timestamp = 2200-01-01     # answers before this instant
--- chart: bar x=topic y=mean_effort title="Customer effort, mean of 1 to 7"
+-- chart: bar x=topic y=mean_effort low=effort_low high=effort_high title="Customer effort, mean of 1 to 7"
 -- check: mean_effort between 1 and 7
 -- check: mean_effort between effort_low - 1e-9 and effort_high + 1e-9
 -- check: easy_ratio between 0 and 1

@@ -5,7 +5,7 @@
 -- param: until timestamp = 2200-01-01     # answers before this instant
 -- param: satisfied_from integer = 4       # lowest answer that counts as satisfied
 -- section: By channel
--- chart: bar x=channel y=csat_ratio format=percent
+-- chart: bar x=channel y=csat_ratio low=csat_low_ratio high=csat_high_ratio format=percent
 -- check: csat_ratio between 0 and 1
 -- check: csat_ratio between csat_low_ratio - 1e-9 and csat_high_ratio + 1e-9
 -- check: mean_score between 1 and 5

@@ -5,7 +5,7 @@
 -- grain: one row per window
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this instant
--- chart: line x=window_days y=fcr_ratio,repeat_ratio format=percent
+-- chart: line x=window_days y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio format=percent
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1
 -- check: known_count <= first_contact_count

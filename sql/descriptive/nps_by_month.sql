@@ -6,7 +6,7 @@
 -- param: since timestamp = 1970-01-01     # first answer
 -- param: until timestamp = 2200-01-01     # answers before this instant
 -- section: By month
--- chart: line x=month y=nps,nps_low,nps_high format=points title="Net promoter score"
+-- chart: line x=month y=nps low=nps_low high=nps_high format=points title="Net promoter score"
 -- check: nps between -100 and 100
 -- check: promoter_count + passive_count + detractor_count = answer_count
 -- alert: min(nps_high) < -50

@@ -5,7 +5,7 @@
 -- param: until timestamp = 2200-01-01     # contacts before this instant
 -- param: max_rows integer = 20            # how many customers to list
 -- section: By topic
--- chart: bar x=topic y=repeat_ratio format=percent
+-- chart: bar x=topic y=repeat_ratio low=repeat_low_ratio high=repeat_high_ratio format=percent
 -- check: repeat_ratio between 0 and 1
 -- check: repeat_ratio between repeat_low_ratio - 1e-9 and repeat_high_ratio + 1e-9
 with contacts as (

@@ -35,7 +35,8 @@ def main(path: str) -> None:
     data = cases(path)
     data["month"] = data.opened.dt.strftime("%Y-%m-01")
     write(data.groupby("month").size().reset_index(name="case_count"), "volume_by_month")
-    boroughs = data.groupby(["month", "borough"]).size().reset_index(name="case_count")
+    boroughs = data.assign(borough=data.borough.replace("", None))
+    boroughs = boroughs.groupby(["month", "borough"], dropna=False).size().reset_index(name="case_count")
     recent = boroughs[boroughs.month >= "2023-01-01"]
     write(recent, "volume_by_borough")
 

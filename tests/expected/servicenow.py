@@ -121,7 +121,7 @@ def main(path: str) -> None:
     groups = data.assign(assignment_group=data.assignment_group.str.lower(), category=data.category.str.lower())
     for column, name in [("category", "shares_by_category"), ("assignment_group", "shares_by_group")]:
         table = groups.groupby(column, dropna=False)[["reopen_count", "reassignment_count", "made_sla"]].apply(shares)
-        table = table.reset_index().astype({"incident_count": int})
+        table = table.reset_index().astype({"incident_count": int}).drop(columns="mean_transfer_count")
         write(table.sort_values(["incident_count", column], ascending=[False, True]).head(10), name)
 
     known = data[data.resolved_at.notna()].copy()
