@@ -1,8 +1,8 @@
 -- title: Clean contacts
 -- description: Every contact once, with standard labels and without impossible values.
--- A contact that was exported twice keeps its latest version. Labels are in lower case with single blanks for blanks,
--- hyphens and underscores, and known synonyms replaced. Durations below zero, starts in the future and ends before
--- starts are NULL. The quality reports show what was changed. Added columns
+-- Labels are in lower case with single blanks for blanks, hyphens and underscores, and known synonyms replaced.
+-- Durations below zero, starts in the future and ends before starts are NULL. The quality reports show what was changed.
+-- Added columns
 --   is_inbound        direction inbound or unknown
 --   is_answered       not abandoned as far as known
 --   is_live           on a channel on which the customer waits (phone, chat or unknown)
@@ -14,18 +14,9 @@
 -- check: handle_s >= 0
 -- check: is_answered or handle_s is null
 -- check: closed_at >= started_at
-with versions as (
+with labelled as (
     select
-        *,
-        row_number() over (
-            partition by interaction_id
-            order by ended_at desc nulls last, started_at desc nulls last, is_resolved desc nulls last, agent_id, topic
-        ) as version
-    from interactions
-),
-labelled as (
-    select
-        * exclude (version) replace (
+        * replace (
             case when started_at <= now() then started_at end as started_at,
             case when ended_at >= started_at and started_at <= now() then ended_at end as ended_at,
             nullif(lower(trim(regexp_replace(channel, '[\s_-]+', ' ', 'g'))), '') as channel,
@@ -39,8 +30,7 @@ labelled as (
             case when hold_s >= 0 then hold_s end as hold_s,
             case when wrap_s >= 0 then wrap_s end as wrap_s
         )
-    from versions
-    where version = 1 or interaction_id is null
+    from contacts_unique
 ),
 standard as (
     select
