@@ -1,5 +1,6 @@
 //! Runs `cxql` and reads what it prints.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -151,6 +152,27 @@ impl Table {
         }
         assert_eq!(self.rows.len(), expected.rows.len(), "{what}: number of rows");
     }
+}
+
+/// The scripts in `tests/expected` write twelve digits.
+const TOLERANCE: f64 = 1e-9;
+
+/// Figures that a script in `tests/expected` computed without the program.
+fn expected(name: &str) -> Table {
+    let path = root().join("tests/expected").join(name);
+    Table::parse(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// A result has the expected columns, and the expected rows first and in their order.
+pub(crate) fn assert_begins(result: &Table, name: &str) {
+    let expected = expected(name);
+    result.like(&expected, expected.rows.len()).assert_equal(&expected, TOLERANCE, name);
+}
+
+/// A result has the expected columns, and the expected rows and no other.
+pub(crate) fn assert_is(result: &Table, name: &str) {
+    let expected = expected(name);
+    result.like(&expected, usize::MAX).assert_equal(&expected, TOLERANCE, name);
 }
 
 fn is_close(cell: &str, wanted: &str, tolerance: f64) -> bool {

@@ -4,10 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::program::{Project, Table, root};
-
-/// The scripts write twelve digits.
-const TOLERANCE: f64 = 1e-9;
+use crate::program::{Project, Table, assert_begins, assert_is, root};
 
 fn shared(file: &str) -> Option<PathBuf> {
     let path = root().join("../shared/data").join(file);
@@ -16,23 +13,6 @@ fn shared(file: &str) -> Option<PathBuf> {
         println!("skipped: ../shared/data/{file} is not here");
     }
     found
-}
-
-fn expected(name: &str) -> Table {
-    let path = root().join("tests/expected").join(name);
-    Table::parse(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-}
-
-/// A result has the expected columns and rows first, in the same order.
-fn assert_begins(result: &Table, name: &str) {
-    let expected = expected(name);
-    result.like(&expected, expected.rows.len()).assert_equal(&expected, TOLERANCE, name);
-}
-
-/// A result has the expected columns and rows and no other rows.
-fn assert_is(result: &Table, name: &str) {
-    let expected = expected(name);
-    result.like(&expected, usize::MAX).assert_equal(&expected, TOLERANCE, name);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! The reports find what was planted in the sample data. `data/README.md` tells the story.
 
-use crate::program::Project;
+use crate::program::{Project, assert_is};
+
+#[test]
+fn the_kpi_overview_is_what_pandas_computes() {
+    assert_is(&Project::shipped().run("kpi_overview", 1, &[]), "sample_kpi.csv");
+}
 
 #[test]
 fn the_two_agents_who_solve_little_are_found_and_nobody_else() {
