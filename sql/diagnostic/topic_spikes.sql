@@ -4,7 +4,7 @@
 -- z-score. A release, an outage or a campaign shows as a run of such weeks. Weeks that the data covers in part are
 -- left out.
 -- grain: one row per week, topic and product, first those that stand out, then all of the topics that have one
--- param: z_limit float = 5                # how far from usual
+-- param: z_limit float = 3.5              # how far from usual
 -- param: min_contact_count integer = 20   # topics with fewer contacts a week at the median are left out
 -- section: Weeks that stand out
 -- check: contact_count >= 0
