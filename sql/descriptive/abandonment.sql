@@ -1,5 +1,6 @@
 -- title: Abandonment
 -- description: Share of offered contacts that gave up waiting, by queue and by how long they had waited.
+<<<<<<< HEAD
 -- Short abandons are waits up to short_s; the second ratio leaves them out of both sides. In the second section each band
 -- starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band.
 -- grain: one row per queue, then one per band of 10 seconds waited
@@ -8,6 +9,16 @@
 -- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
 -- section: By queue
 -- chart: bar x=queue y=abandonment_ratio format=percent
+=======
+-- Short abandons are waits up to short_s; the second ratio leaves them out of both sides. In the second section each
+-- band starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band.
+-- grain: one row per queue, then one per band of 10 seconds waited
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
+-- section: By queue
+-- chart: bar x=queue y=abandonment_ratio low=abandonment_low_ratio high=abandonment_high_ratio format=percent
+>>>>>>> sql
 -- check: abandonment_ratio between 0 and 1
 -- check: abandonment_ratio between abandonment_low_ratio - 1e-9 and abandonment_high_ratio + 1e-9
 -- alert: max(abandonment_low_ratio) filter (where offered_count >= 30) > 0.1

@@ -1,10 +1,18 @@
 -- title: Average handle time by agent
 -- description: Mean handle time per agent with its parts and its distance from the other agents of the same channels.
+<<<<<<< HEAD
 -- expected_s is what the agent's contacts would have taken at the mean of their channel and topic, so that difference_s
 -- does not blame an agent for the contacts that the agent gets.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 9999-12-31     # contacts before this instant
+=======
+-- expected_s is what the agent's contacts would have taken at the mean of their channel and topic, so that
+-- difference_s does not blame an agent for the contacts that the agent gets.
+-- grain: one row per agent
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+>>>>>>> sql
 -- chart: bar x=agent_name y=aht_s,expected_s format=duration
 -- check: aht_s >= 0
 -- check: contact_count > 0

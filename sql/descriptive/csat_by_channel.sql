@@ -2,10 +2,17 @@
 -- description: Share of answers in the top boxes of 1 to 5, by channel of the contact, with its Wilson interval.
 -- grain: one row per channel, then one per month and channel
 -- param: since timestamp = 1970-01-01     # first answer
+<<<<<<< HEAD
 -- param: until timestamp = 9999-12-31     # answers before this instant
 -- param: satisfied_from integer = 4       # lowest answer that counts as satisfied
 -- section: By channel
 -- chart: bar x=channel y=csat_ratio format=percent
+=======
+-- param: until timestamp = 2200-01-01     # answers before this instant
+-- param: satisfied_from integer = 4       # lowest answer that counts as satisfied
+-- section: By channel
+-- chart: bar x=channel y=csat_ratio low=csat_low_ratio high=csat_high_ratio format=percent
+>>>>>>> sql
 -- check: csat_ratio between 0 and 1
 -- check: csat_ratio between csat_low_ratio - 1e-9 and csat_high_ratio + 1e-9
 -- check: mean_score between 1 and 5

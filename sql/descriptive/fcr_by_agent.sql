@@ -1,10 +1,18 @@
 -- title: First-contact resolution by agent
 -- description: Share of each agent's first contacts without a repeat within 7 days, beside what the agent logged.
+<<<<<<< HEAD
 -- The contact counts for the agent who had the first contact. For a comparison that allows for the topics that an agent
 -- gets and for chance see agents_low_resolution.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01       # first contact start
 -- param: until timestamp = 9999-12-31       # contacts before this instant
+=======
+-- The contact counts for the agent who had the first contact. For a comparison that allows for the topics that an
+-- agent gets and for chance see agents_low_resolution.
+-- grain: one row per agent
+-- param: since timestamp = 1970-01-01       # first contact start
+-- param: until timestamp = 2200-01-01       # contacts before this instant
+>>>>>>> sql
 -- param: min_known_count integer = 1        # agents with fewer known first contacts are left out
 -- chart: bar x=agent_name y=fcr_ratio,logged_resolved_ratio format=percent
 -- check: fcr_ratio between 0 and 1

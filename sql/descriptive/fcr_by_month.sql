@@ -3,7 +3,11 @@
 -- The newest month rests on the contacts whose 7 days have elapsed; unknown_count says how many are still open.
 -- grain: one row per month
 -- param: topic text = %                     # a topic, or a pattern of LIKE
+<<<<<<< HEAD
 -- chart: line x=month y=fcr_ratio,logged_resolved_ratio format=percent
+=======
+-- chart: line x=month y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio format=percent
+>>>>>>> sql
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1
 -- check: fcr_ratio between fcr_low_ratio - 1e-9 and fcr_high_ratio + 1e-9

@@ -1,11 +1,21 @@
 -- title: Net promoter score by month and product
 -- description: NPS in points with its margin of 95 %, by month of the answer and product of the contact.
+<<<<<<< HEAD
 -- Promoters answer 9 or 10, detractors 0 to 6. Margin is 1.96 * 100 * sqrt((p + d - (p - d)^2) / n) with the shares p and d.
 -- grain: one row per month, then one per month and product
 -- param: since timestamp = 1970-01-01     # first answer
 -- param: until timestamp = 9999-12-31     # answers before this instant
 -- section: By month
 -- chart: line x=month y=nps,nps_low,nps_high format=points title="Net promoter score"
+=======
+-- Promoters answer 9 or 10, detractors 0 to 6. Margin is 1.96 * 100 * sqrt((p + d - (p - d)^2) / n) with the shares p
+-- and d.
+-- grain: one row per month, then one per month and product
+-- param: since timestamp = 1970-01-01     # first answer
+-- param: until timestamp = 2200-01-01     # answers before this instant
+-- section: By month
+-- chart: line x=month y=nps low=nps_low high=nps_high format=points title="Net promoter score"
+>>>>>>> sql
 -- check: nps between -100 and 100
 -- check: promoter_count + passive_count + detractor_count = answer_count
 -- alert: min(nps_high) < -50

@@ -1,10 +1,18 @@
 -- title: Service level by hour of the week
 -- description: Share of contacts answered in time for each of the 168 hours of the week.
+<<<<<<< HEAD
 -- Every hour has a row, so that an hour without contacts shows as NULL and not as a gap. Weekdays run from 1, Monday, to
 -- 7, Sunday. Hours are UTC.
 -- grain: one row per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 9999-12-31     # contacts before this instant
+=======
+-- Every hour has a row, so that an hour without contacts shows as NULL and not as a gap. Weekdays run from 1, Monday,
+-- to 7, Sunday. Hours are UTC.
+-- grain: one row per weekday and hour
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+>>>>>>> sql
 -- param: threshold_s float = 20           # answered within this many seconds
 -- param: queue text = %                   # a queue, or a pattern of LIKE
 -- chart: heatmap x=hour y=weekday value=service_level_ratio format=percent

@@ -1,10 +1,18 @@
 -- title: Service level by queue
 -- description: Service level per queue and day, and what the same contacts give under each usual definition.
+<<<<<<< HEAD
 -- The definitions differ in how abandoned contacts count; see the page of service_level. A figure without its definition
 -- cannot be compared with another's.
 -- grain: one row per queue, then one per week and queue
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 9999-12-31     # contacts before this instant
+=======
+-- The definitions differ in how abandoned contacts count; see the page of service_level. A figure without its
+-- definition cannot be compared with another's.
+-- grain: one row per queue, then one per week and queue
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+>>>>>>> sql
 -- param: threshold_s float = 20           # answered within this many seconds
 -- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
 -- section: By queue and definition

@@ -1,10 +1,18 @@
 -- title: Churn after repeated contacts
 -- description: Share of customers who left, by how often they had to come back before.
+<<<<<<< HEAD
 -- Repeats within 7 days on the same topic, counted before the customer left. Customers are those who had a contact. Where
 -- no leaving is recorded at all the share is NULL, not zero. More repeats need more time as a customer, which makes the
 -- difference look smaller than it is; it shows no cause.
 -- grain: one row per number of repeat contacts, 4 and more together
 -- chart: bar x=repeat_count y=churn_ratio format=percent
+=======
+-- Repeats within 7 days on the same topic, counted before the customer left. Customers are those who had a contact.
+-- Where no leaving is recorded at all the share is NULL, not zero. More repeats need more time as a customer, which
+-- makes the difference look smaller than it is; it shows no cause.
+-- grain: one row per number of repeat contacts, 4 and more together
+-- chart: bar x=repeat_count y=churn_ratio low=churn_low_ratio high=churn_high_ratio format=percent
+>>>>>>> sql
 -- check: churn_ratio between 0 and 1
 -- check: churn_ratio between churn_low_ratio - 1e-9 and churn_high_ratio + 1e-9
 -- check: churned_count <= customer_count

@@ -1,10 +1,19 @@
 -- title: Handle-time outliers
+<<<<<<< HEAD
 -- description: Contacts far from the usual handle time of their agent and channel, per month, per agent, and the farthest.
 -- An outlier is beyond 3.5 on the modified z-score. A share that grows from month to month, with the median behind it, is
 -- no run of odd cases but a shift of the work.
 -- grain: one row per month, then one per agent, then one per contact
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 9999-12-31     # contacts before this instant
+=======
+-- description: Contacts far from the usual handle time of their agent and channel, by month and by agent.
+-- An outlier is beyond 3.5 on the modified z-score. A share that grows from month to month, with the median behind
+-- it, is no run of odd cases but a shift of the work.
+-- grain: one row per month, then one per agent, then one per contact
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+>>>>>>> sql
 -- param: max_rows integer = 50            # how many contacts to list
 -- section: By month
 -- chart: line x=month y=outlier_ratio format=percent

@@ -1,10 +1,18 @@
 -- title: Sentiment by topic
 -- description: What customers write, in contacts and in survey comments, from -1 to 1 by topic and month.
+<<<<<<< HEAD
 -- positive_ratio and negative_ratio count texts from .05 up and from -.05 down. Texts in a language that the sentiment
 -- functions do not read are not scored; scored_count says how many are.
 -- grain: one row per source and topic, then one per month and source
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 9999-12-31     # contacts before this instant
+=======
+-- positive_ratio and negative_ratio count texts from .05 up and from -.05 down. Texts in a language that the
+-- sentiment functions do not read are not scored; scored_count says how many are.
+-- grain: one row per source and topic, then one per month and source
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+>>>>>>> sql
 -- section: By source and topic
 -- chart: bar x=topic y=mean_sentiment series=source
 -- check: mean_sentiment between -1 and 1

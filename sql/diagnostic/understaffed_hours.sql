@@ -1,10 +1,19 @@
 -- title: Understaffed hours
 -- description: Hours of the week in which a queue answers far fewer contacts in time than in its other hours.
+<<<<<<< HEAD
 -- Compares each queue, weekday and hour with the whole queue by a z-score of the share answered in time. Weekdays run from
 -- 1, Monday, to 7, Sunday. Hours are UTC. extra_late_count is how many contacts waited too long beyond the queue's usual.
 -- grain: one row per queue, weekday and hour that stands out
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 9999-12-31     # contacts before this instant
+=======
+-- Compares each queue, weekday and hour with the whole queue by a z-score of the share answered in time. Weekdays run
+-- from 1, Monday, to 7, Sunday. Hours are UTC. extra_late_count is how many contacts waited too long beyond the
+-- queue's usual.
+-- grain: one row per queue, weekday and hour that stands out
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this instant
+>>>>>>> sql
 -- param: threshold_s float = 20           # answered within this many seconds
 -- param: z_limit float = 3                # standard deviations below the queue's usual
 -- param: min_offered_count integer = 10   # hours with fewer contacts are left out

@@ -1,8 +1,13 @@
 -- title: Contact outcomes
 -- description: Each contact with what became of it within 7 days.
+<<<<<<< HEAD
 -- Repeats and first contacts are counted per customer and topic over answered inbound contacts of known customers; on all
 -- other contacts these columns are NULL. is_first_contact_resolved is NULL on repeats and while the 7 days have not
 -- elapsed yet.
+=======
+-- Repeats and first contacts are counted per customer and topic over the contacts that are is_fcr_eligible; on all
+-- others these columns are NULL. is_first_contact_resolved is NULL on repeats and while the 7 days have not elapsed.
+>>>>>>> sql
 -- grain: one row per interaction_id
 -- check: previous_contact_at <= started_at
 -- check: started_at <= next_contact_at

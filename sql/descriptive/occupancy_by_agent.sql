@@ -1,0 +1,71 @@
+-- title: Occupancy by agent
+-- description: Time on contacts out of the time on contacts and idle, per agent and per hour of the day.
+-- Time on contacts is that in on_contact, after_call or wrap_up, since handle time has the wrap-up too. Breaks, training
+-- and the like are in other_h and do not count. A stretch is split over the hours that it covers. Hours are UTC.
+-- grain: one row per agent, then one per hour of the day
+-- param: since timestamp = 1970-01-01     # first state start
+-- param: until timestamp = 2200-01-01     # states before this instant
+-- section: By agent
+-- chart: bar x=agent_name y=occupancy_ratio format=percent
+-- check: occupancy_ratio between 0 and 1
+-- alert: max(occupancy_ratio) > 0.9
+with states as (
+    select agent_id, state, date_part('epoch', ended_at - started_at) / 3600 as state_h
+    from agent_states
+    where ended_at > started_at and started_at >= $since and started_at < $until
+),
+by_agent as (
+    select
+        agent_id,
+        coalesce(sum(state_h) filter (where state in ('on_contact', 'after_call', 'wrap_up')), 0) as contact_h,
+        coalesce(sum(state_h) filter (where state = 'idle'), 0) as idle_h,
+        coalesce(sum(state_h) filter (where state not in ('on_contact', 'after_call', 'wrap_up', 'idle')), 0) as other_h
+    from states
+    group by agent_id
+)
+select
+    by_agent.agent_id,
+    coalesce(agent_name, by_agent.agent_id) as agent_name,
+    agent_team,
+    contact_h,
+    idle_h,
+    other_h,
+    contact_h / nullif(contact_h + idle_h, 0) as occupancy_ratio
+from by_agent
+left join agent_names on agent_names.agent_id = by_agent.agent_id
+order by occupancy_ratio desc nulls last, by_agent.agent_id;
+
+-- section: By hour of the day
+-- chart: line x=hour y=occupancy_ratio format=percent
+-- check: occupancy_ratio between 0 and 1
+with states as (
+    select state, started_at, ended_at
+    from agent_states
+    where ended_at > started_at and started_at >= $since and started_at < $until
+),
+pieces as (
+    select state, started_at, ended_at, unnest(generate_series(
+        date_trunc('hour', started_at), date_trunc('hour', ended_at), interval '1 hour'
+    )) as hour_at
+    from states
+),
+split as (
+    select
+        state,
+        cast(date_part('hour', hour_at) as int) as hour,
+        date_part(
+            'epoch', least(ended_at, hour_at + interval '1 hour') - greatest(started_at, hour_at)
+        ) / 3600 as state_h
+    from pieces
+),
+by_hour as (
+    select
+        hour,
+        coalesce(sum(state_h) filter (where state in ('on_contact', 'after_call', 'wrap_up')), 0) as contact_h,
+        coalesce(sum(state_h) filter (where state = 'idle'), 0) as idle_h
+    from split
+    group by hour
+)
+select hour, contact_h, idle_h, contact_h / nullif(contact_h + idle_h, 0) as occupancy_ratio
+from by_hour
+order by hour

@@ -1,0 +1,110 @@
+"""Expected figures of the KPI overview over the sample data, computed without cxql.
+
+    pip install pandas pyarrow
+    python sample.py ../../data
+
+Writes sample_kpi.csv beside this script: the newest 28 days and the 28 days before them, by plain loops and pandas. Run it
+again when the sample data was made anew.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+SYNONYMS = {
+    "channel": {"live chat": "chat", "e mail": "email", "social media": "social"},
+    "topic": {
+        "tech support": "technical support", "return": "returns", "accounts": "account", "cancelation": "cancellation",
+    },
+}
+WEEK = pd.Timedelta(days=7)
+PERIOD = pd.Timedelta(days=28)
+
+
+def label(value: str | None, synonyms: dict[str, str]) -> str | None:
+    if not isinstance(value, str):
+        return None
+    text = re.sub(r"[\s_-]+", " ", value).strip().lower()
+    return synonyms.get(text, text)
+
+
+def contacts(data: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(data / "interactions").drop_duplicates("interaction_id")
+    for column, synonyms in SYNONYMS.items():
+        frame[column] = [label(value, synonyms) for value in frame[column]]
+    frame = frame[frame.started_at < pd.Timestamp("2030-01-01", tz="UTC")].copy()
+    frame["wait_s"] = frame.wait_s.where(frame.wait_s >= 0)
+    frame["ended_at"] = frame.ended_at.where(frame.ended_at >= frame.started_at)
+    frame["answered"] = frame.is_abandoned.fillna(False).astype(bool).eq(False)
+    frame["offered"] = frame.direction.eq("inbound") & frame.channel.isin(["phone", "chat"])
+    parts = frame[["talk_s", "hold_s", "wrap_s"]].astype(float)
+    frame["handle_s"] = parts.sum(axis=1).where(frame.answered & parts.notna().any(axis=1))
+    return frame
+
+
+def outcomes(frame: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
+    """Repeat and first-contact flags of each contact that can have them, contact by contact."""
+    able = frame[frame.answered & frame.direction.eq("inbound") & frame.customer_id.notna() & frame.topic.notna()]
+    able = able.sort_values(["started_at", "interaction_id"])
+    rows = {}
+    for _, matter in able.groupby(["customer_id", "topic"]):
+        times = list(matter.started_at)
+        for at, key in enumerate(matter.index):
+            earlier = any(times[at] - time <= WEEK for time in times[:at])
+            later = any(time - times[at] <= WEEK for time in times[at + 1:])
+            resolved = None if earlier else False if later else True if until - times[at] >= WEEK else None
+            rows[key] = (earlier, resolved)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["repeat", "resolved"])
+
+
+def figures(frame: pd.DataFrame, answers: pd.DataFrame, every: pd.DataFrame, end: pd.Timestamp) -> dict[str, float]:
+    offered = frame[frame.offered]
+    waited = offered[offered.wait_s.notna()]
+    in_time = (waited.wait_s <= 20) & waited.answered
+    nps, csat, ces = (
+        answers[answers.kind.eq(kind) & answers.score.between(low, high)].score
+        for kind, low, high in [("nps", 0, 10), ("csat", 1, 5), ("ces", 1, 7)]
+    )
+    over = every.is_abandoned.eq(True) | every.is_resolved.eq(True) | every[["talk_s", "hold_s", "wrap_s"]].notna().any(axis=1)
+    closed_at = every.ended_at.fillna(every.started_at.where(over))
+    return {
+        "contacts": len(frame),
+        "customers": frame.customer_id.nunique(),
+        "first-contact resolution": frame.resolved.dropna().astype(float).mean(),
+        "repeat rate": frame.repeat.dropna().astype(float).mean(),
+        "logged as resolved": frame.is_resolved.dropna().astype(float).mean(),
+        "transfer rate": (frame.transfer_count.dropna() > 0).mean(),
+        "abandonment rate": offered.is_abandoned.dropna().astype(float).mean(),
+        "service level": in_time.mean(),
+        "average speed of answer": waited[waited.answered].wait_s.mean(),
+        "average handle time": frame.handle_s.mean(),
+        "net promoter score": 100 * ((nps >= 9).mean() - (nps <= 6).mean()),
+        "customer satisfaction": (csat >= 4).mean(),
+        "customer effort": ces.mean(),
+        "open contacts": int(((every.started_at <= end) & ~(closed_at <= end)).sum()),
+    }
+
+
+def main(folder: str) -> None:
+    data = Path(folder)
+    every = contacts(data)
+    until = every.started_at.max()
+    every = every.join(outcomes(every, until))
+    surveys = pd.read_parquet(data / "surveys.parquet").drop_duplicates("survey_id")
+
+    def within(times: pd.Series, end: pd.Timestamp) -> pd.Series:
+        return (times > end - PERIOD) & (times <= end)
+
+    now, before = (
+        figures(every[within(every.started_at, end)], surveys[within(surveys.responded_at, end)], every, end)
+        for end in (until, until - PERIOD)
+    )
+    table = pd.DataFrame({"kpi": list(now), "value": list(now.values()), "previous_value": list(before.values())})
+    table.to_csv(HERE / "sample_kpi.csv", index=False, float_format="%.12g", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

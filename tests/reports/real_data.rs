@@ -1,0 +1,55 @@
+//! Reports over real exports, against figures that the scripts in `tests/expected` computed without the program.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::program::{Project, Table, assert_begins, assert_is, root};
+
+fn shared(file: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/data").join(file);
+    let found = path.is_file().then_some(path);
+    if found.is_none() {
+        println!("skipped: ../shared/data/{file} is not here");
+    }
+    found
+}
+
+#[test]
+fn servicenow_figures_are_those_of_duckdb_and_pandas() {
+    let Some(archive) = shared("servicenow_incidents/incident_event_log.zip") else { return };
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut archive = zip::ZipArchive::new(fs::File::open(archive).expect("the archive opens")).expect("it is a zip");
+    let mut log = archive.by_name("incident_event_log.csv").expect("the log is in it");
+    let mut file = fs::File::create(data.path().join("incident_event_log.csv")).expect("a file in the folder");
+    io::copy(&mut log, &mut file).expect("the log is unpacked");
+    let project = Project::of_tests("servicenow", data.path());
+
+    assert_is(&project.run("fcr_by_window", 1, &[]), "servicenow_fcr_by_window.csv");
+    assert_begins(&project.run("fcr_by_topic", 1, &[]), "servicenow_fcr_by_category.csv");
+    assert_begins(&project.run("fcr_by_caller_category", 1, &[]), "servicenow_fcr_by_caller_category.csv");
+    assert_is(&project.run("reopened_and_transferred", 1, &[]), "servicenow_shares.csv");
+    assert_begins(&project.run("reopened_and_transferred", 2, &[]), "servicenow_shares_by_category.csv");
+    assert_begins(&project.run("reopened_and_transferred", 3, &[]), "servicenow_shares_by_group.csv");
+    assert_is(&project.run("resolution_time_outliers", 1, &[]), "servicenow_resolution_time.csv");
+
+    // every shipped report fits the mapped export
+    let check = project.output(&["check"]);
+    assert!(check.lines().last().unwrap_or_default().ends_with(" 0 failed"), "{check}");
+}
+
+#[test]
+fn new_york_figures_are_those_of_pandas() {
+    let Some(cases) = shared("nyc_constituent_services/nycomplaints.csv.gz") else { return };
+    let project = Project::of_tests("nyc", cases.parent().expect("the file is in a folder"));
+
+    assert_is(&project.run("volume_by_month", 1, &[]), "nyc_volume_by_month.csv");
+    let boroughs = project.run("volume_by_month", 2, &[]);
+    let recent = Table {
+        rows: boroughs.rows.iter().filter(|row| row[0].as_str() >= "2023-01-01").cloned().collect(),
+        columns: boroughs.columns,
+    };
+    assert_is(&recent, "nyc_volume_by_borough.csv");
+    assert_is(&project.run("backlog", 1, &["step=month"]), "nyc_backlog.csv");
+    assert_begins(&project.run("resolution_time", 1, &[]), "nyc_resolution_time.csv");
+}
