@@ -44,6 +44,11 @@ figures as (
             count(is_resolved_30)
         ]) as known_count,
         unnest([
+            count(*) filter (where is_resolved_1), count(*) filter (where is_resolved_3),
+            count(*) filter (where is_resolved_7), count(*) filter (where is_resolved_14),
+            count(*) filter (where is_resolved_30)
+        ]) as resolved_count,
+        unnest([
             fcr(is_resolved_1), fcr(is_resolved_3), fcr(is_resolved_7), fcr(is_resolved_14), fcr(is_resolved_30)
         ]) as fcr_ratio,
         unnest([
@@ -51,17 +56,14 @@ figures as (
         ]) as repeat_ratio
     from flags
     where started_at >= $since and started_at < $until
+),
+with_spread as (
+    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from figures
 )
 select
-    window_days,
-    contact_count,
-    first_contact_count,
-    known_count,
-    fcr_ratio,
-    (known_count * fcr_ratio + 1.9208 - 1.96 * sqrt(known_count * fcr_ratio * (1 - fcr_ratio) + 0.9604))
-        / (known_count + 3.8416) as fcr_low_ratio,
-    (known_count * fcr_ratio + 1.9208 + 1.96 * sqrt(known_count * fcr_ratio * (1 - fcr_ratio) + 0.9604))
-        / (known_count + 3.8416) as fcr_high_ratio,
+    window_days, contact_count, first_contact_count, known_count, resolved_count, fcr_ratio,
+    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
+    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
     repeat_ratio
-from figures
+from with_spread
 order by window_days
