@@ -1,1 +1,16 @@
-//! x
+//! SQL analytics for customer interactions.
+//!
+//! Interaction data (contacts, surveys, orders, events) lies as Parquet on local disk or S3; a DataFusion session knows
+//! the functions of the field; every analysis is a `.sql` file. This library is what the program `cxql` is made of.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod error;
+pub mod output;
+pub mod project;
+pub mod report;
+pub mod session;
+pub mod source;
+pub mod sqlfile;
+pub mod types;

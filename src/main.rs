@@ -1,2 +1,8 @@
-//! x
-fn main() {}
+//! The program: everything is in the library.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cxql::cli::main()
+}

@@ -11,6 +11,9 @@
 //! Each family of functions is one module: its documentation, its pure state (plain Rust, no Arrow), and the adapter
 //! that lets DataFusion drive it.
 
+mod aggregate;
+mod args;
+pub mod docs;
 mod outlier;
 mod queue;
 mod rate;

@@ -1,8 +1,667 @@
-//! Family `queue`.
-use std::sync::Arc;
+//! `service_level`, `aht`, `abandonment_rate`: how long customers wait and how long they are served.
+//!
+//! Formula: see each function; A answered, AW answered within the threshold, B abandoned, BW abandoned within the
+//!          threshold, S short abandons (abandoned within `short_abandon_s`). Service level is AW / (A + B) unless a
+//!          dialect says otherwise; AHT is the mean of talk + hold + wrap-up; abandonment rate is B / (A + B).
+//! Units:   seconds in; ratio in [0, 1] out (AHT: seconds).
+//! NULL:    a row that lacks what is needed to place it is skipped; no rows left gives NULL.
+//! Edges:   wait == threshold is within; wait == short_abandon_s is short; a duration that is negative, infinite or NaN
+//!          counts as NULL.
+//! Source:  Call Centre Helper, "Service Level Threshold Calculations", and ICMI QueueTips, 2002 (service level);
+//!          Genesys Cloud glossary, "average handle time" (AHT); Call Centre Helper, "How to Measure Call Abandon Rate".
+//! Choices: `offered` is the default dialect: every abandon counts against, nothing can be hidden by it. A NULL
+//!          `is_abandoned` means not known, not answered.
 
-use datafusion::logical_expr::AggregateUDF;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::array::{Array, ArrayRef, Float64Array};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::plan_err;
+use datafusion::error::Result;
+use datafusion::logical_expr::{AggregateUDF, Documentation};
+
+use crate::aggregate::{
+    Function, Measure, Tally, aggregate, count_column, counts, each_known, each_with_bits, flags, numbers, page,
+    sum_column, sums,
+};
+use crate::args::{Call, Constants, Kind, Parameter};
+use crate::rate::{FlagShare, Share};
+
+/// What is done with abandons; how the field's products and reports differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// AW / (A + B)
+    Offered,
+    /// AW / A
+    Answered,
+    /// AW / (A + B - BW)
+    LateAbandons,
+    /// (AW + BW) / (A + B)
+    AbandonsMet,
+    /// (AW + S) / (A + B)
+    ShortMet,
+    /// AW / (A + B - S)
+    ShortExcluded,
+}
+
+const DIALECTS: [(&str, Dialect); 9] = [
+    ("offered", Dialect::Offered),
+    ("answered", Dialect::Answered),
+    ("late_abandons", Dialect::LateAbandons),
+    ("abandons_met", Dialect::AbandonsMet),
+    ("connect", Dialect::AbandonsMet),
+    ("short_met", Dialect::ShortMet),
+    ("short_excluded", Dialect::ShortExcluded),
+    ("talkdesk", Dialect::ShortExcluded),
+    ("genesys", Dialect::ShortExcluded),
+];
+
+/// Where the lines are drawn, in seconds of waiting: first for answered contacts, then for abandoned ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ServiceLevelLines {
+    /// Up to here is in time.
+    met_s: [f64; 2],
+    /// Up to here is left out.
+    left_out_s: [f64; 2],
+}
+
+impl ServiceLevelLines {
+    /// Below every wait, and above what is no wait: the largest negative number.
+    const NONE: f64 = -f64::from_bits(1);
+    /// Above every wait.
+    const ALL: f64 = f64::INFINITY;
+
+    fn new(dialect: Dialect, threshold_s: f64, short_abandon_s: f64) -> Self {
+        let (abandon_met_s, abandon_left_out_s) = match dialect {
+            Dialect::Offered => (Self::NONE, Self::NONE),
+            Dialect::Answered => (Self::NONE, Self::ALL),
+            Dialect::LateAbandons => (Self::NONE, threshold_s),
+            Dialect::AbandonsMet => (threshold_s, Self::NONE),
+            Dialect::ShortMet => (short_abandon_s, Self::NONE),
+            Dialect::ShortExcluded => (Self::NONE, short_abandon_s),
+        };
+        Self { met_s: [threshold_s, abandon_met_s], left_out_s: [Self::NONE, abandon_left_out_s] }
+    }
+
+    /// One contact.
+    fn of(self, wait_s: f64, is_abandoned: bool) -> Share {
+        let pick = |[answered, abandoned]: [f64; 2]| if is_abandoned { abandoned } else { answered };
+        let is_known = (wait_s > pick(self.left_out_s)) & (wait_s < f64::INFINITY);
+        Share::of_known(wait_s <= pick(self.met_s), is_known)
+    }
+}
+
+fn is_duration(seconds: f64) -> bool {
+    (0.0..f64::INFINITY).contains(&seconds)
+}
+
+impl Measure for ServiceLevelLines {
+    type Tally = Share;
+
+    fn each_row(&self, columns: &[ArrayRef], mut each: impl FnMut(Share)) -> Result<()> {
+        let (waits, abandoned) = (numbers(columns, 0)?, flags(columns, 1)?);
+        match NullBuffer::union(waits.nulls(), abandoned.nulls()) {
+            None => each_with_bits(waits.values(), [abandoned.values()], |wait_s, [is_abandoned]| {
+                each(self.of(wait_s, is_abandoned));
+            }),
+            Some(known) => {
+                let bits = [abandoned.values(), known.inner()];
+                each_with_bits(waits.values(), bits, |wait_s, [is_abandoned, is_known]| {
+                    each(if is_known { self.of(wait_s, is_abandoned) } else { Share::default() });
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ServiceLevel;
+
+impl Function for ServiceLevel {
+    const CALL: Call = Call {
+        function: "service_level",
+        syntax: "service_level(wait_s, is_abandoned, threshold_s [, dialect [, short_abandon_s]])",
+        parameters: &[
+            Parameter::column("wait_s", Kind::Number),
+            Parameter::column("is_abandoned", Kind::Flag),
+            Parameter::constant("threshold_s", Kind::Number),
+            Parameter::constant("dialect", Kind::Text),
+            Parameter::constant("short_abandon_s", Kind::Number),
+        ],
+        arities: &[3, 4, 5],
+    };
+
+    type Measure = ServiceLevelLines;
+
+    fn bind(constants: &Constants) -> Result<ServiceLevelLines> {
+        let Some(threshold_s) = constants.seconds("threshold_s")? else {
+            return plan_err!("service_level: threshold_s must be >= 0, got NULL");
+        };
+        let dialect = constants.choice("dialect", &DIALECTS)?.unwrap_or(Dialect::Offered);
+        let short_abandon_s = constants.seconds("short_abandon_s")?;
+        if short_abandon_s.is_none() && matches!(dialect, Dialect::ShortMet | Dialect::ShortExcluded) {
+            return plan_err!(
+                "service_level: short_abandon_s must be >= 0 with the dialects short_met, short_excluded, talkdesk and \
+                 genesys, got none"
+            );
+        }
+        Ok(ServiceLevelLines::new(dialect, threshold_s, short_abandon_s.unwrap_or(ServiceLevelLines::NONE)))
+    }
+
+    fn documentation(&self) -> &'static Documentation {
+        static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
+            page(
+                ServiceLevel::CALL,
+                "Queue",
+                "Share of contacts answered in time.\n\
+                 Formula: with A answered, AW answered within threshold_s, B abandoned, BW abandoned within threshold_s \
+                 and S abandoned within short_abandon_s, by dialect: offered AW / (A + B); answered AW / A; \
+                 late_abandons AW / (A + B - BW); abandons_met, connect (AW + BW) / (A + B); short_met \
+                 (AW + S) / (A + B); short_excluded, talkdesk, genesys AW / (A + B - S).\n\
+                 Units: seconds in, ratio from 0 to 1 out.\n\
+                 NULL: a row whose wait_s or is_abandoned is NULL is skipped, since it is not known where it belongs; no \
+                 rows left gives NULL. A dialect or short_abandon_s that is NULL is taken as not given.\n\
+                 Edges: wait_s equal to threshold_s is within, wait_s equal to short_abandon_s is short. A wait that is \
+                 negative, infinite or NaN counts as NULL. The short_ dialects need short_abandon_s, the others ignore \
+                 it. DISTINCT is refused.\n\
+                 Source: Call Centre Helper, Service Level Threshold Calculations, \
+                 callcentrehelper.com/service-level-threshold-calculations-206890.htm (five formulas and their example; \
+                 by the same example ICMI, 2002); the names of products by their own metric definitions.",
+            )
+            .with_argument("wait_s", "Number: seconds from entering the queue to the answer or the abandon.")
+            .with_argument("is_abandoned", "Boolean: whether the customer left before an answer.")
+            .with_argument("threshold_s", "Constant number >= 0: an answer up to here is in time.")
+            .with_argument(
+                "dialect",
+                "Constant string, whatever its case: offered (default), answered, late_abandons, abandons_met, connect, \
+                 short_met, short_excluded, talkdesk, genesys.",
+            )
+            .with_argument(
+                "short_abandon_s",
+                "Constant number >= 0: an abandon up to here is short. Required by the short_ dialects and their aliases.",
+            )
+            .with_sql_example(
+                "```sql
+select
+    service_level(wait_s, is_abandoned, threshold_s => 20) as offered_ratio,
+    service_level(wait_s, is_abandoned, 20, 'answered') as answered_ratio,
+    service_level(wait_s, is_abandoned, 20, 'genesys', 5) as genesys_ratio
+from (values (8, false), (20, false), (45, false), (3, true), (60, true)) as t(wait_s, is_abandoned);
++---------------+--------------------+---------------+
+| offered_ratio | answered_ratio     | genesys_ratio |
++---------------+--------------------+---------------+
+| 0.4           | 0.6666666666666666 | 0.5           |
++---------------+--------------------+---------------+
+```",
+            )
+            .with_related_udf("abandonment_rate")
+            .build()
+        });
+        &PAGE
+    }
+}
+
+/// Whether all parts of a contact are durations, and their sum too.
+#[inline]
+fn is_whole(talk_s: f64, hold_s: f64, wrap_s: f64) -> bool {
+    (talk_s >= 0.0) & (hold_s >= 0.0) & (wrap_s >= 0.0) & (talk_s + hold_s + wrap_s < f64::INFINITY)
+}
+
+/// What is lost by rounding in `sum = one + other` (D. E. Knuth's two-sum).
+#[inline]
+fn lost_in_sum(one: f64, other: f64, sum: f64) -> f64 {
+    let added = sum - one;
+    (one - (sum - added)) + (other - added)
+}
+
+/// Handle times of the contacts that count, in a compensated sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct HandleTime {
+    contacts: i64,
+    sum_s: f64,
+    /// What rounding took from `sum_s` (A. Neumaier, ZAMM 54, 1974; here by Knuth's two-sum, which needs no branch).
+    lost_s: f64,
+}
+
+impl HandleTime {
+    /// One contact; a part that is not a duration is missing, a contact without any part does not count.
+    #[inline]
+    fn of(talk_s: f64, hold_s: f64, wrap_s: f64) -> Self {
+        let sum_s = talk_s + hold_s + wrap_s;
+        if is_whole(talk_s, hold_s, wrap_s) {
+            Self { contacts: 1, sum_s, lost_s: 0.0 }
+        } else {
+            Self::of_broken(talk_s, hold_s, wrap_s)
+        }
+    }
+
+    #[cold]
+    fn of_broken(talk_s: f64, hold_s: f64, wrap_s: f64) -> Self {
+        Self::of_parts(talk_s, hold_s, wrap_s)
+    }
+
+    /// Without a branch: what is missing where cannot be predicted.
+    #[inline]
+    fn of_parts(talk_s: f64, hold_s: f64, wrap_s: f64) -> Self {
+        let mut contact = Self::default();
+        for seconds in [talk_s, hold_s, wrap_s] {
+            let is_known = is_duration(seconds);
+            contact.contacts |= i64::from(is_known);
+            // All bits of a part that is known, none of one that is not: 0.0.
+            contact.sum_s += f64::from_bits(seconds.to_bits() & u64::from(is_known).wrapping_neg());
+        }
+        contact
+    }
+
+    fn add(&mut self, sum_s: f64, lost_s: f64) {
+        let sum = self.sum_s + sum_s;
+        self.lost_s += lost_in_sum(self.sum_s, sum_s, sum) + lost_s;
+        self.sum_s = sum;
+    }
+}
+
+impl Tally for HandleTime {
+    const COLUMNS: &'static [(&'static str, DataType)] =
+        &[("contacts", DataType::Int64), ("sum_s", DataType::Float64), ("lost_s", DataType::Float64)];
+
+    fn merge(&mut self, other: Self) {
+        self.contacts += other.contacts;
+        self.add(other.sum_s, other.lost_s);
+    }
+
+    fn retract(&mut self, other: Self) {
+        self.contacts -= other.contacts;
+        self.add(-other.sum_s, -other.lost_s);
+        if self.contacts == 0 {
+            *self = Self::default();
+        }
+    }
+
+    fn finish(self) -> Option<f64> {
+        // Beyond the largest float the compensation is NaN and the sum infinite, which is then the answer.
+        let total_s = if self.lost_s.is_finite() { self.sum_s + self.lost_s } else { self.sum_s };
+        (self.contacts > 0).then(|| total_s / self.contacts as f64)
+    }
+
+    fn to_columns(tallies: &[Self]) -> Vec<ArrayRef> {
+        vec![
+            count_column(tallies, |tally| tally.contacts),
+            sum_column(tallies, |tally| tally.sum_s),
+            sum_column(tallies, |tally| tally.lost_s),
+        ]
+    }
+
+    fn from_columns(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        let rows = counts(columns, 0)?.iter().zip(sums(columns, 1)?).zip(sums(columns, 2)?);
+        Ok(rows.map(|((&contacts, &sum_s), &lost_s)| Self { contacts, sum_s, lost_s }).collect())
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HandleTimeMeasure;
+
+/// The values, NaN where they are null.
+fn or_nan(array: &Float64Array) -> Cow<'_, [f64]> {
+    let Some(known) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
+        return Cow::Borrowed(array.values());
+    };
+    let mut values = vec![0.0; array.len()];
+    let mut slots = values.iter_mut();
+    each_with_bits(array.values(), [known.inner()], |value, [is_known]| {
+        if let Some(slot) = slots.next() {
+            // All bits set is NaN.
+            *slot = f64::from_bits(value.to_bits() | u64::from(is_known).wrapping_sub(1));
+        }
+    });
+    Cow::Owned(values)
+}
+
+impl Measure for HandleTimeMeasure {
+    type Tally = HandleTime;
+
+    fn each_row(&self, columns: &[ArrayRef], each: impl FnMut(HandleTime)) -> Result<()> {
+        let parts @ [talk, hold, wrap] = [numbers(columns, 0)?, numbers(columns, 1)?, numbers(columns, 2)?];
+        let answered = if columns.len() > 3 {
+            let abandoned = flags(columns, 3)?;
+            let answered = !abandoned.values();
+            Some(NullBuffer::new(match abandoned.nulls() {
+                Some(known) => &answered & known.inner(),
+                None => answered,
+            }))
+        } else {
+            None
+        };
+        if parts.iter().all(|part| part.null_count() == 0) {
+            let rows = talk.values().iter().zip(hold.values()).zip(wrap.values());
+            each_known(rows, answered.as_ref(), |((&talk, &hold), &wrap)| HandleTime::of(talk, hold, wrap), each);
+            return Ok(());
+        }
+        let [talk, hold, wrap] = parts.map(or_nan);
+        let rows = talk.iter().zip(hold.iter()).zip(wrap.iter());
+        let of_parts = |((&talk, &hold), &wrap)| HandleTime::of_parts(talk, hold, wrap);
+        each_known(rows, answered.as_ref(), of_parts, each);
+        Ok(())
+    }
+
+    /// Where nothing is missing, in eight compensated sums side by side, for which processors have instructions.
+    fn total(&self, columns: &[ArrayRef]) -> Result<HandleTime> {
+        let parts @ [talk, hold, wrap] = [numbers(columns, 0)?, numbers(columns, 1)?, numbers(columns, 2)?];
+        let mut total = HandleTime::default();
+        if columns.len() > 3 || parts.iter().any(|part| part.null_count() > 0) {
+            self.each_row(columns, |row| total.merge(row))?;
+            return Ok(total);
+        }
+        let (mut sums, mut lost) = ([0.0; 8], [0.0; 8]);
+        let (talk, talk_rest) = talk.values().as_chunks::<8>();
+        let (hold, hold_rest) = hold.values().as_chunks::<8>();
+        let (wrap, wrap_rest) = wrap.values().as_chunks::<8>();
+        let mut add_rows = |talk: &[f64], hold: &[f64], wrap: &[f64]| {
+            let rows = talk.iter().zip(hold).zip(wrap);
+            rows.for_each(|((&talk_s, &hold_s), &wrap_s)| total.merge(HandleTime::of(talk_s, hold_s, wrap_s)));
+        };
+        let mut contacts = 0;
+        for ((talk, hold), wrap) in talk.iter().zip(hold).zip(wrap) {
+            let are_whole = (0..8).fold(true, |all, row| all & is_whole(talk[row], hold[row], wrap[row]));
+            if !are_whole {
+                add_rows(talk, hold, wrap);
+                continue;
+            }
+            contacts += 8;
+            for row in 0..8 {
+                let sum_s = talk[row] + hold[row] + wrap[row];
+                let sum = sums[row] + sum_s;
+                lost[row] += lost_in_sum(sums[row], sum_s, sum);
+                sums[row] = sum;
+            }
+        }
+        add_rows(talk_rest, hold_rest, wrap_rest);
+        total.contacts += contacts;
+        sums.into_iter().zip(lost).for_each(|(sum_s, lost_s)| total.add(sum_s, lost_s));
+        Ok(total)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Aht;
+
+impl Function for Aht {
+    const CALL: Call = Call {
+        function: "aht",
+        syntax: "aht(talk_s, hold_s, wrap_s [, is_abandoned])",
+        parameters: &[
+            Parameter::column("talk_s", Kind::Number),
+            Parameter::column("hold_s", Kind::Number),
+            Parameter::column("wrap_s", Kind::Number),
+            Parameter::column("is_abandoned", Kind::Flag),
+        ],
+        arities: &[3, 4],
+    };
+
+    type Measure = HandleTimeMeasure;
+
+    fn bind(_: &Constants) -> Result<HandleTimeMeasure> {
+        Ok(HandleTimeMeasure)
+    }
+
+    fn documentation(&self) -> &'static Documentation {
+        static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
+            page(
+                Aht::CALL,
+                "Queue",
+                "Average handle time: how long an answered contact keeps an agent busy.\n\
+                 Formula: mean of talk_s + hold_s + wrap_s over answered contacts.\n\
+                 Units: seconds in, seconds out.\n\
+                 NULL: a missing part counts 0 if another part of the contact is known, else the contact is skipped; so \
+                 is a contact whose is_abandoned is true or NULL; no contacts left gives NULL.\n\
+                 Edges: without is_abandoned every contact is taken as answered. A part that is negative, infinite or \
+                 NaN counts as NULL. The sum is compensated: the order of the rows does not matter. DISTINCT is \
+                 refused.\n\
+                 Source: Genesys Cloud, glossary, average handle time: (talk + hold + after-call work) / contacts \
+                 handled.",
+            )
+            .with_argument("talk_s", "Number: seconds of talking.")
+            .with_argument("hold_s", "Number: seconds on hold.")
+            .with_argument("wrap_s", "Number: seconds of wrap-up after the contact.")
+            .with_argument("is_abandoned", "Boolean: whether the customer left before an answer.")
+            .with_sql_example(
+                "```sql
+select aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s
+from (values (180, 20, 40, false), (300, null, 60, false), (null, null, null, false), (5, 0, 0, true))
+    as t(talk_s, hold_s, wrap_s, is_abandoned);
++-------+
+| aht_s |
++-------+
+| 300.0 |
++-------+
+```",
+            )
+            .build()
+        });
+        &PAGE
+    }
+}
+
+/// Abandons among the offered, short ones left out when a limit is given.
+#[derive(Debug, Clone, Copy)]
+struct AbandonmentMeasure {
+    short_abandon_s: Option<f64>,
+}
+
+/// One contact; an abandon up to the limit does not count, nor does one of which the wait is not known.
+fn abandonment(wait_s: f64, is_abandoned: bool, short_abandon_s: f64) -> Share {
+    let is_late = is_duration(wait_s) & (wait_s > short_abandon_s);
+    Share::of_known(is_abandoned, !is_abandoned | is_late)
+}
+
+impl Measure for AbandonmentMeasure {
+    type Tally = Share;
+
+    fn each_row(&self, columns: &[ArrayRef], mut each: impl FnMut(Share)) -> Result<()> {
+        let Some(short_s) = self.short_abandon_s else {
+            return FlagShare.each_row(columns, each);
+        };
+        let (abandoned, waits) = (flags(columns, 0)?, numbers(columns, 1)?);
+        let waits = or_nan(waits);
+        match abandoned.nulls() {
+            None => each_with_bits(&waits, [abandoned.values()], |wait_s, [is_abandoned]| {
+                each(abandonment(wait_s, is_abandoned, short_s));
+            }),
+            Some(known) => {
+                each_with_bits(&waits, [abandoned.values(), known.inner()], |wait_s, [is_abandoned, is_known]| {
+                    each(if is_known { abandonment(wait_s, is_abandoned, short_s) } else { Share::default() });
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn total(&self, columns: &[ArrayRef]) -> Result<Share> {
+        if self.short_abandon_s.is_none() {
+            return FlagShare.total(columns);
+        }
+        let mut total = Share::default();
+        self.each_row(columns, |row| total.merge(row))?;
+        Ok(total)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct AbandonmentRate;
+
+impl Function for AbandonmentRate {
+    const CALL: Call = Call {
+        function: "abandonment_rate",
+        syntax: "abandonment_rate(is_abandoned [, wait_s, short_abandon_s])",
+        parameters: &[
+            Parameter::column("is_abandoned", Kind::Flag),
+            Parameter::column("wait_s", Kind::Number),
+            Parameter::constant("short_abandon_s", Kind::Number),
+        ],
+        arities: &[1, 3],
+    };
+
+    type Measure = AbandonmentMeasure;
+
+    fn bind(constants: &Constants) -> Result<AbandonmentMeasure> {
+        Ok(AbandonmentMeasure { short_abandon_s: constants.seconds("short_abandon_s")? })
+    }
+
+    fn documentation(&self) -> &'static Documentation {
+        static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
+            page(
+                AbandonmentRate::CALL,
+                "Queue",
+                "Share of offered contacts whose customer left before an answer.\n\
+                 Formula: abandoned / (answered + abandoned); with short_abandon_s, abandons with wait_s <= \
+                 short_abandon_s are left out of both sides.\n\
+                 Units: Boolean and seconds in, ratio from 0 to 1 out.\n\
+                 NULL: a row whose is_abandoned is NULL is skipped; with short_abandon_s so is an abandon whose wait_s is \
+                 NULL, since it may be short. No rows left gives NULL. A short_abandon_s that is NULL is taken as not \
+                 given.\n\
+                 Edges: wait_s equal to short_abandon_s is short. A wait that is negative, infinite or NaN counts as \
+                 NULL. DISTINCT is refused.\n\
+                 Source: Call Centre Helper, How to Measure Call Abandon Rate, \
+                 callcentrehelper.com/measure-call-abandon-rate-75869.htm (also on leaving out the first five seconds).",
+            )
+            .with_argument("is_abandoned", "Boolean: whether the customer left before an answer.")
+            .with_argument("wait_s", "Number: seconds from entering the queue to the answer or the abandon.")
+            .with_argument("short_abandon_s", "Constant number >= 0: an abandon up to here is short.")
+            .with_sql_example(
+                "```sql
+select
+    abandonment_rate(is_abandoned) as abandonment_ratio,
+    abandonment_rate(is_abandoned, wait_s, 5) as late_abandonment_ratio
+from (values (false, 12), (false, 30), (false, 4), (true, 5), (true, 60)) as t(is_abandoned, wait_s);
++-------------------+------------------------+
+| abandonment_ratio | late_abandonment_ratio |
++-------------------+------------------------+
+| 0.4               | 0.25                   |
++-------------------+------------------------+
+```",
+            )
+            .with_related_udf("service_level")
+            .build()
+        });
+        &PAGE
+    }
+}
 
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![]
+    vec![aggregate(ServiceLevel), aggregate(Aht), aggregate(AbandonmentRate)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (wait_s, is_abandoned, contacts) of Call Centre Helper's example: A 1000, B 60, AW 860, BW 20 at 20 s, S 10 at 5 s.
+    const PUBLISHED: [(f64, bool, usize); 5] =
+        [(10.0, false, 860), (40.0, false, 140), (3.0, true, 10), (12.0, true, 10), (90.0, true, 40)];
+
+    fn service_level(dialect: &str, rows: &[(f64, bool, usize)]) -> Option<f64> {
+        let (_, dialect) = DIALECTS.iter().find(|(name, _)| *name == dialect).unwrap();
+        let lines = ServiceLevelLines::new(*dialect, 20.0, 5.0);
+        let mut share = Share::default();
+        for (wait_s, is_abandoned, contacts) in rows {
+            (0..*contacts).for_each(|_| share.merge(lines.of(*wait_s, *is_abandoned)));
+        }
+        share.finish()
+    }
+
+    #[test]
+    fn service_level_of_the_published_example() {
+        for (dialect, expected) in [
+            ("offered", 860.0 / 1060.0),               // .8113: 860 / (1000 + 60)
+            ("answered", 860.0 / 1000.0),              // .8600
+            ("late_abandons", 860.0 / 1040.0),         // .8269: 1000 + 60 - 20
+            ("abandons_met", (860.0 + 20.0) / 1060.0), // .8302
+            ("connect", (860.0 + 20.0) / 1060.0),
+            ("short_met", (860.0 + 10.0) / 1060.0), // .8208
+            ("short_excluded", 860.0 / 1050.0),     // .8190: 1000 + 60 - 10
+            ("talkdesk", 860.0 / 1050.0),
+            ("genesys", 860.0 / 1050.0),
+        ] {
+            assert_eq!(service_level(dialect, &PUBLISHED), Some(expected), "{dialect}");
+        }
+    }
+
+    #[test]
+    fn a_wait_equal_to_the_line_is_within() {
+        assert_eq!(service_level("offered", &[(20.0, false, 1)]), Some(1.0));
+        assert_eq!(service_level("offered", &[(20.000001, false, 1)]), Some(0.0));
+        assert_eq!(service_level("abandons_met", &[(20.0, true, 1)]), Some(1.0));
+        assert_eq!(service_level("late_abandons", &[(20.0, true, 1)]), None);
+        assert_eq!(service_level("short_excluded", &[(5.0, true, 1), (5.1, true, 1)]), Some(0.0));
+        assert_eq!(service_level("short_excluded", &[(5.0, true, 1)]), None);
+    }
+
+    #[test]
+    fn only_abandons_have_no_answered_service_level() {
+        assert_eq!(service_level("answered", &[(3.0, true, 2), (300.0, true, 5)]), None);
+        assert_eq!(service_level("offered", &[(3.0, true, 2), (300.0, true, 5)]), Some(0.0));
+    }
+
+    #[test]
+    fn what_is_no_duration_does_not_count() {
+        for wait_s in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for (dialect, _) in DIALECTS {
+                assert_eq!(
+                    service_level(dialect, &[(wait_s, false, 1), (wait_s, true, 1)]),
+                    None,
+                    "{dialect} {wait_s}"
+                );
+            }
+            assert_eq!(HandleTime::of(wait_s, wait_s, wait_s), HandleTime::default(), "{wait_s}");
+            assert_eq!(abandonment(wait_s, true, 5.0), Share::default(), "{wait_s}");
+        }
+    }
+
+    fn aht(contacts: &[(f64, f64, f64)]) -> HandleTime {
+        let mut tally = HandleTime::default();
+        contacts.iter().for_each(|(talk, hold, wrap)| tally.merge(HandleTime::of(*talk, *hold, *wrap)));
+        tally
+    }
+
+    #[test]
+    fn handle_time_is_talk_and_hold_and_wrap() {
+        // (180 + 20 + 40) + (300 + 0 + 60) = 600 over 2 contacts; the third knows no part.
+        let known = [(180.0, 20.0, 40.0), (300.0, f64::NAN, 60.0), (f64::NAN, -1.0, f64::NAN)];
+        assert_eq!(aht(&known).finish(), Some(300.0));
+        assert_eq!(aht(&[]).finish(), None);
+        assert_eq!(aht(&[(0.0, 0.0, 0.0)]).finish(), Some(0.0));
+    }
+
+    #[test]
+    fn handle_time_keeps_what_plain_sums_lose() {
+        // 1e16 + 1 is 1e16 in floats; the exact mean of 1e16, 1 and 1 is (1e16 + 2) / 3.
+        let tally = aht(&[(1e16, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0)]);
+        assert_eq!(tally.finish(), Some(10_000_000_000_000_002.0 / 3.0));
+        let mut rest = tally;
+        rest.retract(aht(&[(1e16, 0.0, 0.0)]));
+        assert_eq!(rest.finish(), Some(1.0));
+        rest.retract(aht(&[(1.0, 0.0, 0.0), (1.0, 0.0, 0.0)]));
+        assert_eq!(rest, HandleTime::default());
+    }
+
+    #[test]
+    fn handle_time_beyond_floats_is_infinite() {
+        assert_eq!(aht(&[(1e308, 0.0, 0.0), (1e308, 0.0, 0.0)]).finish(), Some(f64::INFINITY));
+    }
+
+    #[test]
+    fn short_abandons_leave_both_sides() {
+        // 3 answered, one abandon at 5 s (short), one at 60 s: 1 / 4; without a limit 2 / 5.
+        let contacts = [(12.0, false), (30.0, false), (4.0, false), (5.0, true), (60.0, true)];
+        let mut share = Share::default();
+        contacts.iter().for_each(|(wait_s, flag)| share.merge(abandonment(*wait_s, *flag, 5.0)));
+        assert_eq!(share, Share { hits: 1, known: 4 });
+    }
+
+    #[test]
+    fn an_answered_contact_counts_whatever_its_wait() {
+        assert_eq!(abandonment(f64::NAN, false, 5.0), Share::of(false));
+    }
 }

@@ -1,0 +1,229 @@
+//! The command line: arguments in, exit code out. One file per command.
+
+mod check;
+mod demo;
+mod functions;
+mod list;
+mod query;
+mod results;
+mod run;
+mod shell;
+mod show;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::project::{Asked, Project};
+
+/// How long running tasks may take to let go of their files after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Stack of each worker thread; deep plans recurse.
+const STACK_BYTES: usize = 8 << 20;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cxql",
+    version,
+    about = "SQL analytics for customer interactions",
+    long_about = "SQL analytics for customer interactions: contacts, surveys, orders and events as Parquet on disk or \
+                  S3, every analysis a .sql file.\n\nTry it: cxql demo data && cxql run kpi_overview",
+    after_help = "Exit codes: 0 done; 1 the analysis failed (SQL, data, a failed check); 2 usage or configuration; \
+                  130 stopped by Ctrl-C.",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Project and limits (anywhere on the line)")]
+struct Global {
+    /// The project folder, with cxql.toml and sql/ [default: .]
+    #[arg(long, global = true, value_name = "DIR", env = "CXQL_PROJECT", hide_env_values = true)]
+    project: Option<PathBuf>,
+    /// Folder or address of the data, such as s3://bucket/prefix [default: data]
+    #[arg(long, global = true, value_name = "DIR|URL", env = "CXQL_DATA", hide_env_values = true)]
+    data: Option<String>,
+    /// The configuration file [default: cxql.toml in the project folder]
+    #[arg(long, global = true, value_name = "FILE", env = "CXQL_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Memory for queries, such as 4GB; beyond it they spill to disk [default: 3/4 of the machine's]
+    #[arg(long, global = true, value_name = "SIZE", env = "CXQL_MEMORY", hide_env_values = true)]
+    memory: Option<String>,
+    /// Threads [default: one per core]
+    #[arg(long, global = true, value_name = "N", env = "CXQL_THREADS", hide_env_values = true)]
+    threads: Option<usize>,
+    /// Folder for spilled data [default: the system's temporary folder]
+    #[arg(long, global = true, value_name = "DIR", env = "CXQL_TEMP_DIR", hide_env_values = true)]
+    temp_dir: Option<PathBuf>,
+    /// Address of an S3-compatible store
+    #[arg(long, global = true, value_name = "URL", env = "CXQL_S3_ENDPOINT", hide_env_values = true)]
+    s3_endpoint: Option<String>,
+    /// Region of S3 [default: AWS_REGION, or us-east-1]
+    #[arg(long, global = true, value_name = "NAME", env = "CXQL_S3_REGION", hide_env_values = true)]
+    s3_region: Option<String>,
+    /// Allow plain http for the S3 endpoint
+    #[arg(long, global = true, env = "CXQL_ALLOW_HTTP", hide_env_values = true)]
+    allow_http: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a report by name, or a .sql file by path
+    Run(run::RunArgs),
+    /// Run SQL given on the line, or read from standard input with `-`
+    Query(query::QueryArgs),
+    /// Type SQL and see results
+    Shell(shell::ShellArgs),
+    /// List reports, views and tables
+    List(list::ListArgs),
+    /// Show a report: what it is, its parameters, its columns, its SQL
+    Show(show::ShowArgs),
+    /// Plan every view and report against the data and run their checks
+    Check(check::CheckArgs),
+    /// List the functions of customer analytics, or show one's page
+    Functions(functions::FunctionsArgs),
+    /// Write sample data
+    Demo(demo::DemoArgs),
+}
+
+impl Global {
+    fn asked(&self) -> Asked {
+        Asked {
+            project: self.project.clone(),
+            config: self.config.clone(),
+            data: self.data.clone(),
+            memory: self.memory.clone(),
+            threads: self.threads,
+            temp_dir: self.temp_dir.clone(),
+            s3_endpoint: self.s3_endpoint.clone(),
+            s3_region: self.s3_region.clone(),
+            allow_http: self.allow_http,
+        }
+    }
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Writes an error to standard error; one that cannot be written there is lost, and the exit code tells.
+fn report(error: &Error) {
+    if matches!(error, Error::Stopped) {
+        return;
+    }
+    let text = error.to_string();
+    let prefix = if text.starts_with("error") { "" } else { "error: " };
+    let _ = writeln!(std::io::stderr(), "{prefix}{text}");
+}
+
+/// Writes a note to standard error.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
+fn start(cli: Cli) -> Result<ExitCode> {
+    let asked = cli.global.asked();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_stack_size(STACK_BYTES);
+    if let Some(threads) = asked.threads.filter(|threads| *threads > 0) {
+        builder.worker_threads(threads);
+    }
+    let runtime =
+        builder.build().map_err(|cause| Error::Engine { message: format!("the system gives no threads: {cause}") })?;
+    // the shell stops a query on Ctrl-C and lives on
+    let keeps_interrupts = matches!(cli.command, Command::Shell(_));
+    let result = runtime.block_on(async {
+        let mut command = tokio::spawn(run_command(cli.command, asked));
+        tokio::select! {
+            done = &mut command => match done {
+                Ok(result) => result,
+                Err(error) => Err(Error::Engine {
+                    message: format!("a fault of the program ended the command: {error}; please report it"),
+                }),
+            },
+            () = stopped(keeps_interrupts) => {
+                // the task gives up its results, and with them its temporary files
+                command.abort();
+                let _ = tokio::time::timeout(GRACE, command).await;
+                Err(Error::Stopped)
+            }
+        }
+    });
+    runtime.shutdown_timeout(GRACE);
+    result
+}
+
+/// Waits for Ctrl-C, unless the command handles it, or for the system's request to end.
+async fn stopped(keeps_interrupts: bool) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! { _ = interrupt.recv(), if !keeps_interrupts => {}, _ = terminate.recv() => {} }
+            }
+            _ => std::future::pending().await,
+        }
+    }
+    #[cfg(not(unix))]
+    if keeps_interrupts || tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+async fn run_command(command: Command, asked: Asked) -> Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(args, Project::resolve(&asked)?).await,
+        Command::Query(args) => query::run(args, Project::resolve(&asked)?).await,
+        Command::Shell(args) => shell::run(args, Project::resolve(&asked)?).await,
+        Command::List(args) => list::run(args, Project::resolve(&asked)?).await,
+        Command::Show(args) => show::run(args, Project::resolve(&asked)?).await,
+        Command::Check(args) => check::run(args, Project::resolve(&asked)?).await,
+        Command::Functions(args) => functions::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+    }
+}
+
+/// Writes text to standard output. A closed pipe is no error.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "write to", path: "standard output".into(), cause })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,129 @@
+//! `cxql check`: does every view and report fit the data, and do their checks hold?
+
+use std::process::ExitCode;
+
+use clap::Args;
+use futures::StreamExt;
+
+use crate::error::{Error, Result};
+use crate::project::Project;
+use crate::report::{Check, Report, plan_section, plan_view};
+use crate::session::{Session, View};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Names of reports and views, or paths of .sql files [default: all]
+    names: Vec<String>,
+}
+
+pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
+    let session = project.open(false).await?;
+    let mut failures = 0u64;
+    let mut passed = 0u64;
+    let mut tell = |kind: &str, name: &str, outcome: Result<String>| -> Result<()> {
+        match outcome {
+            Ok(text) => {
+                passed += 1;
+                super::print(&format!("ok    {kind:<6} {name}: {text}\n"))
+            }
+            Err(Error::Stopped) => Err(Error::Stopped),
+            Err(error) => {
+                failures += 1;
+                let text = error.to_string().replace('\n', "\n      ");
+                super::print(&format!("FAIL  {kind:<6} {name}: {text}\n"))
+            }
+        }
+    };
+    let views: Vec<&View> = session.views().collect();
+    if args.names.is_empty() {
+        for view in &views {
+            tell("view", &view.name, check_view(&session, view).await)?;
+        }
+        for file in project.library.reports() {
+            let outcome = match file.parse() {
+                Ok(report) => check_report(&session, &report).await,
+                Err(error) => Err(error),
+            };
+            tell("report", &file.name, outcome)?;
+        }
+    }
+    for name in &args.names {
+        if let Some(view) = views.iter().find(|view| view.name == *name) {
+            tell("view", name, check_view(&session, view).await)?;
+        } else {
+            let outcome = match project.library.report(name) {
+                Ok(report) => check_report(&session, &report).await,
+                Err(error @ Error::Usage { .. }) => return Err(error),
+                Err(error) => Err(error),
+            };
+            tell("report", name, outcome)?;
+        }
+    }
+    for text in session.take_notes() {
+        super::note(&text);
+    }
+    super::print(&format!("{passed} passed, {failures} failed\n"))?;
+    Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+async fn check_view(session: &Session, view: &View) -> Result<String> {
+    let planned = plan_view(session, view).await?;
+    if planned.checks.is_empty() {
+        return Ok("planned".into());
+    }
+    let (rows, checks) = run_checks(session, &view.source, planned).await?;
+    Ok(format!("{rows} rows, {checks} checks hold"))
+}
+
+async fn check_report(session: &Session, report: &Report) -> Result<String> {
+    let needed: Vec<&str> =
+        report.params.iter().filter(|param| param.default.is_none()).map(|param| param.name.as_str()).collect();
+    let values = report.sample_values()?;
+    let (mut rows, mut checks) = (0, 0);
+    for section in &report.sections {
+        let planned = plan_section(session, report, section, &values).await?;
+        if needed.is_empty() {
+            let (more_rows, more_checks) = run_checks(session, &report.source, planned).await?;
+            rows += more_rows;
+            checks += more_checks;
+        }
+    }
+    if needed.is_empty() {
+        return Ok(format!("{rows} rows, {checks} checks hold"));
+    }
+    Ok(format!("planned; not run, it needs -p {}", needed.join(", -p ")))
+}
+
+/// Runs a plan and looks at every row.
+async fn run_checks(
+    session: &Session,
+    source: &std::sync::Arc<crate::source::Source>,
+    planned: crate::report::Planned,
+) -> Result<(u64, usize)> {
+    let mut checks = planned.checks;
+    let mut execution = session.execute(source, &planned.plan).await?;
+    let mut rows = 0;
+    while let Some(batch) = execution.stream.next().await {
+        let looked = batch.and_then(|batch| {
+            rows += batch.num_rows() as u64;
+            checks.iter_mut().try_for_each(|check: &mut Check| check.look_at(&batch))
+        });
+        if let Err(error) = looked {
+            return Err(session.execution_error(error, source, &execution.plan).await);
+        }
+    }
+    let failed: Vec<String> = checks
+        .iter()
+        .filter(|check| check.verdict.failed_count > 0)
+        .map(|check| {
+            format!(
+                "the check `{}` fails for {} of {} rows, first: {}",
+                check.text,
+                check.verdict.failed_count,
+                check.verdict.row_count,
+                check.verdict.first_failed.as_deref().unwrap_or_default()
+            )
+        })
+        .collect();
+    if failed.is_empty() { Ok((rows, checks.len())) } else { Err(Error::Check { message: failed.join("\n") }) }
+}

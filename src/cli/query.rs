@@ -1,0 +1,131 @@
+//! `cxql query SQL`.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+
+use super::results::{self, ResultArgs, Step};
+use crate::error::{Error, Result};
+use crate::project::Project;
+use crate::session::Session;
+use crate::source::Source;
+use crate::sqlfile;
+
+#[derive(Debug, Args)]
+pub(super) struct QueryArgs {
+    /// The SQL, or `-` to read it from standard input. FROM may name a file: from 'calls.csv'
+    sql: String,
+    /// Allow statements that write: COPY, INSERT, CREATE, DROP
+    #[arg(long)]
+    write: bool,
+    /// Only the Nth result
+    #[arg(long, value_name = "N")]
+    section: Option<usize>,
+    #[command(flatten)]
+    result: ResultArgs,
+}
+
+pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
+    let text = if args.sql == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|cause| Error::Io {
+            action: "read",
+            path: "standard input".into(),
+            cause,
+        })?;
+        text
+    } else {
+        args.sql
+    };
+    let source = Arc::new(Source::query(&text));
+    let statements = parse(&source)?;
+    if statements.is_empty() {
+        return Err(Error::usage("there is no statement to run; write one, such as cxql query 'select 1'"));
+    }
+    let session = project.open(true).await?;
+    let count = statements.len();
+    let mut steps = Vec::new();
+    for (number, statement) in statements.into_iter().enumerate() {
+        if let Some(plan) = plan(&session, &source, statement, args.write).await? {
+            let title = (count > 1).then(|| format!("Result {}", number + 1));
+            steps.push(Step { title, source: Arc::clone(&source), plan, checks: vec![] });
+        }
+    }
+    if steps.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    results::show(&session, &args.result, results::pick(steps, args.section)?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The statements of a text.
+pub(super) fn parse(source: &Arc<Source>) -> Result<VecDeque<Statement>> {
+    let tokens = sqlfile::tokenize(source)?;
+    let end = tokens.last().map(sqlfile::token_spot);
+    let built = DFParserBuilder::new(&*source.text).with_recursion_limit(sqlfile::RECURSION_LIMIT).build();
+    match built.and_then(|mut parser| parser.parse_statements()) {
+        Ok(statements) => Ok(statements),
+        Err(error) => Err(match error.find_root() {
+            datafusion::error::DataFusionError::SQL(parser, _) => sqlfile::parser_error(source, parser, end),
+            other => Error::at(source, None, other.strip_backtrace()),
+        }),
+    }
+}
+
+/// Plans a statement. One that changes the session is carried out; `None` when it returns no rows.
+pub(super) async fn plan(
+    session: &Session,
+    source: &Arc<Source>,
+    statement: Statement,
+    may_write: bool,
+) -> Result<Option<LogicalPlan>> {
+    if !may_write && matches!(statement, Statement::CreateExternalTable(_) | Statement::CopyTo(_)) {
+        return Err(refused(source));
+    }
+    let plan = session.plan(source, statement).await?;
+    if !may_write && writes(&plan) {
+        return Err(refused(source));
+    }
+    match &plan {
+        LogicalPlan::Statement(PlanStatement::SetVariable(_) | PlanStatement::ResetVariable(_))
+        | LogicalPlan::Ddl(_) => match session.context().execute_logical_plan(plan).await {
+            Ok(_) => Ok(None),
+            Err(error) => Err(session.error(error, source).await),
+        },
+        LogicalPlan::Statement(_) => {
+            Err(Error::at(source, None, "transactions and prepared statements are not supported here"))
+        }
+        _ => Ok(Some(plan)),
+    }
+}
+
+/// Whether any part of a plan changes anything outside the session's settings.
+fn writes(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    // a plan that cannot be walked is refused
+    found || visited.is_err()
+}
+
+fn refused(source: &Arc<Source>) -> Error {
+    let spot = sqlfile::tokenize(source).ok().and_then(|tokens| {
+        use datafusion::sql::sqlparser::tokenizer::Token;
+        let writes = |word: &str| {
+            ["copy", "create", "drop", "insert", "update", "delete", "truncate", "alter", "into"]
+                .contains(&word.to_lowercase().as_str())
+        };
+        let found = tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if writes(&word.value)));
+        found.map(sqlfile::token_spot)
+    });
+    Error::at(source, spot, "this statement writes, which is refused")
+        .help("add --write if you mean it (cxql query --write, cxql shell --write); results are saved with -o")
+}

@@ -1,0 +1,328 @@
+//! Running planned statements and bringing their rows where they belong: what `run`, `query` and `shell` share.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+use futures::StreamExt;
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::output::{Destination, Format, Options, Outcome, OutputError, TableOptions, Width, Writer};
+use crate::report::Check;
+use crate::session::Session;
+use crate::source::Source;
+
+/// A query that takes longer shows its progress.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// How results are shown and where they go.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ResultArgs {
+    /// table, csv, tsv, json, ndjson, markdown, parquet, arrow or xlsx [default: by the ending of -o; table on a
+    /// terminal, csv into a pipe]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
+    /// File or address to write to, whole or not at all
+    #[arg(short, long, value_name = "PATH|URL")]
+    pub(super) output: Option<String>,
+    /// Rows that a table shows; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub(super) max_rows: usize,
+    /// Width of a table [default: the terminal's]
+    #[arg(long, value_name = "COLUMNS")]
+    pub(super) width: Option<u16>,
+    /// Show the plan instead of running
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Show time, rows and bytes read on standard error
+    #[arg(long)]
+    pub(super) timing: bool,
+}
+
+impl ResultArgs {
+    pub(super) fn format(&self) -> Result<Format> {
+        Ok(match (&self.format, &self.output) {
+            (Some(name), _) => name.parse::<Format>()?,
+            (None, Some(path)) => Format::from_path(path)?,
+            (None, None) if std::io::stdout().is_terminal() => Format::Table,
+            (None, None) => Format::Csv,
+        })
+    }
+
+    fn destination(&self, session: &Session) -> Result<Destination> {
+        Ok(match self.output.as_deref() {
+            None | Some("-") => Destination::Stdout,
+            Some(text) if text.contains("://") => {
+                let url =
+                    Url::parse(text).map_err(|error| Error::usage(format!("-o: `{text}` is no address: {error}")))?;
+                let (store, path) = session.object_store(&url)?;
+                Destination::Object { store, path, url: text.to_string() }
+            }
+            Some(path) => Destination::File(path.into()),
+        })
+    }
+
+    pub(super) fn options(&self, sections: usize) -> Options {
+        let width = self.width.map_or(Width::Auto, Width::Fixed);
+        Options { sections, table: TableOptions { width, max_rows: self.max_rows, ..TableOptions::default() } }
+    }
+}
+
+/// One statement to run.
+pub(super) struct Step {
+    pub(super) title: Option<String>,
+    pub(super) source: Arc<Source>,
+    pub(super) plan: LogicalPlan,
+    pub(super) checks: Vec<Check>,
+}
+
+/// Runs steps into one result.
+pub(super) async fn show(session: &Session, args: &ResultArgs, steps: Vec<Step>) -> Result<()> {
+    for text in session.take_notes() {
+        super::note(&text);
+    }
+    if args.explain {
+        return explain(session, steps).await;
+    }
+    let format = args.format()?;
+    let sections = steps.len();
+    let mut meter = Meter::new(args.output.is_none() && format != Format::Table);
+    let mut writer = Writer::open(format, args.destination(session)?, args.options(sections)).await?;
+    let mut result = Ok(());
+    for step in steps {
+        match write_step(session, &mut writer, &mut meter, step, sections).await {
+            Ok(Outcome::Open) => {}
+            Ok(Outcome::Closed) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    meter.clear();
+    if let Err(error) = result {
+        writer.abort().await;
+        return Err(error);
+    }
+    let written = writer.end().await?;
+    if args.timing {
+        meter.report(written.rows);
+    }
+    if let Some(path) = args.output.as_deref().filter(|path| *path != "-") {
+        let _ = writeln!(
+            std::io::stderr(),
+            "wrote {} rows, {} to {path}",
+            HumanCount(written.rows),
+            HumanBytes(written.bytes)
+        );
+    }
+    Ok(())
+}
+
+async fn write_step(
+    session: &Session,
+    writer: &mut Writer,
+    meter: &mut Meter,
+    mut step: Step,
+    sections: usize,
+) -> Result<Outcome> {
+    let mut execution = session.execute(&step.source, &step.plan).await?;
+    let schema: SchemaRef = Arc::clone(&execution.schema);
+    let title = step.title.as_deref().filter(|_| sections > 1);
+    let mut outcome = writer.begin_section(title, schema).await?;
+    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    while outcome == Outcome::Open {
+        tokio::select! {
+            batch = execution.stream.next() => {
+                let Some(batch) = batch else { break };
+                let batch = match batch {
+                    Ok(batch) => batch,
+                    Err(error) => return Err(session.execution_error(error, &step.source, &execution.plan).await),
+                };
+                for check in &mut step.checks {
+                    if let Err(error) = check.look_at(&batch) {
+                        return Err(session.error(error, &step.source).await);
+                    }
+                }
+                outcome = writer.write(&batch).await?;
+            }
+            _ = ticks.tick() => meter.tick(&execution.plan),
+        }
+    }
+    meter.add(&execution.plan);
+    for check in step.checks.iter().filter(|check| check.verdict.failed_count > 0) {
+        meter.clear();
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: the check `{}` fails for {} of {} rows, first: {}",
+            check.text,
+            HumanCount(check.verdict.failed_count),
+            HumanCount(check.verdict.row_count),
+            check.verdict.first_failed.as_deref().unwrap_or_default()
+        );
+    }
+    Ok(outcome)
+}
+
+async fn explain(session: &Session, steps: Vec<Step>) -> Result<()> {
+    for step in steps {
+        let state = session.state();
+        let optimized = match state.optimize(&step.plan) {
+            Ok(plan) => plan,
+            Err(error) => return Err(session.error(error, &step.source).await),
+        };
+        let physical = match state.query_planner().create_physical_plan(&optimized, &state).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(session.error(error, &step.source).await),
+        };
+        let title = step.title.map(|title| format!("-- {title}\n")).unwrap_or_default();
+        super::print(&format!(
+            "{title}logical plan\n{}\n\nphysical plan\n{}\n",
+            optimized.display_indent(),
+            displayable(physical.as_ref()).indent(false)
+        ))?;
+    }
+    Ok(())
+}
+
+/// Time, rows and bytes read, shown while a query runs and after it.
+struct Meter {
+    started: Instant,
+    bar: Option<ProgressBar>,
+    is_quiet: bool,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Meter {
+    fn new(streams_to_stdout: bool) -> Self {
+        let is_quiet = !std::io::stderr().is_terminal() || (streams_to_stdout && std::io::stdout().is_terminal());
+        Self { started: Instant::now(), bar: None, is_quiet, rows: 0, bytes: 0 }
+    }
+
+    fn tick(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+        if self.is_quiet || self.started.elapsed() < PROGRESS_AFTER {
+            return;
+        }
+        let read = Read::of(plan);
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        let share = match read.expected_rows {
+            Some(total) if total > 0 => {
+                let share = (read.rows as f64 / total as f64).min(1.0);
+                let filled = (share * 20.0) as usize;
+                format!("[{}{}] {:>3.0}%  ", "█".repeat(filled), "░".repeat(20 - filled), share * 100.0)
+            }
+            _ => String::new(),
+        };
+        bar.set_message(format!("{share}{} rows, {} read", HumanCount(read.rows), HumanBytes(read.bytes)));
+        bar.tick();
+    }
+
+    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+        let read = Read::of(plan);
+        self.rows += read.rows;
+        self.bytes += read.bytes;
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn report(&self, rows_out: u64) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "{:.3} s, {} rows and {} read, {} rows out",
+            self.started.elapsed().as_secs_f64(),
+            HumanCount(self.rows),
+            HumanBytes(self.bytes),
+            HumanCount(rows_out)
+        );
+    }
+}
+
+/// What the leaves of a plan have read so far.
+#[derive(Debug, Default)]
+struct Read {
+    rows: u64,
+    bytes: u64,
+    expected_rows: Option<u64>,
+}
+
+impl Read {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        let mut read = Self { expected_rows: Some(0), ..Self::default() };
+        read.add(plan);
+        read
+    }
+
+    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+        let children = plan.children();
+        for child in &children {
+            self.add(child);
+        }
+        if !children.is_empty() {
+            return;
+        }
+        if let Some(metrics) = plan.metrics() {
+            self.rows += metrics.output_rows().unwrap_or(0) as u64;
+            self.bytes += metrics.sum_by_name("bytes_scanned").map_or(0, |bytes| bytes.as_usize()) as u64;
+        }
+        let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::default());
+        let rows = statistics.map(|statistics| statistics.num_rows);
+        self.expected_rows = match (self.expected_rows, rows) {
+            (Some(known), Ok(Precision::Exact(rows) | Precision::Inexact(rows))) => Some(known + rows as u64),
+            _ => None,
+        };
+    }
+}
+
+/// `-p name=value` as a map.
+pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut values = BTreeMap::new();
+    for text in given {
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(Error::usage(format!("-p wants name=value, got `{text}`")));
+        };
+        if values.insert(name.trim().to_string(), value.to_string()).is_some() {
+            return Err(Error::usage(format!("-p {} stands twice", name.trim())));
+        }
+    }
+    Ok(values)
+}
+
+/// Picks one of several sections; without a wish all.
+pub(super) fn pick<T>(items: Vec<T>, wanted: Option<usize>) -> Result<Vec<T>> {
+    let count = items.len();
+    match wanted {
+        None => Ok(items),
+        Some(number) if (1..=count).contains(&number) => Ok(items.into_iter().skip(number - 1).take(1).collect()),
+        Some(number) => Err(Error::usage(format!("--section wants a number from 1 to {count}, got {number}"))),
+    }
+}
+
+/// A plan that yields no rows, for statements that only do something.
+pub(super) fn nothing() -> datafusion::error::Result<LogicalPlan> {
+    LogicalPlanBuilder::empty(false).build()
+}
+
+/// An output error, for callers that write tables of their own.
+pub(super) fn output(error: OutputError) -> Error {
+    Error::Output(error)
+}

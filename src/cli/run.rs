@@ -1,0 +1,56 @@
+//! `cxql run REPORT`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::results::{self, ResultArgs, Step};
+use crate::error::Result;
+use crate::project::Project;
+use crate::report::{Report, Values, plan_section};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Name of a report (`cxql list` shows all), or path of a .sql file
+    report: String,
+    /// Value of a parameter, such as -p since=2025-01-01
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    param: Vec<String>,
+    /// Only the Nth section
+    #[arg(long, value_name = "N")]
+    section: Option<usize>,
+    #[command(flatten)]
+    result: ResultArgs,
+}
+
+pub(super) async fn run(args: RunArgs, project: Project) -> Result<ExitCode> {
+    let report = project.library.report(&args.report)?;
+    let values = report.bind(&results::parameters(&args.param)?)?;
+    let session = project.open(false).await?;
+    let steps = plan(&session, &report, &values, args.section).await?;
+    results::show(&session, &args.result, steps).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The sections of a report, planned.
+pub(super) async fn plan(
+    session: &Session,
+    report: &Report,
+    values: &Values,
+    section: Option<usize>,
+) -> Result<Vec<Step>> {
+    let sections = results::pick(report.sections.iter().collect(), section)?;
+    let mut steps = Vec::with_capacity(sections.len());
+    for section in sections {
+        let planned = plan_section(session, report, section, values).await?;
+        steps.push(Step {
+            title: Some(section.title.clone().unwrap_or_else(|| report.title.clone())),
+            source: Arc::clone(&report.source),
+            plan: planned.plan,
+            checks: planned.checks,
+        });
+    }
+    Ok(steps)
+}

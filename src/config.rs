@@ -1,0 +1,197 @@
+//! `cxql.toml`: where the data is and the limits. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::source::nearest;
+
+/// The file's name in a project folder.
+pub const FILE_NAME: &str = "cxql.toml";
+
+/// What a `cxql.toml` says; everything is optional.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Folder or address of the data, relative to the project folder; default `data`.
+    pub data: Option<String>,
+    /// Memory limit such as `4GB`.
+    pub memory: Option<String>,
+    /// Number of threads.
+    pub threads: Option<usize>,
+    /// Folder for spill files; default the system's temporary folder.
+    pub temp_dir: Option<String>,
+    /// S3 and compatible stores.
+    #[serde(default)]
+    pub s3: S3Config,
+    /// Tables beside those found below `data`.
+    #[serde(default)]
+    pub tables: BTreeMap<String, TableConfig>,
+}
+
+/// `[s3]`: how S3 and compatible stores are reached. Keys and tokens come from the standard AWS environment variables.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Config {
+    /// Address of an S3-compatible store, such as `https://minio.example:9000`.
+    pub endpoint: Option<String>,
+    /// Region; default from `AWS_REGION` or `us-east-1`.
+    pub region: Option<String>,
+    /// True allows plain http endpoints.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// True reads public buckets without signing.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+/// `[tables.NAME]`: one table.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableConfig {
+    /// File, folder (ends with `/` or has no known ending) or address; relative to the data folder.
+    pub path: String,
+    /// Format; default from the path's ending.
+    pub format: Option<TableFormat>,
+    /// CSV: the character between fields; default `,`.
+    pub delimiter: Option<char>,
+    /// CSV: whether the first line holds the names; default true.
+    pub header: Option<bool>,
+    /// CSV: text that means NULL, beside the empty field.
+    pub null: Option<String>,
+    /// CSV: quoted fields may hold line breaks; default true.
+    pub multiline: Option<bool>,
+    /// Declared columns `name = "text"`, which win over inferred types.
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+    /// `gzip`, `zstd`, `bzip2` or `xz`; default from the path's ending.
+    pub compression: Option<String>,
+}
+
+/// The formats that a table can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Separated text.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+    /// Arrow IPC file.
+    Arrow,
+}
+
+impl TableConfig {
+    /// A table at a path with everything else by default.
+    pub fn at(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            format: None,
+            delimiter: None,
+            header: None,
+            null: None,
+            multiline: None,
+            columns: BTreeMap::new(),
+            compression: None,
+        }
+    }
+}
+
+impl ConfigFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not what it should be: file, line, column, what, remedy.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| Error::usage(format!("cannot read {}: {cause}", path.display())))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses the text of a file called `name`.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::read`].
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| {
+            let message = error.message();
+            let help = message.strip_prefix("unknown field `").and_then(|rest| {
+                let (word, rest) = rest.split_once('`')?;
+                let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+                Some(match nearest(word, known.iter().copied()) {
+                    Some(key) => vec![format!("did you mean `{key}`?")],
+                    None => vec![format!("the keys here are {}", known.join(", "))],
+                })
+            });
+            let source = crate::source::Source { name: name.into(), ..crate::source::Source::query(text) };
+            let spot = error.span().map(|span| {
+                let shown = text.get(span.clone()).map_or(1, |text| text.lines().next().unwrap_or("").chars().count());
+                source.spot_at(span.start, shown)
+            });
+            let title = message.split(", expected").next().unwrap_or(message);
+            let title = if help.is_some() { title } else { message };
+            Error::usage(source.render(title, spot, "", &help.unwrap_or_default()))
+        })
+    }
+}
+
+/// Parses a size such as `512MB`, `4GB`, `1.5GiB` or plain bytes; units are powers of 1024 as for memory.
+///
+/// # Errors
+/// With what was got and what is wanted.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let trimmed = text.trim();
+    let digits = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(digits);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return Err(format!("a size like 512MB or 4GB is wanted, got `{text}`")),
+    };
+    let bytes =
+        number.parse::<f64>().map_err(|_| format!("a size like 512MB or 4GB is wanted, got `{text}`"))? * factor as f64;
+    if bytes < (16u64 << 20) as f64 || bytes > (1u64 << 50) as f64 {
+        return Err(format!("a size between 16MB and 1024TB is wanted, got `{text}`"));
+    }
+    Ok(bytes as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_file_parses() {
+        let text = "data = \"s3://b/p\"\nmemory = \"4GB\"\nthreads = 2\n[s3]\nendpoint = \"http://x\"\nallow_http = true\n\
+                    [tables.calls]\npath = \"calls.csv\"\nformat = \"csv\"\nnull = \"?\"\ndelimiter = \";\"\n\
+                    columns = { a = \"text\" }\n";
+        let config = ConfigFile::parse(text, "cxql.toml").unwrap();
+        assert_eq!(config.tables["calls"].delimiter, Some(';'));
+        assert_eq!(config.s3.endpoint.as_deref(), Some("http://x"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place() {
+        let text = ConfigFile::parse("data = 'x'\nmemroy = '4GB'\n", "cxql.toml").unwrap_err();
+        let message = text.to_string();
+        assert!(message.contains("cxql.toml:2:1") && message.contains("did you mean `memory`?"), "{message}");
+        assert_eq!(text.exit_code(), 2);
+        let message =
+            ConfigFile::parse("[tables.a]\npath = 'x'\nformat = 'cvs'\n", "cxql.toml").unwrap_err().to_string();
+        assert!(message.contains("cxql.toml:3:10") && message.contains("cvs"), "{message}");
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("512MB").unwrap(), 512 << 20);
+        assert_eq!(parse_size("1.5 GiB").unwrap(), 3 << 29);
+        assert!(parse_size("4 apples").unwrap_err().contains("4 apples"));
+        assert!(parse_size("5").is_err());
+    }
+}

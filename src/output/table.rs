@@ -1,0 +1,439 @@
+//! Tables for people, drawn by `comfy-table`.
+//!
+//! Numbers stand at the right, floats of a column with the same decimals (at most four; full digits are in the other
+//! formats), NULL is shown as `NULL`, control characters and line ends are made visible. Of a long result the first and
+//! last rows are shown, of a wide one the texts are cut first and then middle columns are left out; lines below and within
+//! the table say what is missing. Only the rows that are shown are kept in memory.
+
+use std::collections::VecDeque;
+
+use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table};
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+
+use super::text::{self, Times};
+use super::{Format, OutputError, Progress, Result, Sink};
+
+/// How tables look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOptions {
+    /// How wide a table may be.
+    pub width: Width,
+    /// How many rows of a section are shown, half of them from its end; 0 shows all and keeps them in memory.
+    /// Default 40.
+    pub max_rows: usize,
+    /// Whether headers are bold and NULL is dim.
+    pub color: Color,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self { width: Width::Auto, max_rows: 40, color: Color::Auto }
+    }
+}
+
+/// How wide a table may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// As wide as the terminal; elsewhere as wide as it takes.
+    Auto,
+    /// At most that many columns of characters.
+    Fixed(u16),
+    /// As wide as it takes.
+    Unlimited,
+}
+
+/// When terminal styles are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal, if `NO_COLOR` is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Light lines, no lines between rows, round corners.
+const LINES: &str = "││──├─┼┤│    ┬┴╭╮╰╯";
+
+/// A text is cut to this width before a column is left out.
+const LEAST_TEXT: usize = 10;
+
+/// A header above narrow values keeps at least this width.
+const LEAST_HEADER: usize = 6;
+
+/// A cell is cut to so many characters even if the table may be as wide as it takes.
+const LONGEST_CELL: usize = 10_000;
+
+/// The width of the column that stands for those that are left out.
+const GAP: usize = 1;
+
+#[derive(Debug)]
+pub(super) struct TableSink {
+    max_rows: usize,
+    width: Option<usize>,
+    styled: bool,
+    sections: usize,
+    section: Option<Section>,
+}
+
+/// The rows of a section that will be shown.
+#[derive(Debug)]
+struct Section {
+    title: Option<String>,
+    schema: SchemaRef,
+    head: Vec<RecordBatch>,
+    head_rows: usize,
+    tail: VecDeque<RecordBatch>,
+    tail_rows: usize,
+    rows: usize,
+}
+
+impl TableSink {
+    pub(super) fn new(options: TableOptions, to_terminal: bool) -> Self {
+        let width = match options.width {
+            Width::Auto if to_terminal => Table::new().width().map(usize::from),
+            Width::Auto | Width::Unlimited => None,
+            Width::Fixed(width) => Some(usize::from(width)),
+        };
+        let styled = match options.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Self { max_rows: options.max_rows, width, styled, sections: 0, section: None }
+    }
+
+    /// How many rows are shown from the start and from the end.
+    fn shares(&self) -> (usize, usize) {
+        match self.max_rows {
+            0 => (usize::MAX, 0),
+            most => (most.div_ceil(2), most / 2),
+        }
+    }
+}
+
+impl Sink for TableSink {
+    fn begin_section(&mut self, title: Option<&str>, schema: &SchemaRef, _: &mut Vec<u8>) -> Result<()> {
+        self.section = Some(Section {
+            title: title.map(text::visible),
+            schema: SchemaRef::clone(schema),
+            head: Vec::new(),
+            head_rows: 0,
+            tail: VecDeque::new(),
+            tail_rows: 0,
+            rows: 0,
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &RecordBatch, _: &mut Vec<u8>) -> Result<()> {
+        let (first, last) = self.shares();
+        let Some(section) = &mut self.section else { return Ok(()) };
+        let rows = batch.num_rows();
+        section.rows += rows;
+        let to_head = rows.min(first - section.head_rows);
+        if to_head > 0 {
+            section.head.push(batch.slice(0, to_head));
+            section.head_rows += to_head;
+        }
+        if rows > to_head {
+            section.tail.push_back(batch.slice(to_head, rows - to_head));
+            section.tail_rows += rows - to_head;
+        }
+        // One row more than is shown: a line that says that one row is missing takes as much room as the row.
+        while section.tail.front().is_some_and(|front| section.tail_rows - front.num_rows() > last) {
+            section.tail_rows -= section.tail.pop_front().map_or(0, |front| front.num_rows());
+        }
+        Ok(())
+    }
+
+    fn end_section(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let (_, last) = self.shares();
+        let Some(mut section) = self.section.take() else { return Ok(()) };
+        if self.sections > 0 {
+            out.push(b'\n');
+        }
+        self.sections += 1;
+        let shown = if section.rows - section.head_rows <= last + 1 { section.tail_rows } else { last };
+        let mut surplus = section.tail_rows - shown;
+        while surplus > 0 {
+            let Some(front) = section.tail.pop_front() else { break };
+            let drop = surplus.min(front.num_rows());
+            surplus -= drop;
+            if drop < front.num_rows() {
+                section.tail.push_front(front.slice(drop, front.num_rows() - drop));
+            }
+        }
+        out.extend_from_slice(render(&section, self.width, self.styled)?.as_bytes());
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+}
+
+/// A column of the rows that are shown.
+#[derive(Debug)]
+struct Column {
+    header: String,
+    cells: Vec<Option<String>>,
+    at_right: bool,
+    can_be_cut: bool,
+}
+
+impl Column {
+    fn new(section: &Section, index: usize) -> Result<Self> {
+        let field = section.schema.field(index);
+        let data_type = field.data_type();
+        let mut cells = Vec::new();
+        let mut floats = Vec::new();
+        for batch in section.head.iter().chain(&section.tail) {
+            let column = batch.column(index);
+            let nulls = column.logical_nulls();
+            let is_null = |row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            if column.data_type().is_floating() {
+                // Through the shortest text, so that a float of 32 bits brings no digits that it does not have.
+                let wide = match column.data_type() {
+                    DataType::Float64 => cast(column, &DataType::Float64),
+                    _ => cast(column, &DataType::Utf8).and_then(|texts| cast(&texts, &DataType::Float64)),
+                };
+                let wide = wide.map_err(|source| OutputError::encode(Format::Table, source))?;
+                let wide = wide.as_primitive::<Float64Type>();
+                floats.extend((0..wide.len()).map(|row| (!is_null(row)).then(|| wide.value(row))));
+                continue;
+            }
+            // A value that cannot be written is shown as such: the rest of the table is still of use.
+            let options = text::options(column.data_type(), Times::Spaced).with_display_error(true);
+            let formatter = text::formatter(Format::Table, column, &options)?;
+            for row in 0..column.len() {
+                cells.push((!is_null(row)).then(|| shortened(&formatter.value(row).to_string())));
+            }
+        }
+        if !floats.is_empty() {
+            let decimals = floats.iter().flatten().filter_map(|value| text::decimals(*value)).max().unwrap_or(1);
+            cells = floats.into_iter().map(|value| value.map(|value| text::float(value, decimals))).collect();
+        }
+        let at_right = text::is_number(data_type);
+        let can_be_cut = !(at_right || data_type.is_temporal() || *data_type == DataType::Boolean);
+        Ok(Self { header: shortened(field.name()), cells, at_right, can_be_cut })
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_CELL) {
+        Some((end, _)) => text::visible(text.get(..end).unwrap_or_default()) + "…",
+        None => text::visible(text),
+    }
+}
+
+/// How wide a column would be, and how narrow it can be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Need {
+    natural: usize,
+    least: usize,
+}
+
+/// A column of the drawn table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Slot {
+    Column { index: usize, width: usize },
+    Gap,
+}
+
+/// The width of a table whose columns have these widths: a space on either side of each, and the lines.
+fn total(widths: impl Iterator<Item = usize>) -> usize {
+    widths.map(|width| width + 3).sum::<usize>() + 1
+}
+
+/// Chooses which columns are shown and how wide.
+fn layout(needs: &[Need], width: Option<usize>) -> Vec<Slot> {
+    let all: Vec<usize> = (0..needs.len()).collect();
+    let Some(width) = width else { return fill(needs, &all, usize::MAX) };
+    let least = |kept: &[usize]| total(kept.iter().filter_map(|index| needs.get(*index)).map(|need| need.least));
+    if least(&all) <= width {
+        return fill(needs, &all, width);
+    }
+    for count in (1..needs.len()).rev() {
+        let (left, right) = (count.div_ceil(2), count / 2);
+        let mut kept: Vec<usize> = (0..left).chain(needs.len() - right..needs.len()).collect();
+        if least(&kept) + GAP + 3 <= width || count == 1 {
+            let right = kept.split_off(left);
+            let count = kept.len();
+            kept.extend(right);
+            let mut slots = fill(needs, &kept, width.saturating_sub(GAP + 3));
+            slots.insert(count, Slot::Gap);
+            return slots;
+        }
+    }
+    fill(needs, &all, width)
+}
+
+/// Spreads the room over the columns: the widest are cut first, none below its least, except one that is alone.
+fn fill(needs: &[Need], kept: &[usize], width: usize) -> Vec<Slot> {
+    let kept: Vec<(usize, Need)> = kept.iter().filter_map(|index| Some((*index, *needs.get(*index)?))).collect();
+    let at = |cap: usize| kept.iter().map(move |(_, need)| need.natural.min(cap.max(need.least)));
+    let fits = |cap: usize| total(at(cap)) <= width;
+    let most = kept.iter().map(|(_, need)| need.natural).max().unwrap_or(0);
+    let (mut low, mut high) = (0, most);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if fits(middle) { low = middle } else { high = middle - 1 }
+    }
+    let mut room = width.saturating_sub(total(at(low)));
+    let widths: Vec<usize> = at(low).collect();
+    let alone = kept.len() == 1;
+    kept.iter()
+        .zip(widths)
+        .map(|((index, need), mut slot)| {
+            if slot < need.natural && room > 0 {
+                slot += 1;
+                room -= 1;
+            }
+            if alone {
+                slot = slot.min(width.saturating_sub(4)).max(1);
+            }
+            Slot::Column { index: *index, width: slot }
+        })
+        .collect()
+}
+
+/// The widest of the texts, as a terminal shows them.
+fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    let mut table = Table::new();
+    table.force_no_tty();
+    for text in texts {
+        table.add_row(Row::from(vec![Cell::new(text)]));
+    }
+    table.column_max_content_widths().first().copied().map_or(1, usize::from)
+}
+
+fn render(section: &Section, width: Option<usize>, styled: bool) -> Result<String> {
+    let mut drawn = String::new();
+    if let Some(title) = &section.title {
+        drawn += &if styled { format!("\x1b[1m{title}\x1b[0m\n") } else { format!("{title}\n") };
+    }
+    let columns: Vec<Column> =
+        (0..section.schema.fields().len()).map(|index| Column::new(section, index)).collect::<Result<_>>()?;
+    let needs: Vec<Need> = columns
+        .iter()
+        .map(|column| {
+            let header = widest([column.header.as_str()].into_iter());
+            let cells = widest(column.cells.iter().map(|cell| cell.as_deref().unwrap_or("NULL")));
+            let natural = header.max(cells);
+            let least = if column.can_be_cut { LEAST_TEXT } else { cells.max(header.min(LEAST_HEADER)) };
+            Need { natural, least: least.min(natural) }
+        })
+        .collect();
+    let slots = layout(&needs, width);
+    let tail_rows: usize = section.tail.iter().map(RecordBatch::num_rows).sum();
+    let missing = section.rows - section.head_rows - tail_rows;
+    if !columns.is_empty() {
+        drawn += &draw(&columns, &slots, section.head_rows, missing, styled);
+    }
+    let rows = format!("{} {}", grouped(section.rows), if section.rows == 1 { "row" } else { "rows" });
+    let left_out = columns.len() - slots.iter().filter(|slot| **slot != Slot::Gap).count();
+    drawn += &match left_out {
+        0 => format!("({rows})\n"),
+        1 => format!("({rows}; 1 of {} columns is not shown)\n", columns.len()),
+        _ => format!("({rows}; {left_out} of {} columns are not shown)\n", columns.len()),
+    };
+    Ok(drawn)
+}
+
+/// Draws the columns; a line after the first `head_rows` rows says how many are missing.
+fn draw(columns: &[Column], slots: &[Slot], head_rows: usize, missing: usize, styled: bool) -> String {
+    let mut table = Table::new();
+    table.load_preset(LINES).set_content_arrangement(ContentArrangement::Disabled).set_truncation_indicator("…");
+    // Texts are cut where the room ends and not between words: no cell contains this character.
+    table.set_delimiter('\u{0}').force_no_tty();
+    if styled {
+        table.enforce_styling();
+    }
+    let header = slots.iter().map(|slot| match slot {
+        Slot::Column { index, .. } => {
+            let text = columns.get(*index).map_or("", |column| column.header.as_str());
+            Cell::new(text).add_attribute(Attribute::Bold)
+        }
+        Slot::Gap => Cell::new("…"),
+    });
+    let mut header = Row::from(header.collect::<Vec<_>>());
+    header.max_height(1);
+    table.set_header(header);
+    let rows = columns.first().map_or(0, |column| column.cells.len());
+    for index in 0..rows {
+        if missing > 0 && index == head_rows {
+            table.add_row(vec![Cell::new(""); slots.len()]);
+        }
+        let cells = slots.iter().map(|slot| {
+            let Slot::Column { index: column, .. } = slot else { return Cell::new("…") };
+            match columns.get(*column).and_then(|column| column.cells.get(index)) {
+                Some(Some(text)) => Cell::new(text),
+                _ => Cell::new("NULL").add_attribute(Attribute::Dim),
+            }
+        });
+        let mut row = Row::from(cells.collect::<Vec<_>>());
+        row.max_height(1);
+        table.add_row(row);
+    }
+    if missing > 0 && rows == head_rows {
+        table.add_row(vec![Cell::new(""); slots.len()]);
+    }
+    for (slot, column) in slots.iter().zip(table.column_iter_mut()) {
+        let (width, alignment) = match slot {
+            Slot::Column { index, width } => {
+                let at_right = columns.get(*index).is_some_and(|column| column.at_right);
+                (*width, if at_right { CellAlignment::Right } else { CellAlignment::Left })
+            }
+            Slot::Gap => (GAP, CellAlignment::Center),
+        };
+        let width = u16::try_from(width + 2).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::Absolute(comfy_table::Width::Fixed(width)));
+        column.set_cell_alignment(alignment);
+    }
+    let mut drawn = String::new();
+    // Above the rows stand the upper border, the header and the line below it.
+    let missing_line = (missing > 0).then_some(3 + head_rows);
+    let mut inner = 0;
+    for (index, line) in table.lines().enumerate() {
+        if index == 0 {
+            inner = line.chars().count().saturating_sub(2);
+        }
+        if Some(index) == missing_line {
+            drawn += &missing_text(missing, inner, styled);
+        } else {
+            drawn += &line;
+        }
+        drawn.push('\n');
+    }
+    drawn
+}
+
+fn missing_text(missing: usize, inner: usize, styled: bool) -> String {
+    let number = grouped(missing);
+    let texts = [format!("⋮ {number} rows not shown ⋮"), format!("⋮ {number} ⋮"), "⋮".to_owned()];
+    let text = texts.into_iter().find(|text| text.chars().count() <= inner).unwrap_or_default();
+    let room = inner - text.chars().count().min(inner);
+    let (before, after) = (" ".repeat(room / 2), " ".repeat(room.div_ceil(2)));
+    if styled { format!("│{before}\x1b[2m{text}\x1b[0m{after}│") } else { format!("│{before}{text}{after}│") }
+}
+
+/// The number with its thousands apart: `1,234`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests;

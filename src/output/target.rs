@@ -1,0 +1,426 @@
+//! The places where bytes go, each whole or not at all.
+//!
+//! Local files and streams are written by a thread of their own, behind a short queue: a pipe that nobody reads blocks
+//! that thread and neither the query nor Ctrl-C. The temporary file belongs to the async side, so that dropping it
+//! removes the file at once. Objects are uploaded in parts, a few at a time.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::object_store::path::Path as ObjectPath;
+use datafusion::object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, PutPayloadMut};
+use tempfile::TempPath;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::{Destination, Outcome, OutputError, Result};
+
+/// Chunks that wait for a slow disk or reader.
+const QUEUE: usize = 2;
+
+/// The size of the first parts of an upload. Stores take at most 10,000 parts of one size, so that this is also a
+/// limit of 160 GB.
+const PART_BYTES: usize = 16 << 20;
+
+/// Parts of an upload that are on their way at the same time.
+const PARTS_IN_FLIGHT: usize = 4;
+
+pub(super) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// An open destination.
+#[derive(Debug)]
+pub(super) enum Target {
+    Local(Local),
+    Object(Box<Object>),
+}
+
+impl Target {
+    pub(super) async fn open(destination: Destination) -> Result<Self> {
+        match destination {
+            Destination::Stdout => Self::stream("standard output".to_owned(), io::stdout()),
+            Destination::File(path) => tokio::task::spawn_blocking(move || open_file(&path))
+                .await
+                .map_err(|source| OutputError::io("output", io::Error::other(source)))?,
+            Destination::Object { store, path, url } => Ok(Self::Object(Box::new(Object::new(store, path, url)))),
+        }
+    }
+
+    /// A destination that takes bytes as they come.
+    pub(super) fn stream(place: String, writer: impl Write + Send + 'static) -> Result<Self> {
+        Local::start(place, writer, |_| Ok(()), None).map(Self::Local)
+    }
+
+    /// Whether bytes are of use before the end.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Local(local) if local.file.is_none())
+    }
+
+    pub(super) async fn send(&mut self, chunk: Bytes) -> Result<Outcome> {
+        match self {
+            Self::Local(local) => local.send(Message::Chunk(chunk)).await,
+            Self::Object(object) => object.send(chunk).await.map(|()| Outcome::Open),
+        }
+    }
+
+    pub(super) async fn commit(self) -> Result<Outcome> {
+        match self {
+            Self::Local(local) => local.commit().await,
+            Self::Object(object) => object.commit().await.map(|()| Outcome::Open),
+        }
+    }
+
+    /// Removes what was written, as far as it can be.
+    pub(super) async fn discard(&mut self) {
+        match self {
+            Self::Local(local) => {
+                if let Some(new) = &mut local.file {
+                    new.temporary = None;
+                }
+            }
+            Self::Object(object) => {
+                if let Some(upload) = object.upload.take() {
+                    upload.abort().await;
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Message {
+    Chunk(Bytes),
+    Commit,
+}
+
+/// A thread that writes, and the file that it fills, if it is one to be renamed.
+#[derive(Debug)]
+pub(super) struct Local {
+    place: String,
+    queue: mpsc::Sender<Message>,
+    ended: Option<oneshot::Receiver<io::Result<()>>>,
+    file: Option<NewFile>,
+}
+
+/// A file beside its place. Dropping it removes it.
+#[derive(Debug)]
+struct NewFile {
+    temporary: Option<TempPath>,
+    place: PathBuf,
+}
+
+impl Local {
+    fn start<W: Write + Send + 'static>(
+        place: String,
+        mut writer: W,
+        sync: impl FnOnce(&mut W) -> io::Result<()> + Send + 'static,
+        file: Option<NewFile>,
+    ) -> Result<Self> {
+        let (queue, mut messages) = mpsc::channel(QUEUE);
+        let (end, ended) = oneshot::channel();
+        let work = move || {
+            let mut run = || -> io::Result<bool> {
+                while let Some(message) = messages.blocking_recv() {
+                    match message {
+                        Message::Chunk(chunk) => {
+                            writer.write_all(&chunk)?;
+                            // Standard output holds back what follows the last line end.
+                            writer.flush()?;
+                        }
+                        Message::Commit => return Ok(true),
+                    }
+                }
+                Ok(false)
+            };
+            let result = match run() {
+                Ok(true) => writer.flush().and_then(|()| sync(&mut writer)),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            // Nobody listens if the writer was dropped.
+            let _ = end.send(result);
+        };
+        std::thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(work)
+            .map_err(|source| OutputError::io(place.as_str(), source))?;
+        Ok(Self { place, queue, ended: Some(ended), file })
+    }
+
+    async fn send(&mut self, message: Message) -> Result<Outcome> {
+        if self.queue.send(message).await.is_ok() {
+            return Ok(Outcome::Open);
+        }
+        self.outcome().await
+    }
+
+    async fn outcome(&mut self) -> Result<Outcome> {
+        // Without a receiver the outcome was told before: only a closed pipe lets the caller come back.
+        let Some(ended) = self.ended.take() else { return Ok(Outcome::Closed) };
+        match ended.await {
+            Ok(Ok(())) => Ok(Outcome::Open),
+            Ok(Err(error)) if self.file.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Closed),
+            Ok(Err(error)) => Err(OutputError::io(self.place.as_str(), error)),
+            Err(gone) => Err(OutputError::io(self.place.as_str(), io::Error::other(gone))),
+        }
+    }
+
+    async fn commit(mut self) -> Result<Outcome> {
+        // A failed send has already told how the thread ended.
+        if self.queue.send(Message::Commit).await.is_err() && self.ended.is_none() {
+            return Ok(Outcome::Closed);
+        }
+        let outcome = self.outcome().await?;
+        if let Some(NewFile { temporary: Some(temporary), place }) = self.file.take() {
+            let failed = |source| OutputError::io(place.display().to_string(), source);
+            temporary.persist(&place).map_err(|error| failed(error.error))?;
+            // The rename itself is on the disk once the folder is; not every file system lets folders be synced.
+            if let Some(folder) = place.parent() {
+                let _ = File::open(folder_or_here(folder)).and_then(|folder| folder.sync_all());
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+fn folder_or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
+fn open_file(path: &Path) -> Result<Target> {
+    let named = path.display().to_string();
+    let failed = |source: io::Error| OutputError::io(named.as_str(), source);
+    if ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|stdout| path == Path::new(stdout)) {
+        return Target::stream(named, io::stdout());
+    }
+    let place = follow_links(path).map_err(failed)?;
+    let existing = match fs::metadata(&place) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(missing_folder(path, &place));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let ends_in_slash = path.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
+    match &existing {
+        Some(metadata) if metadata.is_dir() => return Err(OutputError::Folder { path: path.to_owned() }),
+        None if ends_in_slash || place.file_name().is_none() => {
+            return Err(OutputError::Folder { path: path.to_owned() });
+        }
+        // A pipe, a terminal or another device, or what the shell has opened: there is nothing to rename.
+        Some(metadata) if !metadata.is_file() || is_descriptor(&place) => {
+            let device = OpenOptions::new().append(true).open(&place).map_err(failed)?;
+            return Target::stream(named, device);
+        }
+        // A rename would also replace a file that its owner protects from being written.
+        Some(_) => drop(OpenOptions::new().write(true).open(&place).map_err(failed)?),
+        None => {}
+    }
+    let folder = folder_or_here(place.parent().unwrap_or(Path::new("")));
+    if !folder.is_dir() {
+        return Err(missing_folder(path, &place));
+    }
+    let mut prefix = std::ffi::OsString::from(".");
+    match place.file_name() {
+        // Names have at most 255 bytes.
+        Some(name) if name.len() <= 200 => prefix.push(name),
+        _ => prefix.push("cxql"),
+    }
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The system takes the umask off, as it does for every new file.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let (file, temporary) = builder.tempfile_in(folder).map_err(failed)?.into_parts();
+    if let Some(metadata) = existing {
+        keep_rights(&file, &metadata).map_err(failed)?;
+    }
+    let new = NewFile { temporary: Some(temporary), place };
+    Local::start(named, file, |file| file.sync_all(), Some(new)).map(Target::Local)
+}
+
+/// Gives the new file the rights of the one that it replaces, and its owner if that is allowed.
+fn keep_rights(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (replaced.uid(), replaced.gid()) {
+            let _ = fchown(file, Some(replaced.uid()), Some(replaced.gid()));
+        }
+    }
+    file.set_permissions(replaced.permissions())
+}
+
+fn missing_folder(path: &Path, place: &Path) -> OutputError {
+    let folder = place.parent().unwrap_or(place);
+    OutputError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() }
+}
+
+/// Whether the path is one of the links by which a process names what it has open. Only the system can follow them, and
+/// what is behind belongs to whoever opened it.
+fn is_descriptor(place: &Path) -> bool {
+    place.starts_with("/proc") || place.starts_with("/dev/fd")
+}
+
+/// The place behind links: the link stays and what it points at is replaced.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    // As many as Linux follows.
+    const MOST: usize = 40;
+    let mut place = path.to_owned();
+    for _ in 0..MOST {
+        match fs::symlink_metadata(&place) {
+            Ok(metadata) if metadata.is_symlink() => {
+                if is_descriptor(&place) {
+                    return Ok(place);
+                }
+                let end = fs::read_link(&place)?;
+                place = place.parent().map_or_else(|| end.clone(), |folder| folder.join(&end));
+            }
+            _ => return Ok(place),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// An upload: one put if it is small, else in parts that become an object when the upload is completed.
+#[derive(Debug)]
+pub(super) struct Object {
+    store: Arc<dyn ObjectStore>,
+    path: ObjectPath,
+    url: String,
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    part_bytes: usize,
+    upload: Option<Upload>,
+}
+
+/// The parts on their way. Dropping it aborts the upload in the background.
+#[derive(Debug)]
+struct Upload {
+    upload: Option<Box<dyn MultipartUpload>>,
+    parts: JoinSet<datafusion::object_store::Result<()>>,
+}
+
+impl Upload {
+    async fn wait(&mut self, at_most: usize) -> datafusion::object_store::Result<()> {
+        while self.parts.len() > at_most {
+            match self.parts.join_next().await {
+                Some(part) => part??,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn abort(mut self) {
+        self.parts.shutdown().await;
+        if let Some(mut upload) = self.upload.take() {
+            // The result was given up: a store that keeps the parts has its own rules for when to drop them.
+            let _ = upload.abort().await;
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), Handle::try_current()) {
+            self.parts.abort_all();
+            runtime.spawn(async move { upload.abort().await });
+        }
+    }
+}
+
+impl Object {
+    fn new(store: Arc<dyn ObjectStore>, path: ObjectPath, url: String) -> Self {
+        Self { store, path, url, waiting: VecDeque::new(), waiting_bytes: 0, part_bytes: PART_BYTES, upload: None }
+    }
+
+    async fn send(&mut self, chunk: Bytes) -> Result<()> {
+        self.waiting_bytes += chunk.len();
+        self.waiting.push_back(chunk);
+        while self.waiting_bytes >= self.part_bytes {
+            if self.upload.is_none() {
+                let begun = self.store.put_multipart(&self.path).await;
+                let upload = begun.map_err(|source| failed(&self.url, source))?;
+                self.upload = Some(Upload { upload: Some(upload), parts: JoinSet::new() });
+            }
+            let part = self.take(self.part_bytes);
+            self.put(part).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, part: PutPayload) -> Result<()> {
+        let Some(running) = self.upload.as_mut() else { return Ok(()) };
+        running.wait(PARTS_IN_FLIGHT - 1).await.map_err(|source| failed(&self.url, source))?;
+        if let Some(upload) = running.upload.as_mut() {
+            running.parts.spawn(upload.put_part(part));
+        }
+        Ok(())
+    }
+
+    /// Takes that many of the waiting bytes: all parts but the last have one size, as some stores demand.
+    fn take(&mut self, bytes: usize) -> PutPayload {
+        let mut part = PutPayloadMut::new();
+        let mut missing = bytes;
+        while missing > 0 {
+            let Some(mut chunk) = self.waiting.pop_front() else { break };
+            if chunk.len() > missing {
+                let rest = chunk.split_off(missing);
+                self.waiting.push_front(rest);
+            }
+            missing -= chunk.len();
+            part.push(chunk);
+        }
+        self.waiting_bytes -= bytes - missing;
+        part.freeze()
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        let rest = self.take(self.waiting_bytes);
+        if self.upload.is_none() {
+            let put = self.store.put(&self.path, rest).await;
+            return put.map(drop).map_err(|source| failed(&self.url, source));
+        }
+        if rest.content_length() > 0 {
+            self.put(rest).await?;
+        }
+        let Some(mut running) = self.upload.take() else { return Ok(()) };
+        let completed = match running.wait(0).await {
+            Ok(()) => match running.upload.as_mut() {
+                Some(upload) => upload.complete().await.map(drop),
+                None => Ok(()),
+            },
+            Err(source) => Err(source),
+        };
+        match completed {
+            Ok(()) => {
+                running.upload = None;
+                Ok(())
+            }
+            Err(source) => {
+                running.abort().await;
+                Err(failed(&self.url, source))
+            }
+        }
+    }
+}
+
+fn failed(url: &str, source: datafusion::object_store::Error) -> OutputError {
+    OutputError::Object { url: url.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests;

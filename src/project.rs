@@ -1,0 +1,115 @@
+//! A project folder: its configuration, its reports and views, and a session over its data.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{self, ConfigFile, S3Config, parse_size};
+use crate::error::{Error, Result};
+use crate::report::{self, Library};
+use crate::session::{Session, SessionOptions, data_url};
+
+/// What a user asked for on the command line or by environment variables; `None` leaves it to `cxql.toml` and defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The project folder.
+    pub project: Option<PathBuf>,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// The data folder or address.
+    pub data: Option<String>,
+    /// The memory limit, such as `4GB`.
+    pub memory: Option<String>,
+    /// The number of threads.
+    pub threads: Option<usize>,
+    /// The folder for spill files.
+    pub temp_dir: Option<PathBuf>,
+    /// The address of an S3-compatible store.
+    pub s3_endpoint: Option<String>,
+    /// The region of S3.
+    pub s3_region: Option<String>,
+    /// Whether plain http is allowed for S3.
+    pub allow_http: bool,
+}
+
+/// A project: what was asked for, with everything resolved.
+#[derive(Debug)]
+pub struct Project {
+    /// Its reports and views.
+    pub library: Library,
+    /// What its session is made from.
+    pub options: SessionOptions,
+}
+
+impl Project {
+    /// Reads the configuration, finds reports and views. Opens no data.
+    ///
+    /// # Errors
+    /// A folder or file that is not there, a broken configuration, an unusable limit.
+    pub fn resolve(asked: &Asked) -> Result<Self> {
+        let folder = asked.project.clone().unwrap_or_else(|| PathBuf::from("."));
+        if !folder.is_dir() {
+            return Err(Error::usage(format!("--project: there is no folder {}", folder.display())));
+        }
+        let default_config = folder.join(config::FILE_NAME);
+        let file = match &asked.config {
+            Some(path) => ConfigFile::read(path)?,
+            None if default_config.is_file() => ConfigFile::read(&default_config)?,
+            None => ConfigFile::default(),
+        };
+        let sql = folder.join("sql");
+        let library = Library::load(sql.is_dir().then_some(sql.as_path()))?;
+        let size =
+            |text: &String, what: &str| parse_size(text).map_err(|error| Error::usage(format!("{what}: {error}")));
+        let memory = match (&asked.memory, &file.memory) {
+            (Some(text), _) => Some(size(text, "--memory")?),
+            (None, Some(text)) => Some(size(text, "cxql.toml: memory")?),
+            (None, None) => None,
+        };
+        let threads = asked.threads.or(file.threads);
+        if threads == Some(0) {
+            return Err(Error::usage("the number of threads must be at least 1, got 0"));
+        }
+        let options = SessionOptions {
+            data: data(asked, &file, &folder)?,
+            tables: file.tables,
+            views: library.views().clone(),
+            memory,
+            threads,
+            temp_dir: asked.temp_dir.clone().or_else(|| file.temp_dir.map(|path| folder.join(path))),
+            s3: S3Config {
+                endpoint: asked.s3_endpoint.clone().or(file.s3.endpoint),
+                region: asked.s3_region.clone().or(file.s3.region),
+                allow_http: asked.allow_http || file.s3.allow_http,
+                anonymous: file.s3.anonymous,
+            },
+            files_in_from: false,
+        };
+        Ok(Self { library, options })
+    }
+
+    /// Opens a session with the project's tables, views and reports.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open(&self, files_in_from: bool) -> Result<Arc<Session>> {
+        let options = SessionOptions { files_in_from, ..self.options.clone() };
+        let session = Arc::new(Session::open(options).await?);
+        report::register(&session, &self.library)?;
+        Ok(session)
+    }
+}
+
+/// The data folder: what was asked for must be there, the default `data` may be missing.
+fn data(asked: &Asked, file: &ConfigFile, folder: &Path) -> Result<Option<url::Url>> {
+    if let Some(text) = &asked.data {
+        return data_url(text).map(Some);
+    }
+    match &file.data {
+        Some(text) if text.contains("://") => data_url(text).map(Some),
+        Some(text) => data_url(&folder.join(text).display().to_string()).map(Some),
+        None => {
+            let default = folder.join("data");
+            if default.is_dir() { data_url(&default.display().to_string()).map(Some) } else { Ok(None) }
+        }
+    }
+}

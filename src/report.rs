@@ -1,0 +1,228 @@
+//! A report file: header, typed parameters, statements, charts, checks.
+
+mod chart;
+mod condition;
+mod library;
+mod param;
+mod run;
+mod views;
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+pub use self::chart::{Chart, ChartKind};
+pub use self::condition::{Check, Condition, Verdict};
+pub use self::library::{Library, ReportFile};
+pub use self::param::{Param, Values};
+pub use self::run::{Planned, plan_section, plan_view};
+pub use self::views::register;
+
+use crate::error::{Error, Result};
+use crate::source::{Source, nearest};
+use crate::sqlfile::{self, HeaderLine, SqlStatement};
+
+/// A parsed report.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its name, that of its file.
+    pub name: String,
+    /// Its text.
+    pub source: Arc<Source>,
+    /// A few words for a heading; the name when the file gives none.
+    pub title: String,
+    /// What it shows.
+    pub description: Option<String>,
+    /// What one row is.
+    pub grain: Option<String>,
+    /// Its parameters in the order of the file.
+    pub params: Vec<Param>,
+    /// Its statements.
+    pub sections: Vec<Section>,
+}
+
+/// One statement of a report.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// Its heading, when the file gives one.
+    pub title: Option<String>,
+    /// How it is drawn.
+    pub chart: Option<Chart>,
+    /// Conditions that every row meets.
+    pub checks: Vec<Condition>,
+    /// Conditions over the result that somebody wants to be told of.
+    pub alerts: Vec<Condition>,
+    /// The statement, its parameters as `$1`, `$2`, ... in the order of [`Report::params`].
+    pub statement: Statement,
+}
+
+impl Report {
+    /// Parses a report.
+    ///
+    /// # Errors
+    /// Anything outside the header's grammar, a statement that does more than read, a parameter that is used and not
+    /// declared or declared and not used; each at its place.
+    pub fn parse(name: &str, source: &Arc<Source>) -> Result<Self> {
+        let statements = sqlfile::parse(source)?;
+        if statements.is_empty() {
+            return Err(Error::at(source, None, "the file holds no statement").help("add a `select ...`"));
+        }
+        let leading = &statements[0].header;
+        let params: Vec<Param> = leading
+            .iter()
+            .filter(|line| line.key == "param")
+            .map(|line| Param::parse(source, line))
+            .collect::<Result<_>>()?;
+        for (at, param) in params.iter().enumerate() {
+            if params[..at].iter().any(|other| other.name == param.name) {
+                return Err(Error::at(
+                    source,
+                    Some(param.spot),
+                    format!("the parameter `{}` stands twice", param.name),
+                )
+                .help("remove one of the two lines"));
+            }
+        }
+        let mut used = vec![false; params.len()];
+        let sections = statements
+            .iter()
+            .map(|statement| section(source, statement, &params, &mut used))
+            .collect::<Result<Vec<_>>>()?;
+        if let Some((param, _)) = params.iter().zip(&used).find(|(_, used)| !**used) {
+            return Err(Error::at(source, Some(param.spot), format!("the parameter `{}` is never used", param.name))
+                .help(format!("write ${} where its value belongs, or remove the line", param.name)));
+        }
+        Ok(Self {
+            name: name.to_string(),
+            source: Arc::clone(source),
+            title: single(source, leading, "title")?.map_or_else(|| name.to_string(), |line| line.value.clone()),
+            description: single(source, leading, "description")?.map(|line| line.value.clone()),
+            grain: single(source, leading, "grain")?.map(|line| line.value.clone()),
+            params,
+            sections,
+        })
+    }
+
+    /// Whether every parameter has a default.
+    pub fn has_defaults(&self) -> bool {
+        self.params.iter().all(|param| param.default.is_some())
+    }
+}
+
+/// The only line of a key, when there is one.
+fn single<'a>(source: &Arc<Source>, header: &'a [HeaderLine], key: &str) -> Result<Option<&'a HeaderLine>> {
+    let mut lines = header.iter().filter(|line| line.key == key);
+    let first = lines.next();
+    match lines.next() {
+        Some(second) => {
+            Err(Error::at(source, Some(second.key_spot), format!("`{key}` stands twice"))
+                .help("keep one of the two lines"))
+        }
+        None => Ok(first),
+    }
+}
+
+fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], used: &mut [bool]) -> Result<Section> {
+    let header = &statement.header;
+    reads_only(source, statement)?;
+    let mut tokens = statement.tokens.clone();
+    for token in &mut tokens {
+        let Token::Placeholder(name) = &token.token else { continue };
+        let at = declared(source, name, sqlfile::token_spot(token), params)?;
+        used[at] = true;
+        token.token = Token::Placeholder(format!("${}", at + 1));
+    }
+    let conditions = |key: &str, used: &mut [bool]| -> Result<Vec<Condition>> {
+        header.iter().filter(|line| line.key == key).map(|line| Condition::parse(source, line, params, used)).collect()
+    };
+    Ok(Section {
+        title: single(source, header, "section")?.map(|line| line.value.clone()),
+        chart: single(source, header, "chart")?.map(|line| Chart::parse(source, line)).transpose()?,
+        checks: conditions("check", used)?,
+        alerts: conditions("alert", used)?,
+        statement: sqlfile::parse_tokens(source, tokens)?,
+    })
+}
+
+/// The index of the parameter that `$name` means.
+fn declared(source: &Arc<Source>, placeholder: &str, spot: crate::source::Spot, params: &[Param]) -> Result<usize> {
+    let name = placeholder.trim_start_matches(['$', ':', '@']);
+    let index = params.iter().position(|param| param.name == name && placeholder.starts_with('$'));
+    index.ok_or_else(|| {
+        let error = Error::at(source, Some(spot), format!("no `param:` line declares `{placeholder}`"));
+        match nearest(name, params.iter().map(|param| param.name.as_str())) {
+            Some(near) => error.label(format!("did you mean `${near}`?")),
+            None => error.help(format!("add `-- param: {name} TYPE = DEFAULT` at the top of the file")),
+        }
+    })
+}
+
+fn reads_only(source: &Arc<Source>, statement: &SqlStatement) -> Result<()> {
+    if matches!(statement.statement, Statement::Query(_)) {
+        return Ok(());
+    }
+    let first = statement.tokens.first();
+    let word = first.map_or_else(String::new, |token| token.token.to_string().to_uppercase());
+    Err(Error::at(source, first.map(sqlfile::token_spot), format!("a report only reads: {word} is refused here"))
+        .help("reports hold SELECT statements; `cxql query --write` and `cxql shell --write` may change things"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Report> {
+        Report::parse("r", &Arc::new(Source { name: "r.sql".into(), ..Source::query(text) }))
+    }
+
+    fn error(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_of_the_design_parses() {
+        let report = parse(
+            "-- title: First-contact resolution by topic\n\
+             -- description: Share of first contacts with no repeat within the window.\n\
+             -- grain: one row per topic\n\
+             -- param: since timestamp = 2025-01-01     # first contact day\n\
+             -- param: window interval = 7 days\n\
+             -- chart: bar x=topic y=fcr_ratio format=percent\n\
+             -- check: fcr_ratio between 0 and 1\n\
+             -- alert: min(fcr_ratio) < 0.6\n\
+             select topic, fcr_ratio from t where started_at >= $since + $window",
+        )
+        .unwrap();
+        assert_eq!(report.title, "First-contact resolution by topic");
+        assert_eq!(report.params[0].note.as_deref(), Some("first contact day"));
+        assert!(report.has_defaults());
+        let section = &report.sections[0];
+        assert_eq!((section.checks.len(), section.alerts.len()), (1, 1));
+        assert!(section.statement.to_string().contains("started_at >= $1 + $2"), "{}", section.statement);
+    }
+
+    #[test]
+    fn parameters_are_declared_and_used() {
+        let text = error("-- param: since date\nselect 1 where x > $sinc");
+        assert!(text.contains("r.sql:2:20") && text.contains("did you mean `$since`?"), "{text}");
+        let text = error("-- param: since date\nselect 1");
+        assert!(text.contains("r.sql:1:11") && text.contains("never used"), "{text}");
+        let text = error("-- param: a date\n-- param: a text\nselect $a");
+        assert!(text.contains("r.sql:2:11") && text.contains("twice"), "{text}");
+    }
+
+    #[test]
+    fn reports_only_read() {
+        for text in ["drop table t", "insert into t values (1)", "create view v as select 1", "delete from t"] {
+            assert!(error(text).contains("a report only reads"), "{text}");
+        }
+        assert!(error("").contains("no statement"));
+    }
+
+    #[test]
+    fn keys_that_are_single_stand_once() {
+        let text = error("-- title: A\n-- title: B\nselect 1");
+        assert!(text.contains("r.sql:2:4"), "{text}");
+    }
+}

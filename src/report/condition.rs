@@ -1,0 +1,230 @@
+//! `-- check: ...` and `-- alert: ...`: conditions in SQL over the result of a section.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::utils::find_aggregate_exprs;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::{ColumnarValue, PhysicalExpr};
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::param::{Param, Values};
+use crate::error::{Error, Result};
+use crate::session::Session;
+use crate::source::{Source, Spot};
+use crate::sqlfile::{self, HeaderLine};
+
+/// A condition as it was written.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Its text.
+    pub text: String,
+    /// Where it stands.
+    pub spot: Spot,
+    /// Parsed, its parameters as `$1`, `$2`, ...
+    expr: ast::Expr,
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// Rows that were looked at.
+    pub row_count: u64,
+    /// Rows that do not meet the condition.
+    pub failed_count: u64,
+    /// The first of them as `column=value, ...`.
+    pub first_failed: Option<String>,
+}
+
+impl Condition {
+    pub(super) fn parse(source: &Arc<Source>, line: &HeaderLine, params: &[Param], used: &mut [bool]) -> Result<Self> {
+        // the text is padded to its place in the file, so that every place the parser reports is one of the file
+        let padding = "\n".repeat(line.value_spot.line - 1) + &" ".repeat(line.value_spot.column - 1);
+        let padded = Arc::new(Source { text: format!("{padding}{}", line.value).into(), ..Source::clone(source) });
+        let at_file = |error: Error| match error {
+            Error::At { title, spot, label, helps, .. } => {
+                Error::At { source_text: Arc::clone(source), title, spot, label, helps }
+            }
+            other => other,
+        };
+        let mut tokens: Vec<TokenWithSpan> = sqlfile::tokenize(&padded)
+            .map_err(at_file)?
+            .into_iter()
+            .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+            .collect();
+        for token in &mut tokens {
+            let Token::Placeholder(name) = &token.token else { continue };
+            let at = super::declared(source, name, sqlfile::token_spot(token), params)?;
+            used[at] = true;
+            token.token = Token::Placeholder(format!("${}", at + 1));
+        }
+        let end = Some(line.value_spot);
+        let dialect = GenericDialect {};
+        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+        let expr = parser.parse_expr().map_err(|error| sqlfile::parser_error(source, &error, end))?;
+        let next = parser.peek_token();
+        if next.token != Token::EOF {
+            let spot = Some(sqlfile::token_spot(&next));
+            return Err(Error::at(source, spot, format!("unexpected `{}` after the condition", next.token)));
+        }
+        Ok(Self { text: line.value.clone(), spot: line.value_spot, expr })
+    }
+
+    /// The condition over the columns of `plan`, a boolean.
+    async fn plan(&self, session: &Session, source: &Arc<Source>, values: &Values, plan: &LogicalPlan) -> Result<Expr> {
+        let expr = session.plan_expr(source, self.expr.clone(), plan).await?;
+        let bound = expr.transform_up(|expr| match &expr {
+            Expr::Placeholder(placeholder) => {
+                let index = placeholder.id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
+                match index.checked_sub(1).and_then(|index| values.get(index)) {
+                    Some(value) => Ok(Transformed::yes(Expr::Literal(value.clone(), None))),
+                    None => Ok(Transformed::no(expr)),
+                }
+            }
+            _ => Ok(Transformed::no(expr)),
+        });
+        match bound {
+            Ok(bound) => Ok(bound.data),
+            Err(error) => Err(session.error(error, source).await),
+        }
+    }
+
+    /// A check, ready to look at rows.
+    pub(super) async fn check(
+        &self,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &Values,
+        plan: &LogicalPlan,
+    ) -> Result<Check> {
+        let expr = self.plan(session, source, values, plan).await?;
+        if !find_aggregate_exprs([&expr]).is_empty() {
+            return Err(Error::at(source, Some(self.spot), "a check looks at each row and can hold no aggregate")
+                .help("use `alert:` for a condition over the whole result"));
+        }
+        // planned as a filter would be, so that the engine's own coercion applies
+        let state = session.state();
+        let built = LogicalPlanBuilder::from(plan.clone()).project(vec![expr.alias("is_met")]);
+        let optimized = built.and_then(LogicalPlanBuilder::build).and_then(|plan| {
+            let field = plan.schema().field(0).data_type().clone();
+            let coerced = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+            Ok((field, coerced))
+        });
+        let (data_type, coerced) = match optimized {
+            Ok(planned) => planned,
+            Err(error) => return Err(session.error(error, source).await),
+        };
+        self.boolean(source, &data_type)?;
+        let LogicalPlan::Projection(projection) = coerced else {
+            return Err(Error::Engine { message: format!("the check `{}` cannot be planned", self.text) });
+        };
+        let schema = projection.input.schema();
+        let physical = state.create_physical_expr(projection.expr[0].clone().unalias(), schema);
+        match physical {
+            Ok(physical) => Ok(Check { text: self.text.clone(), physical, verdict: Verdict::default() }),
+            Err(error) => Err(session.error(error, source).await),
+        }
+    }
+
+    /// Checks that an alert can be computed: aggregates over the result, or a condition on each row.
+    pub(super) async fn validate_alert(
+        &self,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &Values,
+        plan: &LogicalPlan,
+    ) -> Result<()> {
+        let expr = self.plan(session, source, values, plan).await?;
+        let aggregates = find_aggregate_exprs([&expr]);
+        let builder = LogicalPlanBuilder::from(plan.clone());
+        let built = if aggregates.is_empty() {
+            expr.get_type(plan.schema())
+        } else {
+            builder.aggregate(Vec::<Expr>::new(), aggregates.clone()).and_then(LogicalPlanBuilder::build).and_then(
+                |aggregated| {
+                    let rebased = expr.clone().transform_down(|part| {
+                        Ok(if aggregates.contains(&part) {
+                            let name = part.schema_name().to_string();
+                            Transformed::yes(Expr::Column(datafusion::common::Column::from_name(name)))
+                        } else {
+                            Transformed::no(part)
+                        })
+                    })?;
+                    rebased.data.get_type(aggregated.schema())
+                },
+            )
+        };
+        match built {
+            Ok(data_type) => self.boolean(source, &data_type),
+            Err(error) => Err(session.error(error, source).await),
+        }
+    }
+
+    fn boolean(&self, source: &Arc<Source>, data_type: &DataType) -> Result<()> {
+        match data_type {
+            DataType::Boolean | DataType::Null => Ok(()),
+            other => Err(Error::at(source, Some(self.spot), format!("a condition is true or false, this is {other}"))
+                .help("compare it with something, such as `x >= 0`")),
+        }
+    }
+}
+
+/// A check that looks at batches as they pass.
+#[derive(Debug)]
+pub struct Check {
+    /// The condition as it was written.
+    pub text: String,
+    physical: Arc<dyn PhysicalExpr>,
+    /// How it stands so far.
+    pub verdict: Verdict,
+}
+
+impl Check {
+    /// Looks at a batch. A row whose condition is NULL passes, as with a CHECK constraint.
+    ///
+    /// # Errors
+    /// When the condition cannot be computed for a row.
+    pub fn look_at(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
+        self.verdict.row_count += batch.num_rows() as u64;
+        let result = self.physical.evaluate(batch)?;
+        let array = match result {
+            ColumnarValue::Scalar(ScalarValue::Boolean(Some(false))) if batch.num_rows() > 0 => {
+                self.verdict.failed_count += batch.num_rows() as u64;
+                self.verdict.first_failed.get_or_insert_with(|| describe(batch, 0));
+                return Ok(());
+            }
+            ColumnarValue::Scalar(_) => return Ok(()),
+            ColumnarValue::Array(array) => array,
+        };
+        let Some(met) = array.as_boolean_opt() else { return Ok(()) };
+        let failed = |row: &usize| met.is_valid(*row) && !met.value(*row);
+        let count = (0..met.len()).filter(failed).count();
+        if count > 0 {
+            self.verdict.failed_count += count as u64;
+            if self.verdict.first_failed.is_none() {
+                self.verdict.first_failed = (0..met.len()).find(failed).map(|row| describe(batch, row));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A row as `column=value, ...`.
+fn describe(batch: &RecordBatch, row: usize) -> String {
+    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+    let schema = batch.schema();
+    let cells = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        match ArrayFormatter::try_new(column.as_ref(), &options) {
+            Ok(formatter) => format!("{}={}", field.name(), formatter.value(row)),
+            Err(_) => format!("{}=?", field.name()),
+        }
+    });
+    cells.collect::<Vec<_>>().join(", ")
+}

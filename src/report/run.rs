@@ -1,0 +1,178 @@
+//! Binding a report's parameters and planning its sections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[cfg(test)]
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, Ident, Statement, TimezoneInfo,
+};
+
+use super::condition::Check;
+use super::{Condition, Param, Report, Section, Values, param};
+use crate::error::{Error, Result};
+use crate::session::{Session, View};
+use crate::source::Source;
+use crate::sqlfile;
+use crate::types::{BaseType, ParamType};
+
+/// A section that can be run.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan with all values bound.
+    pub plan: LogicalPlan,
+    /// Its checks.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// The values of the parameters: those given by name, and defaults for the rest.
+    ///
+    /// # Errors
+    /// A name that is not declared, a value that does not fit, a required parameter without a value.
+    pub fn bind(&self, given: &BTreeMap<String, String>) -> Result<Values> {
+        param::bind(&self.name, &self.params, given)
+    }
+
+    /// Defaults, and NULL where a parameter has none: enough to plan every section without running it.
+    ///
+    /// # Errors
+    /// When a type has no NULL, which no parameter type is.
+    pub fn sample_values(&self) -> Result<Values> {
+        let value = |param: &Param| match &param.default {
+            Some((_, value)) => Ok(value.clone()),
+            None => ScalarValue::try_from(&param.param_type.data_type())
+                .map_err(|error| Error::Engine { message: error.to_string() }),
+        };
+        self.params.iter().map(value).collect()
+    }
+}
+
+/// Plans a section with bound values and validates its chart, checks and alerts against the result's columns.
+///
+/// # Errors
+/// At the place in the file where the fault is.
+pub async fn plan_section(session: &Session, report: &Report, section: &Section, values: &Values) -> Result<Planned> {
+    let source = &report.source;
+    let plan = plan_statement(session, report, section, values).await?;
+    if let Some(chart) = &section.chart {
+        chart.validate(source, plan.schema())?;
+    }
+    let mut checks = Vec::with_capacity(section.checks.len());
+    for condition in &section.checks {
+        checks.push(condition.check(session, source, values, &plan).await?);
+    }
+    for condition in &section.alerts {
+        condition.validate_alert(session, source, values, &plan).await?;
+    }
+    Ok(Planned { plan, checks })
+}
+
+/// Plans a view with the checks in its header.
+///
+/// # Errors
+/// At the place in the file where the fault is.
+pub async fn plan_view(session: &Session, view: &View) -> Result<Planned> {
+    let parsed = view.parse()?;
+    let checks = parsed.header.iter().filter(|line| line.key == "check");
+    let checks: Vec<Condition> =
+        checks.map(|line| Condition::parse(&view.source, line, &[], &mut [])).collect::<Result<_>>()?;
+    let text = format!("select * from \"{}\"", view.name);
+    let statement = sqlfile::parse(&Arc::new(Source::query(&text)))?.swap_remove(0).statement;
+    let plan = session.plan(&view.source, DataFusionStatement::Statement(Box::new(statement))).await?;
+    let mut planned = Planned { plan, checks: Vec::with_capacity(checks.len()) };
+    for condition in &checks {
+        planned.checks.push(condition.check(session, &view.source, &Values::new(), &planned.plan).await?);
+    }
+    Ok(planned)
+}
+
+/// Plans the statement with typed parameters and binds their values: no value ever becomes SQL text.
+pub(super) async fn plan_statement(
+    session: &Session,
+    report: &Report,
+    section: &Section,
+    values: &Values,
+) -> Result<LogicalPlan> {
+    let source = &report.source;
+    if report.params.is_empty() {
+        let statement = DataFusionStatement::Statement(Box::new(section.statement.clone()));
+        return read_only(report, session.plan(source, statement).await?);
+    }
+    // PREPARE gives each parameter its type while the statement is planned
+    let prepare = Statement::Prepare {
+        name: Ident::new("report"),
+        data_types: report.params.iter().map(|param: &Param| sql_type(param.param_type)).collect(),
+        statement: Box::new(section.statement.clone()),
+    };
+    let plan = session.plan(source, DataFusionStatement::Statement(Box::new(prepare))).await?;
+    let LogicalPlan::Statement(PlanStatement::Prepare(prepared)) = plan else {
+        return Err(Error::Engine { message: "a prepared statement has no plan".into() });
+    };
+    let plan = Arc::unwrap_or_clone(prepared.input);
+    match plan.with_param_values(ParamValues::from(values.clone())) {
+        Ok(plan) => read_only(report, plan),
+        Err(error) => Err(session.error(error, source).await),
+    }
+}
+
+fn read_only(report: &Report, plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+            Err(Error::at(&report.source, None, "a report only reads: SELECT INTO and the like are refused here"))
+        }
+        plan => Ok(plan),
+    }
+}
+
+fn sql_type(param_type: ParamType) -> SqlType {
+    let base = match param_type.base {
+        BaseType::Text => SqlType::Text,
+        BaseType::Integer => SqlType::BigInt(None),
+        BaseType::Float => SqlType::Double(ExactNumberInfo::None),
+        BaseType::Boolean => SqlType::Boolean,
+        BaseType::Date => SqlType::Date,
+        BaseType::Timestamp => SqlType::Timestamp(Some(6), TimezoneInfo::WithTimeZone),
+        BaseType::Interval => SqlType::Interval { fields: None, precision: None },
+    };
+    if param_type.is_list { SqlType::Array(ArrayElemTypeDef::AngleBracket(Box::new(base))) } else { base }
+}
+
+/// The type that the planner gives a parameter, for tests that the two agree.
+#[cfg(test)]
+async fn planned_type(session: &Session, param_type: ParamType) -> DataType {
+    let source = Arc::new(crate::source::Source::query("select $1"));
+    let statements = crate::sqlfile::parse(&source).unwrap();
+    let prepare = Statement::Prepare {
+        name: Ident::new("p"),
+        data_types: vec![sql_type(param_type)],
+        statement: Box::new(statements[0].statement.clone()),
+    };
+    let plan = session.plan(&source, DataFusionStatement::Statement(Box::new(prepare))).await.unwrap();
+    let LogicalPlan::Statement(PlanStatement::Prepare(prepared)) = plan else { panic!("{plan}") };
+    prepared.fields[0].data_type().clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_planner_sees_the_type_that_values_have() {
+        let session = Session::open(Default::default()).await.unwrap();
+        for name in ["text", "integer", "float", "boolean", "date", "timestamp", "interval", "list(text)", "list(date)"]
+        {
+            let param_type = ParamType::parse(name).unwrap();
+            let planned = planned_type(&session, param_type).await;
+            let agree = match (&planned, &param_type.data_type()) {
+                (DataType::List(a), DataType::List(b)) => a.data_type() == b.data_type(),
+                (a, b) => a == b,
+            };
+            assert!(agree, "{name}: {planned} and {}", param_type.data_type());
+        }
+    }
+}

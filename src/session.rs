@@ -1,0 +1,370 @@
+//! The only place that builds a DataFusion session: limits, object stores, tables, views, functions.
+
+mod catalog;
+mod diagnose;
+mod discover;
+pub mod model;
+mod stores;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
+use object_store::ObjectStore;
+use url::Url;
+
+use self::catalog::ProjectSchema;
+pub use self::catalog::View;
+use crate::config::{S3Config, TableConfig};
+use crate::error::{Error, Result};
+use crate::source::Source;
+
+/// The catalog of a session.
+pub const CATALOG: &str = "cxql";
+/// The schema of tables and views.
+pub const SCHEMA: &str = "public";
+/// The schema of reports.
+pub const REPORTS: &str = "reports";
+
+/// Bytes of Parquet footers that a session keeps.
+const METADATA_CACHE_BYTES: usize = 128 << 20;
+/// Bytes of file listings that a session keeps.
+const LIST_CACHE_BYTES: usize = 64 << 20;
+/// How long a listing is believed: new files are seen after this at the latest.
+const LIST_CACHE_SECONDS: u64 = 60;
+
+/// What a session is made from; all values are final, nothing is read from the environment but AWS credentials.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// Where tables are looked for; `None` when there is no such place.
+    pub data: Option<Url>,
+    /// Tables by name beside those found; paths are relative to `data`.
+    pub tables: BTreeMap<String, TableConfig>,
+    /// Views by name.
+    pub views: BTreeMap<String, View>,
+    /// Memory limit in bytes; `None` takes [`default_memory`].
+    pub memory: Option<usize>,
+    /// Threads; `None` takes all cores.
+    pub threads: Option<usize>,
+    /// Folder for spill files; `None` takes the system's.
+    pub temp_dir: Option<PathBuf>,
+    /// S3 and compatible stores.
+    pub s3: S3Config,
+    /// Whether `from 'file.csv'` reads files.
+    pub files_in_from: bool,
+}
+
+/// A DataFusion session that knows the project's tables and views and the functions of customer analytics.
+pub struct Session {
+    context: SessionContext,
+    schema: Arc<ProjectSchema>,
+    memory: usize,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("schema", &self.schema).field("memory", &self.memory).finish_non_exhaustive()
+    }
+}
+
+/// A running query.
+pub struct Execution {
+    /// The columns of the result.
+    pub schema: SchemaRef,
+    /// The result.
+    pub stream: SendableRecordBatchStream,
+    /// The plan, whose metrics grow while the query runs.
+    pub plan: Arc<dyn ExecutionPlan>,
+}
+
+/// Three quarters of the memory that this process may use.
+pub fn default_memory() -> usize {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let total = match system.cgroup_limits() {
+        Some(limits) if limits.total_memory > 0 => limits.total_memory.min(system.total_memory()),
+        _ => system.total_memory(),
+    };
+    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    if total == 0 { 1 << 30 } else { total / 4 * 3 }
+}
+
+/// The address of a folder or bucket as a user names it: a path, `s3://bucket/prefix` or `http(s)://`.
+///
+/// # Errors
+/// A path that is no folder, an address that does not parse.
+pub fn data_url(text: &str) -> Result<Url> {
+    if text.contains("://") {
+        let mut url = Url::parse(text).map_err(|error| Error::usage(format!("`{text}` is no address: {error}")))?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        return Ok(url);
+    }
+    let path = std::path::absolute(text)
+        .map_err(|cause| Error::usage(format!("cannot find the data folder `{text}`: {cause}")))?;
+    if path.is_file() {
+        return Err(Error::usage(format!(
+            "--data wants a folder, but {} is a file; name its folder, or read it with `from '{text}'`",
+            path.display()
+        )));
+    }
+    if !path.is_dir() {
+        return Err(Error::usage(format!(
+            "there is no data folder {}; name one with --data, or make sample data with `cxql demo {text}`",
+            path.display()
+        )));
+    }
+    Url::from_directory_path(&path).map_err(|()| Error::usage(format!("`{text}` is no usable path")))
+}
+
+impl Session {
+    /// Builds a session: finds the tables, opens none.
+    ///
+    /// # Errors
+    /// A data folder that cannot be listed, two tables with one name, an unusable limit.
+    pub async fn open(options: SessionOptions) -> Result<Self> {
+        let engine = |error: DataFusionError| diagnose::data_error(error, "");
+        let stores = Arc::new(stores::Stores::new(options.s3));
+        let found = match &options.data {
+            Some(root) => discover::tables(&stores, root).await?,
+            None => discover::Found::default(),
+        };
+        let mut tables = found.tables;
+        for (name, table) in options.tables {
+            let path = table_address(&name, &table.path, options.data.as_ref())?;
+            tables.insert(name.to_lowercase(), TableConfig { path, ..table });
+        }
+        let data_shown =
+            options.data.as_ref().map_or_else(|| "(no data folder)".into(), |url| tables::shown(url.as_str()));
+
+        let memory = options.memory.unwrap_or_else(default_memory);
+        let pool = FairSpillPool::new(memory);
+        let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
+        let disk = match &options.temp_dir {
+            Some(folder) => DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder.clone()])),
+            None => DiskManagerBuilder::default(),
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)))
+            .with_disk_manager_builder(disk)
+            .with_object_store_registry(stores)
+            .with_metadata_cache_limit(METADATA_CACHE_BYTES)
+            .with_object_list_cache_limit(LIST_CACHE_BYTES)
+            .with_object_list_cache_ttl(Some(std::time::Duration::from_secs(LIST_CACHE_SECONDS)))
+            .build_arc()
+            .map_err(engine)?;
+
+        let schema =
+            Arc::new(ProjectSchema::new(tables, options.views, options.files_in_from, data_shown, found.empty_folders));
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>).map_err(engine)?;
+        let mut state = SessionStateBuilder::new()
+            .with_config(session_config(options.threads))
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        cxql_udfs::register_all(&mut state).map_err(engine)?;
+        state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
+        let context = SessionContext::new_with_state(state);
+        schema.attach(context.state_weak_ref());
+        Ok(Self { context, schema, memory })
+    }
+
+    /// The engine's context, for statements that change the session.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// A copy of the state, with now as the time of the query.
+    pub fn state(&self) -> SessionState {
+        self.context.state()
+    }
+
+    /// The memory limit in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Adds a schema beside the default one.
+    ///
+    /// # Errors
+    /// When the catalog refuses it.
+    pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<()> {
+        let catalog = self.context.catalog(CATALOG);
+        let catalog = catalog.ok_or_else(|| Error::Engine { message: "the catalog is gone".into() })?;
+        catalog.register_schema(name, schema).map_err(|error| diagnose::data_error(error, name))?;
+        Ok(())
+    }
+
+    /// Names of the tables found or configured, with their addresses as a user writes them.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, String)> {
+        self.schema.tables().iter().map(|(name, table)| (name.as_str(), tables::shown(&table.path)))
+    }
+
+    /// The views.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.schema.views()
+    }
+
+    /// A table or view by name.
+    ///
+    /// # Errors
+    /// When it exists and cannot be opened.
+    pub async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.schema.find(name).await
+    }
+
+    /// Plans a view or report called `name`; one that needs itself on the way is an error that names the circle.
+    ///
+    /// # Errors
+    /// A circle, or what `plan` gives.
+    pub async fn planning<T>(
+        &self,
+        name: &str,
+        source: &Arc<Source>,
+        plan: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
+    ) -> Result<T> {
+        catalog::planning(name, source, plan).await
+    }
+
+    /// What a user should know about the queries planned so far; each note is given once.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.schema.take_notes()
+    }
+
+    /// Plans a statement of `source`.
+    ///
+    /// # Errors
+    /// At the place in the text where the fault is, with what was probably meant.
+    pub async fn plan(&self, source: &Arc<Source>, statement: Statement) -> Result<LogicalPlan> {
+        let state = self.state();
+        match state.statement_to_plan(statement).await {
+            Ok(plan) => Ok(plan),
+            Err(error) => Err(diagnose::statement_error(error, source, &state, &self.schema).await),
+        }
+    }
+
+    /// The expression of a condition over the columns of a plan.
+    ///
+    /// # Errors
+    /// As [`Session::plan`].
+    pub async fn plan_expr(
+        &self,
+        source: &Arc<Source>,
+        expr: ast::Expr,
+        plan: &LogicalPlan,
+    ) -> Result<datafusion::logical_expr::Expr> {
+        let state = self.state();
+        let expr = ast::ExprWithAlias { expr, alias: None };
+        match state.create_logical_expr_from_sql_expr(expr, plan.schema()) {
+            Ok(expr) => Ok(expr),
+            Err(error) => Err(self.error(error, source).await),
+        }
+    }
+
+    /// Starts a plan.
+    ///
+    /// # Errors
+    /// As [`Session::plan`]: some faults show only when the plan is optimised.
+    pub async fn execute(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Result<Execution> {
+        let state = self.state();
+        let started = async {
+            let physical = state.create_physical_plan(plan).await?;
+            let stream = execute_stream(Arc::clone(&physical), state.task_ctx())?;
+            Ok::<_, DataFusionError>(Execution { schema: stream.schema(), stream, plan: physical })
+        };
+        match started.await {
+            Ok(execution) => Ok(execution),
+            Err(error) => Err(self.error(error, source).await),
+        }
+    }
+
+    /// An engine error of a statement of `source` as ours.
+    pub async fn error(&self, error: DataFusionError, source: &Arc<Source>) -> Error {
+        diagnose::statement_error(error, source, &self.state(), &self.schema).await
+    }
+
+    /// An error while `plan` ran: as [`Session::error`], and for a broken file which of the plan's files it is.
+    pub async fn execution_error(
+        &self,
+        error: DataFusionError,
+        source: &Arc<Source>,
+        plan: &Arc<dyn ExecutionPlan>,
+    ) -> Error {
+        match diagnose::broken_file(&error, plan, &self.state()).await {
+            Some(error) => error,
+            None => self.error(error, source).await,
+        }
+    }
+
+    /// The store and path of an address such as `s3://bucket/out.parquet`.
+    ///
+    /// # Errors
+    /// An address of an unknown kind, or a store that is not configured.
+    pub fn object_store(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+        let store = self.context.runtime_env().object_store_registry.get_store(url);
+        let store = store.map_err(|error| diagnose::data_error(error, url.as_str()))?;
+        let path = object_store::path::Path::from_url_path(url.path())
+            .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
+        Ok((store, path))
+    }
+}
+
+/// The full address of a configured table.
+fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
+    if path.contains("://") {
+        return Ok(path.to_string());
+    }
+    let is_absolute = Path::new(path).is_absolute();
+    let root = match root {
+        Some(root) if root.scheme() != "file" && !is_absolute => {
+            return root
+                .join(path)
+                .map(String::from)
+                .map_err(|error| Error::usage(format!("[tables.{name}] path `{path}`: {error}")));
+        }
+        Some(root) => root.to_file_path().unwrap_or_default(),
+        None => PathBuf::new(),
+    };
+    let full = root.join(path);
+    let text = full.display().to_string();
+    if full.is_dir() && !text.ends_with('/') { Ok(format!("{text}/")) } else { Ok(text) }
+}
+
+fn session_config(threads: Option<usize>) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_collect_statistics(true);
+    if let Some(threads) = threads {
+        config = config.with_target_partitions(threads);
+    }
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".into());
+    // string views make windows over many partitions several times slower and many clients cannot read them
+    options.execution.parquet.schema_force_view_types = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.collect_spans = true;
+    if let Ok(limit) = ConfigNonZeroUsize::try_new(50) {
+        options.sql_parser.recursion_limit = limit;
+    }
+    config
+}

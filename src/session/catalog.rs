@@ -1,0 +1,367 @@
+//! The schema in which a query finds its tables: views first, then tables, then the model's tables that the data lacks.
+//!
+//! Tables are opened and views planned when a query first names them, so a session starts at once however many there
+//! are, and a broken one hurts only those who use it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
+    TableProvider,
+};
+use datafusion::common::ScalarValue;
+
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, ident};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use parking_lot::RwLock;
+
+use super::{CATALOG, REPORTS, SCHEMA, diagnose, model, tables};
+use crate::config::TableConfig;
+use crate::error::{Error, Result};
+use crate::source::{Source, nearest};
+use crate::sqlfile::{self, SqlStatement};
+
+/// A view: one SELECT with a name. Its text is parsed when it is first used.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its name, that of its file.
+    pub name: String,
+    /// Its text.
+    pub source: Arc<Source>,
+}
+
+impl View {
+    /// Its only statement, with the header lines before it.
+    ///
+    /// # Errors
+    /// A text that does not parse or holds anything but one SELECT.
+    pub fn parse(&self) -> Result<SqlStatement> {
+        let mut statements = sqlfile::parse(&self.source)?;
+        if statements.len() != 1 {
+            return Err(Error::at(&self.source, None, format!("a view is one SELECT, here are {}", statements.len())));
+        }
+        let statement = statements.swap_remove(0);
+        if !matches!(statement.statement, Statement::Query(_)) {
+            let spot = statement.tokens.first().map(sqlfile::token_spot);
+            return Err(Error::at(&self.source, spot, "a view only reads: it is one SELECT"));
+        }
+        let allowed = ["title", "description", "grain", "check"];
+        if let Some(line) = statement.header.iter().find(|line| !allowed.contains(&line.key.as_str())) {
+            return Err(Error::at(&self.source, Some(line.key_spot), format!("a view has no `{}`", line.key))
+                .help(format!("its header may hold {}", allowed.join(", "))));
+        }
+        Ok(statement)
+    }
+}
+
+tokio::task_local! {
+    /// The views that are being planned, outermost first.
+    static PLANNING: Vec<String>;
+}
+
+/// The default schema of a session.
+pub(crate) struct ProjectSchema {
+    tables: BTreeMap<String, TableConfig>,
+    views: BTreeMap<String, View>,
+    /// Tables and views already opened, by name; raw tables below a view of the same name have the key `table:NAME`.
+    opened: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    /// Tables that statements of this session made.
+    made: Mutex<BTreeMap<String, Arc<dyn TableProvider>>>,
+    files_in_from: bool,
+    /// Where the data is, for errors.
+    pub(crate) data_shown: String,
+    pub(crate) empty_folders: Vec<String>,
+    notes: Mutex<BTreeSet<String>>,
+    state: OnceLock<Weak<RwLock<SessionState>>>,
+}
+
+impl fmt::Debug for ProjectSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProjectSchema").field("tables", &self.tables.keys()).field("views", &self.views.keys()).finish()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ProjectSchema {
+    pub(crate) fn new(
+        tables: BTreeMap<String, TableConfig>,
+        views: BTreeMap<String, View>,
+        files_in_from: bool,
+        data_shown: String,
+        empty_folders: Vec<String>,
+    ) -> Self {
+        Self {
+            tables,
+            views,
+            opened: Mutex::default(),
+            made: Mutex::default(),
+            files_in_from,
+            data_shown,
+            empty_folders,
+            notes: Mutex::default(),
+            state: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn attach(&self, state: Weak<RwLock<SessionState>>) {
+        // a second call would mean a second session over the same schema; the first one stays
+        self.state.get_or_init(|| state);
+    }
+
+    pub(crate) fn views(&self) -> impl Iterator<Item = &View> {
+        self.views.values()
+    }
+
+    pub(crate) fn tables(&self) -> &BTreeMap<String, TableConfig> {
+        &self.tables
+    }
+
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.notes)).into_iter().collect()
+    }
+
+    fn state(&self) -> Result<SessionState> {
+        let state = self.state.get().and_then(Weak::upgrade);
+        let state = state.ok_or_else(|| Error::Engine { message: "the session has ended".into() })?;
+        Ok(state.read().clone())
+    }
+
+    /// A table, view or file by name.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(table) = locked(&self.made).get(name) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        if let Some(table) = locked(&self.opened).get(name) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let table = match self.views.get(name) {
+            Some(view) => Some(self.plan_view(view).await?),
+            None => self.raw(name).await?,
+        };
+        let table = match table {
+            Some(table) => Some(completed(name, table)?),
+            None => self.absent(name),
+        };
+        if let Some(table) = &table {
+            locked(&self.opened).insert(name.to_string(), Arc::clone(table));
+        }
+        Ok(table)
+    }
+
+    /// A table of the data, or a file named in FROM; never a view.
+    async fn raw(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let config = match self.tables.get(name) {
+            Some(config) => config.clone(),
+            None if self.files_in_from && is_file_name(name) => TableConfig::at(file_address(name)?),
+            None => return Ok(None),
+        };
+        Ok(Some(tables::open(&self.state()?, name, &config).await?))
+    }
+
+    /// The table that a view of the same name stands before.
+    async fn below_view(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let key = format!("table:{name}");
+        if let Some(table) = locked(&self.opened).get(&key) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let table = self.raw(name).await?;
+        if let Some(table) = &table {
+            locked(&self.opened).insert(key, Arc::clone(table));
+        }
+        Ok(table)
+    }
+
+    /// An empty table for a part of the model that the data does not have. Data without any part of the model gets
+    /// none: there an empty table would hide that nothing is mapped.
+    fn absent(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        let schema = model::schema(name)?;
+        let has_model = model::TABLES.iter().any(|table| {
+            self.tables.contains_key(*table) || self.views.get(*table).is_some_and(|view| !view.source.is_shipped)
+        });
+        if !has_model {
+            return None;
+        }
+        let others = self.tables.keys().map(String::as_str).filter(|other| model::schema(other).is_none());
+        let hint = nearest(name, others).map(|near| format!(" (there is a table `{near}`)")).unwrap_or_default();
+        locked(&self.notes).insert(format!("the data has no table `{name}`{hint}; it is read as empty"));
+        Some(Arc::new(EmptyTable::new(schema)))
+    }
+
+    async fn plan_view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+        let plan = planning(&view.name, &view.source, Box::pin(self.plan_view_text(view))).await?;
+        Ok(Arc::new(ViewTable::new(plan, Some(view.source.text.to_string()))))
+    }
+
+    async fn plan_view_text(&self, view: &View) -> Result<LogicalPlan> {
+        let state = self.state()?;
+        // inside its own text the view's name means the table below it, when there is one
+        let state = match self.below_view(&view.name).await? {
+            Some(table) => shadowed(state, &view.name, table)?,
+            None => state,
+        };
+        let statement = DataFusionStatement::Statement(Box::new(view.parse()?.statement));
+        match state.statement_to_plan(statement).await {
+            Ok(plan) => Ok(plan),
+            Err(error) => Err(diagnose::statement_error(error, &view.source, &state, self).await),
+        }
+    }
+}
+
+/// Plans a view or report; one that needs itself on the way is an error that names the circle.
+pub(crate) async fn planning<T>(
+    name: &str,
+    source: &Arc<Source>,
+    plan: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
+) -> Result<T> {
+    let mut stack = PLANNING.try_with(Clone::clone).unwrap_or_default();
+    if let Some(start) = stack.iter().position(|known| known == name) {
+        let mut circle = stack[start..].to_vec();
+        circle.push(name.to_string());
+        let title = format!("views need one another in a circle: {}", circle.join(" -> "));
+        return Err(Error::at(source, None, title).help("let one of them read a table instead"));
+    }
+    stack.push(name.to_string());
+    PLANNING.scope(stack, plan).await
+}
+
+/// Text in FROM that means a file: it has a scheme, a folder or an ending.
+fn is_file_name(name: &str) -> bool {
+    name.contains("://") || name.contains('/') || name.contains('\\') || name.contains('.') || name.contains('*')
+}
+
+/// Relative paths count from the working folder; `*` stays a pattern.
+fn file_address(name: &str) -> Result<String> {
+    if name.contains("://") {
+        return Ok(name.to_string());
+    }
+    let path = std::path::absolute(name).map_err(|cause| Error::Io { action: "find", path: name.into(), cause })?;
+    let has_pattern = name.contains(['*', '?', '[']);
+    if !has_pattern && !path.exists() {
+        return Err(Error::data(format!("there is no file `{name}` (looked for {})", path.display())));
+    }
+    let mut text = path.display().to_string();
+    if path.is_dir() && !text.ends_with('/') {
+        text.push('/');
+    }
+    Ok(text)
+}
+
+/// Adds the model's missing columns as typed NULLs.
+fn completed(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let Some(wanted) = model::schema(name) else { return Ok(table) };
+    let has: SchemaRef = table.schema();
+    let missing: Vec<_> = wanted.fields().iter().filter(|field| has.index_of(field.name()).is_err()).collect();
+    if missing.is_empty() {
+        return Ok(table);
+    }
+    let build = || -> DataFusionResult<LogicalPlan> {
+        let mut columns: Vec<Expr> = has.fields().iter().map(|field| ident(field.name())).collect();
+        for field in missing {
+            let null = Expr::Literal(ScalarValue::try_from(field.data_type())?, None);
+            columns.push(null.alias(field.name()));
+        }
+        LogicalPlanBuilder::scan(name, provider_as_source(Arc::clone(&table)), None)?.project(columns)?.build()
+    };
+    let plan = build().map_err(|error| Error::Engine { message: error.strip_backtrace() })?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+/// The state with `name` standing for `table`.
+fn shadowed(mut state: SessionState, name: &str, table: Arc<dyn TableProvider>) -> Result<SessionState> {
+    let engine = |error: DataFusionError| Error::Engine { message: error.strip_backtrace() };
+    let outer = state.catalog_list().catalog(CATALOG);
+    let schema_of = |schema: &str| outer.as_ref().and_then(|catalog| catalog.schema(schema));
+    let inner = schema_of(SCHEMA).ok_or_else(|| Error::Engine { message: "the default schema is gone".into() })?;
+    let catalog = MemoryCatalogProvider::new();
+    let shadow = Arc::new(ShadowSchema { inner, name: name.to_string(), table });
+    catalog.register_schema(SCHEMA, shadow).map_err(engine)?;
+    if let Some(reports) = schema_of(REPORTS) {
+        catalog.register_schema(REPORTS, reports).map_err(engine)?;
+    }
+    let list = MemoryCatalogProviderList::new();
+    list.register_catalog(CATALOG.to_string(), Arc::new(catalog));
+    state.register_catalog_list(Arc::new(list));
+    Ok(state)
+}
+
+/// A schema in which one name stands for another table.
+#[derive(Debug)]
+struct ShadowSchema {
+    inner: Arc<dyn SchemaProvider>,
+    name: String,
+    table: Arc<dyn TableProvider>,
+}
+
+#[async_trait]
+impl SchemaProvider for ShadowSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.inner.table_names()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if name == self.name { Ok(Some(Arc::clone(&self.table))) } else { self.inner.table(name).await }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.inner.table_exist(name)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for ProjectSchema {
+    fn table_names(&self) -> Vec<String> {
+        let mut names: BTreeSet<String> = self.tables.keys().cloned().collect();
+        names.extend(self.views.keys().cloned());
+        names.extend(locked(&self.made).keys().cloned());
+        names.into_iter().collect()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        Ok(self.find(name).await?)
+    }
+
+    async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
+        if self.views.contains_key(name) {
+            return Ok(Some(TableType::View));
+        }
+        Ok(self.table_exist(name).then_some(TableType::Base))
+    }
+
+    fn register_table(
+        &self,
+        name: String,
+        table: Arc<dyn TableProvider>,
+    ) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if self.tables.contains_key(&name) || self.views.contains_key(&name) {
+            return Err(Error::usage(format!("`{name}` is a table or view of the project; choose another name")).into());
+        }
+        Ok(locked(&self.made).insert(name, table))
+    }
+
+    fn deregister_table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if self.tables.contains_key(name) || self.views.contains_key(name) {
+            return Err(Error::usage(format!(
+                "`{name}` is a table or view of the project and is not dropped here; remove its files instead"
+            ))
+            .into());
+        }
+        Ok(locked(&self.made).remove(name))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.contains_key(name) || self.views.contains_key(name) || locked(&self.made).contains_key(name)
+    }
+}

@@ -1,0 +1,500 @@
+//! Turns the engine's errors into ours: where in the user's text, what was meant, what to do.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::SessionState;
+use datafusion::parquet::errors::ParquetError;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::TryStreamExt;
+use object_store::Error as StoreError;
+
+use super::catalog::ProjectSchema;
+use super::tables::shown;
+use crate::error::Error;
+use crate::source::{Source, Spot, nearest};
+use crate::sqlfile;
+
+/// How many names an error lists.
+const MAX_LISTED: usize = 12;
+
+/// An error while a statement of `source` was planned or run.
+pub(crate) async fn statement_error(
+    error: DataFusionError,
+    source: &Arc<Source>,
+    state: &SessionState,
+    schema: &ProjectSchema,
+) -> Error {
+    let error = match own(error) {
+        Ok(own) => return own,
+        Err(error) => error,
+    };
+    let spot = error
+        .diagnostic()
+        .and_then(|diagnostic| diagnostic.span)
+        .and_then(|span| Spot::of_span(span.start.line, span.start.column, span.end.line, span.end.column));
+    let root = error.find_root();
+    let text = root.strip_backtrace();
+    if let DataFusionError::SQL(parser, _) = root {
+        return sqlfile::parser_error(source, parser, None);
+    }
+    if let DataFusionError::SchemaError(schema_error, _) = root {
+        return column_error(schema_error, source, spot);
+    }
+    if let Some(name) = between(&text, "table '", "' not found") {
+        return table_error(name, source, spot, schema);
+    }
+    if let Some(name) = between(&text, "Invalid function '", "'") {
+        return function_error(name, source, spot, state);
+    }
+    if let Some(error) = storage_error(&error, "") {
+        return error;
+    }
+    let title = clean(root, &text);
+    let spot = spot.or_else(|| word_spot(source, &title));
+    let mut ours = Error::at(source, spot, title.clone());
+    if let Some(diagnostic) = error.diagnostic() {
+        if diagnostic.message != title && !title.contains(&diagnostic.message) {
+            ours = ours.label(diagnostic.message.clone());
+        }
+        for note in diagnostic.notes.iter().map(|note| &note.message) {
+            ours = ours.help(note.clone());
+        }
+        for help in diagnostic.helps.iter().map(|help| &help.message) {
+            ours = ours.help(help.clone());
+        }
+    }
+    match remedy(root, &text) {
+        Some(remedy) => ours.help(remedy),
+        None => ours,
+    }
+}
+
+/// One of our own errors that went through the engine.
+fn own(error: DataFusionError) -> Result<Error, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => Ok(*own),
+            Err(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(inner) => own(*inner),
+                Err(inner) => Err(DataFusionError::External(inner)),
+            },
+        },
+        DataFusionError::Context(text, inner) => {
+            own(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
+        }
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            own(*inner).map_err(|inner| DataFusionError::Diagnostic(diagnostic, Box::new(inner)))
+        }
+        DataFusionError::ArrowError(inner, backtrace) => match *inner {
+            ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(inner) => own(*inner),
+                Err(inner) => own(DataFusionError::External(inner)),
+            },
+            inner => Err(DataFusionError::ArrowError(Box::new(inner), backtrace)),
+        },
+        DataFusionError::Collection(mut errors) if !errors.is_empty() => own(errors.swap_remove(0)),
+        DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
+            Ok(inner) => own(inner),
+            Err(shared) => match external(&shared) {
+                Some(text) => Ok(Error::Data { message: text, cause: None }),
+                None => Err(DataFusionError::Shared(shared)),
+            },
+        },
+        other => Err(other),
+    }
+}
+
+/// The text of one of our errors that is shared with others and cannot be taken out.
+fn external(error: &DataFusionError) -> Option<String> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own.to_string());
+        }
+        if let Some(DataFusionError::External(inner)) = error.downcast_ref::<DataFusionError>()
+            && let Some(own) = inner.downcast_ref::<Error>()
+        {
+            return Some(own.to_string());
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let from = text.find(start)? + start.len();
+    let to = text[from..].find(end)? + from;
+    Some(&text[from..to])
+}
+
+fn column_error(error: &SchemaError, source: &Arc<Source>, spot: Option<Spot>) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let spot = spot.or_else(|| token_spot(source, &field.name));
+            let ours = Error::at(source, spot, format!("there is no column `{}`", field.flat_name()));
+            let mut names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            let same_case = names.iter().find(|name| name.to_lowercase() == field.name.to_lowercase());
+            let ours = match (same_case, nearest(&field.name, names.iter().copied())) {
+                (Some(name), _) => ours
+                    .label(format!("did you mean \"{name}\"?"))
+                    .help("names that are not all lower case must stand in double quotes"),
+                (None, Some(name)) => ours.label(format!("did you mean `{name}`?")),
+                (None, None) => ours,
+            };
+            if names.is_empty() { ours } else { ours.help(format!("the columns here are {}", listed(&names))) }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let spot = spot.or_else(|| token_spot(source, &field.name));
+            Error::at(source, spot, format!("more than one table has a column `{}`", field.name))
+                .help(format!("say which: `TABLE.{}`", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::at(source, spot.or_else(|| token_spot(source, name)), format!("the name `{name}` appears twice"))
+                .help("give one of them another name with `as`")
+        }
+    }
+}
+
+fn table_error(full_name: &str, source: &Arc<Source>, spot: Option<Spot>, schema: &ProjectSchema) -> Error {
+    let prefix = format!("{}.{}.", super::CATALOG, super::SCHEMA);
+    let name = full_name.strip_prefix(&prefix).unwrap_or(full_name);
+    let name = name.strip_prefix(&format!("{}.", super::CATALOG)).unwrap_or(name);
+    let spot = spot.or_else(|| token_spot(source, name.rsplit('.').next().unwrap_or(name)));
+    let mut ours = Error::at(source, spot, format!("there is no table or view `{name}`"));
+    let names: Vec<&str> =
+        schema.tables().keys().map(String::as_str).chain(schema.views().map(|view| view.name.as_str())).collect();
+    if let Some(near) = nearest(name, names.iter().copied()) {
+        ours = ours.label(format!("did you mean `{near}`?"));
+    }
+    let tables: Vec<&str> = schema.tables().keys().map(String::as_str).collect();
+    if tables.is_empty() {
+        ours = ours.help(format!(
+            "no Parquet tables were found below {}; point --data at a folder or bucket that has some, or name files \
+             under [tables] in cxql.toml",
+            schema.data_shown
+        ));
+    } else {
+        ours = ours.help(format!("the tables below {} are {}", schema.data_shown, listed(&tables)));
+    }
+    if !schema.empty_folders.is_empty() {
+        let folders: Vec<String> = schema.empty_folders.iter().map(|folder| shown(folder)).collect();
+        ours = ours.help(format!("these folders hold no Parquet files: {}", folders.join(", ")));
+    }
+    if super::model::schema(name).is_some() {
+        ours = ours.help(format!(
+            "`{name}` is a table of the interaction model: map your own columns to it in sql/views/{name}.sql"
+        ));
+    }
+    ours
+}
+
+fn function_error(name: &str, source: &Arc<Source>, spot: Option<Spot>, state: &SessionState) -> Error {
+    let spot = spot.or_else(|| token_spot(source, name));
+    let ours = Error::at(source, spot, format!("there is no function `{name}`"));
+    let mut names: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
+    names.sort_unstable();
+    let ours = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => ours.label(format!("did you mean `{near}`?")),
+        None => ours,
+    };
+    ours.help("`cxql functions` lists the functions of customer analytics")
+}
+
+/// The first of some names, with how many more there are.
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(MAX_LISTED) {
+        Some(more) if more > 0 => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}
+
+/// The place of the first word of the text that is `name`.
+fn token_spot(source: &Arc<Source>, name: &str) -> Option<Spot> {
+    let tokens = sqlfile::tokenize(source).ok()?;
+    let is_name = |token: &Token| match token {
+        Token::Word(word) => word.value.eq_ignore_ascii_case(name),
+        Token::SingleQuotedString(text) => text == name,
+        _ => false,
+    };
+    tokens.iter().find(|token| is_name(&token.token)).map(sqlfile::token_spot)
+}
+
+/// The place of the first word that the message quotes or begins with, as in `nps: ...` or `function 'nps'`.
+fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
+    let tokens = sqlfile::tokenize(source).ok()?;
+    let named = |word: &str| {
+        message.starts_with(&format!("{word}:"))
+            || ["'", "`", "\""].iter().any(|quote| message.contains(&format!("{quote}{word}{quote}")))
+            || message.contains(&format!("'{word}("))
+            || message.contains(&format!("{word} function"))
+    };
+    tokens
+        .iter()
+        .find(|token| match &token.token {
+            Token::Word(word) => named(&word.value) || named(&word.value.to_lowercase()),
+            Token::Placeholder(name) => named(name),
+            _ => false,
+        })
+        .map(sqlfile::token_spot)
+}
+
+/// The engine's message without its prefixes.
+fn clean(root: &DataFusionError, text: &str) -> String {
+    let text = match root {
+        DataFusionError::Plan(message)
+        | DataFusionError::Execution(message)
+        | DataFusionError::NotImplemented(message)
+        | DataFusionError::ResourcesExhausted(message)
+        | DataFusionError::Configuration(message) => message.as_str(),
+        DataFusionError::ArrowError(error, _) => &error.to_string(),
+        _ => text,
+    };
+    let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(text).trim();
+    // the engine's advice on memory pools is about its own settings; ours is added by `remedy`
+    let text = text.split("\nTo fix this").next().unwrap_or(text);
+    match root {
+        DataFusionError::NotImplemented(_) => format!("not supported: {text}"),
+        _ => text.to_string(),
+    }
+}
+
+fn remedy(root: &DataFusionError, text: &str) -> Option<String> {
+    match root {
+        DataFusionError::ResourcesExhausted(_) if text.to_lowercase().contains("disk") => {
+            Some("free space in the temporary folder, or name another one with --temp-dir".into())
+        }
+        DataFusionError::ResourcesExhausted(_) => {
+            Some("raise the limit with --memory (such as --memory 8GB), or read fewer rows or columns".into())
+        }
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::DivideByZero => Some("divide by `nullif(x, 0)` to get NULL instead".into()),
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => Some(
+                "`try_cast(x as type)` gives NULL for values that do not fit; for a file, declare the column's type \
+                 under [tables.NAME] columns in cxql.toml"
+                    .into(),
+            ),
+            _ => None,
+        },
+        DataFusionError::Internal(_) => {
+            Some("this is a fault of the program, please report it with the statement".into())
+        }
+        _ => None,
+    }
+}
+
+/// An error from files or stores with no statement to blame; `address` is what was read.
+pub(crate) fn data_error(error: DataFusionError, address: &str) -> Error {
+    match own(error) {
+        Ok(own) => own,
+        Err(error) => storage_error(&error, address).unwrap_or_else(|| file_error(error, address)),
+    }
+}
+
+/// A file that cannot be read as what it should be.
+pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
+    let error = match own(error) {
+        Ok(own) => return own,
+        Err(error) => error,
+    };
+    if let Some(error) = storage_error(&error, path) {
+        return error;
+    }
+    let root = error.find_root();
+    let text = clean(root, &root.strip_backtrace());
+    let advice = if text.to_lowercase().contains("utf-8") || text.to_lowercase().contains("utf8") {
+        "it is not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`"
+    } else if is_parquet(root) {
+        "it is no whole Parquet file; write it again or move it away"
+    } else {
+        "correct the file or move it away"
+    };
+    Error::Data { message: format!("cannot read {}: {text}; {advice}", shown(path)), cause: Some(Box::new(error)) }
+}
+
+fn is_parquet(root: &DataFusionError) -> bool {
+    matches!(root, DataFusionError::ParquetError(_))
+}
+
+/// The file of a plan that cannot be read, when the error is one of reading a file. Each file is read once more on its
+/// own to find it: the engine does not say.
+pub(crate) async fn broken_file(
+    error: &DataFusionError,
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+) -> Option<Error> {
+    let root = error.find_root();
+    let is_reading = match root {
+        DataFusionError::ParquetError(_) => true,
+        DataFusionError::ArrowError(inner, _) => {
+            matches!(
+                inner.as_ref(),
+                ArrowError::CsvError(_)
+                    | ArrowError::JsonError(_)
+                    | ArrowError::IpcError(_)
+                    | ArrowError::ParquetError(_)
+                    | ArrowError::ParseError(_)
+                    | ArrowError::IoError(..)
+                    | ArrowError::ExternalError(_)
+            )
+        }
+        DataFusionError::IoError(_) | DataFusionError::External(_) => true,
+        _ => false,
+    };
+    if !is_reading || storage_error(error, "").is_some() {
+        return None;
+    }
+    let mut scans = Vec::new();
+    scans_of(plan, &mut scans);
+    for scan in scans {
+        for group in &scan.file_groups {
+            for file in group.iter() {
+                let mut one = scan.clone();
+                one.file_groups = vec![vec![file.clone()].into()];
+                let path = format!("/{}", file.object_meta.location);
+                let exec = DataSourceExec::from_data_source(one);
+                let failed = match execute_stream(exec, state.task_ctx()) {
+                    Ok(stream) => stream.try_for_each(|_| async { Ok(()) }).await.err(),
+                    Err(error) => Some(error),
+                };
+                if let Some(error) = failed {
+                    return Some(file_error(error, &path));
+                }
+            }
+        }
+    }
+    None
+}
+
+fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
+    if let Some(scan) =
+        plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().as_ref().downcast_ref())
+    {
+        scans.push(FileScanConfig::clone(scan));
+    }
+    for child in plan.children() {
+        scans_of(child, scans);
+    }
+}
+
+/// The store's error below an engine error, as ours.
+fn storage_error(error: &DataFusionError, address: &str) -> Option<Error> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(store) = error.downcast_ref::<StoreError>() {
+            return Some(store_error(store, address));
+        }
+        if let Some(DataFusionError::ObjectStore(store)) = error.downcast_ref::<DataFusionError>() {
+            return Some(store_error(store, address));
+        }
+        next = match error.downcast_ref::<ParquetError>() {
+            Some(ParquetError::External(inner)) => Some(inner.as_ref()),
+            _ => error.source(),
+        };
+    }
+    None
+}
+
+/// An object store's error with a remedy.
+pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
+    let full = chain(error);
+    let place = |path: &str| if address.is_empty() { path.to_string() } else { shown(address) };
+    let message = match error {
+        StoreError::NotFound { path, .. } => {
+            let is_bucket = full.contains("NoSuchBucket") || full.contains("bucket does not exist");
+            if is_bucket {
+                format!("{}: the bucket does not exist; check its name, the region and the endpoint", place(path))
+            } else {
+                format!("{}: there is no such file or folder", place(path))
+            }
+        }
+        StoreError::PermissionDenied { path, .. } => format!(
+            "{}: access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key ({})",
+            place(path),
+            code(&full)
+        ),
+        StoreError::Unauthenticated { path, .. } => {
+            format!("{}: the store does not accept the credentials ({})", place(path), code(&full))
+        }
+        _ if full.contains("169.254.169.254") || full.contains("InstanceCredential") => format!(
+            "{}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `[s3] anonymous = true` for \
+             public buckets",
+            place("S3")
+        ),
+        _ if full.contains("Permission denied") => {
+            format!("{}: the system denies access; check the rights of the file", place("the data"))
+        }
+        _ => {
+            let advice =
+                "the store did not answer as it should, even when asked again; try later or check the endpoint";
+            format!("{}: {}; {advice}", place("the store"), code(&full))
+        }
+    };
+    Error::Data { message, cause: None }
+}
+
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = error.source();
+    }
+    text
+}
+
+/// What of a store's long message helps a user: the S3 error code, or the last part of the chain.
+fn code(full: &str) -> String {
+    if let Some(code) = between(full, "<Code>", "</Code>") {
+        return match between(full, "<Message>", "</Message>") {
+            Some(message) => format!("{code}: {message}"),
+            None => code.to_string(),
+        };
+    }
+    let mut text: String = full.chars().take(400).collect();
+    if text.len() < full.len() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_errors_come_back_whole_through_the_engine() {
+        let wrapped = DataFusionError::Context("x".into(), Box::new(Error::usage("wrong thing").into()));
+        assert_eq!(own(wrapped).unwrap().to_string(), "wrong thing");
+        let shared = Arc::new(DataFusionError::from(Error::usage("wrong thing")));
+        let kept = Arc::clone(&shared);
+        assert_eq!(own(DataFusionError::Shared(shared)).unwrap().to_string(), "wrong thing");
+        drop(kept);
+    }
+
+    #[test]
+    fn long_lists_are_cut_with_a_count() {
+        let names: Vec<String> = (0..15).map(|n| format!("c{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(listed(&names).ends_with("c11 and 3 more"));
+        assert_eq!(listed(&names[..2]), "c0, c1");
+    }
+
+    #[test]
+    fn a_store_error_shows_the_code_and_not_the_page() {
+        let full = "x <Error><Code>AccessDenied</Code><Message>No.</Message></Error>";
+        assert_eq!(code(full), "AccessDenied: No.");
+    }
+}

@@ -1,0 +1,248 @@
+//! A SQL file: header lines and statements, each with its place in the file.
+//!
+//! The leading comment lines `-- key: value` are a closed grammar ([`KEYS`]). Lines directly before a later statement
+//! belong to that statement and may only hold [`SECTION_KEYS`]. Other comments are free text.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use crate::error::{Error, Result};
+use crate::source::{Source, Spot, nearest};
+
+/// Every key that a header line may have.
+pub const KEYS: [&str; 8] = ["title", "description", "grain", "param", "section", "chart", "check", "alert"];
+
+/// The keys that may stand before any statement of a file, not only before the first.
+pub const SECTION_KEYS: [&str; 4] = ["section", "chart", "check", "alert"];
+
+/// How deep expressions and subqueries may nest.
+pub const RECURSION_LIMIT: usize = 50;
+
+/// One header line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderLine {
+    /// One of [`KEYS`].
+    pub key: String,
+    /// The text after the colon, trimmed.
+    pub value: String,
+    /// Where the key stands.
+    pub key_spot: Spot,
+    /// Where the value starts.
+    pub value_spot: Spot,
+}
+
+/// One statement with the header lines directly before it.
+#[derive(Debug, Clone)]
+pub struct SqlStatement {
+    /// Header lines that stand before this statement.
+    pub header: Vec<HeaderLine>,
+    /// The parsed statement; its spans are places of the file.
+    pub statement: Statement,
+    /// The tokens of the statement, without white space.
+    pub tokens: Vec<TokenWithSpan>,
+}
+
+/// Splits a text into statements with their header lines.
+///
+/// # Errors
+/// A text that is no SQL, a header line with an unknown key, or a statement that does not parse; each at its place.
+pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
+    let tokens = tokenize(source)?;
+    let mut statements = Vec::new();
+    let mut header = Vec::new();
+    let mut body: Vec<TokenWithSpan> = Vec::new();
+    for token in tokens {
+        match &token.token {
+            Token::Whitespace(Whitespace::SingleLineComment { comment, prefix }) if body.is_empty() => {
+                if let Some(line) = header_line(comment, prefix.len(), &token) {
+                    check_key(source, &line, statements.is_empty())?;
+                    header.push(line);
+                }
+            }
+            Token::Whitespace(_) => {}
+            Token::SemiColon if body.is_empty() => {}
+            Token::SemiColon => {
+                statements.push(statement(source, std::mem::take(&mut header), std::mem::take(&mut body))?);
+            }
+            _ => body.push(token),
+        }
+    }
+    if !body.is_empty() {
+        statements.push(statement(source, header, body)?);
+    } else if let Some(line) = header.first() {
+        return Err(Error::at(source, Some(line.key_spot), "no statement follows these header lines")
+            .help("add a `select ...` below them"));
+    }
+    Ok(statements)
+}
+
+/// The tokens of a text with their places.
+pub fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
+    Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
+        let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
+        Error::at(source, Some(spot), error.message)
+    })
+}
+
+fn header_line(comment: &str, prefix_length: usize, token: &TokenWithSpan) -> Option<HeaderLine> {
+    let text = comment.trim_end();
+    let indent = text.chars().take_while(|c| *c == ' ' || *c == '\t').count();
+    let (key, value) = text.trim_start().split_once(':')?;
+    let is_word = key.starts_with(|c: char| c.is_ascii_lowercase())
+        && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !is_word || !(value.is_empty() || value.starts_with([' ', '\t'])) {
+        return None;
+    }
+    let line = token.span.start.line as usize;
+    let key_column = token.span.start.column as usize + prefix_length + indent;
+    let key_length = key.chars().count();
+    let blanks = value.chars().take_while(|c| c.is_whitespace()).count();
+    Some(HeaderLine {
+        key: key.to_string(),
+        value: value.trim().to_string(),
+        key_spot: Spot { line, column: key_column, length: key_length },
+        value_spot: Spot { line, column: key_column + key_length + 1 + blanks, length: value.trim().chars().count() },
+    })
+}
+
+fn check_key(source: &Arc<Source>, line: &HeaderLine, is_leading: bool) -> Result<()> {
+    if !KEYS.contains(&line.key.as_str()) {
+        let error = Error::at(source, Some(line.key_spot), format!("unknown header key `{}`", line.key));
+        let error = match nearest(&line.key, KEYS) {
+            Some(key) => error.label(format!("did you mean `{key}`?")),
+            None => error,
+        };
+        return Err(error
+            .help(format!("the keys are {}", KEYS.join(", ")))
+            .help("a comment that is no header must not have the form `-- word: ...`"));
+    }
+    if !is_leading && !SECTION_KEYS.contains(&line.key.as_str()) {
+        return Err(Error::at(source, Some(line.key_spot), format!("`{}` belongs to the top of the file", line.key))
+            .help(format!("before a later statement only {} may stand", SECTION_KEYS.join(", "))));
+    }
+    if line.value.is_empty() {
+        return Err(Error::at(source, Some(line.key_spot), format!("`{}` has no value", line.key))
+            .help(format!("write `-- {}: ...` or remove the line", line.key)));
+    }
+    Ok(())
+}
+
+fn statement(source: &Arc<Source>, header: Vec<HeaderLine>, tokens: Vec<TokenWithSpan>) -> Result<SqlStatement> {
+    let statement = parse_tokens(source, tokens.clone())?;
+    Ok(SqlStatement { header, statement, tokens })
+}
+
+/// Parses the tokens of one statement of `source`.
+pub(crate) fn parse_tokens(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+    let dialect = GenericDialect {};
+    let last = tokens.last().map(token_spot);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(Error::at(source, Some(token_spot(&next)), format!("unexpected `{}`", next.token))
+            .help("statements are separated by `;`"));
+    }
+    Ok(statement)
+}
+
+/// The place of a token.
+pub fn token_spot(token: &TokenWithSpan) -> Spot {
+    let span = token.span;
+    Spot::of_span(span.start.line, span.start.column, span.end.line, span.end.column).unwrap_or_default()
+}
+
+/// A parser's error at its place; `end` is where the text ends, for errors that say "found: EOF".
+pub fn parser_error(source: &Arc<Source>, error: &ParserError, end: Option<Spot>) -> Error {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
+        ParserError::RecursionLimitExceeded => {
+            return Error::at(source, None, format!("the statement nests deeper than {RECURSION_LIMIT} levels"))
+                .help("split it into common table expressions or views");
+        }
+    };
+    let (text, spot) = split_location(&message);
+    let spot = spot.or_else(|| end.map(|end| Spot { column: end.column + end.length, length: 1, ..end }));
+    let length = spot.map_or(1, |spot| word_length(source, spot));
+    Error::at(source, spot.map(|spot| Spot { length, ..spot }), text.to_string())
+}
+
+/// Splits `... at Line: 2, Column: 5` into the message and the place.
+pub fn split_location(message: &str) -> (&str, Option<Spot>) {
+    let Some(at) = message.rfind(" at Line: ") else { return (message, None) };
+    let mut numbers = message[at..].split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());
+    let line = numbers.next().and_then(|text| text.parse().ok());
+    let column = numbers.next().and_then(|text| text.parse().ok());
+    match (line, column) {
+        (Some(line), Some(column)) => (message[..at].trim_end(), Some(Spot { line, column, length: 1 })),
+        _ => (message, None),
+    }
+}
+
+fn word_length(source: &Source, spot: Spot) -> usize {
+    let line = source.text.lines().nth(spot.line.saturating_sub(1)).unwrap_or("");
+    line.chars().skip(spot.column.saturating_sub(1)).take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Arc<Source> {
+        Arc::new(Source { name: "r.sql".into(), ..Source::query(text) })
+    }
+
+    fn error(text: &str) -> String {
+        parse(&source(text)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn header_lines_belong_to_the_statement_below_them() {
+        let text =
+            "-- title: A\n-- free text, no header\n-- check: a > 0\nselect 1 as a; -- tail\n\n-- section: B\nselect 2;";
+        let statements = parse(&source(text)).unwrap();
+        let keys: Vec<Vec<&str>> =
+            statements.iter().map(|s| s.header.iter().map(|line| line.key.as_str()).collect()).collect();
+        assert_eq!(keys, [vec!["title", "check"], vec!["section"]]);
+        let check = &statements[0].header[1];
+        assert_eq!((check.value.as_str(), check.value_spot), ("a > 0", Spot { line: 3, column: 11, length: 5 }));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_nearest() {
+        let text = error("-- title: A\n-- chekc: a > 0\nselect 1");
+        assert!(text.contains("r.sql:2:4") && text.contains("did you mean `check`?"), "{text}");
+    }
+
+    #[test]
+    fn a_syntax_error_points_at_its_token() {
+        let text = error("select a,\n  from from t");
+        assert!(text.contains("r.sql:2:8"), "{text}");
+        let text = error("select 'abc\nfrom t");
+        assert!(text.contains("Unterminated string literal"), "{text}");
+        let text = error("select 1 +");
+        assert!(text.contains("r.sql:1:11"), "{text}");
+    }
+
+    #[test]
+    fn parameters_stand_only_at_the_top() {
+        let text = error("select 1;\n-- param: a integer\nselect 2");
+        assert!(text.contains("r.sql:2:4") && text.contains("top of the file"), "{text}");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        let text = error(&format!("select {}1{}", "(".repeat(5000), ")".repeat(5000)));
+        assert!(text.contains("nests deeper"), "{text}");
+    }
+
+    #[test]
+    fn a_header_without_a_statement_is_an_error() {
+        assert!(error("-- title: A\n").contains("no statement follows"));
+        assert!(parse(&source("")).unwrap().is_empty());
+    }
+}

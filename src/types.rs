@@ -1,0 +1,236 @@
+//! The types that parameters and declared columns can have.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use datafusion::common::ScalarValue;
+
+use crate::source::nearest;
+
+/// A type by the name that users write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseType {
+    /// Any text.
+    Text,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A number with a fraction.
+    Float,
+    /// `true` or `false`.
+    Boolean,
+    /// A calendar day.
+    Date,
+    /// An instant, UTC unless it says otherwise.
+    Timestamp,
+    /// A span such as `7 days` or `1 month`.
+    Interval,
+}
+
+const NAMES: [(&str, BaseType); 7] = [
+    ("text", BaseType::Text),
+    ("integer", BaseType::Integer),
+    ("float", BaseType::Float),
+    ("boolean", BaseType::Boolean),
+    ("date", BaseType::Date),
+    ("timestamp", BaseType::Timestamp),
+    ("interval", BaseType::Interval),
+];
+
+impl BaseType {
+    /// The type of a name.
+    ///
+    /// # Errors
+    /// Lists the names and the nearest.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, base)| *base);
+        known.ok_or_else(|| {
+            let names = NAMES.map(|(name, _)| name);
+            let hint = nearest(name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            format!("unknown type `{name}`: the types are {}{hint}", names.join(", "))
+        })
+    }
+
+    /// The name that users write.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, base)| *base == self).map_or("text", |(name, _)| name)
+    }
+
+    /// The Arrow type.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Integer => DataType::Int64,
+            Self::Float => DataType::Float64,
+            Self::Boolean => DataType::Boolean,
+            Self::Date => DataType::Date32,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+        }
+    }
+
+    /// What a value of the type looks like, for errors.
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::Text => "billing",
+            Self::Integer => "42",
+            Self::Float => "0.5",
+            Self::Boolean => "true",
+            Self::Date => "2025-01-31",
+            Self::Timestamp => "2025-01-31 or 2025-01-31T09:00:00Z",
+            Self::Interval => "7 days",
+        }
+    }
+
+    fn value(self, text: &str) -> Result<ScalarValue, String> {
+        let wrong = || format!("`{text}` is no {}; write it like {}", self.name(), self.example());
+        let value = match self {
+            Self::Text => return Ok(ScalarValue::Utf8(Some(text.to_string()))),
+            // the cast would take 1, 0, yes and t as well: one spelling is enough
+            Self::Boolean => match text.to_ascii_lowercase().as_str() {
+                "true" => ScalarValue::Boolean(Some(true)),
+                "false" => ScalarValue::Boolean(Some(false)),
+                _ => return Err(wrong()),
+            },
+            Self::Float => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => ScalarValue::Float64(Some(number)),
+                _ => return Err(wrong()),
+            },
+            Self::Integer => text.parse::<i64>().map(|number| ScalarValue::Int64(Some(number))).map_err(|_| wrong())?,
+            Self::Date | Self::Timestamp | Self::Interval => {
+                let value = ScalarValue::try_from_string(text.to_string(), &self.data_type()).map_err(|_| wrong())?;
+                if value.is_null() {
+                    return Err(wrong());
+                }
+                value
+            }
+        };
+        Ok(value)
+    }
+}
+
+/// A type of a parameter: a base type or a list of one, written `list(text)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParamType {
+    /// The type, or that of the elements.
+    pub base: BaseType,
+    /// True for a list.
+    pub is_list: bool,
+}
+
+impl ParamType {
+    /// Parses `text` or `list(text)`.
+    ///
+    /// # Errors
+    /// As [`BaseType::parse`].
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')')) {
+            Some(base) => Ok(Self { base: BaseType::parse(base.trim())?, is_list: true }),
+            None => Ok(Self { base: BaseType::parse(name)?, is_list: false }),
+        }
+    }
+
+    /// The name that users write.
+    pub fn name(self) -> String {
+        if self.is_list { format!("list({})", self.base.name()) } else { self.base.name().to_string() }
+    }
+
+    /// The Arrow type.
+    pub fn data_type(self) -> DataType {
+        let base = self.base.data_type();
+        if self.is_list { DataType::List(Arc::new(Field::new_list_field(base, true))) } else { base }
+    }
+
+    /// The value of a text: `null` is NULL, quotes are optional, list elements are separated by commas.
+    ///
+    /// # Errors
+    /// Got and wanted.
+    pub fn value(self, text: &str) -> Result<ScalarValue, String> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case("null") {
+            return ScalarValue::try_from(&self.data_type()).map_err(|error| error.to_string());
+        }
+        if !self.is_list {
+            return self.base.value(&unquote(text));
+        }
+        let values = split_list(text).iter().map(|item| self.base.value(item)).collect::<Result<Vec<_>, _>>()?;
+        Ok(ScalarValue::List(ScalarValue::new_list(&values, &self.base.data_type(), true)))
+    }
+}
+
+/// Removes one pair of quotes; a doubled quote inside stands for one.
+fn unquote(text: &str) -> String {
+    for quote in ['\'', '"'] {
+        if text.len() >= 2 && text.starts_with(quote) && text.ends_with(quote) {
+            return text[1..text.len() - 1].replace(&format!("{quote}{quote}"), &quote.to_string());
+        }
+    }
+    text.to_string()
+}
+
+/// Splits at commas outside quotes. An empty text is an empty list.
+fn split_list(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let mut items = vec![String::new()];
+    let mut open: Option<char> = None;
+    for c in text.chars() {
+        match open {
+            None if c == ',' => {
+                items.push(String::new());
+                continue;
+            }
+            None if c == '\'' || c == '"' => open = Some(c),
+            Some(quote) if c == quote => open = None,
+            _ => {}
+        }
+        if let Some(item) = items.last_mut() {
+            item.push(c);
+        }
+    }
+    if items.len() == 1 && items[0].trim().is_empty() {
+        return Vec::new();
+    }
+    items.iter().map(|item| unquote(item.trim())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(name: &str, text: &str) -> Result<String, String> {
+        ParamType::parse(name)?.value(text).map(|value| format!("{value:?}"))
+    }
+
+    #[test]
+    fn values_of_each_type() {
+        assert_eq!(value("integer", "42").unwrap(), "Int64(42)");
+        assert_eq!(value("date", "2025-01-31").unwrap(), "Date32(\"2025-01-31\")");
+        // 2025-01-31T09:00:00+01:00 = 08:00 UTC = 1738310400 s
+        let at = value("timestamp", "2025-01-31T09:00:00+01:00").unwrap();
+        assert!(at.contains("1738310400000000"), "{at}");
+        assert_eq!(value("timestamp", "2025-01-31 08:00:00").unwrap(), at);
+        assert!(value("timestamp", "9999-12-31").is_ok());
+        assert!(value("interval", "7 days").unwrap().contains("days: 7"));
+        assert_eq!(value("text", "'it''s'").unwrap(), "Utf8(\"it's\")");
+        assert_eq!(value("boolean", "TRUE").unwrap(), "Boolean(true)");
+        assert_eq!(value("integer", "null").unwrap(), "Int64(NULL)");
+    }
+
+    #[test]
+    fn lists_split_at_commas_outside_quotes() {
+        assert_eq!(split_list("a, 'b,c' ,d"), ["a", "b,c", "d"]);
+        assert!(split_list(" ").is_empty());
+        assert_eq!(value("list(integer)", "1, 2").unwrap(), "List([1, 2])");
+    }
+
+    #[test]
+    fn wrong_values_say_what_is_wanted() {
+        assert_eq!(value("date", "tomorrow").unwrap_err(), "`tomorrow` is no date; write it like 2025-01-31");
+        assert!(value("boolean", "yes").is_err() && value("float", "NaN").is_err() && value("integer", "1.5").is_err());
+        assert!(value("interval", "seven").is_err());
+        assert_eq!(
+            value("string", "x").unwrap_err(),
+            "unknown type `string`: the types are text, integer, float, boolean, date, timestamp, interval"
+        );
+        assert!(value("timestmp", "x").unwrap_err().contains("did you mean `timestamp`?"));
+    }
+}

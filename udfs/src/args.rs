@@ -1,0 +1,321 @@
+//! The arguments of a function: how many, of which types, which must be constants, and what is said when they do not fit.
+//!
+//! Each function lists its [`Parameter`]s once. From that list come the signature with its parameter names, the coercion
+//! of the argument types, and the [`Constants`] that configure the computation. Every refusal is a planning error that
+//! names the function, the argument, what was given and what is wanted.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::types::{LogicalType, NativeType, logical_boolean, logical_float64, logical_string};
+use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::{Coercion, ColumnarValue, Expr, Signature, TypeSignatureClass, Volatility};
+use datafusion::physical_expr::PhysicalExpr;
+
+/// What an argument holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any number; computed with as Float64.
+    Number,
+    /// A Boolean.
+    Flag,
+    /// A string; a constant.
+    Text,
+}
+
+impl Kind {
+    fn coercion(self) -> Coercion {
+        match self {
+            Kind::Number => Coercion::new_implicit(
+                TypeSignatureClass::Native(logical_float64()),
+                vec![TypeSignatureClass::Numeric],
+                NativeType::Float64,
+            ),
+            Kind::Flag => Coercion::new_exact(TypeSignatureClass::Native(logical_boolean())),
+            Kind::Text => Coercion::new_exact(TypeSignatureClass::Native(logical_string())),
+        }
+    }
+
+    fn wanted(self) -> &'static str {
+        match self {
+            Kind::Number => "a number",
+            Kind::Flag => "a Boolean",
+            Kind::Text => "a string",
+        }
+    }
+
+    /// The type an argument of type `given` is cast to, or None when it does not fit. NULL fits everywhere.
+    fn coerce(self, given: &DataType) -> Result<Option<DataType>> {
+        let coercion = self.coercion();
+        let native = NativeType::from(given);
+        let value_type = match given {
+            DataType::Dictionary(_, value_type) => value_type.as_ref(),
+            other => other,
+        };
+        if coercion.desired_type().matches_native_type(&native) {
+            return coercion.desired_type().default_casted_type(&native, value_type).map(Some);
+        }
+        if coercion.allowed_source_types().iter().any(|class| class.matches_native_type(&native)) {
+            return coercion.default_casted_type().map(|to| to.default_cast_for(value_type)).transpose();
+        }
+        Ok(None)
+    }
+}
+
+/// One parameter of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) is_constant: bool,
+}
+
+impl Parameter {
+    /// A parameter whose value differs from row to row.
+    pub(crate) const fn column(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, is_constant: false }
+    }
+
+    /// A parameter that has one value for the whole query.
+    pub(crate) const fn constant(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, is_constant: true }
+    }
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) function: &'static str,
+    /// As it is written in the manual, `nps(score)`.
+    pub(crate) syntax: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    /// The numbers of arguments that are accepted, ascending.
+    pub(crate) arities: &'static [usize],
+}
+
+impl Call {
+    /// The signature with its parameter names. The types are matched by [`Call::coerce`]: a signature that is a list of
+    /// alternatives (which optional arguments need) reports a wrong type as an internal error of DataFusion.
+    pub(crate) fn signature(&self) -> Signature {
+        let plain = Signature::user_defined(Volatility::Immutable);
+        let names = self.parameters.iter().map(|parameter| parameter.name).collect::<Vec<_>>();
+        plain.clone().with_parameter_names(names).unwrap_or(plain)
+    }
+
+    /// The types the arguments are cast to.
+    ///
+    /// # Errors
+    /// A planning error for a wrong number of arguments or a wrong type.
+    pub(crate) fn coerce(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let Self { function, syntax, .. } = self;
+        if !self.arities.contains(&given.len()) {
+            let arities = self.arities.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let (noun, wanted) = match self.arities {
+                [1] => ("argument", "1".to_owned()),
+                _ => ("arguments", join_or(&arities)),
+            };
+            return plan_err!("{function}: takes {wanted} {noun}, {syntax}, got {}", given.len());
+        }
+        let coerced = self.parameters.iter().zip(given).map(|(parameter, given)| {
+            let Parameter { name, kind, .. } = parameter;
+            match kind.coerce(given)? {
+                Some(data_type) => Ok(data_type),
+                None => plan_err!("{function}: {name} must be {}, got {given}", kind.wanted()),
+            }
+        });
+        coerced.collect()
+    }
+}
+
+/// The constant arguments of one call. An argument that is absent and one that is NULL are both "not given".
+#[derive(Debug)]
+pub(crate) struct Constants {
+    function: &'static str,
+    values: Vec<(&'static str, ScalarValue)>,
+}
+
+impl Constants {
+    /// Reads the constants of a logical call; None as long as one of them is not known to be constant or not.
+    ///
+    /// # Errors
+    /// A planning error when an argument that must be constant is not.
+    pub(crate) fn of_logical(call: &Call, args: &[Expr]) -> Result<Option<Self>> {
+        let mut values = vec![];
+        for (parameter, arg) in call.parameters.iter().zip(args).filter(|(parameter, _)| parameter.is_constant) {
+            match arg {
+                Expr::Literal(value, _) => values.push((parameter.name, value.clone())),
+                other if other.any_column_refs() => return not_constant(call, parameter, other),
+                // A parameter without a value, or an expression that is not folded yet.
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(Self { function: call.function, values }))
+    }
+
+    /// Reads the constants of a physical call.
+    ///
+    /// # Errors
+    /// A planning error when an argument that must be constant is not.
+    pub(crate) fn of_physical(call: &Call, args: &[Arc<dyn PhysicalExpr>]) -> Result<Self> {
+        let mut values = vec![];
+        for (parameter, arg) in call.parameters.iter().zip(args).filter(|(parameter, _)| parameter.is_constant) {
+            // A column does not evaluate against no columns; a constant does.
+            match arg.evaluate(&RecordBatch::new_empty(Arc::new(Schema::empty()))) {
+                Ok(ColumnarValue::Scalar(value)) => values.push((parameter.name, value)),
+                _ => return not_constant(call, parameter, arg),
+            }
+        }
+        Ok(Self { function: call.function, values })
+    }
+
+    fn get(&self, parameter: &str) -> Option<&ScalarValue> {
+        self.values.iter().find(|(name, value)| *name == parameter && !value.is_null()).map(|(_, value)| value)
+    }
+
+    /// A number, if it is given.
+    ///
+    /// # Errors
+    /// A planning error for NaN, an infinity, or what is no number.
+    pub(crate) fn number(&self, parameter: &str) -> Result<Option<f64>> {
+        let Some(value) = self.get(parameter) else { return Ok(None) };
+        match value.cast_to(&DataType::Float64) {
+            Ok(ScalarValue::Float64(Some(number))) if number.is_finite() => Ok(Some(number)),
+            _ => plan_err!("{}: {parameter} must be a finite number, got {value}", self.function),
+        }
+    }
+
+    /// A duration in seconds, if it is given.
+    ///
+    /// # Errors
+    /// A planning error when it is negative or not finite.
+    pub(crate) fn seconds(&self, parameter: &str) -> Result<Option<f64>> {
+        match self.number(parameter)? {
+            Some(seconds) if seconds < 0.0 => {
+                plan_err!("{}: {parameter} must be >= 0, got {seconds}", self.function)
+            }
+            seconds => Ok(seconds),
+        }
+    }
+
+    /// One of `choices` (whatever its case), if it is given.
+    ///
+    /// # Errors
+    /// A planning error that lists the choices, and the nearest one when it is near.
+    pub(crate) fn choice<T: Copy>(&self, parameter: &str, choices: &[(&str, T)]) -> Result<Option<T>> {
+        let Some(value) = self.get(parameter) else { return Ok(None) };
+        let got = value.try_as_str().flatten().unwrap_or_default().trim().to_ascii_lowercase();
+        if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == got) {
+            return Ok(Some(*choice));
+        }
+        let names = choices.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+        let nearest = names
+            .iter()
+            .map(|name| (normalized_levenshtein(name, &got), name))
+            .filter(|(similarity, _)| *similarity >= 0.5)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other));
+        let hint = nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+        plan_err!("{}: {parameter} must be one of {}, got '{value}'{hint}", self.function, join_or(&names))
+    }
+}
+
+fn not_constant<T>(call: &Call, parameter: &Parameter, got: impl std::fmt::Display) -> Result<T> {
+    plan_err!("{}: {} must be a constant, got {got}", call.function, parameter.name)
+}
+
+/// `a, b or c`.
+fn join_or(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    const CALL: Call = Call {
+        function: "f",
+        syntax: "f(x [, limit_s [, how]])",
+        parameters: &[
+            Parameter::column("x", Kind::Number),
+            Parameter::constant("limit_s", Kind::Number),
+            Parameter::constant("how", Kind::Text),
+        ],
+        arities: &[1, 2, 3],
+    };
+
+    fn constants(args: &[Expr]) -> Constants {
+        Constants::of_logical(&CALL, args).unwrap().unwrap()
+    }
+
+    #[test]
+    fn numbers_of_every_width_and_null_become_float64() {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Int16));
+        for given in [
+            DataType::Int8,
+            DataType::UInt64,
+            DataType::Float32,
+            DataType::Decimal128(10, 2),
+            DataType::Null,
+            dictionary,
+        ] {
+            assert_eq!(CALL.coerce(std::slice::from_ref(&given)).unwrap(), [DataType::Float64], "{given}");
+        }
+    }
+
+    #[test]
+    fn wrong_types_and_counts_name_function_argument_got_and_wanted() {
+        let error = |given: &[DataType]| CALL.coerce(given).unwrap_err().strip_backtrace();
+        assert_eq!(error(&[DataType::Utf8]), "Error during planning: f: x must be a number, got Utf8");
+        assert_eq!(
+            error(&[DataType::Int8, DataType::Int8, DataType::Int8]),
+            "Error during planning: f: how must be a string, got Int8"
+        );
+        assert_eq!(error(&[]), "Error during planning: f: takes 1, 2 or 3 arguments, f(x [, limit_s [, how]]), got 0");
+    }
+
+    #[test]
+    fn null_and_absent_constants_are_not_given() {
+        let given = constants(&[col("x"), lit(ScalarValue::Null)]);
+        assert_eq!(given.number("limit_s").unwrap(), None);
+        assert_eq!(given.choice("how", &[("a", 1)]).unwrap(), None);
+    }
+
+    #[test]
+    fn constants_are_checked() {
+        let message = |error: datafusion::error::DataFusionError| error.strip_backtrace();
+        let given = constants(&[col("x"), lit(-5), lit("alphabet")]);
+        assert_eq!(
+            message(given.seconds("limit_s").unwrap_err()),
+            "Error during planning: f: limit_s must be >= 0, got -5"
+        );
+        assert_eq!(
+            message(given.choice("how", &[("alpha", 1), ("omega", 2)]).unwrap_err()),
+            "Error during planning: f: how must be one of alpha or omega, got 'alphabet'; did you mean 'alpha'?"
+        );
+        assert_eq!(given.number("limit_s").unwrap(), Some(-5.0));
+        let nan = constants(&[col("x"), lit(f64::NAN), lit(" Omega ")]);
+        assert_eq!(
+            message(nan.number("limit_s").unwrap_err()),
+            "Error during planning: f: limit_s must be a finite number, got NaN"
+        );
+        assert_eq!(nan.choice("how", &[("alpha", 1), ("omega", 2)]).unwrap(), Some(2));
+        let column = Constants::of_logical(&CALL, &[col("x"), col("y")]).unwrap_err();
+        assert_eq!(message(column), "Error during planning: f: limit_s must be a constant, got y");
+    }
+
+    #[test]
+    fn an_unbound_parameter_and_an_unfolded_expression_are_left_for_later() {
+        let unbound = datafusion::prelude::placeholder("$limit_s");
+        let unfolded = lit(2) * lit(10);
+        for later in [unbound, unfolded] {
+            assert!(Constants::of_logical(&CALL, &[col("x"), later]).unwrap().is_none());
+        }
+    }
+}
