@@ -1,7 +1,7 @@
 -- title: Clean contacts
 -- description: Every contact once, with standard labels and without impossible values.
 -- Labels are in lower case with single blanks for blanks, hyphens and underscores, and known synonyms replaced.
--- Durations below zero, starts in the future and ends before starts are NULL. The quality reports show what was changed.
+-- Durations below zero, starts in the future and ends before starts are NULL. The quality reports show what changed.
 -- Added columns
 --   is_inbound        direction inbound or unknown
 --   is_answered       not abandoned as far as known
