@@ -1,13 +1,8 @@
 -- title: Backlog
 -- description: Contacts opened, closed and still open at the end of each day or other step.
-<<<<<<< HEAD
--- A contact is open from its start to its end; without an end it stays open, unless it was abandoned, logged as resolved
--- or has a handle time. open_count is NULL where the data knows no ends at all.
-=======
 -- Steps without any contact have a row too. A contact is open from its start to its end; without an end it stays
 -- open, unless it was abandoned, logged as resolved or has a handle time. open_count is NULL where the data knows no
 -- ends at all.
->>>>>>> sql
 -- grain: one row per step of the observed period
 -- param: step text = month                # day, week, month or quarter
 -- chart: line x=period y=open_count
@@ -21,12 +16,9 @@ with movements as (
     select date_trunc($step, closed_at), 0, 1
     from contacts_clean
     where started_at is not null and closed_at is not null
-<<<<<<< HEAD
-=======
     union all
     select date_trunc($step, unnest(generate_series(observed_from, observed_until, interval '1 day'))), 0, 0
     from observed_period
->>>>>>> sql
 ),
 by_period as (
     select period_at, sum(opened) as opened_count, sum(closed) as closed_count

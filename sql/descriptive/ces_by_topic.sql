@@ -1,20 +1,11 @@
 -- title: Customer effort by topic
 -- description: Mean of the effort answers from 1 to 7 with its Student interval, and the share of 5 and more.
-<<<<<<< HEAD
--- The two are different figures and neither is called the score. The quantile of Student's t is expanded around the normal
--- one (Abramowitz and Stegun 26.7.5), good to 0.01 from 5 answers on; with fewer the interval is left out.
--- grain: one row per topic
--- param: since timestamp = 1970-01-01     # first answer
--- param: until timestamp = 9999-12-31     # answers before this instant
--- chart: bar x=topic y=mean_effort title="Customer effort, mean of 1 to 7"
-=======
 -- The two are different figures and neither is called the score. The quantile of Student's t is expanded around the
 -- normal one (Abramowitz and Stegun 26.7.5), good to 0.01 from 5 answers on; with fewer the interval is left out.
 -- grain: one row per topic
 -- param: since timestamp = 1970-01-01     # first answer
 -- param: until timestamp = 2200-01-01     # answers before this instant
 -- chart: bar x=topic y=mean_effort low=effort_low high=effort_high title="Customer effort, mean of 1 to 7"
->>>>>>> sql
 -- check: mean_effort between 1 and 7
 -- check: mean_effort between effort_low - 1e-9 and effort_high + 1e-9
 -- check: easy_ratio between 0 and 1
@@ -35,14 +26,10 @@ by_topic as (
     group by topic
 ),
 with_quantile as (
-<<<<<<< HEAD
-    select *, 1.96 + 2.3722 / freedom + 2.8225 / power(freedom, 2) + 2.5560 / power(freedom, 3) as quantile from by_topic
-=======
     select
         *,
         1.96 + 2.3722 / freedom + 2.8225 / power(freedom, 2) + 2.5560 / power(freedom, 3) as quantile
     from by_topic
->>>>>>> sql
 )
 select
     topic,

@@ -1,20 +1,11 @@
 -- title: First-contact resolution by window
 -- description: How the choice of the window moves first-contact resolution and the repeat rate.
-<<<<<<< HEAD
--- Windows of 1, 3, 7, 14 and 30 days over the same contacts. A longer window finds more repeats and leaves fewer contacts
--- whose outcome is known.
--- grain: one row per window
--- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 9999-12-31     # contacts before this instant
--- chart: line x=window_days y=fcr_ratio,repeat_ratio format=percent
-=======
 -- Windows of 1, 3, 7, 14 and 30 days over the same contacts. A longer window finds more repeats and leaves fewer
 -- contacts whose outcome is known.
 -- grain: one row per window
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this instant
 -- chart: line x=window_days y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio format=percent
->>>>>>> sql
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1
 -- check: known_count <= first_contact_count
@@ -49,13 +40,14 @@ figures as (
             count(*) filter (where not is_repeat_30)
         ]) as first_contact_count,
         unnest([
-<<<<<<< HEAD
-            count(is_resolved_1), count(is_resolved_3), count(is_resolved_7), count(is_resolved_14), count(is_resolved_30)
-=======
             count(is_resolved_1), count(is_resolved_3), count(is_resolved_7), count(is_resolved_14),
             count(is_resolved_30)
->>>>>>> sql
         ]) as known_count,
+        unnest([
+            count(*) filter (where is_resolved_1), count(*) filter (where is_resolved_3),
+            count(*) filter (where is_resolved_7), count(*) filter (where is_resolved_14),
+            count(*) filter (where is_resolved_30)
+        ]) as resolved_count,
         unnest([
             fcr(is_resolved_1), fcr(is_resolved_3), fcr(is_resolved_7), fcr(is_resolved_14), fcr(is_resolved_30)
         ]) as fcr_ratio,
@@ -64,17 +56,14 @@ figures as (
         ]) as repeat_ratio
     from flags
     where started_at >= $since and started_at < $until
+),
+with_spread as (
+    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from figures
 )
 select
-    window_days,
-    contact_count,
-    first_contact_count,
-    known_count,
-    fcr_ratio,
-    (known_count * fcr_ratio + 1.9208 - 1.96 * sqrt(known_count * fcr_ratio * (1 - fcr_ratio) + 0.9604))
-        / (known_count + 3.8416) as fcr_low_ratio,
-    (known_count * fcr_ratio + 1.9208 + 1.96 * sqrt(known_count * fcr_ratio * (1 - fcr_ratio) + 0.9604))
-        / (known_count + 3.8416) as fcr_high_ratio,
+    window_days, contact_count, first_contact_count, known_count, resolved_count, fcr_ratio,
+    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
+    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
     repeat_ratio
-from figures
+from with_spread
 order by window_days

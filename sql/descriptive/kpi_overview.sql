@@ -1,15 +1,5 @@
 -- title: KPI overview
 -- description: The main figures of the newest period beside the period before it.
-<<<<<<< HEAD
--- The newest period ends with the newest contact. Ratios carry their Wilson interval of 95 %. FCR counts first contacts
--- whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted at its end.
--- grain: one row per figure
--- param: period interval = 28 days        # length of each of the two periods
--- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
--- check: unit <> 'ratio' or value between 0 and 1
--- check: value between value_low - 1e-9 and value_high + 1e-9
--- check: unit <> 'count' or value >= 0
-=======
 -- The newest period ends with the newest contact. Ratios carry their Wilson interval of 95 %. FCR counts first
 -- contacts whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted
 -- at its end.
@@ -18,7 +8,6 @@
 -- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
 -- check: value between value_low - 1e-9 and value_high + 1e-9
 -- check: case unit when 'ratio' then value between 0 and 1 when 'count' then value >= 0 end
->>>>>>> sql
 -- alert: min(value) filter (where kpi = 'service level') < 0.7
 -- alert: min(value) filter (where kpi = 'abandonment rate') > 0.1
 with contacts as (
@@ -33,12 +22,7 @@ answers as (
 ),
 ends as (
     select true as is_current, observed_until as ends_at from observed_period
-<<<<<<< HEAD
-    union all
-    select false, observed_until - $period from observed_period
-=======
     union all select false, observed_until - $period from observed_period
->>>>>>> sql
 ),
 figures as (
     select
@@ -69,13 +53,8 @@ figures as (
     group by is_current, kind
     union all
     select
-<<<<<<< HEAD
-        is_current, 14, case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at > ends_at, true)) end,
-        count(*)
-=======
         is_current, 14,
         case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at > ends_at, true)) end, count(*)
->>>>>>> sql
     from contacts_clean cross join ends
     where started_at <= ends_at
     group by is_current
@@ -88,23 +67,6 @@ compared as (
         max(known_count) filter (where is_current) as known_count
     from figures
     group by position
-<<<<<<< HEAD
-)
-select
-    kpi,
-    unit,
-    value,
-    previous_value,
-    value - previous_value as difference,
-    known_count,
-    case when unit = 'ratio' then (known_count * value + 1.9208 - 1.96 * sqrt(known_count * value * (1 - value) + 0.9604))
-        / (known_count + 3.8416) end as value_low,
-    case when unit = 'ratio' then (known_count * value + 1.9208 + 1.96 * sqrt(known_count * value * (1 - value) + 0.9604))
-        / (known_count + 3.8416) end as value_high
-from kpis
-left join compared on compared.position = kpis.position
-order by kpis.position
-=======
 ),
 with_spread as (
     select *, case when unit = 'ratio' then 1.96 * sqrt(known_count * value * (1 - value) + 0.9604) end as spread
@@ -116,4 +78,3 @@ select
     (known_count * value + 1.9208 + spread) / (known_count + 3.8416) as value_high
 from with_spread
 order by position
->>>>>>> sql

@@ -1,6 +1,6 @@
 -- title: Occupancy by agent
 -- description: Time on contacts out of the time on contacts and idle, per agent and per hour of the day.
--- Time on contacts is that in on_contact, after_call or wrap_up, since handle time has the wrap-up too. Breaks, training
+-- Time on contacts is that in on_contact, after_call or wrap_up, as handle time has the wrap-up too. Breaks, training
 -- and the like are in other_h and do not count. A stretch is split over the hours that it covers. Hours are UTC.
 -- grain: one row per agent, then one per hour of the day
 -- param: since timestamp = 1970-01-01     # first state start

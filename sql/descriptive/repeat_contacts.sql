@@ -2,17 +2,10 @@
 -- description: Who comes back within 7 days, with what, how soon and how often.
 -- grain: one row per topic, then per day since the contact before, then per customer
 -- param: since timestamp = 1970-01-01     # first contact start
-<<<<<<< HEAD
--- param: until timestamp = 9999-12-31     # contacts before this instant
--- param: max_rows integer = 20            # how many customers to list
--- section: By topic
--- chart: bar x=topic y=repeat_ratio format=percent
-=======
 -- param: until timestamp = 2200-01-01     # contacts before this instant
 -- param: max_rows integer = 20            # how many customers to list
 -- section: By topic
 -- chart: bar x=topic y=repeat_ratio low=repeat_low_ratio high=repeat_high_ratio format=percent
->>>>>>> sql
 -- check: repeat_ratio between 0 and 1
 -- check: repeat_ratio between repeat_low_ratio - 1e-9 and repeat_high_ratio + 1e-9
 with contacts as (

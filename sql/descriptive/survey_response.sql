@@ -3,11 +3,7 @@
 -- A figure from few answers, or from one channel only, does not speak for all contacts.
 -- grain: one row per channel and kind of survey
 -- param: since timestamp = 1970-01-01     # first contact start
-<<<<<<< HEAD
--- param: until timestamp = 9999-12-31     # contacts before this instant
-=======
 -- param: until timestamp = 2200-01-01     # contacts before this instant
->>>>>>> sql
 -- chart: bar x=channel y=response_ratio series=kind format=percent
 -- check: response_ratio between 0 and 1
 -- check: valid_count <= answer_count
@@ -18,16 +14,12 @@ with contacts as (
     group by channel
 ),
 answers as (
-<<<<<<< HEAD
-    select channel, kind, count(*) as answer_count, count(distinct interaction_id) as surveyed_count, count(score) as valid_count
-=======
     select
         channel,
         kind,
         count(*) as answer_count,
         count(distinct interaction_id) as surveyed_count,
         count(score) as valid_count
->>>>>>> sql
     from survey_contacts
     where started_at >= $since and started_at < $until
     group by channel, kind

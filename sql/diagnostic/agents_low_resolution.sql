@@ -1,20 +1,11 @@
 -- title: Agents with low resolution
 -- description: Agents whose contacts are resolved less often than the topics they get let expect, beyond chance.
-<<<<<<< HEAD
--- The expected share is what all agents reach on the same topics. The z-score is (resolved - expected) over the square root
--- of the sum of p (1 - p), the normal form of the binomial test. With dozens of agents a limit of 3 rather than 1.96 keeps
--- false alarms rare. Repeats within 7 days and what agents log are tested apart.
--- grain: one row per agent
--- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 9999-12-31     # contacts before this instant
-=======
 -- The expected share is what all agents reach on the same topics. The z-score is (resolved - expected) over the
 -- square root of the sum of p (1 - p), the normal form of the binomial test. With dozens of agents a limit of 3
 -- rather than 1.96 keeps false alarms rare. Repeats within 7 days and what agents log are tested apart.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this instant
->>>>>>> sql
 -- param: z_limit float = 3                # standard deviations below expected that count as low
 -- param: min_known_count integer = 30     # agents with fewer known outcomes are left out
 -- chart: bar x=agent_name y=fcr_zscore,logged_zscore
@@ -25,18 +16,10 @@
 with contacts as (
     select
         agent_id,
-<<<<<<< HEAD
-        case when is_first_contact_resolved then 1.0 when not is_first_contact_resolved then 0.0 end as resolved,
-        avg(case when is_first_contact_resolved then 1.0 when not is_first_contact_resolved then 0.0 end)
-            over (partition by topic) as expected,
-        case when is_resolved then 1.0 when not is_resolved then 0.0 end as logged,
-        avg(case when is_resolved then 1.0 when not is_resolved then 0.0 end) over (partition by topic) as expected_logged
-=======
         cast(cast(is_first_contact_resolved as int) as double) as resolved,
         fcr(is_first_contact_resolved) over (partition by topic) as expected,
         cast(cast(is_resolved as int) as double) as logged,
         rate(is_resolved) over (partition by topic) as expected_logged
->>>>>>> sql
     from contact_outcomes
     where is_fcr_eligible and agent_id is not null and started_at >= $since and started_at < $until
 ),
@@ -46,15 +29,6 @@ by_agent as (
         count(resolved) as known_count,
         avg(resolved) as fcr_ratio,
         avg(expected) filter (where resolved is not null) as expected_fcr_ratio,
-<<<<<<< HEAD
-        sum(resolved - expected) / nullif(sqrt(sum(expected * (1 - expected)) filter (where resolved is not null)), 0)
-            as fcr_zscore,
-        count(logged) as logged_count,
-        avg(logged) as logged_resolved_ratio,
-        avg(expected_logged) filter (where logged is not null) as expected_logged_ratio,
-        sum(logged - expected_logged)
-            / nullif(sqrt(sum(expected_logged * (1 - expected_logged)) filter (where logged is not null)), 0) as logged_zscore
-=======
         sum(resolved - expected)
             / nullif(sqrt(sum(expected * (1 - expected)) filter (where resolved is not null)), 0) as fcr_zscore,
         count(logged) as logged_count,
@@ -63,7 +37,6 @@ by_agent as (
         sum(logged - expected_logged) / nullif(
             sqrt(sum(expected_logged * (1 - expected_logged)) filter (where logged is not null)), 0
         ) as logged_zscore
->>>>>>> sql
     from contacts
     group by agent_id
 )

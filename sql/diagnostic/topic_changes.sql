@@ -1,14 +1,8 @@
 -- title: What changed, by topic
-<<<<<<< HEAD
--- description: Contacts and handle time by topic, newest period against the one before, with each topic's part in the change.
--- contact_part is the topic's share of the sum of all absolute changes. The change of the overall mean handle time splits
--- into mix_effect_s, the topic's share grew or shrank, and rate_effect_s, its own mean moved; both sum to the whole change.
-=======
 -- description: Contacts and handle time by topic, the newest period against the one before, with each topic's part.
 -- contact_part is the topic's share of the sum of all absolute changes. The change of the overall mean handle time
 -- splits into mix_effect_s, the topic's share grew or shrank, and rate_effect_s, its own mean moved; both sum to the
 -- whole change.
->>>>>>> sql
 -- grain: one row per topic
 -- param: period interval = 28 days        # length of each of the two periods
 -- chart: bar x=topic y=contact_change_count
@@ -47,12 +41,8 @@ select
     contact_count,
     previous_contact_count,
     contact_count - previous_contact_count as contact_change_count,
-<<<<<<< HEAD
-    (contact_count - previous_contact_count) / nullif(cast(previous_contact_count as double), 0) as contact_change_ratio,
-=======
     (contact_count - previous_contact_count)
         / nullif(cast(previous_contact_count as double), 0) as contact_change_ratio,
->>>>>>> sql
     moved / nullif(cast(all_moved as double), 0) as contact_part_ratio,
     aht_s,
     previous_aht_s,

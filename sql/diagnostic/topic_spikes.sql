@@ -1,14 +1,8 @@
 -- title: Unusual weeks of a topic
-<<<<<<< HEAD
--- description: Weeks in which a topic of a product had far more or fewer contacts, or a far longer handle time, than usual.
--- Usual is the median of all whole weeks of the same topic and product; far is beyond the limit on the modified z-score.
--- A release, an outage or a campaign shows as a run of such weeks. Weeks that the data covers in part are left out.
-=======
 -- description: Weeks in which a topic of a product had an unusual number of contacts or handle time.
 -- Usual is the median of all whole weeks of the same topic and product; far is beyond the limit on the modified
 -- z-score. A release, an outage or a campaign shows as a run of such weeks. Weeks that the data covers in part are
 -- left out.
->>>>>>> sql
 -- grain: one row per week, topic and product, first those that stand out, then all of the topics that have one
 -- param: z_limit float = 3.5              # how far from usual
 -- param: min_contact_count integer = 20   # topics with fewer contacts a week at the median are left out
@@ -36,10 +30,6 @@ select
     aht_s
 from topic_weeks
 inner join spiked
-<<<<<<< HEAD
-    on spiked.topic is not distinct from topic_weeks.topic and spiked.product is not distinct from topic_weeks.product
-=======
     on (spiked.topic is not distinct from topic_weeks.topic)
     and (spiked.product is not distinct from topic_weeks.product)
->>>>>>> sql
 order by week, label

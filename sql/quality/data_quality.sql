@@ -1,9 +1,5 @@
 -- title: Data quality
-<<<<<<< HEAD
--- description: What is wrong in the data, counted before any cleaning: duplicates, missing, impossible and dangling values.
-=======
 -- description: What is wrong in the data before any cleaning, with duplicates, missing, impossible and dangling values.
->>>>>>> sql
 -- Shows the raw tables. Checks with nothing to check are left out.
 -- grain: one row per table, column and check
 -- param: min_ratio float = 0              # leave out checks that affect a smaller share

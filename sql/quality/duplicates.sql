@@ -1,12 +1,7 @@
 -- title: Duplicate contacts
 -- description: Contacts that the data holds more than once, and contacts that look like one booked twice.
-<<<<<<< HEAD
--- The clean view keeps the latest version of a repeated key. Contacts of one customer on one topic and channel that start
--- within the same minute under different keys are shown, not removed.
-=======
 -- The clean view keeps the latest version of a repeated key. Contacts of one customer on one topic and channel that
 -- start within the same minute under different keys are shown, not removed.
->>>>>>> sql
 -- grain: one row per key, then one per pair
 -- param: max_rows integer = 50            # how many of each to list
 -- section: Same key
@@ -28,16 +23,12 @@ limit $max_rows;
 -- section: Same customer, topic, channel and minute
 -- check: gap_s between 0 and 60
 with contacts as (
-<<<<<<< HEAD
-    select interaction_id, customer_id, channel, topic, started_at,
-=======
     select
         interaction_id,
         customer_id,
         channel,
         topic,
         started_at,
->>>>>>> sql
         lag(interaction_id) over matter as earlier_id,
         lag(started_at) over matter as earlier_at
     from contacts_clean

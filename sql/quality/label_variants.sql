@@ -1,9 +1,5 @@
 -- title: Label variants
-<<<<<<< HEAD
--- description: Labels that differ only in case, blanks or a known synonym, with the standard form that reports use.
-=======
 -- description: Labels that differ only in case, blanks, hyphens or a known synonym, and their standard form.
->>>>>>> sql
 -- Variants come from the raw table. The one that most contacts have is is_main.
 -- grain: one row per column and raw label that has a variant
 -- check: contact_count > 0
@@ -22,44 +18,26 @@ with labels as (
     select 'product', product, count(*) from interactions group by product
 ),
 normal as (
-<<<<<<< HEAD
-    select *, nullif(lower(trim(regexp_replace(replace(label, '_', ' '), '\s+', ' ', 'g'))), '') as normal_label
-=======
     select *, nullif(lower(trim(regexp_replace(label, '[\s_-]+', ' ', 'g'))), '') as normal_label
->>>>>>> sql
     from labels
     where label is not null
 ),
 standard as (
-<<<<<<< HEAD
-    select column_name, normal.label, contact_count, coalesce(standard_label, normal_label) as standard_label
-    from normal
-    left join label_synonyms on label_synonyms.label = normal_label
-=======
     select normal.column_name, normal.label, contact_count, coalesce(standard_label, normal_label) as standard_label
     from normal
     left join label_synonyms
         on label_synonyms.column_name = normal.column_name and label_synonyms.label = normal_label
->>>>>>> sql
 ),
 grouped as (
     select
         *,
-<<<<<<< HEAD
-        count(*) over (partition by column_name, standard_label) as variant_count,
-        contact_count / cast(sum(contact_count) over (partition by column_name, standard_label) as double) as contact_ratio,
-=======
         count(*) over variants as variant_count,
         contact_count / cast(sum(contact_count) over variants as double) as contact_ratio,
->>>>>>> sql
         row_number() over (
             partition by column_name, standard_label order by contact_count desc, label
         ) = 1 as is_main
     from standard
-<<<<<<< HEAD
-=======
     window variants as (partition by column_name, standard_label)
->>>>>>> sql
 )
 select column_name, standard_label, label, is_main, contact_count, contact_ratio, variant_count
 from grouped

@@ -20,10 +20,6 @@ order by orphan_ratio desc, table_name, column_name;
 -- check: survey_count > 0
 -- check: other_customer_count <= survey_count
 with answers as (
-<<<<<<< HEAD
-    select surveys.kind, surveys.responded_at, surveys.customer_id, contacts_clean.interaction_id is not null as is_found,
-        contacts_clean.customer_id as contact_customer_id, contacts_clean.started_at
-=======
     select
         surveys.kind,
         surveys.responded_at,
@@ -31,7 +27,6 @@ with answers as (
         contacts_clean.interaction_id is not null as is_found,
         contacts_clean.customer_id as contact_customer_id,
         contacts_clean.started_at
->>>>>>> sql
     from surveys
     left join contacts_clean on contacts_clean.interaction_id = surveys.interaction_id
 )

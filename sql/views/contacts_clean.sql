@@ -1,49 +1,19 @@
 -- title: Clean contacts
 -- description: Every contact once, with standard labels and without impossible values.
-<<<<<<< HEAD
--- A contact that was exported twice keeps its latest version. Labels are in lower case with single blanks and known
--- synonyms replaced; durations below zero and ends before starts are NULL. The quality reports show what was changed.
-=======
 -- Labels are in lower case with single blanks for blanks, hyphens and underscores, and known synonyms replaced.
--- Durations below zero, starts in the future and ends before starts are NULL. The quality reports show what was changed.
->>>>>>> sql
+-- Durations below zero, starts in the future and ends before starts are NULL. The quality reports show what changed.
 -- Added columns
 --   is_inbound        direction inbound or unknown
 --   is_answered       not abandoned as far as known
 --   is_live           on a channel on which the customer waits (phone, chat or unknown)
 --   is_offered        inbound and live, the base of abandonment and service level
-<<<<<<< HEAD
---   is_fcr_eligible   inbound, answered, customer and start known, the base of first-contact resolution
-=======
 --   is_fcr_eligible   inbound, answered, customer, start and topic (if the data has topics) known, the base of FCR
->>>>>>> sql
 --   handle_s          talk + hold + wrap-up of an answered contact
 --   closed_at         the end; without one the start, when the contact was abandoned, resolved or has a handle time
 -- grain: one row per interaction_id
 -- check: handle_s >= 0
 -- check: is_answered or handle_s is null
 -- check: closed_at >= started_at
-<<<<<<< HEAD
-with versions as (
-    select
-        *,
-        row_number() over (
-            partition by interaction_id
-            order by ended_at desc nulls last, started_at desc nulls last, is_resolved desc nulls last, agent_id, topic
-        ) as version
-    from interactions
-),
-labelled as (
-    select
-        * exclude (version) replace (
-            case when ended_at >= started_at then ended_at end as ended_at,
-            nullif(lower(trim(regexp_replace(replace(channel, '_', ' '), '\s+', ' ', 'g'))), '') as channel,
-            nullif(lower(trim(direction)), '') as direction,
-            nullif(lower(trim(regexp_replace(replace(queue, '_', ' '), '\s+', ' ', 'g'))), '') as queue,
-            nullif(lower(trim(regexp_replace(replace(team, '_', ' '), '\s+', ' ', 'g'))), '') as team,
-            nullif(lower(trim(regexp_replace(replace(topic, '_', ' '), '\s+', ' ', 'g'))), '') as topic,
-            nullif(lower(trim(regexp_replace(replace(product, '_', ' '), '\s+', ' ', 'g'))), '') as product,
-=======
 with labelled as (
     select
         * replace (
@@ -55,18 +25,12 @@ with labelled as (
             nullif(lower(trim(regexp_replace(team, '[\s_-]+', ' ', 'g'))), '') as team,
             nullif(lower(trim(regexp_replace(topic, '[\s_-]+', ' ', 'g'))), '') as topic,
             nullif(lower(trim(regexp_replace(product, '[\s_-]+', ' ', 'g'))), '') as product,
->>>>>>> sql
             case when wait_s >= 0 then wait_s end as wait_s,
             case when talk_s >= 0 then talk_s end as talk_s,
             case when hold_s >= 0 then hold_s end as hold_s,
             case when wrap_s >= 0 then wrap_s end as wrap_s
         )
-<<<<<<< HEAD
-    from versions
-    where version = 1 or interaction_id is null
-=======
     from contacts_unique
->>>>>>> sql
 ),
 standard as (
     select
@@ -78,19 +42,11 @@ standard as (
             coalesce(products.standard_label, product) as product
         )
     from labelled
-<<<<<<< HEAD
-    left join label_synonyms as channels on channels.label = channel
-    left join label_synonyms as queues on queues.label = queue
-    left join label_synonyms as teams on teams.label = team
-    left join label_synonyms as topics on topics.label = topic
-    left join label_synonyms as products on products.label = product
-=======
     left join label_synonyms as channels on channels.column_name = 'channel' and channels.label = channel
     left join label_synonyms as queues on queues.column_name = 'queue' and queues.label = queue
     left join label_synonyms as teams on teams.column_name = 'team' and teams.label = team
     left join label_synonyms as topics on topics.column_name = 'topic' and topics.label = topic
     left join label_synonyms as products on products.column_name = 'product' and products.label = product
->>>>>>> sql
 ),
 flagged as (
     select
@@ -98,18 +54,6 @@ flagged as (
         coalesce(direction, 'inbound') = 'inbound' as is_inbound,
         not coalesce(is_abandoned, false) as is_answered,
         coalesce(channel, 'phone') in ('phone', 'chat') as is_live
-<<<<<<< HEAD
-    from standard
-)
-select
-    *,
-    is_inbound and is_live as is_offered,
-    is_inbound and is_answered and customer_id is not null and started_at is not null as is_fcr_eligible,
-    case
-        when is_answered and coalesce(talk_s, hold_s, wrap_s) is not null
-            then coalesce(talk_s, 0) + coalesce(hold_s, 0) + coalesce(wrap_s, 0)
-    end as handle_s,
-=======
     from standard cross join observed_period
 )
 select
@@ -119,7 +63,6 @@ select
         and (topic is not null or not is_topic_recorded) as is_fcr_eligible,
     case when is_answered and coalesce(talk_s, hold_s, wrap_s) is not null
         then coalesce(talk_s, 0) + coalesce(hold_s, 0) + coalesce(wrap_s, 0) end as handle_s,
->>>>>>> sql
     coalesce(
         ended_at,
         case when is_abandoned or is_resolved or coalesce(talk_s, hold_s, wrap_s) is not null then started_at end

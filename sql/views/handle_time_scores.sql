@@ -1,13 +1,8 @@
 -- title: Handle-time scores
 -- description: Each handled contact with its distance from the usual handle time.
-<<<<<<< HEAD
--- Usual is what the same agent does on the same channel. zscore counts standard deviations from the mean, modified_zscore
--- median absolute deviations from the median; is_outlier is beyond 3.5 on it (Iglewicz and Hoaglin 1993).
-=======
 -- Usual is what the same agent does on the same channel. zscore counts standard deviations from the mean,
 -- modified_zscore median absolute deviations from the median; is_outlier is beyond 3.5 on it (Iglewicz and Hoaglin
 -- 1993).
->>>>>>> sql
 -- grain: one row per handled contact
 -- check: handle_s >= 0
 with handled as (

@@ -1,11 +1,7 @@
 -- title: Impossible values
 -- description: Values that cannot be.
-<<<<<<< HEAD
--- Durations below zero, ends before starts, times in the future, scores off their scale, talk time on abandoned contacts.
-=======
 -- Durations below zero, ends before starts, times in the future, scores off their scale, talk time on abandoned
 -- contacts.
->>>>>>> sql
 -- grain: one row per table, column and check
 -- check: affected_count between 0 and checked_count
 with contacts as (
@@ -47,15 +43,10 @@ unknown_kinds as (
 ),
 people as (
     select
-<<<<<<< HEAD
-        count(*) filter (where churned_at < signed_up_at) as left_early_count, count(churned_at) as left_count,
-        count(*) filter (where cast(birth_date as timestamp) > signed_up_at) as unborn_count, count(birth_date) as born_count
-=======
         count(*) filter (where churned_at < signed_up_at) as left_early_count,
         count(churned_at) as left_count,
         count(*) filter (where cast(birth_date as timestamp) > signed_up_at) as unborn_count,
         count(birth_date) as born_count
->>>>>>> sql
     from customers
 )
 select 'interactions' as table_name, column_name, check_name, affected_count, checked_count from contacts

@@ -1,48 +1,30 @@
 -- title: Missing values
 -- description: Rows without a value, per column that the reports rely on.
-<<<<<<< HEAD
--- A text of blanks counts as missing.
-=======
 -- A text of blanks counts as missing. An abandoned contact needs no agent and no talk time.
->>>>>>> sql
 -- grain: one row per table and column
 -- check: affected_count between 0 and checked_count
 with contacts as (
     select
         count(*) as checked_count,
         unnest([
-<<<<<<< HEAD
-            'interaction_id', 'customer_id', 'started_at', 'ended_at', 'channel', 'queue', 'agent_id', 'topic', 'product',
-            'wait_s', 'talk_s', 'is_abandoned', 'is_resolved'
-=======
             'interaction_id', 'customer_id', 'started_at', 'ended_at', 'channel', 'queue', 'agent_id', 'topic',
             'product', 'wait_s', 'talk_s', 'is_abandoned', 'is_resolved'
->>>>>>> sql
         ]) as column_name,
         unnest([
             count(nullif(trim(interaction_id), '')), count(nullif(trim(customer_id), '')), count(started_at),
             count(ended_at), count(nullif(trim(channel), '')), count(nullif(trim(queue), '')),
-<<<<<<< HEAD
-            count(nullif(trim(agent_id), '')), count(nullif(trim(topic), '')), count(nullif(trim(product), '')),
-            count(wait_s), count(talk_s), count(is_abandoned), count(is_resolved)
-=======
             count(*) filter (where is_abandoned or trim(agent_id) <> ''), count(nullif(trim(topic), '')),
             count(nullif(trim(product), '')), count(wait_s), count(*) filter (where is_abandoned or talk_s is not null),
             count(is_abandoned), count(is_resolved)
->>>>>>> sql
         ]) as known_count
     from interactions
 ),
 answers as (
     select
         count(*) as checked_count,
-<<<<<<< HEAD
-        unnest(['survey_id', 'interaction_id', 'customer_id', 'responded_at', 'kind', 'score', 'comment']) as column_name,
-=======
         unnest([
             'survey_id', 'interaction_id', 'customer_id', 'responded_at', 'kind', 'score', 'comment'
         ]) as column_name,
->>>>>>> sql
         unnest([
             count(nullif(trim(survey_id), '')), count(nullif(trim(interaction_id), '')),
             count(nullif(trim(customer_id), '')), count(responded_at), count(nullif(trim(kind), '')), count(score),
@@ -55,13 +37,8 @@ people as (
         count(*) as checked_count,
         unnest(['customer_id', 'signed_up_at', 'birth_date', 'region', 'segment']) as column_name,
         unnest([
-<<<<<<< HEAD
-            count(nullif(trim(customer_id), '')), count(signed_up_at), count(birth_date), count(nullif(trim(region), '')),
-            count(nullif(trim(segment), ''))
-=======
             count(nullif(trim(customer_id), '')), count(signed_up_at), count(birth_date),
             count(nullif(trim(region), '')), count(nullif(trim(segment), ''))
->>>>>>> sql
         ]) as known_count
     from customers
 ),

@@ -1,12 +1,7 @@
 -- title: Weeks of a topic
 -- description: Contacts and mean handle time of each whole week, topic and product, and how far they are from usual.
-<<<<<<< HEAD
--- A week is whole when it lies within the observed period. The scores are modified z-scores over the weeks of the same
--- topic and product; the usual figures are medians.
-=======
 -- A week is whole when it lies within the observed period. The scores are modified z-scores over the weeks of the
 -- same topic and product; the usual figures are medians.
->>>>>>> sql
 -- grain: one row per week, topic and product
 -- check: contact_count > 0
 with contacts as (

@@ -9,11 +9,6 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The sample data.
-pub(crate) fn sample() -> PathBuf {
-    root().join("data")
-}
-
 /// A project folder and its data.
 pub(crate) struct Project {
     folder: PathBuf,
@@ -28,9 +23,14 @@ pub(crate) struct Table {
 }
 
 impl Project {
-    /// The shipped reports alone over the sample data. The folder has no `sql/`, so that what the program carries is run.
+    /// The shipped reports alone over the sample data.
     pub(crate) fn shipped() -> Self {
-        Self { folder: root().join("tests/projects"), data: sample() }
+        Self::over(&root().join("data"))
+    }
+
+    /// The shipped reports alone. The folder has no `sql/`, so that what the program carries is run.
+    pub(crate) fn over(data: &Path) -> Self {
+        Self { folder: root().join("tests/projects"), data: data.to_path_buf() }
     }
 
     /// A project below `tests/projects`.

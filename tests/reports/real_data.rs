@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use crate::program::{Project, Table, assert_begins, assert_is, root};
 
 fn shared(file: &str) -> Option<PathBuf> {
-    let path = root().join("../shared/data").join(file);
-    let found = path.is_file().then_some(path);
+    let found = root().join("../shared/data").join(file).canonicalize().ok();
     if found.is_none() {
         println!("skipped: ../shared/data/{file} is not here");
     }
@@ -33,8 +32,11 @@ fn servicenow_figures_are_those_of_duckdb_and_pandas() {
     assert_begins(&project.run("reopened_and_transferred", 3, &[]), "servicenow_shares_by_group.csv");
     assert_is(&project.run("resolution_time_outliers", 1, &[]), "servicenow_resolution_time.csv");
 
-    // every shipped report fits the mapped export
-    let check = project.output(&["check"]);
+    // every shipped report fits the mapped export; written out once, so that the log is not read again for each of them
+    let model = tempfile::tempdir().expect("a temporary folder");
+    let table = model.path().join("interactions.parquet");
+    project.output(&["query", "select * from interactions", "-o", table.to_str().expect("the path is UTF-8")]);
+    let check = Project::over(model.path()).output(&["check"]);
     assert!(check.lines().last().unwrap_or_default().ends_with(" 0 failed"), "{check}");
 }
 

@@ -111,10 +111,10 @@ fn first_contact_resolution_is_the_same_by_window_functions_and_by_self_join() {
     let plain = project.query(
         "with contacts as ( \
              select distinct interaction_id, customer_id, started_at, \
-                 case lower(trim(replace(topic, '-', ' '))) \
+                 case lower(trim(translate(topic, '-_', '  '))) \
                      when 'tech support' then 'technical support' when 'return' then 'returns' \
                      when 'accounts' then 'account' when 'cancelation' then 'cancellation' \
-                     else lower(trim(replace(topic, '-', ' '))) end as topic \
+                     else lower(trim(translate(topic, '-_', '  '))) end as topic \
              from interactions \
              where direction = 'inbound' and (is_abandoned is null or not is_abandoned) and customer_id is not null \
                  and topic is not null and started_at < timestamp '2026-01-01' \

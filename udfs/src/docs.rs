@@ -190,32 +190,19 @@ impl Page {
             let names: Vec<String> = self.aliases.iter().map(|alias| format!("`{alias}`")).collect();
             let _ = write!(text, ", also called {}", names.join(", "));
         }
-<<<<<<< HEAD
-        let _ = write!(text, ". {}\n", self.description);
-        if !self.arguments.is_empty() {
-            text.push('\n');
-            for (name, description) in &self.arguments {
-                let _ = writeln!(text, "- `{name}`: {}", indented(description, "  "));
-            }
-        }
-=======
         let _ = writeln!(text, ". {}", self.description);
->>>>>>> windows
         if !self.sections.is_empty() {
             text.push('\n');
             for (label, section) in &self.sections {
                 let _ = writeln!(text, "- **{label}**: {}", indented(section, "  "));
             }
         }
-<<<<<<< HEAD
-=======
         if !self.arguments.is_empty() {
             text.push_str("\nArguments:\n\n");
             for (name, description) in &self.arguments {
                 let _ = writeln!(text, "- `{name}`: {}", indented(description, "  "));
             }
         }
->>>>>>> windows
         if let Some(example) = &self.example {
             let _ = write!(text, "\n```sql\n{}\n```\n\n```text\n{}\n```\n", example.sql, example.result);
         }
@@ -391,16 +378,10 @@ mod tests {
     #[test]
     fn markdown_holds_every_part_of_a_page() {
         let expected = "### f\n\n```sql\nf(a [, b])\nf(a) over ()\n```\n\nAggregate function, also called `eff`. What it is: a \
-<<<<<<< HEAD
-                        test.\nSecond line.\n\n- `a`: The first.\n- `longer`: The second.\n\n- **Formula**: a / b,\n    or else \
-                        c\n- **Units**: none\n- **NULL**: skipped\n- **Edges**: a: b\n- **Source**: here\n\n```sql\nselect 1 as a,\
-                        \n    2 as b\n```\n\n```text\n+---+\n| a |\n+---+\n```\n\nSee also [`g`](#g).\n";
-=======
                         test.\nSecond line.\n\n- **Formula**: a / b,\n    or else c\n- **Units**: none\n- **NULL**: \
                         skipped\n- **Edges**: a: b\n- **Source**: here\n\nArguments:\n\n- `a`: The first.\n- `longer`: The \
                         second.\n\n```sql\nselect 1 as a,\n    2 as b\n```\n\n```text\n+---+\n| a |\n+---+\n```\n\nSee \
                         also [`g`](#g).\n";
->>>>>>> windows
         assert_eq!(example_page().to_markdown(), expected);
     }
 

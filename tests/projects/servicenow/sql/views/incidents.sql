@@ -7,31 +7,28 @@
 -- check: resolved_at >= opened_at
 with events as (
     select
-        * replace (
-            to_timestamp_micros(1000000 * to_unixtime(opened_at, '%d/%m/%Y %H:%M')) as opened_at,
-            to_timestamp_micros(1000000 * to_unixtime(resolved_at, '%d/%m/%Y %H:%M')) as resolved_at,
-            to_timestamp_micros(1000000 * to_unixtime(closed_at, '%d/%m/%Y %H:%M')) as closed_at,
-            to_timestamp_micros(1000000 * to_unixtime(sys_updated_at, '%d/%m/%Y %H:%M')) as sys_updated_at
-        )
+        number,
+        incident_state,
+        sys_mod_count,
+        nullif(caller_id, '?') as caller_id,
+        to_timestamp_micros(1000000 * to_unixtime(nullif(opened_at, '?'), '%d/%m/%Y %H:%M')) as opened_at,
+        to_timestamp_micros(1000000 * to_unixtime(nullif(resolved_at, '?'), '%d/%m/%Y %H:%M')) as resolved_at,
+        to_timestamp_micros(1000000 * to_unixtime(nullif(closed_at, '?'), '%d/%m/%Y %H:%M')) as closed_at,
+        to_timestamp_micros(1000000 * to_unixtime(sys_updated_at, '%d/%m/%Y %H:%M')) as sys_updated_at,
+        nullif(contact_type, '?') as contact_type,
+        nullif(category, '?') as category,
+        nullif(subcategory, '?') as subcategory,
+        priority,
+        nullif(assignment_group, '?') as assignment_group,
+        nullif(assigned_to, '?') as assigned_to,
+        nullif(resolved_by, '?') as resolved_by,
+        reassignment_count,
+        reopen_count,
+        made_sla
     from incident_events
     where incident_state <> '-100'
 )
-select
-    number,
-    caller_id,
-    opened_at,
-    resolved_at,
-    closed_at,
-    contact_type,
-    category,
-    subcategory,
-    priority,
-    assignment_group,
-    assigned_to,
-    resolved_by,
-    reassignment_count,
-    reopen_count,
-    made_sla
+select * exclude (incident_state, sys_mod_count, sys_updated_at)
 from events
 qualify row_number() over (
     partition by number order by sys_mod_count desc, sys_updated_at desc, incident_state, category
