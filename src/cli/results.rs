@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use futures::StreamExt;
@@ -315,11 +315,6 @@ pub(super) fn pick<T>(items: Vec<T>, wanted: Option<usize>) -> Result<Vec<T>> {
         Some(number) if (1..=count).contains(&number) => Ok(items.into_iter().skip(number - 1).take(1).collect()),
         Some(number) => Err(Error::usage(format!("--section wants a number from 1 to {count}, got {number}"))),
     }
-}
-
-/// A plan that yields no rows, for statements that only do something.
-pub(super) fn nothing() -> datafusion::error::Result<LogicalPlan> {
-    LogicalPlanBuilder::empty(false).build()
 }
 
 /// An output error, for callers that write tables of their own.
