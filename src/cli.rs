@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use crate::project::{Asked, Project};
+use crate::project::{Asked, MAX_THREADS, Project};
 
 /// How long running tasks may take to let go of their files after Ctrl-C.
 const GRACE: Duration = Duration::from_millis(700);
@@ -61,7 +61,14 @@ struct Global {
     #[arg(long, global = true, value_name = "SIZE", env = "CXQL_MEMORY", hide_env_values = true)]
     memory: Option<String>,
     /// Threads [default: one per core]
-    #[arg(long, global = true, value_name = "N", env = "CXQL_THREADS", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "CXQL_THREADS",
+        hide_env_values = true,
+        value_parser = threads
+    )]
     threads: Option<usize>,
     /// Folder for spilled data [default: the system's temporary folder]
     #[arg(long, global = true, value_name = "DIR", env = "CXQL_TEMP_DIR", hide_env_values = true)]
@@ -103,17 +110,28 @@ enum Command {
     Demo(demo::DemoArgs),
 }
 
+/// A number of threads.
+fn threads(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(number) if (1..=MAX_THREADS).contains(&number) => Ok(number),
+        _ => Err(format!("a whole number from 1 to {MAX_THREADS} is wanted")),
+    }
+}
+
 impl Global {
     fn asked(&self) -> Asked {
+        // an empty variable is one that is not set
+        let text = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let path = |value: &Option<PathBuf>| value.clone().filter(|path| !path.as_os_str().is_empty());
         Asked {
-            project: self.project.clone(),
-            config: self.config.clone(),
-            data: self.data.clone(),
-            memory: self.memory.clone(),
+            project: path(&self.project),
+            config: path(&self.config),
+            data: text(&self.data),
+            memory: text(&self.memory),
             threads: self.threads,
-            temp_dir: self.temp_dir.clone(),
-            s3_endpoint: self.s3_endpoint.clone(),
-            s3_region: self.s3_region.clone(),
+            temp_dir: path(&self.temp_dir),
+            s3_endpoint: text(&self.s3_endpoint),
+            s3_region: text(&self.s3_region),
             allow_http: self.allow_http,
         }
     }
@@ -140,7 +158,18 @@ fn report(error: &Error) {
     if matches!(error, Error::Stopped) {
         return;
     }
-    let text = error.to_string();
+    let mut text = error.to_string();
+    if let Error::Output(output) = error {
+        // the system's or the store's own words, when the message does not have them
+        let mut cause = std::error::Error::source(output);
+        while let Some(inner) = cause {
+            let words = inner.to_string();
+            if !text.contains(&words) {
+                text = format!("{text} ({})", words.chars().take(300).collect::<String>());
+            }
+            cause = inner.source();
+        }
+    }
     let prefix = if text.starts_with("error") { "" } else { "error: " };
     let _ = writeln!(std::io::stderr(), "{prefix}{text}");
 }
@@ -152,9 +181,10 @@ fn note(text: &str) {
 
 fn start(cli: Cli) -> Result<ExitCode> {
     let asked = cli.global.asked();
+    quiet_panics();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_stack_size(STACK_BYTES);
-    if let Some(threads) = asked.threads.filter(|threads| *threads > 0) {
+    if let Some(threads) = asked.threads {
         builder.worker_threads(threads);
     }
     let runtime =
@@ -171,15 +201,33 @@ fn start(cli: Cli) -> Result<ExitCode> {
                 }),
             },
             () = stopped(keeps_interrupts) => {
-                // the task gives up its results, and with them its temporary files
-                command.abort();
-                let _ = tokio::time::timeout(GRACE, command).await;
+                // a command that is writing gives its result up in good order, such as the parts of an upload; one that
+                // does not listen is ended
+                results::request_stop();
+                if tokio::time::timeout(GRACE, &mut command).await.is_err() {
+                    command.abort();
+                }
                 Err(Error::Stopped)
             }
         }
     });
-    runtime.shutdown_timeout(GRACE);
+    runtime.shutdown_timeout(GRACE / 2);
+    // a query that is busy still holds its spill files
+    crate::session::remove_spill_folders();
     result
+}
+
+/// A panic is a fault of the program and says so in one line; the spreadsheet writer's, on a full disk, is reported as an
+/// error where it is caught.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload_as_str().unwrap_or("stopped");
+        let is_reported = text.contains("xml file") || text == "stopped";
+        if !is_reported {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(std::io::stderr(), "a fault of the program at {place}: {text}");
+        }
+    }));
 }
 
 /// Waits for Ctrl-C, unless the command handles it, or for the system's request to end.

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::report::{self, Library};
 use crate::session::{Session, SessionOptions, data_url};
 
+/// More threads than this are a slip of the hand.
+pub const MAX_THREADS: usize = 1024;
+
 /// What a user asked for on the command line or by environment variables; `None` leaves it to `cxql.toml` and defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
@@ -69,8 +72,19 @@ impl Project {
             (None, None) => None,
         };
         let threads = asked.threads.or(file.threads);
-        if threads == Some(0) {
-            return Err(Error::usage("the number of threads must be at least 1, got 0"));
+        if threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
+            let got = threads.unwrap_or_default();
+            return Err(Error::usage(format!(
+                "threads in cxql.toml: a whole number from 1 to {MAX_THREADS} is wanted, got {got}"
+            )));
+        }
+        let temp_dir = asked.temp_dir.clone().or_else(|| file.temp_dir.map(|path| folder.join(path)));
+        if let Some(missing) = temp_dir.as_ref().filter(|path| !path.is_dir()) {
+            return Err(Error::usage(format!(
+                "--temp-dir: there is no folder {}; make it with `mkdir -p {}`",
+                missing.display(),
+                missing.display()
+            )));
         }
         let data = data(asked, &file, &folder)?;
         let mut tables = file.tables;
@@ -86,7 +100,7 @@ impl Project {
             views: library.views().clone(),
             memory,
             threads,
-            temp_dir: asked.temp_dir.clone().or_else(|| file.temp_dir.map(|path| folder.join(path))),
+            temp_dir,
             s3: S3Config {
                 endpoint: asked.s3_endpoint.clone().or(file.s3.endpoint),
                 region: asked.s3_region.clone().or(file.s3.region),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
@@ -157,10 +157,8 @@ impl Session {
         let memory = options.memory.unwrap_or_else(default_memory);
         let pool = FairSpillPool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
-        let disk = match &options.temp_dir {
-            Some(folder) => DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder.clone()])),
-            None => DiskManagerBuilder::default(),
-        };
+        let folder = spill_folder(options.temp_dir.as_deref())?;
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder]));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)))
             .with_disk_manager_builder(disk)
@@ -326,6 +324,26 @@ impl Session {
             .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
         Ok((store, path))
     }
+}
+
+/// The folders that sessions of this process spill to.
+static SPILL_FOLDERS: Mutex<Vec<tempfile::TempDir>> = Mutex::new(Vec::new());
+
+/// A new folder for spill files, kept until [`remove_spill_folders`].
+fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
+    let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
+    let folder = tempfile::Builder::new().prefix(".cxql-spill-").tempdir_in(&parent).map_err(|cause| {
+        Error::usage(format!("cannot spill to {}: {cause}; name a folder with --temp-dir", parent.display()))
+    })?;
+    let path = folder.path().to_path_buf();
+    SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+    Ok(path)
+}
+
+/// Removes the spill folders of this process, also those that a query which is still busy holds. For the end of a
+/// program: a session cannot spill afterwards.
+pub fn remove_spill_folders() {
+    SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// The full address of a configured table.

@@ -13,7 +13,7 @@
 -- alert: min(fcr_ratio) filter (where known_count >= 30) < 0.6
 with contacts as (
     select interaction_id, customer_id, topic, started_at, is_resolved, observed_until
-    from contacts_clean cross join observed_period
+    from observed_period cross join contacts_clean
     where is_fcr_eligible
 ),
 outcomes as (

@@ -11,7 +11,7 @@
 -- check: known_count <= first_contact_count
 with contacts as (
     select interaction_id, customer_id, topic, started_at, observed_until
-    from contacts_clean cross join observed_period
+    from observed_period cross join contacts_clean
     where is_fcr_eligible
 ),
 flags as (

@@ -12,12 +12,12 @@
 -- alert: min(value) filter (where kpi = 'abandonment rate') > 0.1
 with contacts as (
     select contact_outcomes.*, started_at > observed_until - $period as is_current
-    from contact_outcomes cross join observed_period
+    from observed_period cross join contact_outcomes
     where started_at > observed_until - $period - $period
 ),
 answers as (
     select surveys_clean.*, responded_at > observed_until - $period as is_current
-    from surveys_clean cross join observed_period
+    from observed_period cross join surveys_clean
     where responded_at > observed_until - $period - $period and responded_at <= observed_until
 ),
 ends as (
@@ -55,7 +55,7 @@ figures as (
     select
         is_current, 14,
         case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at > ends_at, true)) end, count(*)
-    from contacts_clean cross join ends
+    from ends cross join contacts_clean
     where started_at <= ends_at
     group by is_current
 ),

@@ -11,7 +11,7 @@
 -- alert: max(contact_change_ratio) filter (where previous_contact_count >= 30) > 0.5
 with contacts as (
     select topic, handle_s, started_at > observed_until - $period as is_current
-    from contacts_clean cross join observed_period
+    from observed_period cross join contacts_clean
     where started_at > observed_until - $period - $period
 ),
 by_topic as (

@@ -7,7 +7,7 @@
 -- check: started_at <= next_contact_at
 -- check: not (is_repeat and is_first_contact)
 with contacts as (
-    select contacts_clean.*, observed_until from contacts_clean cross join observed_period
+    select contacts_clean.*, observed_until from observed_period cross join contacts_clean
 ),
 followed as (
     select

@@ -54,7 +54,7 @@ flagged as (
         coalesce(direction, 'inbound') = 'inbound' as is_inbound,
         not coalesce(is_abandoned, false) as is_answered,
         coalesce(channel, 'phone') in ('phone', 'chat') as is_live
-    from standard cross join observed_period
+    from observed_period cross join standard
 )
 select
     * exclude (observed_from, observed_until, is_topic_recorded),

@@ -6,7 +6,7 @@
 -- check: contact_count > 0
 with contacts as (
     select date_trunc('week', started_at) as week_at, topic, product, handle_s, observed_from, observed_until
-    from contacts_clean cross join observed_period
+    from observed_period cross join contacts_clean
     where started_at is not null
 ),
 weeks as (

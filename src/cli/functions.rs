@@ -38,6 +38,7 @@ pub(super) async fn run(args: FunctionsArgs) -> Result<ExitCode> {
             let _ = writeln!(text, "{}{family}", if text.is_empty() { "" } else { "\n" });
         }
         let summary = page.description.lines().next().unwrap_or_default();
+        let summary = summary.split_inclusive(". ").next().unwrap_or(summary).trim_end();
         let _ = writeln!(text, "  {:<width$}  {summary}", page.name);
     }
     let _ = writeln!(text, "\n`cxql functions NAME` shows formula, units, NULLs, edges, source and an example.");

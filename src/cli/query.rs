@@ -6,9 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+
+use futures::TryStreamExt;
 
 use super::results::{self, ResultArgs, Step};
 use crate::error::{Error, Result};
@@ -101,6 +105,20 @@ pub(super) async fn plan(
         },
         LogicalPlan::Statement(_) => {
             Err(Error::at(source, None, "transactions and prepared statements are not supported here"))
+        }
+        // what writes is done at once, so that the statements after it see it
+        _ if may_write && writes(&plan) => {
+            let execution = session.execute(source, &plan).await?;
+            match execution.stream.try_collect::<Vec<RecordBatch>>().await {
+                Ok(batches) => {
+                    let count = batches.first().and_then(|batch| {
+                        batch.column_by_name("count")?.as_primitive_opt::<UInt64Type>()?.iter().next().flatten()
+                    });
+                    super::note(&count.map_or_else(|| "done".into(), |count| format!("{count} rows written")));
+                    Ok(None)
+                }
+                Err(error) => Err(session.execution_error(error, source, &execution.plan).await),
+            }
         }
         _ => Ok(Some(plan)),
     }

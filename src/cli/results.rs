@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -13,6 +13,7 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use futures::StreamExt;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -24,6 +25,19 @@ use crate::source::Source;
 /// A query that takes longer shows its progress.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+static STOP: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
+
+/// Asks the running command to give its result up.
+pub(super) fn request_stop() {
+    STOP.send_replace(true);
+}
+
+/// Waits for [`request_stop`].
+async fn stop_requested() {
+    // the sender is static and never closes
+    let _ = STOP.subscribe().wait_for(|is_stopped| *is_stopped).await;
+}
 
 /// How results are shown and where they go.
 #[derive(Debug, Clone, Default, Args)]
@@ -157,6 +171,7 @@ async fn write_step(
                 outcome = writer.write(&batch).await?;
             }
             _ = ticks.tick() => meter.tick(&execution.plan),
+            () = stop_requested() => return Err(Error::Stopped),
         }
     }
     meter.add(&execution.plan);

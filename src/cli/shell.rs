@@ -175,15 +175,18 @@ impl Shell {
     }
 
     async fn command(&mut self, text: &str) -> Result<()> {
-        let words: Vec<String> = words(text).into_iter().map(|(_, word)| word.replace('"', "")).collect();
+        let words: Vec<String> = words(text).into_iter().map(|(_, word)| word.replace(['"', '\''], "")).collect();
         let mut words = words.iter().map(String::as_str);
         let command = words.next().unwrap_or_default();
         let rest: Vec<&str> = words.collect();
         match (command, rest.as_slice()) {
             ("d", []) => {
-                let sql = "select table_schema as schema, table_name as name, lower(table_type) as kind \
-                           from information_schema.tables where table_schema <> 'information_schema' order by 1, 2";
-                self.statements(sql).await
+                let sql = "select table_name as name, replace(lower(table_type), 'base ', '') as kind \
+                           from information_schema.tables where table_schema = 'public' order by kind, name";
+                let shown = std::mem::replace(&mut self.args.result.max_rows, 0);
+                let outcome = self.statements(sql).await;
+                self.args.result.max_rows = shown;
+                outcome
             }
             ("d", [name]) => self.statements(&format!("describe {}", name.trim_end_matches(';'))).await,
             ("r", []) => {

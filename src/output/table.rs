@@ -63,7 +63,7 @@ const LINES: &str = "││──├─┼┤│    ┬┴╭╮╰╯";
 const LEAST_TEXT: usize = 10;
 
 /// A header above narrow values keeps at least this width.
-const LEAST_HEADER: usize = 6;
+const LEAST_HEADER: usize = 14;
 
 /// A cell is cut to so many characters even if the table may be as wide as it takes.
 const LONGEST_CELL: usize = 10_000;
@@ -327,7 +327,11 @@ fn render(section: &Section, width: Option<usize>, styled: bool) -> Result<Strin
         let need = |(column, cells): (&Column, &usize)| {
             let header = widest(column.header.lines());
             let natural = header.max(*cells);
-            let least = if column.can_be_cut { LEAST_TEXT } else { header.min(LEAST_HEADER).max(*cells) };
+            let least = if column.can_be_cut {
+                LEAST_TEXT.max(header.min(LEAST_HEADER))
+            } else {
+                header.min(LEAST_HEADER).max(*cells)
+            };
             Need { natural, least: least.min(natural) }
         };
         columns.iter().zip(&cells).map(need).collect()

@@ -128,13 +128,13 @@ pub(super) fn float(value: f64, decimals: usize) -> String {
 }
 
 /// As [`float`], with fewer decimals where the whole part says enough, and blanks in their place, so that the points of
-/// a column stand below one another: a whole number has none, hundreds have two, thousands one.
+/// a column stand below one another: a whole number has none, tens and hundreds have two, thousands one.
 pub(super) fn aligned(value: f64, decimals: usize) -> String {
     let shown = match value.abs() {
         _ if decimals <= 1 => decimals,
         _ if value.fract() == 0.0 => 0,
         size if size >= 1e3 => 1,
-        size if size >= 1e2 => 2.min(decimals),
+        size if size >= 1e1 => 2.min(decimals),
         _ => decimals,
     };
     let text = float(value, shown);

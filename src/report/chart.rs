@@ -173,17 +173,19 @@ fn example(required: &[&str]) -> String {
     required.iter().map(|key| format!("{key}=COLUMN")).collect::<Vec<_>>().join(" ")
 }
 
-/// Words separated by blanks outside double quotes, with their character offsets.
+/// Words separated by blanks outside quotes, with their character offsets.
 pub(crate) fn words(text: &str) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
-    let (mut is_quoted, mut is_inside) = (false, false);
+    let (mut quote, mut is_inside) = (None, false);
     for (at, c) in text.chars().enumerate() {
-        if c.is_whitespace() && !is_quoted {
+        if c.is_whitespace() && quote.is_none() {
             is_inside = false;
             continue;
         }
-        if c == '"' {
-            is_quoted = !is_quoted;
+        match quote {
+            Some(open) if open == c => quote = None,
+            None if c == '"' || c == '\'' => quote = Some(c),
+            _ => {}
         }
         if !is_inside {
             words.push((at, String::new()));

@@ -453,17 +453,22 @@ pub(crate) async fn broken_file(
         DataFusionError::IoError(_) | DataFusionError::External(_) => true,
         _ => false,
     };
-    if !is_reading || storage_error(error, "").is_some() {
+    if !is_reading {
         return None;
     }
     let mut scans = Vec::new();
     scans_of(plan, &mut scans);
+    let of_store = |scan: &FileScanConfig| shown(scan.object_store_url.as_str());
+    if storage_error(error, "").is_some() {
+        // asking a store again that has just failed would only take time
+        return storage_error(error, &scans.first().map(of_store)?);
+    }
     for scan in scans {
         for group in &scan.file_groups {
             for file in group.iter() {
                 let mut one = scan.clone();
                 one.file_groups = vec![vec![file.clone()].into()];
-                let path = format!("/{}", file.object_meta.location);
+                let path = format!("{}{}", one.object_store_url.as_str(), file.object_meta.location);
                 let exec = DataSourceExec::from_data_source(one);
                 let failed = match execute_stream(exec, state.task_ctx()) {
                     Ok(stream) => stream.try_for_each(|_| async { Ok(()) }).await.err(),
@@ -507,6 +512,16 @@ fn storage_error(error: &DataFusionError, address: &str) -> Option<Error> {
     None
 }
 
+/// Codes of S3 for a key that is wrong or may not.
+const DENIED: [&str; 6] = [
+    "<Code>AccessDenied",
+    "<Code>SignatureDoesNotMatch",
+    "<Code>InvalidAccessKeyId",
+    "<Code>ExpiredToken",
+    "<Code>InvalidToken",
+    "<Code>NotSignedUp",
+];
+
 /// An object store's error with a remedy.
 pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
     let full = chain(error);
@@ -514,6 +529,16 @@ pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
     let message = match error {
         _ if full.contains("NoSuchBucket") || full.contains("bucket does not exist") => {
             format!("{}: the bucket does not exist; check its name, the region and the endpoint", place("S3"))
+        }
+        _ if DENIED.iter().any(|code| full.contains(code)) => format!(
+            "{}: access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key ({})",
+            place("S3"),
+            code(&full)
+        ),
+        _ if full.contains("tcp connect error") || full.contains("dns error") => {
+            let reason = full.rsplit(": ").next().unwrap_or_default();
+            let host = full.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("the store");
+            format!("{}: cannot connect to {host}: {reason}; check the address", place("S3"))
         }
         StoreError::NotFound { path, .. } => format!("{}: there is no such file or folder", place(path)),
         StoreError::PermissionDenied { path, .. } => format!(
@@ -561,6 +586,10 @@ fn code(full: &str) -> String {
             Some(message) => format!("{code}: {message}"),
             None => code.to_string(),
         };
+    }
+    let mut full = full;
+    for prefix in ["Generic S3 error: ", "HTTP error: ", "request or response body error: ", "Generic HTTP error: "] {
+        full = full.strip_prefix(prefix).unwrap_or(full);
     }
     let mut text: String = full.chars().take(400).collect();
     if text.len() < full.len() {

@@ -139,14 +139,17 @@ fn format_of(name: &str, config: &TableConfig, url: &ListingTableUrl) -> Result<
     }
     let by_ending = [
         (".parquet", TableFormat::Parquet),
+        (".pq", TableFormat::Parquet),
         (".csv", TableFormat::Csv),
         (".tsv", TableFormat::Csv),
+        (".tab", TableFormat::Csv),
         (".txt", TableFormat::Csv),
         (".ndjson", TableFormat::Ndjson),
         (".jsonl", TableFormat::Ndjson),
         (".json", TableFormat::Ndjson),
         (".arrow", TableFormat::Arrow),
         (".feather", TableFormat::Arrow),
+        (".ipc", TableFormat::Arrow),
     ];
     let inferred = by_ending.iter().find(|(ending, _)| stem.ends_with(ending)).map(|(_, format)| *format);
     let format = match config.format.or(inferred) {
@@ -289,7 +292,7 @@ async fn blame(
         let schema = format.infer_schema(state, store, std::slice::from_ref(file)).await;
         let schema = match schema {
             Ok(schema) => schema,
-            Err(error) => return diagnose::file_error(error, &format!("/{}", file.location)),
+            Err(error) => return diagnose::file_error(error, &place(config, file)),
         };
         for field in schema.fields() {
             let conflict = seen.iter().find_map(|(other, other_file)| {
@@ -300,19 +303,27 @@ async fn blame(
             });
             if let Some((known, other_file)) = conflict {
                 return Error::data(format!(
-                    "table `{name}`: its files disagree about the column `{}`: {} in /{}, {} in /{}; \
+                    "table `{name}`: its files disagree about the column `{}`: {} in {}, {} in {}; \
                      rewrite one of them, or put them into tables of their own and join them in a view with a cast",
                     field.name(),
                     type_name(&known),
-                    other_file.location,
+                    shown(&place(config, other_file)),
                     type_name(field.data_type()),
-                    file.location,
+                    shown(&place(config, file)),
                 ));
             }
         }
         seen.push((schema, file));
     }
     diagnose::data_error(error, &shown(&config.path))
+}
+
+/// The address of one of a table's files.
+fn place(config: &TableConfig, file: &ObjectMeta) -> String {
+    match ListingTableUrl::parse(&config.path) {
+        Ok(url) => format!("{}{}", url.object_store().as_str(), file.location),
+        Err(_) => format!("/{}", file.location),
+    }
 }
 
 /// Applies the declared columns; `"*"` stands for all that are not named.

@@ -7,7 +7,7 @@
 -- check: repeat_count < incident_count
 with contacts as (
     select customer_id, topic, started_at, interaction_id, observed_until
-    from contacts_clean cross join observed_period
+    from observed_period cross join contacts_clean
     where is_fcr_eligible
 ),
 outcomes as (
