@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::project::{Asked, MAX_THREADS, Project};
 
 /// How long running tasks may take to let go of their files after Ctrl-C.
-const GRACE: Duration = Duration::from_millis(700);
+const GRACE: Duration = Duration::from_millis(1200);
 
 /// Stack of each worker thread; deep plans recurse.
 const STACK_BYTES: usize = 8 << 20;
@@ -191,6 +191,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
         builder.build().map_err(|cause| Error::Engine { message: format!("the system gives no threads: {cause}") })?;
     // the shell stops a query on Ctrl-C and lives on
     let keeps_interrupts = matches!(cli.command, Command::Shell(_));
+    let signal = signals(keeps_interrupts);
     let result = runtime.block_on(async {
         let mut command = tokio::spawn(run_command(cli.command, asked));
         tokio::select! {
@@ -200,7 +201,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
                     message: format!("a fault of the program ended the command: {error}; please report it"),
                 }),
             },
-            () = stopped(keeps_interrupts) => {
+            _ = signal => {
                 // a command that is writing gives its result up in good order, such as the parts of an upload; one that
                 // does not listen is ended
                 results::request_stop();
@@ -211,7 +212,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
             }
         }
     });
-    runtime.shutdown_timeout(GRACE / 2);
+    runtime.shutdown_timeout(GRACE / 4);
     // a query that is busy still holds its spill files
     crate::session::remove_spill_folders();
     result
@@ -228,6 +229,25 @@ fn quiet_panics() {
             let _ = writeln!(std::io::stderr(), "a fault of the program at {place}: {text}");
         }
     }));
+}
+
+/// Told when the command is to end. Signals are waited for on a thread of their own: when every worker is busy, nobody
+/// else would hear them.
+fn signals(keeps_interrupts: bool) -> tokio::sync::oneshot::Receiver<()> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => {
+                runtime.block_on(stopped(keeps_interrupts));
+                // the command may have ended by itself
+                let _ = tell.send(());
+            }
+            // without a runtime signals do what the system does with them; the command goes on
+            Err(_) => std::mem::forget(tell),
+        }
+    });
+    told
 }
 
 /// Waits for Ctrl-C, unless the command handles it, or for the system's request to end.

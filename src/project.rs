@@ -78,7 +78,7 @@ impl Project {
                 "threads in cxql.toml: a whole number from 1 to {MAX_THREADS} is wanted, got {got}"
             )));
         }
-        let temp_dir = asked.temp_dir.clone().or_else(|| file.temp_dir.map(|path| folder.join(path)));
+        let temp_dir = asked.temp_dir.clone().or_else(|| file.temp_dir.as_ref().map(|path| folder.join(path)));
         if let Some(missing) = temp_dir.as_ref().filter(|path| !path.is_dir()) {
             return Err(Error::usage(format!(
                 "--temp-dir: there is no folder {}; make it with `mkdir -p {}`",

@@ -114,7 +114,11 @@ pub(super) async fn show(session: &Session, args: &ResultArgs, steps: Vec<Step>)
     let mut writer = Writer::open(format, args.destination(session)?, args.options(sections)).await?;
     let mut result = Ok(());
     for step in steps {
-        match write_step(session, &mut writer, &mut meter, step, sections).await {
+        let written = tokio::select! {
+            written = write_step(session, &mut writer, &mut meter, step, sections) => written,
+            () = stop_requested() => Err(Error::Stopped),
+        };
+        match written {
             Ok(Outcome::Open) => {}
             Ok(Outcome::Closed) => break,
             Err(error) => {
@@ -171,7 +175,6 @@ async fn write_step(
                 outcome = writer.write(&batch).await?;
             }
             _ = ticks.tick() => meter.tick(&execution.plan),
-            () = stop_requested() => return Err(Error::Stopped),
         }
     }
     meter.add(&execution.plan);

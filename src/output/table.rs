@@ -95,7 +95,8 @@ struct Section {
 impl TableSink {
     pub(super) fn new(options: TableOptions, to_terminal: bool) -> Self {
         let width = match options.width {
-            Width::Auto if to_terminal => Table::new().width().map(usize::from),
+            // a terminal of 0 columns does not know its width
+            Width::Auto if to_terminal => Table::new().width().map(usize::from).filter(|width| *width > 0),
             Width::Auto | Width::Unlimited => None,
             Width::Fixed(width) => Some(usize::from(width)),
         };
