@@ -77,7 +77,10 @@ fn a_query_that_spills_stops_and_leaves_nothing() {
         wait_for("spill file", || bytes_below(&folder.path("spill")) > 0);
         assert_stopped(stop(child, signal), signal);
         assert!(is_empty(&folder.path("spill")), "{signal}: {:?}", folder.names("spill"));
-        assert_eq!((folder.names("."), folder.read("made.csv")), (vec!["made.csv".into(), "spill".into()], "old\n".into()));
+        assert_eq!(
+            (folder.names("."), folder.read("made.csv")),
+            (vec!["made.csv".into(), "spill".into()], "old\n".into())
+        );
     }
 }
 

@@ -19,14 +19,13 @@ fn every_format_can_be_read_back() {
     for ending in ["csv", "tsv", "tab", "ndjson", "jsonl", "parquet", "pq", "arrow", "feather", "ipc"] {
         let name = format!("made.{ending}");
         folder.make(&name, ALL_TYPES);
-        let sql = format!(
-            "select n, x, t, empty, flag, cast(at as timestamp with time zone) as at from '{name}'"
-        );
+        let sql = format!("select n, x, t, empty, flag, cast(at as timestamp with time zone) as at from '{name}'");
         let ran = folder.query(&sql);
         assert_eq!(ran.out().replace(".000000Z", "Z"), wanted, "{ending}");
     }
     folder.make("made.json", ALL_TYPES);
-    let json = "[\n{\"n\":1,\"x\":2.5,\"t\":\"a,\\\"b\",\"empty\":null,\"flag\":true,\"at\":\"2025-01-02T03:04:05Z\"}\n]\n";
+    let json =
+        "[\n{\"n\":1,\"x\":2.5,\"t\":\"a,\\\"b\",\"empty\":null,\"flag\":true,\"at\":\"2025-01-02T03:04:05Z\"}\n]\n";
     assert_eq!(folder.read("made.json"), json);
     folder.make("made.md", ALL_TYPES);
     let markdown = folder.read("made.md");
@@ -130,7 +129,8 @@ fn a_full_device_is_told() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let folder = Folder::new();
-    for args in [vec!["query", ROWS, "-f", "csv"], vec!["query", ROWS, "-f", "table", "--max-rows", "0"], vec!["list"]] {
+    for args in [vec!["query", ROWS, "-f", "csv"], vec!["query", ROWS, "-f", "table", "--max-rows", "0"], vec!["list"]]
+    {
         let mut child =
             folder.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();

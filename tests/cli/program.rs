@@ -5,6 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -46,6 +49,37 @@ pub(crate) struct Ran {
     pub(crate) bytes: Vec<u8>,
     pub(crate) err: String,
     what: String,
+}
+
+/// How long one run may take; what is still running then will never end.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Kills a process that runs too long, so that a test fails instead of waiting for ever.
+struct Watch {
+    ended: Sender<()>,
+    watcher: JoinHandle<bool>,
+}
+
+impl Watch {
+    fn start(id: u32, limit: Duration) -> Self {
+        let (ended, end) = channel();
+        let watcher = thread::spawn(move || {
+            let is_late = end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if is_late {
+                // it may have ended just now
+                let _ = Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status();
+            }
+            is_late
+        });
+        Self { ended, watcher }
+    }
+
+    #[track_caller]
+    fn end(self, what: &str) {
+        // a watcher that has given up listens no more
+        let _ = self.ended.send(());
+        assert!(!self.watcher.join().expect("the watcher ends"), "{what} ran longer than {LIMIT:?}");
+    }
 }
 
 /// The sample data of the repository.
@@ -151,7 +185,7 @@ impl Folder {
 impl Ran {
     /// Runs a command to its end, and fails if it shows its insides.
     pub(crate) fn of(mut command: Command, input: Option<&[u8]>) -> Self {
-        let what = format!("{command:?}").chars().take(2_000).collect();
+        let what: String = format!("{command:?}").chars().take(2_000).collect();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if input.is_some() {
             command.stdin(Stdio::piped());
@@ -161,7 +195,10 @@ impl Ran {
             // the program may end before it has read everything
             let _ = child.stdin.take().expect("an input").write_all(input);
         }
-        Self::from_output(child.wait_with_output().expect("the program ends"), what)
+        let watch = Watch::start(child.id(), LIMIT);
+        let output = child.wait_with_output().expect("the program ends");
+        watch.end(&what);
+        Self::from_output(output, what)
     }
 
     pub(crate) fn from_output(output: Output, what: String) -> Self {

@@ -86,7 +86,7 @@ fn a_report_only_reads() {
         let folder = Folder::with(&[("sql/kpi/bad.sql", &format!("-- title: A\n{statement}"))]);
         for args in [["run", "bad"], ["run", "sql/kpi/bad.sql"]] {
             let ran = folder.cxql(&[args[0], args[1], "--data", &sample()]);
-            ran.fails(1, &["a report only reads", "sql/kpi/bad.sql:2:"]);
+            ran.fails(1, &["only read", "refused", "sql/kpi/bad.sql:2:"]);
         }
         assert_eq!(folder.names("."), ["sql"], "{statement}");
     }
@@ -132,7 +132,10 @@ fn a_failed_check_fails_check_and_warns_in_run() {
     assert_eq!(ran.code, 1, "{ran:?}");
     let text = ran.text();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("FAIL") && lines[0].contains("low: the check `n > 5` fails for 2 of 3 rows"), "{text}");
+    assert!(
+        lines[0].starts_with("FAIL") && lines[0].contains("low: the check `n > 5` fails for 2 of 3 rows"),
+        "{text}"
+    );
     assert!(lines[1].starts_with("ok") && lines[1].contains("high: 3 rows, 1 checks hold"), "{text}");
     assert_eq!(lines[2], "1 passed, 1 failed");
 }

@@ -26,7 +26,8 @@ fn a_view_that_reads_itself_without_a_table_is_a_circle() {
 
 #[test]
 fn a_view_may_shadow_the_table_it_reads() {
-    let folder = Folder::with(&[("sql/views/surveys.sql", "select *, score * 10 as tenfold from surveys where score = 7")]);
+    let folder =
+        Folder::with(&[("sql/views/surveys.sql", "select *, score * 10 as tenfold from surveys where score = 7")]);
     let ran = folder.sampled("select distinct score, tenfold from surveys");
     assert_eq!(ran.out(), "score,tenfold\n7,70\n");
     // below an alias, in a subquery and in another view too
@@ -52,7 +53,7 @@ fn a_fault_in_a_view_is_shown_in_its_file() {
     folder.sampled("select * from above").fails(1, &["`nope`", "sql/views/broken.sql:2:3"]);
     folder.sampled("select * from two").fails(1, &["one SELECT", "2", "sql/views/two.sql"]);
     folder.sampled("select * from none").fails(1, &["one SELECT", "sql/views/none.sql"]);
-    folder.sampled("select * from drops").fails(1, &["a view only reads", "sql/views/drops.sql:1:1"]);
+    folder.sampled("select * from drops").fails(1, &["only read", "sql/views/drops.sql:1:1"]);
     folder.sampled("select * from asks").fails(1, &["$x", "sql/views/asks.sql:2:3"]);
     folder.sampled("select * from param").fails(1, &["a view has no `param`", "sql/views/param.sql:1:4"]);
     folder.sampled("select * from key").fails(1, &["`titel`", "did you mean `title`?", "sql/views/key.sql:1:4"]);
@@ -95,10 +96,11 @@ fn a_report_is_a_view() {
 #[test]
 fn columns_of_the_model_that_the_data_lacks_are_null() {
     let folder = Folder::new();
-    folder.make("data/interactions.parquet", "select 'c1' as customer_id, timestamp '2025-01-01 10:00:00' as started_at");
+    folder
+        .make("data/interactions.parquet", "select 'c1' as customer_id, timestamp '2025-01-01 10:00:00' as started_at");
     let ran = folder.query("select customer_id, topic, wait_s, is_resolved from interactions");
     assert_eq!(ran.out(), "customer_id,topic,wait_s,is_resolved\nc1,,,\n");
-    assert_eq!(folder.query("select sum(wait_s) + 1 as n from interactions").out(), "n\n\"\"\n".replace("\"\"", ""));
+    assert_eq!(folder.query("select count(*) as n, sum(wait_s) + 1 as w from interactions").out(), "n,w\n1,\n");
     // not a column of the model
     folder.query("select nope from interactions").fails(1, &["`nope`"]);
 }
@@ -106,7 +108,8 @@ fn columns_of_the_model_that_the_data_lacks_are_null() {
 #[test]
 fn tables_of_the_model_that_the_data_lacks_are_empty_with_a_note() {
     let folder = Folder::new();
-    folder.make("data/interactions.parquet", "select 'c1' as customer_id, timestamp '2025-01-01 10:00:00' as started_at");
+    folder
+        .make("data/interactions.parquet", "select 'c1' as customer_id, timestamp '2025-01-01 10:00:00' as started_at");
     let ran = folder.query("select count(score) as n from surveys");
     assert_eq!(ran.out(), "n\n0\n");
     assert_eq!(ran.err, "note: the data has no table `surveys`; it is read as empty\n");
