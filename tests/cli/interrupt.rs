@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::program::Folder;
+use super::program::{Folder, Watch};
 
 /// A sort that outgrows its memory and goes to disk for a long time.
 const SPILLS: &str = "select md5(cast(value as text)) as t from range(200000000) order by t";
@@ -18,10 +18,14 @@ const BUSY: &str = "select a.value % 1000 as k, sum(b.value * a.value) as s from
                     range(1000000) as b group by 1 order by 2";
 
 /// Waits for what must come soon.
-fn wait_for(what: &str, mut has_come: impl FnMut() -> bool) {
+fn wait_for(what: &str, child: &mut Child, mut has_come: impl FnMut(&Child) -> bool) {
     let started = Instant::now();
-    while !has_come() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no {what} after a minute");
+    while !has_come(child) {
+        if started.elapsed() > Duration::from_secs(60) {
+            // a query that nobody stops would outlive the test
+            let _ = child.kill();
+            panic!("no {what} after a minute");
+        }
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -53,7 +57,9 @@ fn stop(child: Child, signal: &str) -> (Duration, Option<i32>, String) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let started = Instant::now();
+    let watch = Watch::start(child.id(), Duration::from_secs(20));
     let output = child.wait_with_output().unwrap();
+    watch.end("a stopped program");
     (started.elapsed(), output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -73,8 +79,8 @@ fn assert_stopped((took, code, said): (Duration, Option<i32>, String), what: &st
 fn a_query_that_spills_stops_and_leaves_nothing() {
     for signal in ["INT", "TERM"] {
         let folder = Folder::with(&[("made.csv", "old\n")]);
-        let child = start(&folder, SPILLS);
-        wait_for("spill file", || bytes_below(&folder.path("spill")) > 0);
+        let mut child = start(&folder, SPILLS);
+        wait_for("spill file", &mut child, |_| bytes_below(&folder.path("spill")) > 0);
         assert_stopped(stop(child, signal), signal);
         assert!(is_empty(&folder.path("spill")), "{signal}: {:?}", folder.names("spill"));
         assert_eq!(
@@ -88,8 +94,8 @@ fn a_query_that_spills_stops_and_leaves_nothing() {
 fn a_query_that_only_computes_stops_and_leaves_nothing() {
     for signal in ["INT", "TERM"] {
         let folder = Folder::new();
-        let child = start(&folder, BUSY);
-        wait_for("result begun", || folder.names(".").iter().any(|name| name.contains("made.csv")));
+        let mut child = start(&folder, BUSY);
+        wait_for("result begun", &mut child, |_| folder.names(".").iter().any(|name| name.contains("made.csv")));
         assert_stopped(stop(child, signal), signal);
         assert!(is_empty(&folder.path("spill")), "{signal}: {:?}", folder.names("spill"));
         assert_eq!(folder.names("."), ["spill"]);
@@ -109,7 +115,7 @@ fn a_statement_that_is_long_to_plan_stops() {
     let numbers: Vec<String> = (0..2_000_000).map(|n| n.to_string()).collect();
     let sql = format!("select count(*) as n from (values (7)) as t(a) where a in ({})", numbers.join(","));
     child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
-    wait_for("handler of SIGINT", || handles(&child, 2));
+    wait_for("handler of SIGINT", &mut child, |child| handles(child, 2));
     assert_stopped(stop(child, "INT"), "planning");
 }
 
