@@ -1,0 +1,114 @@
+//! `cxql.toml`, limits, and what beats what: flag, environment, file, default.
+
+use super::program::Folder;
+
+#[test]
+fn a_fault_of_the_file_is_shown_at_its_place() {
+    let faults: [(&str, &str, &[&str]); 11] = [
+        ("data = \"data\"\nmemroy = \"4GB\"\n", "2:1", &["`memroy`", "did you mean `memory`?"]),
+        ("[s3]\nendpont = \"x\"\n", "2:1", &["`endpont`", "did you mean `endpoint`?"]),
+        ("[tables.a]\npath = \"a.csv\"\ntype = \"csv\"\n", "3:1", &["`type`", "format", "delimiter"]),
+        ("[tables.a]\n", "1:1", &["`path`"]),
+        ("[tables.a]\npath = \"a.csv\"\nformat = \"cvs\"\n", "3:10", &["`cvs`", "csv", "parquet"]),
+        ("[tables.a]\npath = \"a.csv\"\ndelimiter = \"ab\"\n", "3:13", &["ab", "character"]),
+        ("memory = 4\n", "1:10", &["4", "string"]),
+        ("threads = \"two\"\n", "1:11", &["two"]),
+        ("threads = -1\n", "1:11", &["-1"]),
+        ("memory = \"1GB\"\nmemory = \"2GB\"\n", "2:1", &["duplicate key"]),
+        ("data = \n", "1:8", &[]),
+    ];
+    for (text, place, wanted) in faults {
+        let folder = Folder::with(&[("cxql.toml", text)]);
+        let ran = folder.query("select 1 as a");
+        ran.fails(2, wanted).fails(2, &[&format!("cxql.toml:{place}\n")]);
+    }
+}
+
+#[test]
+fn an_unusable_value_of_the_file_is_named() {
+    let said = |text: &str, wanted: &[&str]| {
+        Folder::with(&[("cxql.toml", text)]).query("select 1 as a").fails(2, wanted);
+    };
+    said("memory = \"lots\"\n", &["cxql.toml", "memory", "`lots`", "4GB"]);
+    said("threads = 0\n", &["cxql.toml", "threads", "at least 1"]);
+    said("data = \"nowhere\"\n", &["nowhere", "no data folder"]);
+    said("temp_dir = \"nowhere\"\n", &["nowhere", "folder"]);
+    let folder = Folder::new();
+    folder.write("cxql.toml", b"data = \"caf\xe9\"\n");
+    folder.query("select 1 as a").fails(2, &["cxql.toml", "UTF-8"]);
+    folder.cxql(&["query", "select 1 as a", "--config", "nowhere.toml"]).fails(2, &["nowhere.toml"]);
+}
+
+#[test]
+fn a_table_whose_file_is_missing_is_named() {
+    let folder = Folder::with(&[("cxql.toml", "[tables.calls]\npath = \"calls.csv\"\n")]);
+    let ran = folder.query("select * from calls");
+    ran.fails(1, &["`calls`", "cxql.toml", "no such file"]);
+    assert!(ran.err.contains(&folder.path("calls.csv").display().to_string()), "a relative path does not tell where");
+    // it hurts only those who read it
+    assert_eq!(folder.query("select 1 as a").out(), "a\n1\n");
+    let folder = Folder::with(&[("data/calls.csv", "x\n1\n"), ("cxql.toml", "[tables.calls]\npath = \"calls.csv\"\n")]);
+    assert_eq!(folder.query("select * from calls").out(), "x\n1\n");
+}
+
+#[test]
+fn a_table_can_be_described() {
+    let table = |keys: &str| format!("[tables.calls]\npath = \"calls.txt\"\nformat = \"csv\"\n{keys}\n");
+    let folder = Folder::with(&[("data/calls.txt", "id;amount\n007;-\n8;2.5\n")]);
+    folder.write("cxql.toml", table("delimiter = \";\"\nnull = \"-\"\ncolumns = { id = \"text\" }"));
+    assert_eq!(folder.query("select * from calls order by id").out(), "id,amount\n007,\n8,2.5\n");
+    folder.write("cxql.toml", table("delimiter = \";\"\nheader = false"));
+    assert_eq!(folder.query("select count(*) as n from calls").out(), "n\n3\n");
+    folder.write("cxql.toml", table("delimiter = \";\"\ncolumns = { amuont = \"text\" }"));
+    folder.query("select * from calls").fails(2, &["calls", "`amuont`", "did you mean `amount`?"]);
+    folder.write("cxql.toml", table("delimiter = \";\"\ncolumns = { id = \"intt\" }"));
+    folder.query("select * from calls").fails(2, &["calls", "intt", "integer"]);
+    folder.write("cxql.toml", table("compression = \"lz\""));
+    folder.query("select * from calls").fails(2, &["calls", "`lz`", "gzip"]);
+}
+
+#[test]
+fn an_unusable_limit_is_a_fault_of_usage() {
+    let folder = Folder::new();
+    let run = |args: &[&str]| folder.cxql(&[&["query", "select 1 as a"], args].concat());
+    run(&["--memory", "lots"]).fails(2, &["--memory", "`lots`", "4GB"]);
+    run(&["--memory", "1KB"]).fails(2, &["--memory", "`1KB`", "16MB"]);
+    run(&["--memory", "-4GB"]).fails(2, &["-4"]);
+    run(&["--threads", "0"]).fails(2, &["threads", "at least 1"]);
+    run(&["--threads", "two"]).fails(2, &["--threads", "two"]);
+    run(&["--threads", "1000000"]).fails(2, &["threads", "1000000"]);
+    run(&["--temp-dir", "nowhere/deep"]).fails(2, &["--temp-dir", "nowhere/deep"]);
+    run(&["--project", "nowhere"]).fails(2, &["--project", "nowhere"]);
+    assert_eq!(run(&["--memory", "64MB", "--threads", "1"]).out(), "a\n1\n");
+    assert!(folder.names(".").is_empty(), "{:?}", folder.names("."));
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let folder = Folder::new();
+    for (name, number) in [("data", 1), ("file", 2), ("env", 3), ("flag", 4)] {
+        folder.make(&format!("{name}/t.parquet"), &format!("select {number} as n"));
+    }
+    let ask = |env: &[(&str, &str)], args: &[&str]| {
+        folder.cxql_env(env, &[&["query", "select n from t"], args].concat()).out()
+    };
+    assert_eq!(ask(&[], &[]), "n\n1\n");
+    folder.write("cxql.toml", "data = \"file\"\nmemory = \"64MB\"\n");
+    assert_eq!(ask(&[], &[]), "n\n2\n");
+    assert_eq!(ask(&[("CXQL_DATA", "env")], &[]), "n\n3\n");
+    assert_eq!(ask(&[("CXQL_DATA", "env")], &["--data", "flag"]), "n\n4\n");
+    // an empty variable is none
+    assert_eq!(ask(&[("CXQL_DATA", "")], &[]), "n\n2\n");
+    // the same for limits: what is beaten is not even read
+    folder.cxql_env(&[("CXQL_MEMORY", "lots")], &["query", "select 1 as a"]).fails(2, &["lots"]);
+    assert_eq!(ask(&[("CXQL_MEMORY", "lots")], &["--memory", "64MB"]), "n\n2\n");
+    folder.write("cxql.toml", "data = \"file\"\nmemory = \"lots\"\n");
+    assert_eq!(ask(&[("CXQL_MEMORY", "64MB")], &[]), "n\n2\n");
+    // another configuration file, and another project folder; its paths are its own
+    folder.write("other/cxql.toml", "data = \"../env\"\n");
+    assert_eq!(ask(&[], &["--project", "other"]), "n\n3\n");
+    assert_eq!(ask(&[("CXQL_PROJECT", "other")], &[]), "n\n3\n");
+    let ran =
+        folder.cxql(&["query", "show datafusion.execution.target_partitions", "--threads", "3", "--memory", "1GB"]);
+    assert!(ran.out().ends_with(",3\n"), "{}", ran.text());
+}

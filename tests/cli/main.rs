@@ -1,0 +1,13 @@
+//! What a user sees on the command line, through the real program: good ways, every kind of bad input, exit codes.
+
+mod config;
+mod data;
+mod functions;
+mod interrupt;
+mod output;
+mod program;
+mod reports;
+mod shell;
+mod sql;
+mod views;
+mod ways;
