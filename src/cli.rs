@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::project::{Asked, Project};
 
 /// How long running tasks may take to let go of their files after Ctrl-C.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(700);
 
 /// Stack of each worker thread; deep plans recurse.
 const STACK_BYTES: usize = 8 << 20;
@@ -73,7 +73,13 @@ struct Global {
     #[arg(long, global = true, value_name = "NAME", env = "CXQL_S3_REGION", hide_env_values = true)]
     s3_region: Option<String>,
     /// Allow plain http for the S3 endpoint
-    #[arg(long, global = true, env = "CXQL_ALLOW_HTTP", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "CXQL_ALLOW_HTTP",
+        hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     allow_http: bool,
 }
 

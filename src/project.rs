@@ -50,13 +50,16 @@ impl Project {
         if !folder.is_dir() {
             return Err(Error::usage(format!("--project: there is no folder {}", folder.display())));
         }
-        let default_config = folder.join(config::FILE_NAME);
+        // without a named folder paths are shown as the user sees them, without `./`
+        let inside =
+            |name: &str| asked.project.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
+        let default_config = inside(config::FILE_NAME);
         let file = match &asked.config {
             Some(path) => ConfigFile::read(path)?,
             None if default_config.is_file() => ConfigFile::read(&default_config)?,
             None => ConfigFile::default(),
         };
-        let sql = folder.join("sql");
+        let sql = inside("sql");
         let library = Library::load(sql.is_dir().then_some(sql.as_path()))?;
         let size =
             |text: &String, what: &str| parse_size(text).map_err(|error| Error::usage(format!("{what}: {error}")));
@@ -69,9 +72,17 @@ impl Project {
         if threads == Some(0) {
             return Err(Error::usage("the number of threads must be at least 1, got 0"));
         }
+        let data = data(asked, &file, &folder)?;
+        let mut tables = file.tables;
+        if data.is_none() {
+            // without a data folder the paths of tables count from the project folder
+            for table in tables.values_mut().filter(|table| !table.path.contains("://")) {
+                table.path = folder.join(&table.path).display().to_string();
+            }
+        }
         let options = SessionOptions {
-            data: data(asked, &file, &folder)?,
-            tables: file.tables,
+            data,
+            tables,
             views: library.views().clone(),
             memory,
             threads,

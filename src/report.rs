@@ -10,8 +10,10 @@ mod views;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+pub(crate) use self::chart::words;
 pub use self::chart::{Chart, ChartKind};
 pub use self::condition::{Check, Condition, Verdict};
 pub use self::library::{Library, ReportFile};
@@ -159,13 +161,15 @@ fn declared(source: &Arc<Source>, placeholder: &str, spot: crate::source::Spot, 
 }
 
 fn reads_only(source: &Arc<Source>, statement: &SqlStatement) -> Result<()> {
-    if matches!(statement.statement, Statement::Query(_)) {
-        return Ok(());
+    let into = |token: &&TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::INTO);
+    match (&statement.statement, statement.tokens.first()) {
+        (Statement::Query(_), _) => match statement.tokens.iter().find(into) {
+            Some(token) => Err(sqlfile::reads_only(source, token)),
+            None => Ok(()),
+        },
+        (_, Some(first)) => Err(sqlfile::reads_only(source, first)),
+        (_, None) => Ok(()),
     }
-    let first = statement.tokens.first();
-    let word = first.map_or_else(String::new, |token| token.token.to_string().to_uppercase());
-    Err(Error::at(source, first.map(sqlfile::token_spot), format!("a report only reads: {word} is refused here"))
-        .help("reports hold SELECT statements; `cxql query --write` and `cxql shell --write` may change things"))
 }
 
 #[cfg(test)]
@@ -214,8 +218,16 @@ mod tests {
 
     #[test]
     fn reports_only_read() {
-        for text in ["drop table t", "insert into t values (1)", "create view v as select 1", "delete from t"] {
-            assert!(error(text).contains("a report only reads"), "{text}");
+        for text in [
+            "create external table t stored as csv location 'x'",
+            "select 1 into t",
+            "explain select 1",
+            "drop table t",
+            "insert into t values (1)",
+            "create view v as select 1",
+            "delete from t",
+        ] {
+            assert!(error(text).contains("reports and views only read"), "{text}");
         }
         assert!(error("").contains("no statement"));
     }

@@ -3,6 +3,7 @@
 mod catalog;
 mod diagnose;
 mod discover;
+mod functions;
 pub mod model;
 mod stores;
 mod tables;
@@ -117,7 +118,7 @@ pub fn data_url(text: &str) -> Result<Url> {
         }
         return Ok(url);
     }
-    let path = std::path::absolute(text)
+    let path = tables::full_path(Path::new(text))
         .map_err(|cause| Error::usage(format!("cannot find the data folder `{text}`: {cause}")))?;
     if path.is_file() {
         return Err(Error::usage(format!(
@@ -151,8 +152,7 @@ impl Session {
             let path = table_address(&name, &table.path, options.data.as_ref())?;
             tables.insert(name.to_lowercase(), TableConfig { path, ..table });
         }
-        let data_shown =
-            options.data.as_ref().map_or_else(|| "(no data folder)".into(), |url| tables::shown(url.as_str()));
+        let data_shown = options.data.as_ref().map(|url| tables::shown(url.as_str()));
 
         let memory = options.memory.unwrap_or_else(default_memory);
         let pool = FairSpillPool::new(memory);
@@ -176,10 +176,11 @@ impl Session {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>).map_err(engine)?;
         let mut state = SessionStateBuilder::new()
-            .with_config(session_config(options.threads))
+            .with_config(session_config(options.threads, memory))
             .with_runtime_env(runtime)
             .with_default_features()
             .build();
+        functions::mend(&mut state).map_err(engine)?;
         cxql_udfs::register_all(&mut state).map_err(engine)?;
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);
@@ -344,11 +345,12 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
         None => PathBuf::new(),
     };
     let full = root.join(path);
+    let full = tables::full_path(&full).unwrap_or(full);
     let text = full.display().to_string();
     if full.is_dir() && !text.ends_with('/') { Ok(format!("{text}/")) } else { Ok(text) }
 }
 
-fn session_config(threads: Option<usize>) -> SessionConfig {
+fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
@@ -359,6 +361,10 @@ fn session_config(threads: Option<usize>) -> SessionConfig {
     }
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".into());
+    // each sort keeps this much back for merging what it spilled; a small limit must leave room for the sort itself
+    let partitions = options.execution.target_partitions.max(1);
+    let reserved = (memory / (16 * partitions)).min(10 << 20);
+    options.execution.sort_spill_reservation_bytes = reserved;
     // string views make windows over many partitions several times slower and many clients cannot read them
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;

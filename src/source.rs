@@ -24,6 +24,8 @@ pub struct Source {
 impl Source {
     /// A text typed by the user, with no file behind it.
     pub fn query(text: &str) -> Self {
+        // a byte order mark is no part of the SQL
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self { name: "<query>".into(), path: None, text: text.into(), is_shipped: false }
     }
 
@@ -64,6 +66,10 @@ impl Source {
                 Level::ERROR
                     .primary_title(title)
                     .element(Snippet::source(&*self.text).path(&self.name).annotation(annotation))
+            }
+            // a query has no name that would help
+            None if self.path.is_none() && !self.is_shipped => {
+                annotate_snippets::Group::with_title(Level::ERROR.primary_title(title))
             }
             None => Level::ERROR.primary_title(title).element(annotate_snippets::Origin::path(self.name.as_str())),
         };

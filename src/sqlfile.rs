@@ -131,7 +131,17 @@ fn check_key(source: &Arc<Source>, line: &HeaderLine, is_leading: bool) -> Resul
     Ok(())
 }
 
+/// Words that begin or mark statements that write.
+pub const WRITING: [&str; 12] =
+    ["alter", "copy", "create", "delete", "drop", "grant", "insert", "into", "merge", "revoke", "truncate", "update"];
+
 fn statement(source: &Arc<Source>, header: Vec<HeaderLine>, tokens: Vec<TokenWithSpan>) -> Result<SqlStatement> {
+    if let Some(first) = tokens.first()
+        && let Token::Word(word) = &first.token
+        && WRITING.contains(&word.value.to_lowercase().as_str())
+    {
+        return Err(reads_only(source, first));
+    }
     let statement = parse_tokens(source, tokens.clone())?;
     Ok(SqlStatement { header, statement, tokens })
 }
@@ -148,6 +158,13 @@ pub(crate) fn parse_tokens(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> 
             .help("statements are separated by `;`"));
     }
     Ok(statement)
+}
+
+/// The error for a statement of a report or view that does more than read.
+pub(crate) fn reads_only(source: &Arc<Source>, token: &TokenWithSpan) -> Error {
+    let word = token.token.to_string().to_uppercase();
+    Error::at(source, Some(token_spot(token)), format!("reports and views only read: {word} is refused here"))
+        .help("they hold SELECT statements; `cxql query --write` and `cxql shell --write` may change things")
 }
 
 /// The place of a token.
@@ -220,8 +237,8 @@ mod tests {
 
     #[test]
     fn a_syntax_error_points_at_its_token() {
-        let text = error("select a,\n  from from t");
-        assert!(text.contains("r.sql:2:8"), "{text}");
+        let text = error("select a,\n  b c d\nfrom t");
+        assert!(text.contains("r.sql:2:7"), "{text}");
         let text = error("select 'abc\nfrom t");
         assert!(text.contains("Unterminated string literal"), "{text}");
         let text = error("select 1 +");

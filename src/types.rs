@@ -108,6 +108,72 @@ impl BaseType {
     }
 }
 
+/// An Arrow type by the name that users write; types without one keep Arrow's.
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
+        DataType::Dictionary(_, value) => type_name(value),
+        DataType::Boolean => "boolean".into(),
+        DataType::Date32 | DataType::Date64 => "date".into(),
+        DataType::Timestamp(_, _) => "timestamp".into(),
+        DataType::Interval(_) | DataType::Duration(_) => "interval".into(),
+        DataType::List(field) | DataType::LargeList(field) => format!("list({})", type_name(field.data_type())),
+        other if other.is_integer() => "integer".into(),
+        other if other.is_floating() => "float".into(),
+        other => other.to_string(),
+    }
+}
+
+/// A message with the names of Arrow's types replaced by those that users write.
+pub fn with_type_names(message: &str) -> String {
+    const NAMES: [(&str, &str); 20] = [
+        ("Utf8View", "text"),
+        ("LargeUtf8", "text"),
+        ("Utf8", "text"),
+        ("UInt64", "integer"),
+        ("UInt32", "integer"),
+        ("UInt16", "integer"),
+        ("UInt8", "integer"),
+        ("Int64", "integer"),
+        ("Int32", "integer"),
+        ("Int16", "integer"),
+        ("Int8", "integer"),
+        ("Float64", "float"),
+        ("Float32", "float"),
+        ("Float16", "float"),
+        ("Boolean", "boolean"),
+        ("Date32", "date"),
+        ("Date64", "date"),
+        ("Timestamp(", "timestamp"),
+        ("Interval(", "interval"),
+        ("Duration(", "interval"),
+    ];
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(c) = rest.chars().next() {
+        let is_inside_word = text.chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '_');
+        let found = NAMES.iter().find(|(name, _)| {
+            let after = rest.get(name.len()..).and_then(|after| after.chars().next());
+            let ends = name.ends_with('(') || !after.is_some_and(|after| after.is_alphanumeric() || after == '_');
+            !is_inside_word && rest.starts_with(name) && ends
+        });
+        match found {
+            Some((name, ours)) => {
+                text.push_str(ours);
+                rest = &rest[name.len()..];
+                if name.ends_with('(') {
+                    rest = rest.find(')').map_or("", |end| &rest[end + 1..]);
+                }
+            }
+            None => {
+                text.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    text
+}
+
 /// A type of a parameter: a base type or a list of one, written `list(text)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParamType {
@@ -220,6 +286,14 @@ mod tests {
         assert_eq!(split_list("a, 'b,c' ,d"), ["a", "b,c", "d"]);
         assert!(split_list(" ").is_empty());
         assert_eq!(value("list(integer)", "1, 2").unwrap(), "List([1, 2])");
+    }
+
+    #[test]
+    fn messages_use_our_names_of_types() {
+        assert_eq!(
+            with_type_names("got Utf8 and Timestamp(µs, \"UTC\"), MyInt64 stays, List(Int64)"),
+            "got text and timestamp, MyInt64 stays, List(integer)"
+        );
     }
 
     #[test]

@@ -69,8 +69,10 @@ compared as (
     group by position
 ),
 with_spread as (
-    select *, case when unit = 'ratio' then 1.96 * sqrt(known_count * value * (1 - value) + 0.9604) end as spread
-    from kpis left join compared using (position)
+    select
+        kpis.position, kpi, unit, value, previous_value, known_count,
+        case when unit = 'ratio' then 1.96 * sqrt(known_count * value * (1 - value) + 0.9604) end as spread
+    from kpis left join compared on compared.position = kpis.position
 )
 select
     kpi, unit, value, previous_value, value - previous_value as difference, known_count,

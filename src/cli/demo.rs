@@ -3,6 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -32,8 +34,18 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode> {
     let shown = bar.clone();
     let options = demo::Options { contacts: args.contacts, seed: args.seed };
     let dir = args.dir.clone();
-    let written =
-        tokio::task::spawn_blocking(move || demo::write(&dir, &options, &mut |done| shown.set_position(done)));
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let _stop = StopOnDrop(Arc::clone(&is_stopped));
+    let written = tokio::task::spawn_blocking(move || {
+        let mut progress = |done| {
+            shown.set_position(done);
+            if is_stopped.load(Ordering::Relaxed) {
+                // unwinding removes what is half written
+                std::panic::resume_unwind(Box::new("stopped"));
+            }
+        };
+        demo::write(&dir, &options, &mut progress)
+    });
     let summary = written.await.map_err(|error| Error::Engine { message: error.to_string() })??;
     bar.finish_and_clear();
     let mut text = String::new();
@@ -54,4 +66,13 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode> {
         args.dir.display()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the writing thread to stop when the command is given up.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(args: ListArgs, project: Project) -> Result<ExitCode> {
         .map(|file| match file.parse() {
             Ok(report) => {
                 let params = report.params.iter().map(|param| match &param.default {
-                    Some((text, _)) => format!("{}={text}", param.name),
+                    Some(_) => param.name.clone(),
                     None => format!("{} (needed)", param.name),
                 });
                 [file.name.clone(), file.kind.clone(), report.title.clone(), params.collect::<Vec<_>>().join(", ")]
@@ -41,7 +41,8 @@ pub(super) async fn run(args: ListArgs, project: Project) -> Result<ExitCode> {
             let about = view.parse().map_or_else(
                 |error| first_line(&error),
                 |statement| {
-                    let about = statement.header.iter().find(|line| line.key == "description" || line.key == "title");
+                    let line_of = |key: &str| statement.header.iter().find(|line| line.key == key);
+                    let about = line_of("description").or_else(|| line_of("title"));
                     about.map(|line| line.value.clone()).unwrap_or_default()
                 },
             );
@@ -50,9 +51,9 @@ pub(super) async fn run(args: ListArgs, project: Project) -> Result<ExitCode> {
         .collect();
     let tables: Vec<[String; 2]> = session.tables().map(|(name, place)| [name.to_string(), place]).collect();
     let sections = [
-        ("Reports (cxql run NAME)", batch(["report", "kind", "title", "parameters"], &reports)?),
-        ("Views", batch(["view", "from", "about"], &views)?),
-        ("Tables", batch(["table", "place"], &tables)?),
+        ("reports", batch(["report", "kind", "title", "parameters"], &reports)?),
+        ("views", batch(["view", "from", "about"], &views)?),
+        ("tables", batch(["table", "place"], &tables)?),
     ];
     let destination = match args.result.output.as_deref() {
         None | Some("-") => Destination::Stdout,

@@ -85,7 +85,8 @@ pub(super) async fn plan(
     statement: Statement,
     may_write: bool,
 ) -> Result<Option<LogicalPlan>> {
-    if !may_write && matches!(statement, Statement::CreateExternalTable(_) | Statement::CopyTo(_)) {
+    let first_word = statement.to_string().split_whitespace().next().unwrap_or_default().to_lowercase();
+    if !may_write && sqlfile::WRITING.contains(&first_word.as_str()) {
         return Err(refused(source));
     }
     let plan = session.plan(source, statement).await?;
@@ -119,10 +120,7 @@ fn writes(plan: &LogicalPlan) -> bool {
 fn refused(source: &Arc<Source>) -> Error {
     let spot = sqlfile::tokenize(source).ok().and_then(|tokens| {
         use datafusion::sql::sqlparser::tokenizer::Token;
-        let writes = |word: &str| {
-            ["copy", "create", "drop", "insert", "update", "delete", "truncate", "alter", "into"]
-                .contains(&word.to_lowercase().as_str())
-        };
+        let writes = |word: &str| sqlfile::WRITING.contains(&word.to_lowercase().as_str());
         let found = tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if writes(&word.value)));
         found.map(sqlfile::token_spot)
     });

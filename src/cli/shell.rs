@@ -25,6 +25,7 @@ use super::run;
 use crate::error::{Error, Result};
 use crate::output::Format;
 use crate::project::Project;
+use crate::report::words;
 use crate::session::Session;
 use crate::source::{Source, nearest};
 
@@ -174,7 +175,8 @@ impl Shell {
     }
 
     async fn command(&mut self, text: &str) -> Result<()> {
-        let mut words = text.split_whitespace();
+        let words: Vec<String> = words(text).into_iter().map(|(_, word)| word.replace('"', "")).collect();
+        let mut words = words.iter().map(String::as_str);
         let command = words.next().unwrap_or_default();
         let rest: Vec<&str> = words.collect();
         match (command, rest.as_slice()) {

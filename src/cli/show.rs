@@ -8,6 +8,7 @@ use clap::Args;
 use crate::error::Result;
 use crate::project::Project;
 use crate::report::plan_section;
+use crate::types::type_name;
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
@@ -55,7 +56,7 @@ pub(super) async fn run(args: ShowArgs, project: Project) -> Result<ExitCode> {
             && let Ok(planned) = plan_section(session, &report, section, &values).await
         {
             for field in planned.plan.schema().fields() {
-                line("column", &format!("{} {}", field.name(), field.data_type()));
+                line("column", &format!("{} {}", field.name(), type_name(field.data_type())));
             }
         }
         for check in &section.checks {

@@ -216,7 +216,7 @@ impl Column {
         }
         if !floats.is_empty() {
             let decimals = floats.iter().flatten().filter_map(|value| text::decimals(*value)).max().unwrap_or(1);
-            cells = floats.into_iter().map(|value| value.map(|value| text::float(value, decimals))).collect();
+            cells = floats.into_iter().map(|value| value.map(|value| text::aligned(value, decimals))).collect();
         }
         let at_right = text::is_number(data_type);
         let can_be_cut = !(at_right || data_type.is_temporal() || *data_type == DataType::Boolean);
@@ -317,18 +317,28 @@ fn render(section: &Section, width: Option<usize>, styled: bool) -> Result<Strin
     if let Some(title) = &section.title {
         drawn += &if styled { format!("\x1b[1m{title}\x1b[0m\n") } else { format!("{title}\n") };
     }
-    let columns: Vec<Column> =
+    let mut columns: Vec<Column> =
         (0..section.schema.fields().len()).map(|index| Column::new(section, index)).collect::<Result<_>>()?;
-    let needs: Vec<Need> = columns
+    let cells: Vec<usize> = columns
         .iter()
-        .map(|column| {
-            let header = widest([column.header.as_str()].into_iter());
-            let cells = widest(column.cells.iter().map(|cell| cell.as_deref().unwrap_or("NULL")));
-            let natural = header.max(cells);
-            let least = if column.can_be_cut { LEAST_TEXT } else { cells.max(header.min(LEAST_HEADER)) };
-            Need { natural, least: least.min(natural) }
-        })
+        .map(|column| widest(column.cells.iter().map(|cell| cell.as_deref().unwrap_or("NULL"))))
         .collect();
+    let needs_of = |columns: &[Column]| -> Vec<Need> {
+        let need = |(column, cells): (&Column, &usize)| {
+            let header = widest(column.header.lines());
+            let natural = header.max(*cells);
+            let least = if column.can_be_cut { LEAST_TEXT } else { header.min(LEAST_HEADER).max(*cells) };
+            Need { natural, least: least.min(natural) }
+        };
+        columns.iter().zip(&cells).map(need).collect()
+    };
+    let mut needs = needs_of(&columns);
+    if width.is_some_and(|width| total(needs.iter().map(|need| need.natural)) > width) {
+        for (column, cells) in columns.iter_mut().zip(&cells) {
+            column.header = folded(&column.header, *cells);
+        }
+        needs = needs_of(&columns);
+    }
     let slots = layout(&needs, width);
     let tail_rows: usize = section.tail.iter().map(RecordBatch::num_rows).sum();
     let missing = section.rows - section.head_rows - tail_rows;
@@ -343,6 +353,21 @@ fn render(section: &Section, width: Option<usize>, styled: bool) -> Result<Strin
         _ => format!("({rows}; {left_out} of {} columns are not shown)\n", columns.len()),
     };
     Ok(drawn)
+}
+
+/// A header in lines that break after `_` or a blank, so that it is hardly wider than the cells below it.
+fn folded(header: &str, cells: usize) -> String {
+    let pieces: Vec<&str> = header.split_inclusive(['_', ' ']).collect();
+    let longest = pieces.iter().map(|piece| piece.chars().count()).max().unwrap_or(0);
+    let target = cells.max(longest);
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + piece.chars().count() <= target => line.push_str(piece),
+            _ => lines.push(piece.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 /// Draws the columns; a line after the first `head_rows` rows says how many are missing.
@@ -361,8 +386,18 @@ fn draw(columns: &[Column], slots: &[Slot], head_rows: usize, missing: usize, st
         }
         Slot::Gap => Cell::new("…"),
     });
+    let header_height = slots
+        .iter()
+        .filter_map(|slot| match slot {
+            Slot::Column { index, .. } => columns.get(*index),
+            Slot::Gap => None,
+        })
+        .map(|column| column.header.lines().count())
+        .max()
+        .unwrap_or(1)
+        .max(1);
     let mut header = Row::from(header.collect::<Vec<_>>());
-    header.max_height(1);
+    header.max_height(header_height);
     table.set_header(header);
     let rows = columns.first().map_or(0, |column| column.cells.len());
     for index in 0..rows {
@@ -396,8 +431,8 @@ fn draw(columns: &[Column], slots: &[Slot], head_rows: usize, missing: usize, st
         column.set_cell_alignment(alignment);
     }
     let mut drawn = String::new();
-    // Above the rows stand the upper border, the header and the line below it.
-    let missing_line = (missing > 0).then_some(3 + head_rows);
+    // Above the rows stand the upper border, the lines of the header and the line below it.
+    let missing_line = (missing > 0).then_some(2 + header_height + head_rows);
     let mut inner = 0;
     for (index, line) in table.lines().enumerate() {
         if index == 0 {

@@ -127,6 +127,24 @@ pub(super) fn float(value: f64, decimals: usize) -> String {
     format!("{value:.decimals$}")
 }
 
+/// As [`float`], with fewer decimals where the whole part says enough, and blanks in their place, so that the points of
+/// a column stand below one another: a whole number has none, hundreds have two, thousands one.
+pub(super) fn aligned(value: f64, decimals: usize) -> String {
+    let shown = match value.abs() {
+        _ if decimals <= 1 => decimals,
+        _ if value.fract() == 0.0 => 0,
+        size if size >= 1e3 => 1,
+        size if size >= 1e2 => 2.min(decimals),
+        _ => decimals,
+    };
+    let text = float(value, shown);
+    if !value.is_finite() || text.contains('e') {
+        return text;
+    }
+    let blanks = decimals - shown + usize::from(shown == 0 && decimals > 0);
+    text + &" ".repeat(blanks)
+}
+
 fn is_lost(value: f64, decimals: usize) -> bool {
     // Rounding moves a value by at most 0.00005 here: no large value is looked at.
     value != 0.0

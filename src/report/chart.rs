@@ -174,7 +174,7 @@ fn example(required: &[&str]) -> String {
 }
 
 /// Words separated by blanks outside double quotes, with their character offsets.
-fn words(text: &str) -> Vec<(usize, String)> {
+pub(crate) fn words(text: &str) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
     let (mut is_quoted, mut is_inside) = (false, false);
     for (at, c) in text.chars().enumerate() {

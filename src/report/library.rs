@@ -175,7 +175,7 @@ fn read(path: &Path) -> Result<Source> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let line =
             error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::usage(format!("{}:{line}: the file is not UTF-8; save it as UTF-8", path.display()))
+        Error::data(format!("{}:{line}: the file is not UTF-8; save it as UTF-8", path.display()))
     })?;
     // a byte order mark is no part of the SQL
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

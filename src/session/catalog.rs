@@ -80,6 +80,8 @@ pub(crate) struct ProjectSchema {
     files_in_from: bool,
     /// Where the data is, for errors.
     pub(crate) data_shown: String,
+    /// Whether there is a data folder at all.
+    pub(crate) has_data: bool,
     pub(crate) empty_folders: Vec<String>,
     notes: Mutex<BTreeSet<String>>,
     state: OnceLock<Weak<RwLock<SessionState>>>,
@@ -100,9 +102,11 @@ impl ProjectSchema {
         tables: BTreeMap<String, TableConfig>,
         views: BTreeMap<String, View>,
         files_in_from: bool,
-        data_shown: String,
+        data_shown: Option<String>,
         empty_folders: Vec<String>,
     ) -> Self {
+        let has_data = data_shown.is_some();
+        let data_shown = data_shown.unwrap_or_default();
         Self {
             tables,
             views,
@@ -110,6 +114,7 @@ impl ProjectSchema {
             made: Mutex::default(),
             files_in_from,
             data_shown,
+            has_data,
             empty_folders,
             notes: Mutex::default(),
             state: OnceLock::new(),
@@ -238,8 +243,8 @@ pub(crate) async fn planning<T>(
 }
 
 /// Text in FROM that means a file: it has a scheme, a folder or an ending.
-fn is_file_name(name: &str) -> bool {
-    name.contains("://") || name.contains('/') || name.contains('\\') || name.contains('.') || name.contains('*')
+pub(crate) fn is_file_name(name: &str) -> bool {
+    name.contains("://") || name.contains(['/', '\\', '.', '*'])
 }
 
 /// Relative paths count from the working folder; `*` stays a pattern.
@@ -247,7 +252,11 @@ fn file_address(name: &str) -> Result<String> {
     if name.contains("://") {
         return Ok(name.to_string());
     }
-    let path = std::path::absolute(name).map_err(|cause| Error::Io { action: "find", path: name.into(), cause })?;
+    let path = tables::full_path(std::path::Path::new(name)).map_err(|cause| Error::Io {
+        action: "find",
+        path: name.into(),
+        cause,
+    })?;
     let has_pattern = name.contains(['*', '?', '[']);
     if !has_pattern && !path.exists() {
         return Err(Error::data(format!("there is no file `{name}` (looked for {})", path.display())));

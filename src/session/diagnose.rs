@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
+use datafusion::catalog::SchemaProvider;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
@@ -15,11 +16,12 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::TryStreamExt;
 use object_store::Error as StoreError;
 
-use super::catalog::ProjectSchema;
+use super::catalog::{self, ProjectSchema};
 use super::tables::shown;
 use crate::error::Error;
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile;
+use crate::types::with_type_names;
 
 /// How many names an error lists.
 const MAX_LISTED: usize = 12;
@@ -48,7 +50,7 @@ pub(crate) async fn statement_error(
         return column_error(schema_error, source, spot);
     }
     if let Some(name) = between(&text, "table '", "' not found") {
-        return table_error(name, source, spot, schema);
+        return table_error(name, source, spot, state, schema);
     }
     if let Some(name) = between(&text, "Invalid function '", "'") {
         return function_error(name, source, spot, state);
@@ -56,13 +58,49 @@ pub(crate) async fn statement_error(
     if let Some(error) = storage_error(&error, "") {
         return error;
     }
-    let title = clean(root, &text);
-    let spot = spot.or_else(|| word_spot(source, &title));
-    let mut ours = Error::at(source, spot, title.clone());
-    if let Some(diagnostic) = error.diagnostic() {
-        if diagnostic.message != title && !title.contains(&diagnostic.message) {
-            ours = ours.label(diagnostic.message.clone());
+    let dropped = between(&text, "Table '", "' doesn't exist").or_else(|| between(&text, "View '", "' doesn't exist"));
+    if let Some(name) = dropped {
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let spot = token_spot(source, name);
+        if schema.table_exist(name) {
+            return Error::at(
+                source,
+                spot,
+                format!("`{name}` is a table or view of the project and is not dropped here"),
+            )
+            .help("only what this session created can be dropped; remove the project's files instead");
         }
+        return Error::at(source, spot, format!("there is no table or view `{name}`"));
+    }
+    if let Some(name) = between(&text, "Placeholder '", "' was not provided") {
+        let name = name.trim_start_matches('$');
+        return Error::at(
+            source,
+            word_spot(source, &text),
+            format!("`${name}` has no value: a query has no parameters"),
+        )
+        .help(format!("write the value, or save the query as a report with `-- param: {name} TYPE`"));
+    }
+    if let Some(expression) = between(&text, "unique expression names but the expression \"", "\" at position") {
+        let name = expression.rsplit(" AS ").next().unwrap_or(expression);
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let spot = spot.or_else(|| token_spot(source, name));
+        return Error::at(source, spot, format!("the name `{name}` appears twice"))
+            .help("give one of them another name with `as`");
+    }
+    let title = match error.diagnostic() {
+        Some(diagnostic) => with_type_names(&diagnostic.message),
+        None => clean(root, &text),
+    };
+    let spot = spot.or_else(|| word_spot(source, &title)).or_else(|| word_spot(source, &text));
+    let mut ours = Error::at(source, spot, title.clone());
+    if let Some(call) = text.split("Candidate functions:").nth(1).and_then(|calls| calls.trim().lines().next()) {
+        let call = call.trim().trim_end_matches('.');
+        let name = call.split('(').next().unwrap_or(call);
+        let has_page = cxql_udfs::docs::page(name).is_some();
+        ours = ours.help(if has_page { format!("see `cxql functions {name}`") } else { format!("write {call}") });
+    }
+    if let Some(diagnostic) = error.diagnostic() {
         for note in diagnostic.notes.iter().map(|note| &note.message) {
             ours = ours.help(note.clone());
         }
@@ -164,19 +202,42 @@ fn column_error(error: &SchemaError, source: &Arc<Source>, spot: Option<Spot>) -
     }
 }
 
-fn table_error(full_name: &str, source: &Arc<Source>, spot: Option<Spot>, schema: &ProjectSchema) -> Error {
+fn table_error(
+    full_name: &str,
+    source: &Arc<Source>,
+    spot: Option<Spot>,
+    state: &SessionState,
+    schema: &ProjectSchema,
+) -> Error {
     let prefix = format!("{}.{}.", super::CATALOG, super::SCHEMA);
     let name = full_name.strip_prefix(&prefix).unwrap_or(full_name);
     let name = name.strip_prefix(&format!("{}.", super::CATALOG)).unwrap_or(name);
     let spot = spot.or_else(|| token_spot(source, name.rsplit('.').next().unwrap_or(name)));
+    if catalog::is_file_name(name) && !name.starts_with("reports.") {
+        let spot = token_spot(source, name).or(spot);
+        return Error::at(source, spot, "a report or view reads tables and views, no files")
+            .help("name the file under [tables] in cxql.toml; files in FROM are for `cxql query` and `cxql shell`");
+    }
     let mut ours = Error::at(source, spot, format!("there is no table or view `{name}`"));
+    if let Some(report) = name.strip_prefix("reports.") {
+        let reports = state.catalog_list().catalog(super::CATALOG).and_then(|catalog| catalog.schema(super::REPORTS));
+        let reports = reports.map(|schema| schema.table_names()).unwrap_or_default();
+        if let Some(near) = nearest(report, reports.iter().map(String::as_str)) {
+            ours = ours.label(format!("did you mean `reports.{near}`?"));
+        }
+        return ours.help("`cxql list` shows the reports");
+    }
     let names: Vec<&str> =
         schema.tables().keys().map(String::as_str).chain(schema.views().map(|view| view.name.as_str())).collect();
     if let Some(near) = nearest(name, names.iter().copied()) {
         ours = ours.label(format!("did you mean `{near}`?"));
     }
     let tables: Vec<&str> = schema.tables().keys().map(String::as_str).collect();
-    if tables.is_empty() {
+    if tables.is_empty() && !schema.has_data {
+        ours = ours.help(
+            "there is no data folder `data` here: make sample data with `cxql demo data`, or name yours with --data",
+        );
+    } else if tables.is_empty() {
         ours = ours.help(format!(
             "no Parquet tables were found below {}; point --data at a folder or bucket that has some, or name files \
              under [tables] in cxql.toml",
@@ -199,6 +260,10 @@ fn table_error(full_name: &str, source: &Arc<Source>, spot: Option<Spot>, schema
 
 fn function_error(name: &str, source: &Arc<Source>, spot: Option<Spot>, state: &SessionState) -> Error {
     let spot = spot.or_else(|| token_spot(source, name));
+    if state.udwfs().contains(&name.to_lowercase()) {
+        return Error::at(source, spot, format!("`{name}` is a window function and needs `over (...)`"))
+            .help(format!("write {name}(...) over (partition by ... order by ...); see `cxql functions {name}`"));
+    }
     let ours = Error::at(source, spot, format!("there is no function `{name}`"));
     let mut names: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
     names.sort_unstable();
@@ -235,6 +300,8 @@ fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
     let named = |word: &str| {
         message.starts_with(&format!("{word}:"))
             || ["'", "`", "\""].iter().any(|quote| message.contains(&format!("{quote}{word}{quote}")))
+            || message.contains(&format!(".{word}'"))
+            || message.contains(&format!(".{word}\""))
             || message.contains(&format!("'{word}("))
             || message.contains(&format!("{word} function"))
     };
@@ -243,6 +310,7 @@ fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
         .find(|token| match &token.token {
             Token::Word(word) => named(&word.value) || named(&word.value.to_lowercase()),
             Token::Placeholder(name) => named(name),
+            Token::SingleQuotedString(text) => !text.is_empty() && message.contains(&format!("'{text}'")),
             _ => false,
         })
         .map(sqlfile::token_spot)
@@ -260,13 +328,48 @@ fn clean(root: &DataFusionError, text: &str) -> String {
         _ => text,
     };
     let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(text).trim();
-    // the engine's advice on memory pools is about its own settings; ours is added by `remedy`
-    let text = text.split("\nTo fix this").next().unwrap_or(text);
+    // what follows is about the engine's own settings, names and types, and not the user's; ours is added by `remedy`
+    let mut text = text;
+    for tail in [
+        "\nTo fix this",
+        "This issue was likely caused",
+        " No function matches the given name",
+        "Candidate functions:",
+        ": Identifier(Ident",
+        "Identifier(Ident",
+    ] {
+        text = text.split(tail).next().unwrap_or(text).trim();
+    }
+    if let Some((_, inner)) = text.split_once("coercion failed with: ") {
+        text = inner;
+    }
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest.trim_start();
+    }
+    let text = with_type_names(text.trim_end_matches(['.', ':', ' ']));
     match root {
         DataFusionError::NotImplemented(_) => format!("not supported: {text}"),
-        _ => text.to_string(),
+        _ => text,
     }
 }
+
+/// What the engine puts before a message when it passes it on.
+const PREFIXES: [&str; 14] = [
+    "External error: ",
+    "External: ",
+    "Execution error: ",
+    "Error during planning: ",
+    "Optimizer rule 'simplify_expressions' failed\ncaused by\n",
+    "Internal error: ",
+    "Parquet argument error: ",
+    "Parquet error: ",
+    "Arrow error: ",
+    "Csv error: ",
+    "Json error: ",
+    "Parser error: ",
+    "Cast error: ",
+    "Unsupported SQL statement: ",
+];
 
 fn remedy(root: &DataFusionError, text: &str) -> Option<String> {
     match root {
@@ -313,7 +416,7 @@ pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
     let text = clean(root, &root.strip_backtrace());
     let advice = if text.to_lowercase().contains("utf-8") || text.to_lowercase().contains("utf8") {
         "it is not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`"
-    } else if is_parquet(root) {
+    } else if is_parquet(root) || root.to_string().contains("Parquet") || path.ends_with(".parquet") {
         "it is no whole Parquet file; write it again or move it away"
     } else {
         "correct the file or move it away"
@@ -409,14 +512,10 @@ pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
     let full = chain(error);
     let place = |path: &str| if address.is_empty() { path.to_string() } else { shown(address) };
     let message = match error {
-        StoreError::NotFound { path, .. } => {
-            let is_bucket = full.contains("NoSuchBucket") || full.contains("bucket does not exist");
-            if is_bucket {
-                format!("{}: the bucket does not exist; check its name, the region and the endpoint", place(path))
-            } else {
-                format!("{}: there is no such file or folder", place(path))
-            }
+        _ if full.contains("NoSuchBucket") || full.contains("bucket does not exist") => {
+            format!("{}: the bucket does not exist; check its name, the region and the endpoint", place("S3"))
         }
+        StoreError::NotFound { path, .. } => format!("{}: there is no such file or folder", place(path)),
         StoreError::PermissionDenied { path, .. } => format!(
             "{}: access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key ({})",
             place(path),

@@ -1,5 +1,6 @@
 //! One table over files: Parquet, CSV, NDJSON or Arrow; one file, many, or hive partitions.
 
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,7 +15,10 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
+use datafusion::functions::core::expr_fn::nullif;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, ident, lit};
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -22,7 +26,7 @@ use super::diagnose;
 use crate::config::{TableConfig, TableFormat};
 use crate::error::{Error, Result};
 use crate::source::nearest;
-use crate::types::BaseType;
+use crate::types::{BaseType, type_name};
 
 /// Rows of a CSV or NDJSON file that decide the types of its columns.
 const INFERENCE_ROWS: usize = 100_000;
@@ -40,6 +44,11 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     let files = list(state, store.as_ref(), name, config, &url, format).await?;
     let handler = handler(state, name, config, format, compression)?;
     let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
+    // the engine knows the NULL marker when it infers types and not when it reads: fields are read as text, and the
+    // marker is taken out above
+    let marker = config.null.as_deref().filter(|_| format == TableFormat::Csv);
+    let typed = Arc::clone(&schema);
+    let schema = if marker.is_some() { as_text(&schema) } else { schema };
     let partitions = partition_columns(&url, &files);
     let mut options =
         ListingOptions::new(handler).with_table_partition_cols(partitions).with_file_extension(String::new());
@@ -49,7 +58,44 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let table = ListingTable::try_new(listing).map_err(|error| diagnose::data_error(error, &config.path))?;
     let cache = state.runtime_env().cache_manager.get_file_statistic_cache();
-    Ok(Arc::new(table.with_cache(cache)))
+    let table: Arc<dyn TableProvider> = Arc::new(table.with_cache(cache));
+    match marker {
+        Some(marker) => without_marker(name, table, &typed, marker),
+        None => Ok(table),
+    }
+}
+
+fn as_text(schema: &SchemaRef) -> SchemaRef {
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The table with NULL for the marker and the types that the columns have beside it.
+fn without_marker(
+    name: &str,
+    table: Arc<dyn TableProvider>,
+    typed: &SchemaRef,
+    marker: &str,
+) -> Result<Arc<dyn TableProvider>> {
+    let build = || {
+        let fields = table.schema();
+        let columns = fields.fields().iter().map(|field| {
+            let value = nullif(ident(field.name()), lit(marker));
+            match typed.field_with_name(field.name()) {
+                Ok(wanted) if wanted.data_type() != &DataType::Utf8 => {
+                    cast(value, wanted.data_type().clone()).alias(field.name())
+                }
+                // a partition column is no field of the file
+                Err(_) => ident(field.name()),
+                Ok(_) => value.alias(field.name()),
+            }
+        });
+        let columns: Vec<Expr> = columns.collect();
+        LogicalPlanBuilder::scan(name, provider_as_source(Arc::clone(&table)), None)?.project(columns)?.build()
+    };
+    let plan = build().map_err(|error| diagnose::data_error(error, name))?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 fn ending_of(format: TableFormat, compression: FileCompressionType) -> String {
@@ -254,11 +300,12 @@ async fn blame(
             });
             if let Some((known, other_file)) = conflict {
                 return Error::data(format!(
-                    "table `{name}`: its files disagree about the column `{}`: {known} in /{}, {} in /{}; \
+                    "table `{name}`: its files disagree about the column `{}`: {} in /{}, {} in /{}; \
                      rewrite one of them, or put them into tables of their own and join them in a view with a cast",
                     field.name(),
+                    type_name(&known),
                     other_file.location,
-                    field.data_type(),
+                    type_name(field.data_type()),
                     file.location,
                 ));
             }
@@ -327,6 +374,21 @@ fn partition_columns(url: &ListingTableUrl, files: &[ObjectMeta]) -> Vec<(String
             (key, data_type)
         })
         .collect()
+}
+
+/// A path from the root, without `.` and `..`, which addresses cannot hold.
+pub(crate) fn full_path(path: &Path) -> std::io::Result<PathBuf> {
+    let mut full = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        match part {
+            Component::ParentDir => {
+                full.pop();
+            }
+            Component::CurDir => {}
+            part => full.push(part),
+        }
+    }
+    Ok(full)
 }
 
 /// An address as a user writes it: local paths without `file://`.
