@@ -144,17 +144,34 @@ impl Shared {
 
 #[derive(Clone)]
 enum Service {
-    S3(S3Service),
+    S3(S3Service, Arc<PathBuf>),
     Files(Arc<PathBuf>),
 }
 
 impl Service {
     async fn answer(&self, request: hyper::Request<Incoming>) -> io::Result<Response<Body>> {
         match self {
-            Self::S3(service) => service.call(request.map(Body::from)).await.map_err(|_| io::Error::other("no answer")),
+            // S3 itself knows buckets; s3s-fs would make a folder for what is put into one that is missing
+            Self::S3(_, folder) if !folder.join(bucket(request.uri().path())).is_dir() => Ok(missing_bucket()),
+            Self::S3(service, _) => {
+                service.call(request.map(Body::from)).await.map_err(|_| io::Error::other("no answer"))
+            }
             Self::Files(folder) => Ok(file(folder, &request)),
         }
     }
+}
+
+fn bucket(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+/// The answer of S3, as its reference gives it.
+fn missing_bucket() -> Response<Body> {
+    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchBucket</Code>\
+                <Message>The specified bucket does not exist</Message></Error>";
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// A file as a plain web server gives it: whole, in part, or its size alone.
@@ -278,7 +295,7 @@ impl Server {
         Self::start(|folder| {
             let mut builder = S3ServiceBuilder::new(FileSystem::new(folder).expect("the folder is there"));
             builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-            Service::S3(builder.build())
+            Service::S3(builder.build(), Arc::new(folder.to_path_buf()))
         })
     }
 
@@ -347,10 +364,10 @@ impl Server {
         assert!(!waited.timed_out(), "no {kind:?} within two minutes");
     }
 
-    /// Files that the server keeps for uploads that are neither completed nor aborted.
+    /// The server's records of uploads that are neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> Vec<String> {
         let files = fs::read_dir(self.folder()).expect("the folder can be read");
         let names = files.map(|file| file.expect("the folder can be read").file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.starts_with(".upload") || name.starts_with(".tmp")).collect()
+        names.filter(|name| name.starts_with(".upload-")).collect()
     }
 }
