@@ -140,5 +140,7 @@ fn ctrl_c_ends_an_upload_and_leaves_nothing() {
     running.interrupt();
     let run = running.end();
     assert_eq!((run.code, run.stdout.as_str()), (Some(130), ""), "{run:?}");
+    let requests = server.take_requests();
+    assert!(requests.iter().any(|request| request.kind == Kind::AbortUpload), "not taken back: {requests:?}");
     assert_nothing_left(&server);
 }
