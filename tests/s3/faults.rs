@@ -35,9 +35,9 @@ fn a_server_that_stays_down_is_told_and_leaves_no_output() {
         let user = User::of(&server);
         let file = user.file("agents.csv");
         let run = user.cxql(&["query", AGENTS, "--data", "s3://desk/sample", "-o", &file]);
-        run.fails(1, &["s3://desk/sample", "ServiceUnavailable", "try later"]);
-        assert!(server.struck() > 2, "{kind:?}: asked {} times", server.struck());
         assert_eq!(user.files(), Vec::<String>::new(), "{kind:?}");
+        assert!(server.struck() > 2, "{kind:?}: asked {} times", server.struck());
+        run.fails(1, &["s3://desk/sample", "ServiceUnavailable", "try later"]);
     }
 }
 
@@ -85,8 +85,8 @@ fn connections_that_are_always_cut_are_told_and_leave_no_output() {
     let user = User::of(&server);
     for name in ["keys.csv", "keys.parquet", "keys.xlsx"] {
         let run = user.cxql(&["query", KEYS, "--data", "s3://desk/lake", "-o", &user.file(name)]);
-        run.fails(1, &["s3://desk/lake", "try later"]);
         assert_eq!(user.files(), Vec::<String>::new());
+        run.fails(1, &["s3://desk/lake", "try later"]);
     }
 }
 
@@ -99,6 +99,6 @@ fn data_that_are_cut_after_the_footer_was_read_are_told_and_leave_no_output() {
     });
     let user = User::of(&server);
     let run = user.cxql(&["query", KEYS, "--data", "s3://desk/lake", "-o", &user.file("keys.csv")]);
-    run.fails(1, &["s3://desk/lake", "try later"]);
     assert_eq!(user.files(), Vec::<String>::new());
+    run.fails(1, &["s3://desk/lake", "try later"]);
 }

@@ -123,8 +123,8 @@ fn an_upload_that_fails_for_good_leaves_nothing() {
         server.fault(Fault::Unavailable, usize::MAX, move |request| request.kind == kind);
         let sql = if kind == Kind::Put { "select 1 as one" } else { LARGE };
         let run = User::of(&server).cxql(&["query", sql, "-o", "s3://desk/x.csv"]);
-        run.fails(1, &["s3://desk/x.csv", "ServiceUnavailable"]);
         assert_nothing_left(&server);
+        run.fails(1, &["s3://desk/x.csv", "ServiceUnavailable"]);
     }
 }
 
