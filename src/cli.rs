@@ -114,7 +114,7 @@ enum Command {
 fn threads(text: &str) -> Result<usize, String> {
     match text.trim().parse() {
         Ok(number) if (1..=MAX_THREADS).contains(&number) => Ok(number),
-        _ => Err(format!("a whole number from 1 to {MAX_THREADS} is wanted")),
+        _ => Err(format!("a whole number of at least 1 and at most {MAX_THREADS} is wanted")),
     }
 }
 
@@ -164,7 +164,7 @@ fn report(error: &Error) {
         let mut cause = std::error::Error::source(output);
         while let Some(inner) = cause {
             let words = inner.to_string();
-            if !text.contains(&words) {
+            if !text.contains(&words) && !words.contains("panicked") {
                 text = format!("{text} ({})", words.chars().take(300).collect::<String>());
             }
             cause = inner.source();

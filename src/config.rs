@@ -133,7 +133,13 @@ impl ConfigFile {
             });
             let title = message.split(", expected").next().unwrap_or(message);
             let title = if help.is_some() { title } else { message };
-            Error::usage(source.render(title, spot, "", &help.unwrap_or_default()))
+            let title = title
+                .replace("expected usize", "a whole number is wanted")
+                .replace("expected a string", "a text in quotes is wanted")
+                .replace("expected a boolean", "true or false is wanted")
+                .replace("unknown variant", "unknown value")
+                .replace(", expected one of", "; it is one of");
+            Error::usage(source.render(&title, spot, "", &help.unwrap_or_default()))
         })
     }
 }

@@ -75,7 +75,7 @@ impl Project {
         if threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
             let got = threads.unwrap_or_default();
             return Err(Error::usage(format!(
-                "threads in cxql.toml: a whole number from 1 to {MAX_THREADS} is wanted, got {got}"
+                "threads in cxql.toml: a whole number of at least 1 and at most {MAX_THREADS} is wanted, got {got}"
             )));
         }
         let temp_dir = asked.temp_dir.clone().or_else(|| file.temp_dir.as_ref().map(|path| folder.join(path)));

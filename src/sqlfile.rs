@@ -19,6 +19,9 @@ pub const KEYS: [&str; 8] = ["title", "description", "grain", "param", "section"
 /// The keys that may stand before any statement of a file, not only before the first.
 pub const SECTION_KEYS: [&str; 4] = ["section", "chart", "check", "alert"];
 
+/// How deep brackets may nest. The parser's own limit does not hold for every kind.
+const BRACKET_LIMIT: usize = 200;
+
 /// How deep expressions and subqueries may nest.
 pub const RECURSION_LIMIT: usize = 50;
 
@@ -82,10 +85,27 @@ pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
 
 /// The tokens of a text with their places.
 pub fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
-    Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
+    let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
         Error::at(source, Some(spot), error.message)
-    })
+    })?;
+    let mut depth = 0usize;
+    for token in &tokens {
+        match token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > BRACKET_LIMIT {
+            return Err(Error::at(
+                source,
+                Some(token_spot(token)),
+                format!("brackets nest deeper than {BRACKET_LIMIT} levels"),
+            )
+            .help("split the statement into common table expressions or views"));
+        }
+    }
+    Ok(tokens)
 }
 
 fn header_line(comment: &str, prefix_length: usize, token: &TokenWithSpan) -> Option<HeaderLine> {

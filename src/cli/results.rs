@@ -65,6 +65,9 @@ pub(super) struct ResultArgs {
 
 impl ResultArgs {
     pub(super) fn format(&self) -> Result<Format> {
+        if let Some(path) = self.output.as_ref().filter(|path| std::path::Path::new(path).is_dir()) {
+            return Err(Error::Output(OutputError::Folder { path: path.into() }));
+        }
         Ok(match (&self.format, &self.output) {
             (Some(name), _) => name.parse::<Format>()?,
             (None, Some(path)) => Format::from_path(path)?,

@@ -23,6 +23,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, ident};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use parking_lot::RwLock;
 
 use super::{CATALOG, REPORTS, SCHEMA, diagnose, model, tables};
@@ -54,6 +55,16 @@ impl View {
         if !matches!(statement.statement, Statement::Query(_)) {
             let spot = statement.tokens.first().map(sqlfile::token_spot);
             return Err(Error::at(&self.source, spot, "a view only reads: it is one SELECT"));
+        }
+        let placeholder = |token: &&TokenWithSpan| matches!(token.token, Token::Placeholder(_));
+        if let Some(token) = statement.tokens.iter().find(placeholder) {
+            let spot = Some(sqlfile::token_spot(token));
+            return Err(Error::at(
+                &self.source,
+                spot,
+                format!("`{}` has no value: a view has no parameters", token.token),
+            )
+            .help("write the value, or make the file a report"));
         }
         let allowed = ["title", "description", "grain", "check"];
         if let Some(line) = statement.header.iter().find(|line| !allowed.contains(&line.key.as_str())) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{CsvSource, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
@@ -310,7 +310,9 @@ fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
         .find(|token| match &token.token {
             Token::Word(word) => named(&word.value) || named(&word.value.to_lowercase()),
             Token::Placeholder(name) => named(name),
-            Token::SingleQuotedString(text) => !text.is_empty() && message.contains(&format!("'{text}'")),
+            Token::SingleQuotedString(text) => {
+                !text.is_empty() && ["'", "\""].iter().any(|quote| message.contains(&format!("{quote}{text}{quote}")))
+            }
             _ => false,
         })
         .map(sqlfile::token_spot)
@@ -409,11 +411,18 @@ pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
         Ok(own) => return own,
         Err(error) => error,
     };
+    if error.to_string().contains("gzip header") {
+        return Error::data(format!("cannot read {}: it is not compressed with gzip; correct its ending", shown(path)));
+    }
     if let Some(error) = storage_error(&error, path) {
         return error;
     }
     let root = error.find_root();
     let text = clean(root, &root.strip_backtrace());
+    let text = match between(&text, "found Array [", "]") {
+        Some(_) => "one JSON object a line is wanted, and this file holds an array (`jq -c '.[]'` makes lines)".into(),
+        None => text,
+    };
     let advice = if text.to_lowercase().contains("utf-8") || text.to_lowercase().contains("utf8") {
         "it is not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`"
     } else if is_parquet(root) || root.to_string().contains("Parquet") || path.ends_with(".parquet") {
@@ -475,12 +484,31 @@ pub(crate) async fn broken_file(
                     Err(error) => Some(error),
                 };
                 if let Some(error) = failed {
-                    return Some(file_error(error, &path));
+                    return Some(value_error(&error, &scan, &path).unwrap_or_else(|| file_error(error, &path)));
                 }
             }
         }
     }
     None
+}
+
+/// A field of a CSV file that does not fit its column's type: `Error while parsing value 'x' as type 'Int64' for column 1
+/// at line 9.` The engine counts columns from 0 and lines without the header.
+fn value_error(error: &DataFusionError, scan: &FileScanConfig, path: &str) -> Option<Error> {
+    let text = error.to_string();
+    let value = between(&text, "parsing value '", "' as type '")?;
+    let data_type = with_type_names(between(&text, "' as type '", "' for column ")?);
+    let column: usize = between(&text, "' for column ", " at line ")?.parse().ok()?;
+    let line: u64 = between(&text, " at line ", ".")?.parse().ok()?;
+    let csv = scan.file_source().as_ref().downcast_ref::<CsvSource>()?;
+    let schema = scan.file_schema();
+    let name = schema.fields().get(column).map(|field| field.name().as_str())?;
+    Some(Error::data(format!(
+        "{}, line {}: the value '{value}' of the column `{name}` is no {data_type}, which its first rows are; declare the \
+         column under [tables.NAME] in cxql.toml: columns = {{ {name} = \"text\" }}",
+        shown(path),
+        line + u64::from(csv.has_header()),
+    )))
 }
 
 fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
@@ -496,6 +524,10 @@ fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
 
 /// The store's error below an engine error, as ours.
 fn storage_error(error: &DataFusionError, address: &str) -> Option<Error> {
+    if error.to_string().contains("Invalid gzip header") {
+        let message = format!("cannot read {}: it is not compressed with gzip; correct its ending", shown(address));
+        return Some(Error::data(message));
+    }
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(store) = error.downcast_ref::<StoreError>() {

@@ -43,6 +43,9 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     let (format, compression) = format_of(name, config, &url)?;
     let files = list(state, store.as_ref(), name, config, &url, format).await?;
     let handler = handler(state, name, config, format, compression)?;
+    if format == TableFormat::Csv && config.header != Some(false) && compression == FileCompressionType::UNCOMPRESSED {
+        refuse_repeated_names(store.as_ref(), config, &files).await?;
+    }
     let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
     // the engine knows the NULL marker when it infers types and not when it reads: fields are read as text, and the
     // marker is taken out above
@@ -62,6 +65,35 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     match marker {
         Some(marker) => without_marker(name, table, &typed, marker),
         None => Ok(table),
+    }
+}
+
+/// Bytes of a CSV file in which its header is looked for.
+const HEADER_BYTES: u64 = 64 << 10;
+
+/// A header that has a name twice would be read as one column.
+async fn refuse_repeated_names(store: &dyn ObjectStore, config: &TableConfig, files: &[ObjectMeta]) -> Result<()> {
+    let Some(file) = files.iter().find(|file| file.size > 0) else { return Ok(()) };
+    let place = place(config, file);
+    let bytes = store.get_range(&file.location, 0..file.size.min(HEADER_BYTES)).await;
+    let bytes = bytes.map_err(|error| diagnose::store_error(&error, &place))?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let is_tab = config.delimiter.is_none() && [".tsv", ".tab"].iter().any(|ending| config.path.contains(ending));
+    let delimiter = config.delimiter.unwrap_or(if is_tab { '\t' } else { ',' });
+    if line.contains('"') {
+        // names in quotes may hold the delimiter; the reader takes them apart
+        return Ok(());
+    }
+    let mut names: Vec<&str> = line.trim_end_matches('\r').split(delimiter).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::data(format!(
+            "cannot read {}: the column `{}` stands twice in its header; rename one of them",
+            shown(&place),
+            pair[0]
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -158,8 +190,8 @@ fn format_of(name: &str, config: &TableConfig, url: &ListingTableUrl) -> Result<
         None if url.is_folder() || !stem.rsplit('/').next().unwrap_or("").contains('.') => TableFormat::Parquet,
         None => {
             return Err(Error::data(format!(
-                "table `{name}`: the ending of `{}` does not tell its format; name it in cxql.toml: \
-                 [tables.{name}] format = \"parquet\" (or csv, ndjson, arrow)",
+                "the ending of `{}` does not tell its format; name the file in cxql.toml: \
+                 [tables.NAME] path = \"...\" format = \"parquet\" (or csv, ndjson, arrow)",
                 config.path
             )));
         }
@@ -177,7 +209,12 @@ async fn list(
 ) -> Result<Vec<ObjectMeta>> {
     let shown = shown(&config.path);
     if !url.is_collection() {
-        let meta = store.head(url.prefix()).await.map_err(|error| diagnose::store_error(&error, &shown))?;
+        let meta = store.head(url.prefix()).await.map_err(|error| match error {
+            object_store::Error::NotFound { .. } => {
+                Error::data(format!("table `{name}`: {shown}: there is no such file or folder; correct its path"))
+            }
+            error => diagnose::store_error(&error, &shown),
+        })?;
         return Ok(vec![meta]);
     }
     let files: Vec<ObjectMeta> = url
@@ -218,7 +255,7 @@ fn handler(
     Ok(match format {
         TableFormat::Parquet => Arc::new(ParquetFormat::new().with_options(table_options.parquet)),
         TableFormat::Csv => {
-            let is_tab = config.path.to_ascii_lowercase().contains(".tsv");
+            let is_tab = [".tsv", ".tab"].iter().any(|ending| config.path.to_ascii_lowercase().contains(ending));
             let delimiter = config.delimiter.unwrap_or(if is_tab { '\t' } else { ',' });
             let delimiter = u8::try_from(delimiter).ok().filter(u8::is_ascii).ok_or_else(|| {
                 Error::usage(format!("table `{name}`: the delimiter must be one ASCII character, got `{delimiter}`"))

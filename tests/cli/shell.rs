@@ -26,7 +26,7 @@ fn backslash_commands() {
     let folder = Folder::with(&[("sql/kpi/say.sql", "-- param: x text = none\nselect $x as said")]);
     let run = |input: &str| shell(&folder, input, &["-f", "csv"]).out();
     let tables = run("\\d\n");
-    assert!(tables.contains("public,surveys,base table") && tables.contains("reports,kpi_overview,view"), "{tables}");
+    assert!(tables.contains("surveys,table") && tables.contains("contact_outcomes,view"), "{tables}");
     assert!(run("\\d surveys\n").contains("responded_at"));
     assert!(run("\\r\n").lines().any(|line| line.starts_with("kpi_overview ")));
     assert_eq!(run("\\r say\n"), "said\nnone\n");
