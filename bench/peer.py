@@ -20,7 +20,7 @@ def duckdb_query(data, threads, memory, sql):
     for table, path in tables(data):
         connection.execute(f"create view {table} as select * from read_parquet('{path}')")
     start = time.perf_counter()
-    result = connection.execute(sql).to_arrow_table()
+    result = connection.sql(sql).to_arrow_table()
     return time.perf_counter() - start, result
 
 
