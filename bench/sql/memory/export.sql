@@ -1,0 +1,3 @@
+select * from interactions
+union all
+select * from interactions

@@ -1,0 +1,1 @@
+select * from reports.fcr_by_topic

@@ -1,0 +1,1 @@
+select * from interactions order by customer_id, started_at, interaction_id

@@ -1,0 +1,1 @@
+select count(*) as contact_count from interactions where text like '%refund%'

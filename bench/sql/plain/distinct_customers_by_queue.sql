@@ -1,0 +1,1 @@
+select queue, count(distinct customer_id) as customer_count from interactions group by queue order by queue
