@@ -13,6 +13,7 @@ mod show;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -191,27 +192,31 @@ fn start(cli: Cli) -> Result<ExitCode> {
         builder.build().map_err(|cause| Error::Engine { message: format!("the system gives no threads: {cause}") })?;
     // the shell stops a query on Ctrl-C and lives on
     let keeps_interrupts = matches!(cli.command, Command::Shell(_));
-    let signal = signals(keeps_interrupts);
-    let result = runtime.block_on(async {
-        let mut command = tokio::spawn(run_command(cli.command, asked));
-        tokio::select! {
-            done = &mut command => match done {
-                Ok(result) => result,
-                Err(error) => Err(Error::Engine {
-                    message: format!("a fault of the program ended the command: {error}; please report it"),
-                }),
-            },
-            _ = signal => {
-                // a command that is writing gives its result up in good order, such as the parts of an upload; one that
-                // does not listen is ended
-                results::request_stop();
-                if tokio::time::timeout(GRACE, &mut command).await.is_err() {
-                    command.abort();
-                }
-                Err(Error::Stopped)
-            }
-        }
+    // this thread waits without the runtime, whose timers and signals stand still when every worker is busy
+    let (tell, events) = mpsc::channel();
+    listen(keeps_interrupts, tell.clone());
+    let command = runtime.spawn(run_command(cli.command, asked));
+    let stop = command.abort_handle();
+    runtime.spawn(async move {
+        let result = command.await.unwrap_or_else(|error| {
+            Err(Error::Engine {
+                message: format!("a fault of the program ended the command: {error}; please report it"),
+            })
+        });
+        // nobody waits any more after a signal
+        let _ = tell.send(Event::Done(result));
     });
+    let result = match events.recv() {
+        Ok(Event::Done(result)) => result,
+        Ok(Event::Signal) | Err(_) => {
+            // a command that is writing gives its result up in good order, such as the parts of an upload; one that does
+            // not listen is ended
+            results::request_stop();
+            let _ = events.recv_timeout(GRACE);
+            stop.abort();
+            Err(Error::Stopped)
+        }
+    };
     runtime.shutdown_timeout(GRACE / 4);
     // a query that is busy still holds its spill files
     crate::session::remove_spill_folders();
@@ -231,23 +236,22 @@ fn quiet_panics() {
     }));
 }
 
-/// Told when the command is to end. Signals are waited for on a thread of their own: when every worker is busy, nobody
-/// else would hear them.
-fn signals(keeps_interrupts: bool) -> tokio::sync::oneshot::Receiver<()> {
-    let (tell, told) = tokio::sync::oneshot::channel();
+/// What the main thread waits for.
+enum Event {
+    Done(Result<ExitCode>),
+    Signal,
+}
+
+/// Waits for signals on a thread of its own.
+fn listen(keeps_interrupts: bool, tell: mpsc::Sender<Event>) {
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => {
-                runtime.block_on(stopped(keeps_interrupts));
-                // the command may have ended by itself
-                let _ = tell.send(());
-            }
-            // without a runtime signals do what the system does with them; the command goes on
-            Err(_) => std::mem::forget(tell),
+        // without a runtime signals do what the system does with them, and the command goes on
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(stopped(keeps_interrupts));
+            // the command may have ended by itself
+            let _ = tell.send(Event::Signal);
         }
     });
-    told
 }
 
 /// Waits for Ctrl-C, unless the command handles it, or for the system's request to end.

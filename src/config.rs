@@ -135,7 +135,7 @@ impl ConfigFile {
             let title = if help.is_some() { title } else { message };
             let title = title
                 .replace("expected usize", "a whole number is wanted")
-                .replace("expected a string", "a text in quotes is wanted")
+                .replace("expected a string", "a string in quotes is wanted")
                 .replace("expected a boolean", "true or false is wanted")
                 .replace("unknown variant", "unknown value")
                 .replace(", expected one of", "; it is one of");

@@ -159,5 +159,6 @@ fn is_usage(error: &OutputError) -> bool {
             | OutputError::Sections { .. }
             | OutputError::NoResult { .. }
             | OutputError::Folder { .. }
+            | OutputError::MissingFolder { .. }
     )
 }

@@ -56,6 +56,11 @@ impl View {
             let spot = statement.tokens.first().map(sqlfile::token_spot);
             return Err(Error::at(&self.source, spot, "a view only reads: it is one SELECT"));
         }
+        let allowed = ["title", "description", "grain", "check"];
+        if let Some(line) = statement.header.iter().find(|line| !allowed.contains(&line.key.as_str())) {
+            return Err(Error::at(&self.source, Some(line.key_spot), format!("a view has no `{}`", line.key))
+                .help(format!("its header may hold {}", allowed.join(", "))));
+        }
         let placeholder = |token: &&TokenWithSpan| matches!(token.token, Token::Placeholder(_));
         if let Some(token) = statement.tokens.iter().find(placeholder) {
             let spot = Some(sqlfile::token_spot(token));
@@ -65,11 +70,6 @@ impl View {
                 format!("`{}` has no value: a view has no parameters", token.token),
             )
             .help("write the value, or make the file a report"));
-        }
-        let allowed = ["title", "description", "grain", "check"];
-        if let Some(line) = statement.header.iter().find(|line| !allowed.contains(&line.key.as_str())) {
-            return Err(Error::at(&self.source, Some(line.key_spot), format!("a view has no `{}`", line.key))
-                .help(format!("its header may hold {}", allowed.join(", "))));
         }
         Ok(statement)
     }

@@ -215,6 +215,10 @@ fn table_error(
     let spot = spot.or_else(|| token_spot(source, name.rsplit('.').next().unwrap_or(name)));
     if catalog::is_file_name(name) && !name.starts_with("reports.") {
         let spot = token_spot(source, name).or(spot);
+        if source.path.is_none() && !source.is_shipped {
+            return Error::at(source, spot, format!("there is no table or view `{name}`"))
+                .help(format!("a file in FROM stands in quotes: from '{name}'"));
+        }
         return Error::at(source, spot, "a report or view reads tables and views, no files")
             .help("name the file under [tables] in cxql.toml; files in FROM are for `cxql query` and `cxql shell`");
     }
@@ -467,10 +471,17 @@ pub(crate) async fn broken_file(
     }
     let mut scans = Vec::new();
     scans_of(plan, &mut scans);
-    let of_store = |scan: &FileScanConfig| shown(scan.object_store_url.as_str());
+    let folder_of = |scan: &FileScanConfig| {
+        let file = scan.file_groups.iter().flat_map(|group| group.iter()).next()?;
+        let folder = file.object_meta.location.as_ref().rsplit_once('/').map_or("", |(folder, _)| folder);
+        Some(shown(&format!("{}{folder}/", scan.object_store_url.as_str())))
+    };
     if storage_error(error, "").is_some() {
         // asking a store again that has just failed would only take time
-        return storage_error(error, &scans.first().map(of_store)?);
+        let mut folders: Vec<String> = scans.iter().filter_map(folder_of).collect();
+        folders.sort();
+        folders.dedup();
+        return storage_error(error, &folders.join(" or "));
     }
     for scan in scans {
         for group in &scan.file_groups {
@@ -570,7 +581,7 @@ pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
         _ if full.contains("tcp connect error") || full.contains("dns error") => {
             let reason = full.rsplit(": ").next().unwrap_or_default();
             let host = full.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("the store");
-            format!("{}: cannot connect to {host}: {reason}; check the address", place("S3"))
+            format!("{}: cannot connect to {host}: {reason}; check the endpoint", place("S3"))
         }
         StoreError::NotFound { path, .. } => format!("{}: there is no such file or folder", place(path)),
         StoreError::PermissionDenied { path, .. } => format!(

@@ -211,7 +211,7 @@ async fn list(
     if !url.is_collection() {
         let meta = store.head(url.prefix()).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => {
-                Error::data(format!("table `{name}`: {shown}: there is no such file or folder; correct its path"))
+                Error::data(format!("table `{name}`: {shown}: there is no such file or folder; correct its path (a configured table's stands in cxql.toml)"))
             }
             error => diagnose::store_error(&error, &shown),
         })?;
