@@ -218,8 +218,9 @@ fn start(cli: Cli) -> Result<ExitCode> {
         }
     };
     runtime.shutdown_timeout(GRACE / 4);
-    // a query that is busy still holds its spill files
+    // a query that is busy still holds its spill files and its output
     crate::session::remove_spill_folders();
+    crate::output::remove_unfinished();
     result
 }
 

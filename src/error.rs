@@ -160,5 +160,6 @@ fn is_usage(error: &OutputError) -> bool {
             | OutputError::NoResult { .. }
             | OutputError::Folder { .. }
             | OutputError::MissingFolder { .. }
+            | OutputError::NoFolder { .. }
     )
 }

@@ -43,6 +43,7 @@ use tokio::task::JoinHandle;
 
 pub use error::{OutputError, Result};
 pub use table::{Color, TableOptions, Width};
+pub use target::remove_unfinished;
 
 use target::Target;
 

@@ -71,6 +71,15 @@ pub enum OutputError {
         folder: PathBuf,
     },
 
+    /// A file stands where the folder for the file should be.
+    #[error("cannot write '{}': '{}' is a file and no folder; choose another place", path.display(), folder.display())]
+    NoFolder {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The file in the way.
+        folder: PathBuf,
+    },
+
     /// The file or its folder may not be written.
     #[error("no permission to write '{place}': choose another place, or change the rights of the file and its folder")]
     Denied {

@@ -4,11 +4,11 @@
 //! that thread and neither the query nor Ctrl-C. The temporary file belongs to the async side, so that dropping it
 //! removes the file at once. Objects are uploaded in parts, a few at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use datafusion::object_store::path::Path as ObjectPath;
@@ -113,6 +113,36 @@ pub(super) struct Local {
 struct NewFile {
     temporary: Option<TempPath>,
     place: PathBuf,
+    _listed: Listed,
+}
+
+/// The temporary files of this process that are not in their place yet.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// An entry of [`UNFINISHED`], taken out when dropped.
+#[derive(Debug)]
+struct Listed(PathBuf);
+
+impl Listed {
+    fn new(path: &Path) -> Self {
+        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Removes the temporary files of results that are not finished, also of writers that a busy query still holds. For the
+/// end of a program: such a result cannot be finished afterwards.
+pub fn remove_unfinished() {
+    for path in std::mem::take(&mut *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)) {
+        // one that is gone already is what is wanted
+        let _ = fs::remove_file(path);
+    }
 }
 
 impl Local {
@@ -177,7 +207,7 @@ impl Local {
             return Ok(Outcome::Closed);
         }
         let outcome = self.outcome().await?;
-        if let Some(NewFile { temporary: Some(temporary), place }) = self.file.take() {
+        if let Some(NewFile { temporary: Some(temporary), place, _listed }) = self.file.take() {
             let failed = |source| OutputError::io(place.display().to_string(), source);
             temporary.persist(&place).map_err(|error| failed(error.error))?;
             // The rename itself is on the disk once the folder is; not every file system lets folders be synced.
@@ -246,7 +276,8 @@ fn open_file(path: &Path) -> Result<Target> {
     if let Some(metadata) = existing {
         keep_rights(&file, &metadata).map_err(failed)?;
     }
-    let new = NewFile { temporary: Some(temporary), place };
+    let listed = Listed::new(&temporary);
+    let new = NewFile { temporary: Some(temporary), place, _listed: listed };
     Local::start(named, file, |file| file.sync_all(), Some(new)).map(Target::Local)
 }
 
@@ -265,6 +296,9 @@ fn keep_rights(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
 
 fn missing_folder(path: &Path, place: &Path) -> OutputError {
     let folder = place.parent().unwrap_or(place);
+    if folder.exists() {
+        return OutputError::NoFolder { path: path.to_owned(), folder: folder.to_owned() };
+    }
     OutputError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() }
 }
 

@@ -580,8 +580,9 @@ pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
         ),
         _ if full.contains("tcp connect error") || full.contains("dns error") => {
             let reason = full.rsplit(": ").next().unwrap_or_default();
+            let scheme = if full.contains("https://") { "https" } else { "http" };
             let host = full.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("the store");
-            format!("{}: cannot connect to {host}: {reason}; check the endpoint", place("S3"))
+            format!("{}: cannot connect to {scheme}://{host}: {reason}; check the endpoint", place("S3"))
         }
         StoreError::NotFound { path, .. } => format!("{}: there is no such file or folder", place(path)),
         StoreError::PermissionDenied { path, .. } => format!(

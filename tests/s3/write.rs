@@ -124,7 +124,10 @@ fn an_upload_that_fails_for_good_leaves_nothing() {
         let sql = if kind == Kind::Put { "select 1 as one" } else { LARGE };
         let run = User::of(&server).cxql(&["query", sql, "-o", "s3://desk/x.csv"]);
         assert_nothing_left(&server);
-        run.fails(1, &["s3://desk/x.csv", "ServiceUnavailable"]);
+        // a server that answers before it has read the whole part may also cut the connection
+        let reason =
+            if run.stderr.contains("ServiceUnavailable") { "ServiceUnavailable" } else { "error writing a body" };
+        run.fails(1, &["s3://desk/x.csv", reason]);
     }
 }
 
