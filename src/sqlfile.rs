@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_and_no_overflow() {
         let text = error(&format!("select {}1{}", "(".repeat(5000), ")".repeat(5000)));
-        assert!(text.contains("nests deeper"), "{text}");
+        assert!(text.contains("nest deeper"), "{text}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ Topics of the week
 │ topic      │ contacts │ fcr_ratio │ is_new │
 ├────────────┼──────────┼───────────┼────────┤
 │ delivery   │     1200 │    0.7312 │ true   │
-│ 退货与退款 │        7 │   12.5000 │ false  │
+│ 退货与退款 │        7 │   12.50   │ false  │
 │ NULL       │     NULL │      NULL │ NULL   │
 ╰────────────┴──────────┴───────────┴────────╯
 (3 rows)

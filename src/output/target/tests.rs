@@ -127,7 +127,7 @@ async fn places_that_cannot_be_written_are_named_with_a_remedy() {
     assert!(error.to_string().contains(&format!("mkdir -p '{}'", missing.display())), "{error}");
     fs::write(folder.path().join("file"), "").unwrap();
     let error = open(&folder.path().join("file").join("out.csv")).await.unwrap_err();
-    assert!(matches!(error, OutputError::MissingFolder { .. }), "{error}");
+    assert!(matches!(error, OutputError::NoFolder { .. }), "{error}");
     assert_eq!(names(&folder), ["file"]);
 }
 
