@@ -79,8 +79,7 @@ async fn refuse_repeated_names(store: &dyn ObjectStore, config: &TableConfig, fi
     let bytes = bytes.map_err(|error| diagnose::store_error(&error, &place))?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
-    let is_tab = config.delimiter.is_none() && [".tsv", ".tab"].iter().any(|ending| config.path.contains(ending));
-    let delimiter = config.delimiter.unwrap_or(if is_tab { '\t' } else { ',' });
+    let delimiter = delimiter(config);
     if line.contains('"') {
         // names in quotes may hold the delimiter; the reader takes them apart
         return Ok(());
@@ -131,13 +130,24 @@ fn without_marker(
 }
 
 fn ending_of(format: TableFormat, compression: FileCompressionType) -> String {
-    let ending = match format {
+    format!("{}{}", ending(format), compression_ending(compression))
+}
+
+/// How the names of a format's files end. NDJSON is also written as `.json`.
+fn ending(format: TableFormat) -> &'static str {
+    match format {
         TableFormat::Parquet => ".parquet",
         TableFormat::Csv => ".csv",
         TableFormat::Ndjson => "json",
         TableFormat::Arrow => ".arrow",
-    };
-    format!("{ending}{}", compression_ending(compression))
+    }
+}
+
+/// The character between the fields of a CSV file: as configured, else by the ending.
+fn delimiter(config: &TableConfig) -> char {
+    let path = config.path.to_ascii_lowercase();
+    let is_tab = [".tsv", ".tab"].iter().any(|ending| path.contains(ending));
+    config.delimiter.unwrap_or(if is_tab { '\t' } else { ',' })
 }
 
 fn compression_ending(compression: FileCompressionType) -> &'static str {
@@ -224,12 +234,7 @@ async fn list(
         .try_collect()
         .await
         .map_err(|error| diagnose::data_error(error, &shown))?;
-    let wanted = match format {
-        TableFormat::Parquet => ".parquet",
-        TableFormat::Csv => ".csv",
-        TableFormat::Ndjson => "json",
-        TableFormat::Arrow => ".arrow",
-    };
+    let wanted = ending(format);
     let is_data = |file: &ObjectMeta| {
         let file_name = file.location.filename().unwrap_or_default();
         url.get_glob().is_some() || file_name.contains(wanted)
@@ -255,8 +260,7 @@ fn handler(
     Ok(match format {
         TableFormat::Parquet => Arc::new(ParquetFormat::new().with_options(table_options.parquet)),
         TableFormat::Csv => {
-            let is_tab = [".tsv", ".tab"].iter().any(|ending| config.path.to_ascii_lowercase().contains(ending));
-            let delimiter = config.delimiter.unwrap_or(if is_tab { '\t' } else { ',' });
+            let delimiter = delimiter(config);
             let delimiter = u8::try_from(delimiter).ok().filter(u8::is_ascii).ok_or_else(|| {
                 Error::usage(format!("table `{name}`: the delimiter must be one ASCII character, got `{delimiter}`"))
             })?;
