@@ -14,3 +14,4 @@ pub mod session;
 pub mod source;
 pub mod sqlfile;
 pub mod types;
+pub mod windows;

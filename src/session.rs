@@ -23,6 +23,9 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -35,6 +38,7 @@ pub use self::catalog::View;
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
 use crate::source::Source;
+use crate::windows::{GroupWindows, WindowOptions};
 
 /// The catalog of a session.
 pub const CATALOG: &str = "cxql";
@@ -177,6 +181,7 @@ impl Session {
             .with_config(session_config(options.threads, memory))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         functions::mend(&mut state).map_err(engine)?;
         cxql_udfs::register_all(&mut state).map_err(engine)?;
@@ -368,11 +373,20 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
     if full.is_dir() && !text.ends_with('/') { Ok(format!("{text}/")) } else { Ok(text) }
 }
 
+/// The engine's rules, and ours before the one that adds sorts and exchanges: what stands above gets the order it needs.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
+    rules.insert(place.unwrap_or_default(), Arc::new(GroupWindows));
+    rules
+}
+
 fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
+        .with_option_extension(WindowOptions::default())
         .with_collect_statistics(true);
     if let Some(threads) = threads {
         config = config.with_target_partitions(threads);

@@ -14,6 +14,7 @@
 mod aggregate;
 mod args;
 pub mod docs;
+pub mod grouped;
 mod outlier;
 mod queue;
 mod rate;

@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::grouped::{GroupedEvaluator, ranges};
 use crate::resolution::refuse_distinct;
 
 pub(crate) mod state;
@@ -51,7 +52,7 @@ impl Score {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ScoreFunction {
+pub(crate) struct ScoreFunction {
     score: Score,
     signature: Signature,
 }
@@ -66,6 +67,15 @@ impl ScoreFunction {
         let mut signature = Signature::new(TypeSignature::Coercible(vec![number]), Volatility::Immutable);
         signature.parameter_names = Some(vec!["x".to_string()]);
         Self { score, signature }
+    }
+
+    /// The evaluator of one call.
+    pub(crate) fn evaluator(&self, args: PartitionEvaluatorArgs) -> Result<ScoreEvaluator> {
+        if args.ignore_nulls() {
+            let name = self.score.name();
+            return plan_err!("{name}: IGNORE NULLS has no meaning here: NULLs are always left out");
+        }
+        Ok(ScoreEvaluator { score: self.score, scratch: vec![] })
     }
 }
 
@@ -93,11 +103,7 @@ impl WindowUDFImpl for ScoreFunction {
     }
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
-        let name = self.score.name();
-        if args.ignore_nulls() {
-            return plan_err!("{name}: IGNORE NULLS has no meaning here: NULLs are always left out");
-        }
-        Ok(Box::new(ScoreEvaluator { score: self.score, scratch: vec![] }))
+        Ok(Box::new(self.evaluator(args)?))
     }
 
     fn reverse_expr(&self) -> ReversedUDWF {
@@ -119,21 +125,34 @@ impl WindowUDFImpl for ScoreFunction {
 
 /// An evaluator over whole partitions; the window's frame and order have no part in it.
 #[derive(Debug)]
-struct ScoreEvaluator {
+pub(crate) struct ScoreEvaluator {
     score: Score,
     scratch: Vec<f64>,
 }
 
 impl PartitionEvaluator for ScoreEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
+        self.evaluate_groups(values, &[0, num_rows])
+    }
+}
+
+impl GroupedEvaluator for ScoreEvaluator {
+    fn evaluate_groups(&mut self, values: &[ArrayRef], bounds: &[usize]) -> Result<ArrayRef> {
+        let name = self.score.name();
         let Some(x) = values.first().and_then(|x| x.as_primitive_opt::<Float64Type>()) else {
-            return internal_err!("{}: evaluated without a column of Float64", self.score.name());
+            return internal_err!("{name}: evaluated without a column of Float64");
         };
-        let is_known = |row: usize| x.is_valid(row);
-        let mut scores = vec![state::NO_SCORE; num_rows];
-        match self.score {
-            Score::Standard => state::zscores(x.values(), is_known, &mut scores),
-            Score::Modified => state::modified_zscores(x.values(), is_known, &mut self.scratch, &mut scores),
+        let mut scores = vec![state::NO_SCORE; bounds.last().copied().unwrap_or_default()];
+        for range in ranges(bounds) {
+            let start = range.start;
+            let (Some(values), Some(out)) = (x.values().get(range.clone()), scores.get_mut(range)) else {
+                return internal_err!("{name}: partitions beyond the rows");
+            };
+            let is_known = |row: usize| x.is_valid(start + row);
+            match self.score {
+                Score::Standard => state::zscores(values, is_known, out),
+                Score::Modified => state::modified_zscores(values, is_known, &mut self.scratch, out),
+            }
         }
         let has_score: NullBuffer = scores.iter().map(|score| !score.is_nan()).collect();
         Ok(Arc::new(Float64Array::new(scores.into(), Some(has_score))))

@@ -32,6 +32,7 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::utils::collect_columns;
 
 use self::state::{Unit, Window};
+use crate::grouped::{GroupedEvaluator, ranges};
 
 pub(crate) mod state;
 
@@ -66,7 +67,7 @@ impl Question {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ContactFunction {
+pub(crate) struct ContactFunction {
     question: Question,
     signature: Signature,
 }
@@ -81,6 +82,32 @@ impl ContactFunction {
         let mut signature = Signature::user_defined(volatility);
         signature.parameter_names = Some(question.parameters().iter().map(|name| (*name).to_string()).collect());
         Self { question, signature }
+    }
+
+    /// The evaluator of one call.
+    pub(crate) fn evaluator(&self, args: PartitionEvaluatorArgs) -> Result<ContactEvaluator> {
+        let name = self.question.name();
+        if args.ignore_nulls() {
+            return plan_err!("{name}: IGNORE NULLS has no meaning here: rows without a time are never contacts");
+        }
+        let (Some(at), Some(window)) = (args.input_fields().first(), args.input_exprs().get(1)) else {
+            return internal_err!("{name}: planned without its arguments");
+        };
+        let unit = match at.data_type() {
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => Unit::Nanosecond,
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Unit::Microsecond,
+            other => return internal_err!("{name}: at was not coerced, it is {other}"),
+        };
+        let observed_until = match (self.question, args.input_exprs().get(2)) {
+            (Question::Repeat, _) => ObservedUntil::NotAsked,
+            (Question::Resolved, None) => ObservedUntil::Constant(now(unit)),
+            (Question::Resolved, Some(expr)) if is_literal(expr) => {
+                ObservedUntil::Constant(ticks(name, &constant(name, "observed_until", expr)?)?)
+            }
+            (Question::Resolved, Some(_)) => ObservedUntil::Column,
+        };
+        let window = window_of(name, &constant(name, "window", window)?, unit)?;
+        Ok(ContactEvaluator { name, window, observed_until, order: vec![] })
     }
 }
 
@@ -173,28 +200,7 @@ impl WindowUDFImpl for ContactFunction {
     }
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
-        let name = self.question.name();
-        if args.ignore_nulls() {
-            return plan_err!("{name}: IGNORE NULLS has no meaning here: rows without a time are never contacts");
-        }
-        let (Some(at), Some(window)) = (args.input_fields().first(), args.input_exprs().get(1)) else {
-            return internal_err!("{name}: planned without its arguments");
-        };
-        let unit = match at.data_type() {
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => Unit::Nanosecond,
-            DataType::Timestamp(TimeUnit::Microsecond, _) => Unit::Microsecond,
-            other => return internal_err!("{name}: at was not coerced, it is {other}"),
-        };
-        let observed_until = match (self.question, args.input_exprs().get(2)) {
-            (Question::Repeat, _) => ObservedUntil::NotAsked,
-            (Question::Resolved, None) => ObservedUntil::Constant(now(unit)),
-            (Question::Resolved, Some(expr)) if is_literal(expr) => {
-                ObservedUntil::Constant(ticks(name, &constant(name, "observed_until", expr)?)?)
-            }
-            (Question::Resolved, Some(_)) => ObservedUntil::Column,
-        };
-        let window = window_of(name, &constant(name, "window", window)?, unit)?;
-        Ok(Box::new(ContactEvaluator { name, window, observed_until, order: vec![] }))
+        Ok(Box::new(self.evaluator(args)?))
     }
 
     fn limit_effect(&self, _args: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {
@@ -212,7 +218,7 @@ impl WindowUDFImpl for ContactFunction {
 
 /// An evaluator over whole partitions; the window's frame has no part in it.
 #[derive(Debug)]
-struct ContactEvaluator {
+pub(crate) struct ContactEvaluator {
     name: &'static str,
     window: Window,
     observed_until: ObservedUntil,
@@ -230,24 +236,42 @@ enum ObservedUntil {
 
 impl PartitionEvaluator for ContactEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
+        self.evaluate_groups(values, &[0, num_rows])
+    }
+}
+
+impl GroupedEvaluator for ContactEvaluator {
+    fn evaluate_groups(&mut self, values: &[ArrayRef], bounds: &[usize]) -> Result<ArrayRef> {
         let Some(at) = values.first() else {
             return internal_err!("{}: evaluated without its arguments", self.name);
         };
         let times = time_values(self.name, at)?;
-        let is_known = |row: usize| at.is_valid(row);
-        let mut answers = vec![None; num_rows];
-        let (window, order, out) = (self.window, &mut self.order, answers.as_mut_slice());
-        match (&self.observed_until, values.get(1)) {
-            (ObservedUntil::NotAsked, _) => state::is_repeat_contact(times, is_known, window, order, out),
-            (ObservedUntil::Constant(until), _) => {
-                state::first_contact_resolved(times, is_known, window, |_| *until, order, out);
-            }
-            (ObservedUntil::Column, Some(column)) => {
-                let ends = time_values(self.name, column)?;
-                let until = |row: usize| ends.get(row).copied().filter(|_| column.is_valid(row));
-                state::first_contact_resolved(times, is_known, window, until, order, out);
-            }
+        let ends = match (&self.observed_until, values.get(1)) {
+            (ObservedUntil::Column, Some(column)) => Some((column, time_values(self.name, column)?)),
             (ObservedUntil::Column, None) => return internal_err!("{}: observed_until got lost", self.name),
+            _ => None,
+        };
+        let mut answers = vec![None; bounds.last().copied().unwrap_or_default()];
+        let (window, order) = (self.window, &mut self.order);
+        for range in ranges(bounds) {
+            let start = range.start;
+            let (Some(times), Some(out)) = (times.get(range.clone()), answers.get_mut(range)) else {
+                return internal_err!("{}: partitions beyond the rows", self.name);
+            };
+            let is_known = |row: usize| at.is_valid(start + row);
+            match (&self.observed_until, ends) {
+                (ObservedUntil::NotAsked, _) => state::is_repeat_contact(times, is_known, window, order, out),
+                (ObservedUntil::Constant(until), _) => {
+                    state::first_contact_resolved(times, is_known, window, |_| *until, order, out);
+                }
+                (ObservedUntil::Column, ends) => {
+                    let until = |row: usize| {
+                        let (column, ends) = ends?;
+                        ends.get(start + row).copied().filter(|_| column.is_valid(start + row))
+                    };
+                    state::first_contact_resolved(times, is_known, window, until, order, out);
+                }
+            }
         }
         Ok(Arc::new(BooleanArray::from(answers)))
     }

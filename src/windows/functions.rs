@@ -1,0 +1,458 @@
+//! The window functions that the grouped operator computes, each for all partitions of a bucket at once.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array, UInt64Array};
+use datafusion::arrow::compute::{cast, interleave, take};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, Schema};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::logical_expr::function::PartitionEvaluatorArgs;
+use datafusion::logical_expr::{EmitTo, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowUDF};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::window::{
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
+};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::udaf::AggregateOrderSensitivity;
+use datafusion::physical_plan::windows::WindowUDFExpr;
+
+/// One window function of a plan, as the operator computes it.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) field: FieldRef,
+    /// The columns that the function reads.
+    pub(super) args: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) order_by: Vec<PhysicalSortExpr>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A function of ours, over whole partitions.
+    Ours { function: Arc<WindowUDF>, args: Vec<Arc<dyn PhysicalExpr>>, fields: Vec<FieldRef> },
+    RowNumber,
+    Rank,
+    DenseRank,
+    /// The row so many places before (`lag`) or, negative, after (`lead`).
+    Shift { by: i64, default: ScalarValue },
+    /// A row of the frame: counted from its start, or from its end.
+    First { n: i64, frame: Frame },
+    Last { frame: Frame },
+    Count { frame: Frame },
+    /// A sum from the partition's first row to the end of the frame.
+    RunningSum { end: Edge },
+    /// Any aggregate that is the same for all rows of a partition.
+    Whole { aggregate: Arc<AggregateFunctionExpr> },
+}
+
+/// The rows that a function sees, seen from one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Frame {
+    start: Edge,
+    end: Edge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Edge {
+    /// The edge of the partition.
+    Partition,
+    /// The edge of the rows that are equal in the order.
+    Peers,
+    /// So many rows further.
+    Rows(i64),
+}
+
+/// Partitions of a bucket whose rows stand together: partition `i` is `bounds[i]..bounds[i + 1]`.
+pub(super) struct Slices<'a> {
+    pub(super) bounds: &'a [usize],
+    /// For each row the first row equal to it in the order, and the one after the last; empty if no function needs it.
+    pub(super) peers: &'a [(u32, u32)],
+}
+
+impl Call {
+    /// The function of a plan.
+    ///
+    /// # Errors
+    /// Why the operator cannot compute it.
+    pub(super) fn new(expr: &Arc<dyn WindowExpr>, schema: &Schema) -> std::result::Result<Self, String> {
+        let any = expr.as_any();
+        let (kind, args) = if let Some(standard) = any.downcast_ref::<StandardWindowExpr>() {
+            standard_call(standard, schema)?
+        } else if let Some(plain) = any.downcast_ref::<PlainAggregateWindowExpr>() {
+            aggregate_call(plain.get_aggregate_expr(), expr)?
+        } else if let Some(sliding) = any.downcast_ref::<SlidingAggregateWindowExpr>() {
+            aggregate_call(sliding.get_aggregate_expr(), expr)?
+        } else {
+            return Err(format!("{} is a function that it does not know", expr.name()));
+        };
+        let field = expr.field().map_err(|error| error.to_string())?;
+        Ok(Self { field, args, order_by: expr.order_by().to_vec(), kind })
+    }
+
+    pub(super) fn needs_peers(&self) -> bool {
+        let at_peers = |frame: &Frame| frame.start == Edge::Peers || frame.end == Edge::Peers;
+        match &self.kind {
+            Kind::Rank | Kind::DenseRank => true,
+            Kind::First { frame, .. } | Kind::Last { frame } | Kind::Count { frame } => at_peers(frame),
+            Kind::RunningSum { end } => *end == Edge::Peers,
+            Kind::Ours { .. } | Kind::RowNumber | Kind::Shift { .. } | Kind::Whole { .. } => false,
+        }
+    }
+
+    /// Whether the result is the same in every order of the rows of a partition.
+    pub(super) fn is_order_free(&self) -> bool {
+        matches!(self.kind, Kind::Whole { .. })
+    }
+
+    /// The result for all rows, where they stand in `values`.
+    pub(super) fn evaluate(&self, values: &[ArrayRef], slices: &Slices<'_>) -> Result<ArrayRef> {
+        match &self.kind {
+            Kind::Ours { function, args, fields } => {
+                let args = PartitionEvaluatorArgs::new(args, fields, false, false);
+                match cxql_udfs::grouped::grouped_evaluator(function, args)? {
+                    Some(mut evaluator) => evaluator.evaluate_groups(values, slices.bounds),
+                    None => internal_err!("{} has no grouped form", function.name()),
+                }
+            }
+            Kind::RowNumber => Ok(by_row(slices, |range, row| (row - range.start) as u64 + 1)),
+            Kind::Rank => Ok(by_row(slices, |range, row| slices.peers_of(&range, row).start.abs_diff(range.start) as u64 + 1)),
+            Kind::DenseRank => Ok(dense_ranks(slices)),
+            Kind::Shift { by, default } => {
+                let [values] = values else { return internal_err!("{} without its column", self.field.name()) };
+                shifted(values, *by, default, slices)
+            }
+            Kind::First { n, frame } => picked(values, slices, |range, row| {
+                let frame = frame.of(slices, &range, row);
+                let place = if *n > 0 {
+                    frame.start.checked_add(usize::try_from(*n - 1).ok()?)?
+                } else {
+                    frame.end.checked_sub(usize::try_from(n.unsigned_abs()).ok()?)?
+                };
+                frame.contains(&place).then_some(place)
+            }),
+            Kind::Last { frame } => picked(values, slices, |range, row| {
+                let frame = frame.of(slices, &range, row);
+                (frame.start < frame.end).then(|| frame.end - 1)
+            }),
+            Kind::Count { frame } => Ok(counts(values, *frame, slices)),
+            Kind::RunningSum { end } => running_sums(self.field.data_type(), values, *end, slices),
+            Kind::Whole { aggregate } => whole(aggregate, values, slices),
+        }
+    }
+}
+
+impl Slices<'_> {
+    fn rows(&self) -> usize {
+        self.bounds.last().copied().unwrap_or_default()
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        self.bounds.windows(2).map(|pair| pair[0]..pair[1])
+    }
+
+    /// The rows equal to `row` in the order; without an order, all of the partition.
+    fn peers_of(&self, partition: &std::ops::Range<usize>, row: usize) -> std::ops::Range<usize> {
+        match self.peers.get(row) {
+            Some(&(start, end)) => start as usize..end as usize,
+            None => partition.clone(),
+        }
+    }
+}
+
+impl Edge {
+    fn start(self, slices: &Slices<'_>, partition: &std::ops::Range<usize>, row: usize) -> usize {
+        match self {
+            Edge::Partition => partition.start,
+            Edge::Peers => slices.peers_of(partition, row).start,
+            Edge::Rows(by) => moved(row, by, partition),
+        }
+    }
+
+    fn end(self, slices: &Slices<'_>, partition: &std::ops::Range<usize>, row: usize) -> usize {
+        match self {
+            Edge::Partition => partition.end,
+            Edge::Peers => slices.peers_of(partition, row).end,
+            Edge::Rows(by) => moved(row + 1, by, partition),
+        }
+    }
+}
+
+impl Frame {
+    fn of(self, slices: &Slices<'_>, partition: &std::ops::Range<usize>, row: usize) -> std::ops::Range<usize> {
+        let start = self.start.start(slices, partition, row);
+        start..self.end.end(slices, partition, row).max(start)
+    }
+
+    /// The frame of a plan.
+    fn new(frame: &WindowFrame, is_ordered: bool) -> std::result::Result<Self, String> {
+        let edge = |bound: &WindowFrameBound| {
+            let by = match bound {
+                WindowFrameBound::CurrentRow if frame.units == WindowFrameUnits::Rows => return Ok(Edge::Rows(0)),
+                WindowFrameBound::CurrentRow if is_ordered => return Ok(Edge::Peers),
+                WindowFrameBound::CurrentRow => return Ok(Edge::Partition),
+                WindowFrameBound::Preceding(by) | WindowFrameBound::Following(by) if by.is_null() => {
+                    return Ok(Edge::Partition);
+                }
+                WindowFrameBound::Preceding(by) | WindowFrameBound::Following(by) => by,
+            };
+            let rows = match (frame.units, by) {
+                (WindowFrameUnits::Rows, ScalarValue::UInt64(Some(rows))) => i64::try_from(*rows).ok(),
+                (WindowFrameUnits::Rows, ScalarValue::Int64(Some(rows))) => Some(*rows),
+                _ => None,
+            };
+            let Some(rows) = rows else { return Err(format!("its frame {frame} has a distance that it does not know")) };
+            Ok(Edge::Rows(if matches!(bound, WindowFrameBound::Preceding(_)) { -rows } else { rows }))
+        };
+        // `unbounded following` as a start and `unbounded preceding` as an end are refused by the planner
+        Ok(Self { start: edge(&frame.start_bound)?, end: edge(&frame.end_bound)? })
+    }
+
+    fn is_whole(self) -> bool {
+        self.start == Edge::Partition && self.end == Edge::Partition
+    }
+}
+
+/// A row that is `by` rows further, no further than the edges of the partition.
+fn moved(row: usize, by: i64, partition: &std::ops::Range<usize>) -> usize {
+    let distance = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
+    let place = if by < 0 { row.saturating_sub(distance) } else { row.saturating_add(distance) };
+    place.clamp(partition.start, partition.end)
+}
+
+type Parts = (Kind, Vec<Arc<dyn PhysicalExpr>>);
+
+fn standard_call(standard: &StandardWindowExpr, schema: &Schema) -> std::result::Result<Parts, String> {
+    let Some(call) = standard.get_standard_func_expr().as_any().downcast_ref::<WindowUDFExpr>() else {
+        return Err(format!("{} is a function that it does not know", standard.name()));
+    };
+    // the engine keeps this flag to itself
+    if format!("{call:?}").contains("ignore_nulls: true") {
+        return Err(format!("{} ignores NULLs", standard.name()));
+    }
+    let args = call.args().to_vec();
+    let fields = args.iter().map(|arg| arg.return_field(schema)).collect::<Result<Vec<_>>>();
+    let fields = fields.map_err(|error| error.to_string())?;
+    let ours = PartitionEvaluatorArgs::new(&args, &fields, false, false);
+    if cxql_udfs::grouped::grouped_evaluator(call.fun(), ours).map_err(|error| error.to_string())?.is_some() {
+        let columns = standard.expressions();
+        return Ok((Kind::Ours { function: Arc::clone(call.fun()), args, fields }, columns));
+    }
+    let first = || args.first().cloned().into_iter().collect::<Vec<_>>();
+    let frame = || Frame::new(standard.get_window_frame(), !standard.order_by().is_empty());
+    let name = call.fun().name();
+    Ok(match name {
+        "row_number" => (Kind::RowNumber, vec![]),
+        "rank" => (Kind::Rank, vec![]),
+        "dense_rank" => (Kind::DenseRank, vec![]),
+        "lag" | "lead" => {
+            let Some(field) = fields.first().filter(|field| !field.data_type().is_null()) else {
+                return Err(format!("{name} of NULL has no type"));
+            };
+            let by = match args.get(1) {
+                None => 1,
+                Some(by) => integer(by).ok_or_else(|| format!("{name} with the distance {by}"))?,
+            };
+            let default = match args.get(2).map(|default| literal(default).ok_or(default)) {
+                None => ScalarValue::try_from(field.data_type()),
+                Some(Ok(value)) => value.cast_to(field.data_type()),
+                Some(Err(default)) => return Err(format!("{name} with the default {default}")),
+            };
+            let default = default.map_err(|error| error.to_string())?;
+            let by = if name == "lag" { by } else { by.checked_neg().ok_or("lead so far")? };
+            (Kind::Shift { by, default }, first())
+        }
+        "first_value" => (Kind::First { n: 1, frame: frame()? }, first()),
+        "last_value" => (Kind::Last { frame: frame()? }, first()),
+        "nth_value" => match args.get(1).and_then(integer) {
+            Some(n) if n != 0 && n != i64::MIN => (Kind::First { n, frame: frame()? }, first()),
+            _ => return Err("nth_value without a place".to_string()),
+        },
+        _ => return Err(format!("{name} is a function that it does not know")),
+    })
+}
+
+fn aggregate_call(
+    aggregate: &AggregateFunctionExpr,
+    expr: &Arc<dyn WindowExpr>,
+) -> std::result::Result<Parts, String> {
+    let name = aggregate.fun().name();
+    if aggregate.is_distinct() {
+        return Err(format!("{name} counts DISTINCT values"));
+    }
+    // the engine keeps the filter to itself
+    if !format!("{expr:?}").contains("filter: None") {
+        return Err(format!("{name} has a FILTER"));
+    }
+    let frame = Frame::new(expr.get_window_frame(), !expr.order_by().is_empty())?;
+    let args = aggregate.expressions();
+    if name == "count" {
+        let args = args.into_iter().filter(|arg| literal(arg).is_none_or(|value| value.is_null())).collect::<Vec<_>>();
+        if args.len() > 1 {
+            return Err("count of several columns".to_string());
+        }
+        return Ok((Kind::Count { frame }, args));
+    }
+    if frame.is_whole() {
+        let is_order_free = aggregate.order_bys().is_empty()
+            && (expr.order_by().is_empty() || aggregate.order_sensitivity() == AggregateOrderSensitivity::Insensitive);
+        if !is_order_free {
+            return Err(format!("{name} depends on the order of rows"));
+        }
+        if !aggregate.groups_accumulator_supported() {
+            return Err(format!("{name} has no grouped form"));
+        }
+        return Ok((Kind::Whole { aggregate: Arc::new(aggregate.clone()) }, args));
+    }
+    let is_summable = matches!(aggregate.field().data_type(), DataType::Int64 | DataType::Float64);
+    if name == "sum" && frame.start == Edge::Partition && is_summable {
+        return Ok((Kind::RunningSum { end: frame.end }, args));
+    }
+    Err(format!("{name} over {}", expr.get_window_frame()))
+}
+
+fn literal(expr: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
+    expr.downcast_ref::<Literal>().map(Literal::value)
+}
+
+fn integer(expr: &Arc<dyn PhysicalExpr>) -> Option<i64> {
+    match literal(expr)?.cast_to(&DataType::Int64).ok()? {
+        ScalarValue::Int64(value) => value,
+        _ => None,
+    }
+}
+
+/// A number per row.
+fn by_row(slices: &Slices<'_>, value: impl Fn(std::ops::Range<usize>, usize) -> u64) -> ArrayRef {
+    let mut values = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        values.extend(range.clone().map(|row| value(range.clone(), row)));
+    }
+    Arc::new(UInt64Array::from(values))
+}
+
+fn dense_ranks(slices: &Slices<'_>) -> ArrayRef {
+    let mut ranks = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        let mut rank = 0;
+        for row in range.clone() {
+            rank += u64::from(slices.peers_of(&range, row).start == row);
+            ranks.push(rank.max(1));
+        }
+    }
+    Arc::new(UInt64Array::from(ranks))
+}
+
+fn shifted(values: &ArrayRef, by: i64, default: &ScalarValue, slices: &Slices<'_>) -> Result<ArrayRef> {
+    let distance = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
+    let source = |range: &std::ops::Range<usize>, row: usize| {
+        let place = if by >= 0 { row.checked_sub(distance) } else { row.checked_add(distance) };
+        place.filter(|place| range.contains(place))
+    };
+    if default.is_null() {
+        return picked(std::slice::from_ref(values), slices, |range, row| source(&range, row));
+    }
+    let default = cast(&default.to_array_of_size(1)?, values.data_type())?;
+    let mut indices = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        indices.extend(range.clone().map(|row| source(&range, row).map_or((1, 0), |place| (0, place))));
+    }
+    Ok(interleave(&[values.as_ref(), default.as_ref()], &indices)?)
+}
+
+/// The value of another row of the partition, or NULL.
+fn picked(
+    values: &[ArrayRef],
+    slices: &Slices<'_>,
+    place: impl Fn(std::ops::Range<usize>, usize) -> Option<usize>,
+) -> Result<ArrayRef> {
+    let [values] = values else { return internal_err!("a window function of one column got {}", values.len()) };
+    let mut indices = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        indices.extend(range.clone().map(|row| place(range.clone(), row).map(|place| place as u32)));
+    }
+    Ok(take(values, &UInt32Array::from(indices), None)?)
+}
+
+fn counts(values: &[ArrayRef], frame: Frame, slices: &Slices<'_>) -> ArrayRef {
+    let nulls = values.first().and_then(|values| values.logical_nulls());
+    let mut counts = Vec::with_capacity(slices.rows());
+    // how many values are known before each row
+    let mut known = Vec::new();
+    if let Some(nulls) = &nulls {
+        let mut sum = 0;
+        known.push(sum);
+        known.extend(nulls.iter().map(|is_known| {
+            sum += i64::from(is_known);
+            sum
+        }));
+    }
+    let count = |range: std::ops::Range<usize>| match (known.get(range.start), known.get(range.end)) {
+        (Some(before), Some(after)) => after - before,
+        _ => range.len() as i64,
+    };
+    for range in slices.ranges() {
+        if frame.is_whole() {
+            counts.resize(counts.len() + range.len(), count(range));
+        } else {
+            counts.extend(range.clone().map(|row| count(frame.of(slices, &range, row))));
+        }
+    }
+    Arc::new(Int64Array::from(counts))
+}
+
+fn running_sums(data_type: &DataType, values: &[ArrayRef], end: Edge, slices: &Slices<'_>) -> Result<ArrayRef> {
+    let [values] = values else { return internal_err!("a sum of {} columns", values.len()) };
+    let values = cast(values, data_type)?;
+    Ok(match data_type {
+        DataType::Float64 => {
+            let values = values.as_primitive::<Float64Type>();
+            Arc::new(Float64Array::from(sums_to(end, slices, |row| values.is_valid(row).then(|| values.value(row)))))
+        }
+        DataType::Int64 => {
+            let values = values.as_primitive::<Int64Type>();
+            let wrapping =
+                sums_to(end, slices, |row| values.is_valid(row).then(|| std::num::Wrapping(values.value(row))));
+            Arc::new(wrapping.into_iter().map(|sum| sum.map(|sum| sum.0)).collect::<Int64Array>())
+        }
+        other => return exec_err!("a running sum of {other}"),
+    })
+}
+
+/// For each row the sum of the known values from the start of its partition to the end of its frame; NULL if there is none.
+fn sums_to<T: Copy + std::ops::Add<Output = T>>(
+    end: Edge,
+    slices: &Slices<'_>,
+    value: impl Fn(usize) -> Option<T>,
+) -> Vec<Option<T>> {
+    let mut sums = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        let (mut sum, mut next) = (None, range.start);
+        for row in range.clone() {
+            // ends never move back from row to row
+            while next < end.end(slices, &range, row) {
+                sum = match (sum, value(next)) {
+                    (Some(sum), Some(value)) => Some(sum + value),
+                    (sum, value) => sum.or(value),
+                };
+                next += 1;
+            }
+            sums.push(sum);
+        }
+    }
+    sums
+}
+
+/// An aggregate of each partition, for each of its rows.
+fn whole(aggregate: &AggregateFunctionExpr, values: &[ArrayRef], slices: &Slices<'_>) -> Result<ArrayRef> {
+    let mut groups = Vec::with_capacity(slices.rows());
+    for (group, range) in slices.ranges().enumerate() {
+        groups.resize(range.end, group);
+    }
+    let mut accumulator = aggregate.create_groups_accumulator()?;
+    let count = slices.bounds.len().saturating_sub(1);
+    accumulator.update_batch(values, &groups, None, count)?;
+    let results = accumulator.evaluate(EmitTo::All)?;
+    let indices = groups.into_iter().map(|group| group as u32).collect::<Vec<_>>();
+    Ok(take(&results, &UInt32Array::from(indices), None)?)
+}

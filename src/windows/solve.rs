@@ -1,0 +1,283 @@
+//! One bucket: its rows are put into partitions, ordered, and asked.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::compute::{SortOptions, cast, take};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::aggregates::group_values::new_group_values;
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+use super::functions::{Call, Slices};
+
+/// What is computed from the columns that the operator keeps of each row.
+#[derive(Debug)]
+pub(super) struct Spec {
+    /// The kept columns: keys, orders and arguments, each once.
+    pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
+    /// The columns of PARTITION BY.
+    pub(super) keys: Vec<usize>,
+    key_schema: SchemaRef,
+    /// The different ORDER BY clauses.
+    orders: Vec<Vec<(usize, SortOptions)>>,
+    calls: Vec<Planned>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    call: Call,
+    args: Vec<usize>,
+    order: usize,
+}
+
+impl Spec {
+    /// `calls` over partitions by `keys`, all in terms of `schema`.
+    ///
+    /// # Errors
+    /// An expression without a type.
+    pub(super) fn new(keys: &[Arc<dyn PhysicalExpr>], calls: Vec<Call>, schema: &Schema) -> Result<Self> {
+        let mut columns: Vec<Arc<dyn PhysicalExpr>> = vec![];
+        let mut place = |expr: &Arc<dyn PhysicalExpr>| {
+            columns.iter().position(|known| known == expr).unwrap_or_else(|| {
+                columns.push(Arc::clone(expr));
+                columns.len() - 1
+            })
+        };
+        let key_places: Vec<usize> = keys.iter().map(&mut place).collect();
+        let mut orders: Vec<Vec<(usize, SortOptions)>> = vec![];
+        let mut planned = Vec::with_capacity(calls.len());
+        for call in calls {
+            let args = call.args.iter().map(&mut place).collect();
+            let order: Vec<_> = if call.is_order_free() {
+                vec![]
+            } else {
+                call.order_by.iter().map(|sort| (place(&sort.expr), sort.options)).collect()
+            };
+            let order = orders.iter().position(|known| known == &order).unwrap_or_else(|| {
+                orders.push(order);
+                orders.len() - 1
+            });
+            planned.push(Planned { call, args, order });
+        }
+        let key_fields = keys.iter().enumerate().map(|(number, key)| {
+            Ok(Field::new(format!("key{number}"), kept_type(&key.data_type(schema)?), key.nullable(schema)?))
+        });
+        let key_schema = Arc::new(Schema::new(key_fields.collect::<Result<Vec<_>>>()?));
+        Ok(Self { columns, keys: key_places, key_schema, orders, calls: planned })
+    }
+
+    /// About what computing takes for each row of a bucket: its columns twice, its partition and its places.
+    pub(super) fn row_bytes(&self) -> usize {
+        2 * size_of::<u128>() * self.columns.len() + 5 * size_of::<u64>()
+    }
+
+    /// The kept columns as a table.
+    ///
+    /// # Errors
+    /// An expression without a type.
+    pub(super) fn kept_schema(&self, input: &Schema) -> Result<Schema> {
+        let fields = self.columns.iter().enumerate().map(|(number, column)| {
+            Ok(Field::new(format!("column{number}"), kept_type(&column.data_type(input)?), true))
+        });
+        Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// The results of all functions for the rows of a bucket, in the order of the rows.
+    ///
+    /// # Errors
+    /// What a function gives.
+    pub(super) fn solve(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
+        let rows = u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows in one bucket of a window"))?;
+        let (bounds, arrival) = self.groups(columns, rows)?;
+        let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
+        for (number, order_by) in self.orders.iter().enumerate() {
+            let calls = || self.calls.iter().enumerate().filter(move |(_, planned)| planned.order == number);
+            let needs_peers = calls().any(|(_, planned)| planned.call.needs_peers());
+            let (order, peers) = ordered(columns, order_by, &bounds, &arrival, needs_peers)?;
+            let slices = Slices { bounds: &bounds, peers: &peers };
+            // rows that already stand as the functions want them need not be moved, nor the results back
+            let is_in_place = order.iter().enumerate().all(|(place, row)| place == *row as usize);
+            let back = if is_in_place { None } else { Some(inverse(&order)) };
+            let order = UInt32Array::from(order);
+            let mut moved: Vec<Option<ArrayRef>> = vec![None; columns.len()];
+            for (place, planned) in calls() {
+                let mut values = Vec::with_capacity(planned.args.len());
+                for &column in &planned.args {
+                    if moved[column].is_none() {
+                        let here = &columns[column];
+                        moved[column] =
+                            Some(if is_in_place { Arc::clone(here) } else { take(here, &order, None)? });
+                    }
+                    values.extend(moved[column].clone());
+                }
+                let result = planned.call.evaluate(&values, &slices)?;
+                let result = match &back {
+                    Some(back) => take(&result, back, None)?,
+                    None => result,
+                };
+                let wanted = planned.call.field.data_type();
+                results[place] = Some(if result.data_type() == wanted { result } else { cast(&result, wanted)? });
+            }
+        }
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
+    fn groups(&self, columns: &[ArrayRef], rows: u32) -> Result<(Vec<usize>, Vec<u32>)> {
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
+        let mut values = new_group_values(Arc::clone(&self.key_schema), &GroupOrdering::None)?;
+        let mut groups = Vec::new();
+        if rows > 0 {
+            values.intern(&keys, &mut groups)?;
+        }
+        let mut bounds = vec![0; values.len() + 1];
+        drop(values);
+        for &group in &groups {
+            bounds[group + 1] += 1;
+        }
+        for group in 1..bounds.len() {
+            bounds[group] += bounds[group - 1];
+        }
+        let mut next = bounds.clone();
+        let mut arrival = vec![0; groups.len()];
+        for (row, &group) in (0..rows).zip(&groups) {
+            arrival[next[group]] = row;
+            next[group] += 1;
+        }
+        Ok((bounds, arrival))
+    }
+}
+
+/// The type in which a column is kept: dictionaries as their values, texts as views, which are cheap to move.
+pub(super) fn kept_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => kept_type(values),
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    }
+}
+
+type Peers = Vec<(u32, u32)>;
+
+/// The rows of each partition in an order, equal rows as they arrived; and which rows are equal.
+fn ordered(
+    columns: &[ArrayRef],
+    order_by: &[(usize, SortOptions)],
+    bounds: &[usize],
+    arrival: &[u32],
+    needs_peers: bool,
+) -> Result<(Vec<u32>, Peers)> {
+    let mut order = arrival.to_vec();
+    if order_by.is_empty() {
+        return Ok((order, vec![]));
+    }
+    let peers = match SortKeys::new(columns, order_by)? {
+        SortKeys::Numbers(keys) => {
+            let key = |row: u32| keys[row as usize];
+            sort_groups(&mut order, bounds, key);
+            if needs_peers { peers(&order, bounds, key) } else { vec![] }
+        }
+        SortKeys::Rows(rows) => {
+            let key = |row: u32| rows.row(row as usize);
+            sort_groups(&mut order, bounds, key);
+            if needs_peers { peers(&order, bounds, key) } else { vec![] }
+        }
+    };
+    Ok((order, peers))
+}
+
+fn sort_groups<K: Ord>(order: &mut [u32], bounds: &[usize], key: impl Fn(u32) -> K) {
+    for pair in bounds.windows(2) {
+        let rows = &mut order[pair[0]..pair[1]];
+        // data on disk is mostly in the order of time
+        if !rows.is_sorted_by(|left, right| key(*left) <= key(*right)) {
+            rows.sort_unstable_by(|left, right| key(*left).cmp(&key(*right)).then(left.cmp(right)));
+        }
+    }
+}
+
+fn peers<K: Ord>(order: &[u32], bounds: &[usize], key: impl Fn(u32) -> K) -> Peers {
+    let mut peers = Vec::with_capacity(order.len());
+    for pair in bounds.windows(2) {
+        let mut start = pair[0];
+        while start < pair[1] {
+            let first = key(order[start]);
+            let mut end = start + 1;
+            while end < pair[1] && key(order[end]) == first {
+                end += 1;
+            }
+            peers.resize(end, (start as u32, end as u32));
+            start = end;
+        }
+    }
+    peers
+}
+
+fn inverse(order: &[u32]) -> UInt32Array {
+    let mut places = vec![0; order.len()];
+    for (place, &row) in (0..).zip(order) {
+        places[row as usize] = place;
+    }
+    places.into()
+}
+
+/// Something per row that compares as the ORDER BY clause says.
+enum SortKeys {
+    Numbers(Vec<u64>),
+    Rows(Rows),
+}
+
+impl SortKeys {
+    fn new(columns: &[ArrayRef], order_by: &[(usize, SortOptions)]) -> Result<Self> {
+        if let [(column, options)] = order_by
+            && columns[*column].null_count() == 0
+            && let Some(numbers) = numbers(&columns[*column], options.descending)
+        {
+            return Ok(Self::Numbers(numbers));
+        }
+        let fields = order_by.iter().map(|(column, options)| {
+            SortField::new_with_options(columns[*column].data_type().clone(), *options)
+        });
+        let values: Vec<ArrayRef> = order_by.iter().map(|(column, _)| Arc::clone(&columns[*column])).collect();
+        Ok(Self::Rows(RowConverter::new(fields.collect())?.convert_columns(&values)?))
+    }
+}
+
+/// Numbers that compare as the values of a column do.
+fn numbers(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
+    use datafusion::arrow::datatypes as types;
+
+    const SIGN: u64 = 1 << 63;
+    let flip = if descending { u64::MAX } else { 0 };
+    macro_rules! signed {
+        ($kind:ty) => {
+            values.as_primitive::<$kind>().values().iter().map(|value| (i64::from(*value) as u64 ^ SIGN) ^ flip).collect()
+        };
+    }
+    Some(match values.data_type() {
+        DataType::Int32 => signed!(types::Int32Type),
+        DataType::Int64 => signed!(types::Int64Type),
+        DataType::Date32 => signed!(types::Date32Type),
+        DataType::Date64 => signed!(types::Date64Type),
+        DataType::Timestamp(TimeUnit::Second, _) => signed!(types::TimestampSecondType),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => signed!(types::TimestampMillisecondType),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => signed!(types::TimestampMicrosecondType),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => signed!(types::TimestampNanosecondType),
+        DataType::UInt64 => values.as_primitive::<types::UInt64Type>().values().iter().map(|value| value ^ flip).collect(),
+        // the total order of IEEE 754: the bits, all of them inverted below zero
+        DataType::Float64 => {
+            let values = values.as_primitive::<types::Float64Type>().values().iter();
+            values
+                .map(|value| {
+                    let bits = value.to_bits();
+                    (if bits & SIGN == 0 { bits | SIGN } else { !bits }) ^ flip
+                })
+                .collect()
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,232 @@
+//! The grouped window operator gives what the engine's own operator gives.
+//!
+//! The engine's operator is the expected value: every query runs twice over the same random rows, with the rule and
+//! without it, and both results are compared row by row.
+
+use std::sync::Arc;
+
+use cxql::windows::{GroupWindows, GroupedWindowExec, WindowOptions};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// A session with the rule or without it.
+fn session(is_grouped: bool, batch_size: usize, partitions: usize) -> SessionContext {
+    let config = SessionConfig::new().with_batch_size(batch_size).with_target_partitions(partitions);
+    let mut config = config.with_option_extension(WindowOptions::default());
+    config.options_mut().set("cxql.grouped_windows", if is_grouped { "true" } else { "false" }).unwrap();
+    let mut rules = PhysicalOptimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == "EnsureRequirements").expect("the engine's rule");
+    rules.insert(place, Arc::new(GroupWindows));
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_physical_optimizer_rules(rules)
+        .build();
+    let context = SessionContext::new_with_state(state);
+    cxql_udfs::register_all(&mut *context.state_ref().write()).unwrap();
+    context
+}
+
+fn is_grouped(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<GroupedWindowExec>() || plan.children().into_iter().any(is_grouped)
+}
+
+/// Rows with few different values per column, so that partitions, ties and NULLs are common.
+fn rows(random: &mut Pcg64, count: usize, keys: i64) -> RecordBatch {
+    let mut ints = |range: i64, null_ratio: f64| -> Vec<Option<i64>> {
+        (0..count).map(|_| (!random.random_bool(null_ratio)).then(|| random.random_range(0..range.max(1)))).collect()
+    };
+    let texts = |values: Vec<Option<i64>>| -> ArrayRef {
+        // every third text is longer than a view holds inline
+        let text = |value: i64| if value % 3 == 0 { format!("a long text, number {value}") } else { format!("t{value}") };
+        Arc::new(StringArray::from_iter(values.into_iter().map(|value| value.map(text))))
+    };
+    let as_type = |column: ArrayRef, data_type: &DataType| cast(&column, data_type).unwrap();
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int16), Box::new(DataType::Utf8));
+    let day = 86_400_000_000;
+    let times = ints(60, 0.0).into_iter().map(|at| at.map(|at| at * day)).collect::<Vec<_>>();
+    let gappy = ints(60, 0.2).into_iter().map(|at| at.map(|at| at * day)).collect::<Vec<_>>();
+    let as_float = |value: i64| if value == 0 { -0.0 } else { (value - 3) as f64 / 2.0 };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from_iter_values(0..count as i64))),
+        ("k_int", Arc::new(Int64Array::from(ints(keys, 0.1)))),
+        ("k_full", Arc::new(Int64Array::from(ints(keys, 0.0)))),
+        ("k_text", texts(ints(keys, 0.1))),
+        ("k_view", as_type(texts(ints(keys, 0.1)), &DataType::Utf8View)),
+        ("k_dict", as_type(texts(ints(7, 0.1)), &dictionary)),
+        ("k_bool", Arc::new(BooleanArray::from_iter(ints(2, 0.2).into_iter().map(|v| v.map(|v| v == 1))))),
+        ("k_day", Arc::new(Date32Array::from_iter(ints(keys, 0.1).into_iter().map(|v| v.map(|v| v as i32))))),
+        ("k_dec", Arc::new(Decimal128Array::from_iter(ints(5, 0.1).into_iter().map(|v| v.map(i128::from))))),
+        ("o_at", Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))),
+        ("o_gap", Arc::new(TimestampMicrosecondArray::from(gappy))),
+        ("o_int", Arc::new(Int64Array::from(ints(9, 0.0)))),
+        ("o_float", Arc::new(Float64Array::from_iter(ints(9, 0.0).into_iter().map(|v| v.map(as_float))))),
+        ("o_text", texts(ints(20, 0.2))),
+        ("v_int", Arc::new(Int64Array::from(ints(1000, 0.2)))),
+        ("v_float", Arc::new(Float64Array::from_iter(ints(50, 0.2).into_iter().map(|v| v.map(|v| v as f64))))),
+        ("v_text", texts(ints(1000, 0.2))),
+        ("v_view", as_type(texts(ints(1000, 0.2)), &DataType::Utf8View)),
+        ("v_dict", as_type(texts(ints(9, 0.2)), &dictionary)),
+        ("v_bool", Arc::new(BooleanArray::from_iter(ints(2, 0.2).into_iter().map(|v| v.map(|v| v == 1))))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// The batch in some partitions of some batches.
+fn table(random: &mut Pcg64, all: &RecordBatch, partitions: usize) -> MemTable {
+    let mut parts = vec![vec![]; partitions];
+    let mut start = 0;
+    while start < all.num_rows() {
+        let length = random.random_range(1..=all.num_rows().div_ceil(5)).min(all.num_rows() - start);
+        parts[random.random_range(0..partitions)].push(all.slice(start, length));
+        start += length;
+    }
+    MemTable::try_new(all.schema(), parts).unwrap()
+}
+
+/// The result in the order of its first column, which is unique.
+async fn answer(context: &SessionContext, sql: &str) -> (RecordBatch, bool) {
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let schema = plan.schema();
+    let is_grouped = is_grouped(&plan);
+    let batches = collect(plan, context.task_ctx()).await.unwrap();
+    let all = concat_batches(&schema, &batches).unwrap();
+    let ids = all.column(0).as_primitive::<Int64Type>();
+    let mut order: Vec<u32> = (0..all.num_rows() as u32).collect();
+    order.sort_unstable_by_key(|row| ids.value(*row as usize));
+    (datafusion::arrow::compute::take_record_batch(&all, &order.into()).unwrap(), is_grouped)
+}
+
+/// Functions that see the order of all rows: `{o}` has no ties.
+const ORDERED: &[&str] = &[
+    "row_number() over (partition by {k} order by {o}, id)",
+    "lag(v_int) over (partition by {k} order by {o}, id)",
+    "lead(v_text) over (partition by {k} order by {o}, id)",
+    "lag(v_view, 2) over (partition by {k} order by {o}, id)",
+    "lead(v_int, 3, -1) over (partition by {k} order by {o}, id)",
+    "lag(v_text, 1, 'none') over (partition by {k} order by {o}, id)",
+    "lag(v_dict) over (partition by {k} order by {o}, id)",
+    "lead(v_bool, -1) over (partition by {k} order by {o}, id)",
+    "lag(v_int, 0) over (partition by {k} order by {o}, id)",
+    "first_value(v_text) over (partition by {k} order by {o}, id)",
+    "last_value(v_int) over (partition by {k} order by {o}, id)",
+    "last_value(v_int) over (partition by {k} order by {o}, id rows between unbounded preceding and unbounded following)",
+    "first_value(v_float) over (partition by {k} order by {o}, id rows between 2 preceding and 1 preceding)",
+    "last_value(v_view) over (partition by {k} order by {o}, id rows between current row and 2 following)",
+    "nth_value(v_int, 2) over (partition by {k} order by {o}, id rows between 1 preceding and unbounded following)",
+    "count(v_int) over (partition by {k} order by {o}, id rows between 3 preceding and 1 following)",
+    "count(*) over (partition by {k} order by {o}, id rows between unbounded preceding and 1 preceding)",
+    "sum(v_int) over (partition by {k} order by {o}, id rows between unbounded preceding and 1 following)",
+    "sum(v_float) over (partition by {k} order by {o}, id)",
+];
+
+/// Functions that give the same whatever the order of ties is.
+const TIED: &[&str] = &[
+    "rank() over (partition by {k} order by {o})",
+    "dense_rank() over (partition by {k} order by {o})",
+    "first_value({k1}) over (partition by {k} order by {o})",
+    "count(*) over (partition by {k} order by {o})",
+    "count(v_text) over (partition by {k} order by {o} range between current row and unbounded following)",
+    "sum(v_int) over (partition by {k} order by {o})",
+    "count(*) over (partition by {k})",
+    "count(v_dict) over (partition by {k})",
+    "sum(v_int) over (partition by {k})",
+    "avg(v_int) over (partition by {k})",
+    "min(v_text) over (partition by {k})",
+    "max(v_float) over (partition by {k})",
+    "bool_or(v_bool) over (partition by {k})",
+    "zscore(v_float) over (partition by {k})",
+    "modified_zscore(v_int) over (partition by {k})",
+    "is_repeat_contact(o_at, interval '3 days') over (partition by {k} order by o_at, id)",
+    "first_contact_resolved(o_gap, interval '3 days', timestamp '1970-02-20') over (partition by {k} order by o_gap desc, id)",
+    "first_contact_resolved(o_at, interval '1 month', o_gap) over (partition by {k} order by o_at, id)",
+];
+
+const KEYS: &[&str] = &[
+    "k_int", "k_full", "k_text", "k_view", "k_dict", "k_bool", "k_day", "k_dec", "k_view, k_dict", "k_full, k_int",
+    "k_text, k_bool, k_day", "k_int % 2, upper(k_text)", "k_dict, k_dec",
+];
+
+const ORDERS: &[&str] = &[
+    "o_at", "o_at desc", "o_gap nulls first", "o_gap nulls last", "o_gap desc nulls first", "o_gap desc nulls last", "o_int desc",
+    "o_float", "o_float desc", "o_text", "o_text desc nulls last", "o_int, o_text desc", "o_at + interval '1 day'",
+];
+
+async fn compare(random: &mut Pcg64, all: &RecordBatch, batch_size: usize, partitions: usize, questions: usize) {
+    let table = Arc::new(table(random, all, partitions));
+    let [ours, stock] = [true, false].map(|is_grouped| session(is_grouped, batch_size, partitions));
+    for context in [&ours, &stock] {
+        context.register_table("t", Arc::clone(&table) as _).unwrap();
+    }
+    for _ in 0..questions {
+        let pick = |random: &mut Pcg64, list: &[&'static str]| list[random.random_range(0..list.len())];
+        let (keys, order) = (pick(random, KEYS), pick(random, ORDERS));
+        let mut functions: Vec<&str> = ORDERED.iter().chain(TIED).copied().collect();
+        functions.shuffle(random);
+        let functions: Vec<String> = functions[..random.random_range(1..=6)]
+            .iter()
+            .enumerate()
+            .map(|(number, function)| {
+                let first_key = keys.split(',').next().unwrap_or(keys);
+                let function = function.replace("{k}", keys).replace("{k1}", first_key).replace("{o}", order);
+                format!("{function} as f{number}")
+            })
+            .collect();
+        let columns = pick(random, &["id, v_text", "id, *", "id, k_view, o_at", "id"]).replace('*', "k_int, v_dict, v_float");
+        let sql = format!("select {columns}, {} from t", functions.join(", "));
+        let ((ours, is_grouped), (stock, is_stock_grouped)) = (answer(&ours, &sql).await, answer(&stock, &sql).await);
+        assert!(is_grouped, "the rule did not apply to {sql}");
+        assert!(!is_stock_grouped, "the setting does not turn the rule off");
+        assert_eq!(ours.schema(), stock.schema(), "{sql}");
+        if ours != stock {
+            let lines = |batch: &RecordBatch| pretty_format_batches(&[batch.slice(0, batch.num_rows().min(60))]).unwrap().to_string();
+            panic!("{sql}\nbatch size {batch_size}, {partitions} partitions\nours\n{}\nstock\n{}", lines(&ours), lines(&stock));
+        }
+    }
+}
+
+#[tokio::test]
+async fn random_rows_give_what_the_engine_gives() {
+    let mut random = Pcg64::seed_from_u64(7);
+    for (count, keys, batch_size, partitions, questions) in [
+        (60, 8, 1, 3, 12),
+        (500, 40, 7, 2, 25),
+        (3000, 900, 8192, 4, 25),
+        (3000, 1, 8192, 2, 12),
+        (1, 1, 8192, 2, 5),
+        (20_000, 6000, 1000, 3, 8),
+    ] {
+        let all = rows(&mut random, count, keys);
+        compare(&mut random, &all, batch_size, partitions, questions).await;
+    }
+}
+
+#[tokio::test]
+async fn more_rows_than_are_divided_at_once() {
+    let mut random = Pcg64::seed_from_u64(8);
+    let all = rows(&mut random, 300_000, 40_000);
+    compare(&mut random, &all, 8192, 2, 4).await;
+    // one partition has two thirds of the rows
+    let all = rows(&mut random, 200_000, 2);
+    compare(&mut random, &all, 8192, 2, 3).await;
+}
+
+#[tokio::test]
+async fn no_rows_give_no_rows() {
+    let mut random = Pcg64::seed_from_u64(9);
+    let all = rows(&mut random, 10, 3).slice(0, 0);
+    compare(&mut random, &all, 8192, 2, 6).await;
+}
