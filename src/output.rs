@@ -145,7 +145,7 @@ impl Format {
             Self::Json => Box::new(json::JsonSink::new(options.sections)),
             Self::Ndjson => Box::new(json::NdjsonSink::default()),
             Self::Markdown => Box::new(markdown::MarkdownSink::default()),
-            Self::Parquet => Box::new(parquet::ParquetSink::default()),
+            Self::Parquet => Box::new(parquet::ParquetSink::new(options.memory)),
             Self::Arrow => Box::new(arrow::ArrowSink::default()),
             Self::Xlsx => Box::new(xlsx::XlsxSink::default()),
         }
@@ -211,11 +211,13 @@ pub struct Options {
     pub sections: usize,
     /// How tables look.
     pub table: TableOptions,
+    /// Bytes that the encoder may hold. Only formats that collect rows (Parquet) look at it. Default: no limit.
+    pub memory: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sections: 1, table: TableOptions::default() }
+        Self { sections: 1, table: TableOptions::default(), memory: usize::MAX }
     }
 }
 

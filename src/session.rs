@@ -26,6 +26,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -38,7 +39,7 @@ pub use self::catalog::View;
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
 use crate::source::Source;
-use crate::windows::{GroupWindows, WindowOptions};
+use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
 /// The catalog of a session.
 pub const CATALOG: &str = "cxql";
@@ -53,6 +54,11 @@ const METADATA_CACHE_BYTES: usize = 128 << 20;
 const LIST_CACHE_BYTES: usize = 64 << 20;
 /// How long a listing is believed: new files are seen after this at the latest.
 const LIST_CACHE_SECONDS: u64 = 60;
+
+/// The encoder of a result may hold one part in so many of the memory limit.
+const ENCODER_SHARE: usize = 8;
+/// Bytes that the program takes beside its queries: itself, the allocator's reserve, batches on their way.
+const PROGRAM_BYTES: usize = 96 << 20;
 
 /// What a session is made from; all values are final, nothing is read from the environment but AWS credentials.
 #[derive(Debug, Clone, Default)]
@@ -159,7 +165,7 @@ impl Session {
         let data_shown = options.data.as_ref().map(|url| tables::shown(url.as_str()));
 
         let memory = options.memory.unwrap_or_else(default_memory);
-        let pool = FairSpillPool::new(memory);
+        let pool = FairSpillPool::new(pool_bytes(memory));
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
         let folder = spill_folder(options.temp_dir.as_deref())?;
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder]));
@@ -182,6 +188,7 @@ impl Session {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_physical_optimizer_rules(physical_rules())
+            .with_analyzer_rules(analyzer_rules())
             .build();
         functions::mend(&mut state).map_err(engine)?;
         cxql_udfs::register_all(&mut state).map_err(engine)?;
@@ -204,6 +211,11 @@ impl Session {
     /// The memory limit in bytes.
     pub fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Bytes that the encoder of a result may hold: its share of the memory limit.
+    pub fn encoder_memory(&self) -> usize {
+        self.memory / ENCODER_SHARE
     }
 
     /// Adds a schema beside the default one.
@@ -381,6 +393,20 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
+/// What operators may reserve within a memory limit. They do not count everything that they take, and others take some
+/// beside them; half of a small limit stays theirs.
+fn pool_bytes(memory: usize) -> usize {
+    let beside = PROGRAM_BYTES + memory / ENCODER_SHARE + memory / 8;
+    memory.saturating_sub(beside).max(memory / 2)
+}
+
+/// The engine's rules, and before them ours, which changes types that theirs settle.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(PlainTextWindows)];
+    rules.extend(Analyzer::new().rules);
+    rules
+}
+
 fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -397,9 +423,6 @@ fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
     let partitions = options.execution.target_partitions.max(1);
     let reserved = (memory / (16 * partitions)).min(10 << 20);
     options.execution.sort_spill_reservation_bytes = reserved;
-    // string views make windows over many partitions several times slower and many clients cannot read them
-    options.execution.parquet.schema_force_view_types = false;
-    options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;
     if let Ok(limit) = ConfigNonZeroUsize::try_new(50) {
         options.sql_parser.recursion_limit = limit;

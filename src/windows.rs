@@ -7,6 +7,7 @@
 mod collect;
 mod exec;
 mod functions;
+mod plain_text;
 mod solve;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::exec::GroupedWindowExec;
+pub use self::plain_text::PlainTextWindows;
 
 extensions_options! {
     /// Settings of cxql's own operators.

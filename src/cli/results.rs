@@ -91,7 +91,8 @@ impl ResultArgs {
 
     pub(super) fn options(&self, sections: usize) -> Options {
         let width = self.width.map_or(Width::Auto, Width::Fixed);
-        Options { sections, table: TableOptions { width, max_rows: self.max_rows, ..TableOptions::default() } }
+        let table = TableOptions { width, max_rows: self.max_rows, ..TableOptions::default() };
+        Options { sections, table, ..Options::default() }
     }
 }
 
@@ -114,7 +115,8 @@ pub(super) async fn show(session: &Session, args: &ResultArgs, steps: Vec<Step>)
     let format = args.format()?;
     let sections = steps.len();
     let mut meter = Meter::new(args.output.is_none() && format != Format::Table);
-    let mut writer = Writer::open(format, args.destination(session)?, args.options(sections)).await?;
+    let options = Options { memory: session.encoder_memory(), ..args.options(sections) };
+    let mut writer = Writer::open(format, args.destination(session)?, options).await?;
     let mut result = Ok(());
     for step in steps {
         let written = tokio::select! {

@@ -1,12 +1,16 @@
 //! Parquet with zstd level 1 and statistics for every page and column.
 //!
-//! A row group ends at 1,048,576 rows or about 128 MB, whichever is first, so that wide rows do not fill the memory.
+//! A row group ends at 1,048,576 rows, about 128 MB or its share of the memory limit, whichever is first, so that wide
+//! rows do not fill the memory. Texts are declared as plain texts, whatever form they have in memory.
 //! Dictionary columns keep their type; runs are written as plain values; what Parquet has no type for (unions, intervals
 //! with nanoseconds, empty structs) is text. A column name that comes twice gets a number: `a`, `a_2`.
 
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, SchemaRef};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use datafusion::parquet::arrow::{ArrowWriter, add_encoded_arrow_schema_to_metadata};
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -27,9 +31,10 @@ pub(super) struct ParquetSink {
     rows: u64,
 }
 
-impl Default for ParquetSink {
-    fn default() -> Self {
-        Self { group_bytes: GROUP_BYTES, group_memory: GROUP_MEMORY, file: None, rows: 0 }
+impl ParquetSink {
+    /// A sink that holds no more than about `memory` bytes.
+    pub(super) fn new(memory: usize) -> Self {
+        Self { group_bytes: GROUP_BYTES, group_memory: GROUP_MEMORY.min(memory), file: None, rows: 0 }
     }
 }
 
@@ -47,7 +52,10 @@ fn fit(data_type: &DataType) -> Fit {
         Fit::Text
     } else if any_part(data_type, &|part| matches!(part, DataType::RunEndEncoded(..)))
         || matches!(data_type, DataType::Dictionary(_, values) if values.is_nested())
-        || (data_type.is_nested() && any_part(data_type, &|part| matches!(part, DataType::Dictionary(..))))
+        || (data_type.is_nested()
+            && any_part(data_type, &|part| {
+                matches!(part, DataType::Dictionary(..) | DataType::Utf8View | DataType::BinaryView)
+            }))
     {
         Fit::As(plain(data_type))
     } else {
@@ -58,15 +66,23 @@ fn fit(data_type: &DataType) -> Fit {
 impl Sink for ParquetSink {
     fn begin_section(&mut self, _: Option<&str>, schema: &SchemaRef, out: &mut Vec<u8>) -> Result<()> {
         let shape = Shape::new(Format::Parquet, schema, fit);
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(failed)?))
             .set_created_by(concat!("cxql ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_max_row_group_bytes(Some(self.group_bytes))
             .set_statistics_enabled(EnabledStatistics::Page)
             .build();
+        let declared = shape.schema().fields().iter().map(|field| match field.data_type() {
+            DataType::Utf8View => field.as_ref().clone().with_data_type(DataType::Utf8),
+            DataType::BinaryView => field.as_ref().clone().with_data_type(DataType::Binary),
+            _ => field.as_ref().clone(),
+        });
+        let declared = Schema::new_with_metadata(declared.collect::<Vec<_>>(), shape.schema().metadata().clone());
+        add_encoded_arrow_schema_to_metadata(&declared, &mut properties);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let mut writer =
-            ArrowWriter::try_new(Vec::new(), SchemaRef::clone(shape.schema()), Some(properties)).map_err(failed)?;
+            ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(shape.schema()), options).map_err(failed)?;
         out.append(writer.inner_mut());
         self.file = Some((shape, writer));
         Ok(())
@@ -101,8 +117,6 @@ impl Sink for ParquetSink {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
     use datafusion::arrow::array::{ArrayRef, BinaryArray};
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -129,7 +143,7 @@ mod tests {
         };
         // 16 batches of 256 KB, by the encoded size and by the memory that is taken.
         for (group_bytes, group_memory) in [(1 << 20, usize::MAX), (usize::MAX, 1 << 20)] {
-            let mut sink = ParquetSink { group_bytes, group_memory, ..ParquetSink::default() };
+            let mut sink = ParquetSink { group_bytes, group_memory, ..ParquetSink::new(usize::MAX) };
             let mut out = Vec::new();
             sink.begin_section(None, &batch().schema(), &mut out).unwrap();
             for _ in 0..16 {

@@ -111,13 +111,15 @@ pub(super) fn unique_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stri
         .collect()
 }
 
-/// The type without dictionaries and runs, at any depth: formats that cannot replace a dictionary from batch to batch
-/// write plain values.
+/// The type without dictionaries, runs and views, at any depth: formats that cannot replace a dictionary from batch to
+/// batch write plain values, and many readers do not know views.
 pub(super) fn plain(data_type: &DataType) -> DataType {
     let child = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(plain(field.data_type())));
     match data_type {
         DataType::Dictionary(_, values) => plain(values),
         DataType::RunEndEncoded(_, values) => plain(values.data_type()),
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
         DataType::List(field) => DataType::List(child(field)),
         DataType::LargeList(field) => DataType::LargeList(child(field)),
         DataType::FixedSizeList(field, size) => DataType::FixedSizeList(child(field), *size),

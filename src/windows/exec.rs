@@ -333,8 +333,9 @@ async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
     while let Some(result) = tasks.join_next().await {
         match result {
             Ok(result) => results.push(result?),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => return Err(DataFusionError::External(Box::new(error))),
+            Err(error) => {
+                return Err(DataFusionError::Context("a window function".into(), Box::new(DataFusionError::External(Box::new(error)))));
+            }
         }
     }
     Ok(results)

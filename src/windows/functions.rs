@@ -6,15 +6,18 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Arra
 use datafusion::arrow::compute::{cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::PartitionEvaluatorArgs;
-use datafusion::logical_expr::{EmitTo, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowUDF};
+use datafusion::logical_expr::{
+    EmitTo, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, WindowUDF,
+};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::window::{
     PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
 };
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_plan::udaf::AggregateOrderSensitivity;
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::physical_plan::windows::WindowUDFExpr;
 
 /// One window function of a plan, as the operator computes it.
@@ -23,6 +26,7 @@ pub(super) struct Call {
     pub(super) field: FieldRef,
     /// The columns that the function reads.
     pub(super) args: Vec<Arc<dyn PhysicalExpr>>,
+    arg_types: Vec<DataType>,
     pub(super) order_by: Vec<PhysicalSortExpr>,
     kind: Kind,
 }
@@ -87,7 +91,9 @@ impl Call {
             return Err(format!("{} is a function that it does not know", expr.name()));
         };
         let field = expr.field().map_err(|error| error.to_string())?;
-        Ok(Self { field, args, order_by: expr.order_by().to_vec(), kind })
+        let arg_types = args.iter().map(|arg| arg.data_type(schema)).collect::<Result<_>>();
+        let arg_types = arg_types.map_err(|error| error.to_string())?;
+        Ok(Self { field, args, arg_types, order_by: expr.order_by().to_vec(), kind })
     }
 
     pub(super) fn needs_peers(&self) -> bool {
@@ -137,7 +143,11 @@ impl Call {
             }),
             Kind::Count { frame } => Ok(counts(values, *frame, slices)),
             Kind::RunningSum { end } => running_sums(self.field.data_type(), values, *end, slices),
-            Kind::Whole { aggregate } => whole(aggregate, values, slices),
+            Kind::Whole { aggregate } => {
+                // the one kind of function that looks at the type: values come as the operator keeps them
+                let values = values.iter().zip(&self.arg_types).map(|(values, wanted)| cast(values, wanted));
+                whole(aggregate, &values.collect::<std::result::Result<Vec<_>, _>>()?, slices)
+            }
         }
     }
 }
@@ -219,6 +229,10 @@ fn moved(row: usize, by: i64, partition: &std::ops::Range<usize>) -> usize {
     let place = if by < 0 { row.saturating_sub(distance) } else { row.saturating_add(distance) };
     place.clamp(partition.start, partition.end)
 }
+
+/// The engine's window functions that the operator knows.
+const NAMES: &[&str] =
+    &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "nth_value"];
 
 type Parts = (Kind, Vec<Arc<dyn PhysicalExpr>>);
 
@@ -309,6 +323,20 @@ fn aggregate_call(
         return Ok((Kind::RunningSum { end: frame.end }, args));
     }
     Err(format!("{name} over {}", expr.get_window_frame()))
+}
+
+/// Whether the operator knows a function, as far as its name tells.
+pub(super) fn is_known(call: &WindowFunction) -> bool {
+    match &call.fun {
+        WindowFunctionDefinition::WindowUDF(function) => {
+            let ours = cxql_udfs::window_functions();
+            NAMES.contains(&function.name()) || ours.iter().any(|known| known.name() == function.name())
+        }
+        WindowFunctionDefinition::AggregateUDF(_) => {
+            let frame = &call.params.window_frame;
+            matches!(&frame.start_bound, WindowFrameBound::Preceding(by) if by.is_null())
+        }
+    }
 }
 
 fn literal(expr: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {

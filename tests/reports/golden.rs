@@ -72,6 +72,13 @@ fn every_report_gives_its_golden_rows() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// With one thread no part of a plan runs beside another: what waits for a part that comes later would wait for ever.
+#[test]
+fn every_report_runs_with_one_thread() {
+    let output = Project::shipped().output(&["check", "--threads", "1"]);
+    assert!(output.lines().last().unwrap_or_default().ends_with(" 0 failed"), "{output}");
+}
+
 #[test]
 fn every_view_and_report_fits_the_sample_data_and_its_checks_hold() {
     let output = Project::shipped().output(&["check"]);
