@@ -1,30 +1,86 @@
-"""One query in a peer, in a process of its own: `peer.py ENGINE DATA THREADS MEMORY SQLFILE OUT`.
+"""One answer of a peer, in a process of its own: `peer.py ENGINE DATA THREADS MEMORY FILE OUT`.
 
-Prints the seconds from the query's text to its complete result; opening the tables stands before the clock, writing
-the result to OUT (CSV, for the comparison) after it. `sentiment` is the vaderSentiment package over one text a line.
+ENGINE is duckdb, clickhouse (chdb), datafusion, polars or polars-streaming. FILE is SQL, whose statements before the last one
+are settings, or Python with `answer(engine)`: the connection, session or context, for Polars the function that scans
+a table. Prints the seconds from the question to its complete result. Imports, settings, the opening of tables and a first
+`select 1` stand before the clock, writing the result to OUT (CSV, for the comparison) after it. `sentiment` is the package vaderSentiment
+over one text a line.
 """
 
+import importlib.util
 import json
 import sys
 import time
 from pathlib import Path
 
+TABLES = ("interactions", "surveys", "customers", "orders", "events")
 
-def duckdb_query(data, threads, memory, sql):
+
+def tables(data):
+    for name in TABLES:
+        folder = Path(data) / name
+        yield name, str(folder / "*.parquet") if folder.is_dir() else f"{folder}.parquet"
+
+
+def load(file):
+    """The file as a module that has a name, so that its functions can be sent to other processes."""
+    spec = importlib.util.spec_from_file_location("question", file)
+    module = sys.modules["question"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Question:
+    def __init__(self, file):
+        if file.suffix == ".py":
+            self.settings, self.answer = [], load(file).answer
+        else:
+            lines = [line for line in file.read_text().splitlines() if not line.startswith("--")]
+            *self.settings, self.sql = [part for part in "\n".join(lines).split(";") if part.strip()]
+            self.answer = None
+
+
+def duckdb(question, data, threads, memory):
     import duckdb
     import pyarrow  # noqa: F401  to_arrow_table would import it within the clock
 
     config = {"threads": threads} | ({"memory_limit": memory} if memory != "-" else {})
     connection = duckdb.connect(config=config)
     connection.execute("set TimeZone = 'UTC'")
+    for setting in question.settings:
+        connection.execute(setting)
     for table, path in tables(data):
         connection.execute(f"create view {table} as select * from read_parquet('{path}')")
+    connection.sql("select 1").to_arrow_table()
     start = time.perf_counter()
-    result = connection.sql(sql).to_arrow_table()
+    result = question.answer(connection) if question.answer else connection.sql(question.sql).to_arrow_table()
     return time.perf_counter() - start, result
 
 
-def datafusion_query(data, threads, memory, sql):
+def clickhouse(question, data, threads, memory):
+    import os
+
+    import pyarrow  # noqa: F401
+    from chdb import session
+
+    os.chdir(data)  # so that a question may say file('interactions/*.parquet', Parquet, 'its own types')
+    client = session.Session()
+    client.query("create database bench")
+    client.query("use bench")
+    client.query(f"set max_threads = {threads}")
+    if memory != "-":
+        client.query(f"set max_memory_usage = {memory}")
+    for setting in question.settings:
+        client.query(setting)
+    for table, path in tables(data):
+        client.query(f"create view {table} as select * from file('{path}', Parquet)")
+    client.query("select 1", "ArrowTable")
+    start = time.perf_counter()
+    result = question.answer(client) if question.answer else client.query(question.sql, "ArrowTable")
+    return time.perf_counter() - start, result
+
+
+def datafusion(question, data, threads, memory):
     import pyarrow
     from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
@@ -32,19 +88,27 @@ def datafusion_query(data, threads, memory, sql):
     if memory != "-":
         runtime = runtime.with_fair_spill_pool(int(memory))
     context = SessionContext(SessionConfig().with_target_partitions(threads), runtime)
+    for setting in question.settings:
+        context.sql(setting)
     for table, path in tables(data):
         context.register_parquet(table, path.removesuffix("*.parquet"))
+    context.sql("select 1").collect()
     start = time.perf_counter()
-    frame = context.sql(sql)
+    frame = question.answer(context) if question.answer else context.sql(question.sql)
     batches = frame.collect()
-    seconds = time.perf_counter() - start
-    return seconds, pyarrow.Table.from_batches(batches, schema=frame.schema())
+    return time.perf_counter() - start, pyarrow.Table.from_batches(batches, schema=frame.schema())
 
 
-def tables(data):
-    for name in ("interactions", "surveys"):
-        folder = Path(data) / name
-        yield name, str(folder / "*.parquet") if folder.is_dir() else f"{folder}.parquet"
+def polars(question, data, engine):
+    import polars
+
+    paths = dict(tables(data))
+    polars.select(1).lazy().collect(engine=engine)
+    start = time.perf_counter()
+    frame = question.answer(lambda table: polars.scan_parquet(paths[table]))
+    if isinstance(frame, polars.LazyFrame):
+        frame = frame.collect(engine=engine)
+    return time.perf_counter() - start, frame
 
 
 def vader_scores(texts, out):
@@ -59,20 +123,31 @@ def vader_scores(texts, out):
     return seconds
 
 
+def write(result, out):
+    import pyarrow
+    import pyarrow.csv
+
+    # the writer of CSV knows neither views nor dictionaries
+    odd = pyarrow.types.is_string_view, pyarrow.types.is_binary_view, pyarrow.types.is_dictionary
+    text = pyarrow.string()
+    plain = [field.with_type(text) if any(test(field.type) for test in odd) else field for field in result.schema]
+    pyarrow.csv.write_csv(result.cast(pyarrow.schema(plain)), out)
+
+
 def main():
-    engine, data, threads, memory, sql_file, out = sys.argv[1:]
+    engine, data, threads, memory, file, out = sys.argv[1:]
     if engine == "sentiment":
         seconds = vader_scores(data, out)
+    elif engine.startswith("polars"):
+        kind = "streaming" if engine == "polars-streaming" else "in-memory"
+        seconds, frame = polars(Question(Path(file)), data, kind)
+        frame.write_csv(out)
     else:
-        run = {"duckdb": duckdb_query, "datafusion": datafusion_query}[engine]
-        seconds, table = run(data, int(threads), memory, Path(sql_file).read_text())
-        import pyarrow
-        import pyarrow.csv
-
-        views = (pyarrow.string_view(), pyarrow.binary_view())
-        plain = [field.with_type(pyarrow.string()) if field.type in views else field for field in table.schema]
-        pyarrow.csv.write_csv(table.cast(pyarrow.schema(plain)), out)
+        run = {"duckdb": duckdb, "clickhouse": clickhouse, "datafusion": datafusion}[engine]
+        seconds, result = run(Question(Path(file)), data, int(threads), memory)
+        write(result, out)
     print(json.dumps({"seconds": seconds}))
 
 
-main()
+if __name__ == "__main__":
+    main()

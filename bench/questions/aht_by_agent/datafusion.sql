@@ -1,0 +1,9 @@
+select
+    agent_id,
+    count(*) as contact_count,
+    avg(case when not is_abandoned and coalesce(talk_s, hold_s, wrap_s) is not null
+        then coalesce(talk_s, 0) + coalesce(hold_s, 0) + coalesce(wrap_s, 0) end) as aht_s
+from interactions
+where agent_id is not null
+group by agent_id
+order by agent_id

@@ -1,0 +1,16 @@
+import polars as pl
+from datetime import timedelta
+
+
+def answer(scan):
+    at = pl.col("started_at")
+    before = at.shift(1).over("customer_id", "topic", order_by=["started_at", "agent_id"])
+    return (
+        scan("interactions")
+        .select("customer_id", "topic", "agent_id", "started_at")
+        .drop_nulls()
+        .select("agent_id", is_repeat=(at - before <= timedelta(days=7)).fill_null(False))
+        .group_by("agent_id")
+        .agg(contact_count=pl.len(), repeat_ratio=pl.col("is_repeat").mean())
+        .sort("agent_id")
+    )

@@ -1,0 +1,9 @@
+select
+    queue,
+    percentile_cont(0.5) within group (order by cast(wait_s as double)) as p50_s,
+    percentile_cont(0.9) within group (order by cast(wait_s as double)) as p90_s,
+    percentile_cont(0.99) within group (order by cast(wait_s as double)) as p99_s
+from interactions
+where wait_s >= 0 and queue is not null
+group by queue
+order by queue
