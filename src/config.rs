@@ -23,6 +23,8 @@ pub struct ConfigFile {
     pub threads: Option<usize>,
     /// Folder for spill files; default the system's temporary folder.
     pub temp_dir: Option<String>,
+    /// False computes window functions by sorting; default true.
+    pub grouped_windows: Option<bool>,
     /// S3 and compatible stores.
     #[serde(default)]
     pub s3: S3Config,

@@ -101,6 +101,7 @@ impl Project {
             memory,
             threads,
             temp_dir,
+            sorted_windows: file.grouped_windows == Some(false),
             s3: S3Config {
                 endpoint: asked.s3_endpoint.clone().or(file.s3.endpoint),
                 region: asked.s3_region.clone().or(file.s3.region),

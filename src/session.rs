@@ -23,10 +23,10 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -57,8 +57,9 @@ const LIST_CACHE_SECONDS: u64 = 60;
 
 /// The encoder of a result may hold one part in so many of the memory limit.
 const ENCODER_SHARE: usize = 8;
-/// Bytes that the program takes beside its queries: itself, the allocator's reserve, batches on their way.
-const PROGRAM_BYTES: usize = 96 << 20;
+/// The memory limit from which texts are read as views. Views are faster, but sorts that spill hold more than they count
+/// of the buffers that views share.
+const VIEWS_FROM_BYTES: usize = 2 << 30;
 
 /// What a session is made from; all values are final, nothing is read from the environment but AWS credentials.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +76,8 @@ pub struct SessionOptions {
     pub threads: Option<usize>,
     /// Folder for spill files; `None` takes the system's.
     pub temp_dir: Option<PathBuf>,
+    /// Whether window functions are always computed by sorting, as the engine does it.
+    pub sorted_windows: bool,
     /// S3 and compatible stores.
     pub s3: S3Config,
     /// Whether `from 'file.csv'` reads files.
@@ -165,7 +168,7 @@ impl Session {
         let data_shown = options.data.as_ref().map(|url| tables::shown(url.as_str()));
 
         let memory = options.memory.unwrap_or_else(default_memory);
-        let pool = FairSpillPool::new(pool_bytes(memory));
+        let pool = FairSpillPool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
         let folder = spill_folder(options.temp_dir.as_deref())?;
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder]));
@@ -184,7 +187,7 @@ impl Session {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>).map_err(engine)?;
         let mut state = SessionStateBuilder::new()
-            .with_config(session_config(options.threads, memory))
+            .with_config(session_config(options.threads, memory, options.sorted_windows))
             .with_runtime_env(runtime)
             .with_default_features()
             .with_physical_optimizer_rules(physical_rules())
@@ -393,13 +396,6 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-/// What operators may reserve within a memory limit. They do not count everything that they take, and others take some
-/// beside them; half of a small limit stays theirs.
-fn pool_bytes(memory: usize) -> usize {
-    let beside = PROGRAM_BYTES + memory / ENCODER_SHARE + memory / 8;
-    memory.saturating_sub(beside).max(memory / 2)
-}
-
 /// The engine's rules, and before them ours, which changes types that theirs settle.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(PlainTextWindows)];
@@ -407,12 +403,12 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules
 }
 
-fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
+fn session_config(threads: Option<usize>, memory: usize, sorted_windows: bool) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_option_extension(WindowOptions::default())
+        .with_option_extension(WindowOptions { grouped_windows: !sorted_windows })
         .with_collect_statistics(true);
     if let Some(threads) = threads {
         config = config.with_target_partitions(threads);
@@ -423,6 +419,9 @@ fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
     let partitions = options.execution.target_partitions.max(1);
     let reserved = (memory / (16 * partitions)).min(10 << 20);
     options.execution.sort_spill_reservation_bytes = reserved;
+    options.execution.parquet.schema_force_view_types = memory >= VIEWS_FROM_BYTES;
+    // a text parameter has one type, whatever the limit is
+    options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;
     if let Ok(limit) = ConfigNonZeroUsize::try_new(50) {
         options.sql_parser.recursion_limit = limit;

@@ -114,7 +114,8 @@ fn merged(
     let apart = || (windows.to_vec(), Arc::clone(input));
     let Some(below) = input.downcast_ref::<GroupedWindowExec>() else { return apart() };
     let width = below.input().schema().fields().len();
-    let needs_results = |expr: &Arc<dyn PhysicalExpr>| collect_columns(expr).iter().any(|column| column.index() >= width);
+    let needs_results =
+        |expr: &Arc<dyn PhysicalExpr>| collect_columns(expr).iter().any(|column| column.index() >= width);
     let is_independent = windows.iter().all(|window| {
         let all = window.all_expressions();
         let mut exprs = all.args.iter().chain(&all.partition_by_exprs).chain(&all.order_by_exprs);

@@ -4,6 +4,7 @@
 //! without it, and both results are compared row by row.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cxql::windows::{GroupWindows, GroupedWindowExec, WindowOptions};
 use datafusion::arrow::array::{
@@ -15,15 +16,24 @@ use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 /// A session with the rule or without it.
 fn session(is_grouped: bool, batch_size: usize, partitions: usize) -> SessionContext {
+    session_with_memory(is_grouped, batch_size, partitions, usize::MAX)
+}
+
+fn session_with_memory(is_grouped: bool, batch_size: usize, partitions: usize, memory: usize) -> SessionContext {
+    let pool = Arc::new(FairSpillPool::new(memory));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
     let config = SessionConfig::new().with_batch_size(batch_size).with_target_partitions(partitions);
     let mut config = config.with_option_extension(WindowOptions::default());
     config.options_mut().set("cxql.grouped_windows", if is_grouped { "true" } else { "false" }).unwrap();
@@ -32,6 +42,7 @@ fn session(is_grouped: bool, batch_size: usize, partitions: usize) -> SessionCon
     rules.insert(place, Arc::new(GroupWindows));
     let state = SessionStateBuilder::new()
         .with_config(config)
+        .with_runtime_env(runtime)
         .with_default_features()
         .with_physical_optimizer_rules(rules)
         .build();
@@ -40,8 +51,8 @@ fn session(is_grouped: bool, batch_size: usize, partitions: usize) -> SessionCon
     context
 }
 
-fn is_grouped(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.is::<GroupedWindowExec>() || plan.children().into_iter().any(is_grouped)
+fn grouped(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    if plan.is::<GroupedWindowExec>() { Some(plan) } else { plan.children().into_iter().find_map(grouped) }
 }
 
 /// Rows with few different values per column, so that partitions, ties and NULLs are common.
@@ -51,7 +62,8 @@ fn rows(random: &mut Pcg64, count: usize, keys: i64) -> RecordBatch {
     };
     let texts = |values: Vec<Option<i64>>| -> ArrayRef {
         // every third text is longer than a view holds inline
-        let text = |value: i64| if value % 3 == 0 { format!("a long text, number {value}") } else { format!("t{value}") };
+        let text =
+            |value: i64| if value % 3 == 0 { format!("a long text, number {value}") } else { format!("t{value}") };
         Arc::new(StringArray::from_iter(values.into_iter().map(|value| value.map(text))))
     };
     let as_type = |column: ArrayRef, data_type: &DataType| cast(&column, data_type).unwrap();
@@ -100,14 +112,18 @@ fn table(random: &mut Pcg64, all: &RecordBatch, partitions: usize) -> MemTable {
 /// The result in the order of its first column, which is unique.
 async fn answer(context: &SessionContext, sql: &str) -> (RecordBatch, bool) {
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let rows = rows_of(&plan, context).await;
+    (rows, grouped(&plan).is_some())
+}
+
+async fn rows_of(plan: &Arc<dyn ExecutionPlan>, context: &SessionContext) -> RecordBatch {
     let schema = plan.schema();
-    let is_grouped = is_grouped(&plan);
-    let batches = collect(plan, context.task_ctx()).await.unwrap();
+    let batches = collect(Arc::clone(plan), context.task_ctx()).await.unwrap();
     let all = concat_batches(&schema, &batches).unwrap();
     let ids = all.column(0).as_primitive::<Int64Type>();
     let mut order: Vec<u32> = (0..all.num_rows() as u32).collect();
     order.sort_unstable_by_key(|row| ids.value(*row as usize));
-    (datafusion::arrow::compute::take_record_batch(&all, &UInt32Array::from(order)).unwrap(), is_grouped)
+    datafusion::arrow::compute::take_record_batch(&all, &UInt32Array::from(order)).unwrap()
 }
 
 /// Functions that see the order of all rows: `{o}` has no ties.
@@ -156,13 +172,37 @@ const TIED: &[&str] = &[
 ];
 
 const KEYS: &[&str] = &[
-    "k_int", "k_full", "k_text", "k_view", "k_dict", "k_bool", "k_day", "k_dec", "k_view, k_dict", "k_full, k_int",
-    "k_text, k_bool, k_day", "k_int % 2, upper(k_text)", "k_dict, k_dec",
+    "k_int",
+    "k_full",
+    "k_text",
+    "k_view",
+    "k_dict",
+    "k_bool",
+    "k_day",
+    "k_dec",
+    "k_view, k_dict",
+    "k_full, k_int",
+    "k_text, k_bool, k_day",
+    "o_float",
+    "o_at, k_full",
+    "k_int % 2, upper(k_text)",
+    "k_dict, k_dec",
 ];
 
 const ORDERS: &[&str] = &[
-    "o_at", "o_at desc", "o_gap nulls first", "o_gap nulls last", "o_gap desc nulls first", "o_gap desc nulls last", "o_int desc",
-    "o_float", "o_float desc", "o_text", "o_text desc nulls last", "o_int, o_text desc", "o_at + interval '1 day'",
+    "o_at",
+    "o_at desc",
+    "o_gap nulls first",
+    "o_gap nulls last",
+    "o_gap desc nulls first",
+    "o_gap desc nulls last",
+    "o_int desc",
+    "o_float",
+    "o_float desc",
+    "o_text",
+    "o_text desc nulls last",
+    "o_int, o_text desc",
+    "o_at + interval '1 day'",
 ];
 
 /// Sums of floats depend on the order of rows that is not asked for; all else is the same to the bit.
@@ -170,7 +210,8 @@ fn first_difference(ours: &ArrayRef, stock: &ArrayRef) -> Option<usize> {
     if ours == stock {
         return None;
     }
-    let (Some(left), Some(right)) = (ours.as_primitive_opt::<Float64Type>(), stock.as_primitive_opt::<Float64Type>()) else {
+    let (Some(left), Some(right)) = (ours.as_primitive_opt::<Float64Type>(), stock.as_primitive_opt::<Float64Type>())
+    else {
         return (0..ours.len().max(1)).find(|&row| ours.slice(row, 1) != stock.slice(row, 1));
     };
     left.iter().zip(right).position(|pair| match pair {
@@ -199,22 +240,23 @@ async fn compare(random: &mut Pcg64, all: &RecordBatch, batch_size: usize, parti
                 format!("{function} as f{number}")
             })
             .collect();
-        let columns = pick(random, &["id, v_text", "id, *", "id, k_view, o_at", "id"]).replace('*', "k_int, v_dict, v_float");
+        let columns =
+            pick(random, &["id, v_text", "id, *", "id, k_view, o_at", "id"]).replace('*', "k_int, v_dict, v_float");
         let sql = format!("select {columns}, {} from t", functions.join(", "));
         let ((ours, is_grouped), (stock, is_stock_grouped)) = (answer(&ours, &sql).await, answer(&stock, &sql).await);
         assert!(is_grouped, "the rule did not apply to {sql}");
         assert!(!is_stock_grouped, "the setting does not turn the rule off");
         assert_eq!(ours.schema(), stock.schema(), "{sql}");
-        for (column, field) in ours.schema().fields().iter().enumerate() {
-            if let Some(row) = first_difference(ours.column(column), stock.column(column)) {
-                let lines = |batch: &RecordBatch| pretty_format_batches(&[batch.slice(row, 1)]).unwrap().to_string();
-                let name = field.name();
-                panic!(
-                    "{sql}\nbatch size {batch_size}, {partitions} partitions, {name}\nours\n{}\nstock\n{}",
-                    lines(&ours),
-                    lines(&stock)
-                );
-            }
+        assert_same(&ours, &stock, &format!("{sql}\nbatch size {batch_size}, {partitions} partitions"));
+    }
+}
+
+fn assert_same(ours: &RecordBatch, stock: &RecordBatch, what: &str) {
+    assert_eq!(ours.num_rows(), stock.num_rows(), "{what}");
+    for (column, field) in ours.schema().fields().iter().enumerate() {
+        if let Some(row) = first_difference(ours.column(column), stock.column(column)) {
+            let lines = |batch: &RecordBatch| pretty_format_batches(&[batch.slice(row, 1)]).unwrap().to_string();
+            panic!("{what}, {}\nours\n{}\nstock\n{}", field.name(), lines(ours), lines(stock));
         }
     }
 }
@@ -250,4 +292,51 @@ async fn no_rows_give_no_rows() {
     let mut random = Pcg64::seed_from_u64(9);
     let all = rows(&mut random, 10, 3).slice(0, 0);
     compare(&mut random, &all, 8192, 2, 6).await;
+}
+
+/// With little memory all rows go to disk, with less the results too.
+#[tokio::test]
+async fn what_does_not_fit_goes_to_disk_and_comes_back() {
+    let mut random = Pcg64::seed_from_u64(10);
+    let all = rows(&mut random, 300_000, 40_000);
+    let table = Arc::new(table(&mut random, &all, 2));
+    for (sql, memory) in [
+        ("select id, v_text, lead(v_view) over w as a, row_number() over w as b, count(*) over (partition by k_full) as c
+          from t window w as (partition by k_full, k_dict order by o_at, id)", 24 << 20),
+        ("select id, sum(v_int) over (partition by k_text order by o_gap, id) as a from t", 6 << 20),
+    ] {
+        let small = session_with_memory(true, 8192, 2, memory);
+        let stock = session(false, 8192, 2);
+        for context in [&small, &stock] {
+            context.register_table("t", Arc::clone(&table) as _).unwrap();
+        }
+        let plan = small.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let ours = rows_of(&plan, &small).await;
+        let spilled = grouped(&plan).unwrap().metrics().unwrap().spilled_rows().unwrap_or_default();
+        assert!(spilled >= 300_000, "{spilled} rows were spilled: the test shows nothing");
+        assert_same(&ours, &answer(&stock, sql).await.0, sql);
+        assert_eq!(small.runtime_env().memory_pool.reserved(), 0, "memory was kept");
+    }
+}
+
+/// A result that nobody waits for stops the work, and what it reserved is free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_result_stops_the_work() {
+    let mut random = Pcg64::seed_from_u64(11);
+    let all = rows(&mut random, 400_000, 50_000);
+    let context = session_with_memory(true, 8192, 2, 1 << 30);
+    context.register_table("t", Arc::new(table(&mut random, &all, 2))).unwrap();
+    let sql = "select id, lead(v_text) over (partition by k_text, k_view order by o_at, id) as a from t";
+    let mut stream = context.sql(sql).await.unwrap().execute_stream().await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(20), stream.next()).await;
+    assert!(waited.is_err(), "the query was over before it could be stopped");
+    drop(stream);
+    let reserved = || context.runtime_env().memory_pool.reserved();
+    for _ in 0..200 {
+        if reserved() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes are still reserved two seconds after the result was dropped", reserved());
 }

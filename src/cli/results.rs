@@ -21,6 +21,7 @@ use crate::output::{Destination, Format, Options, Outcome, OutputError, TableOpt
 use crate::report::Check;
 use crate::session::Session;
 use crate::source::Source;
+use crate::windows;
 
 /// A query that takes longer shows its progress.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
@@ -214,6 +215,9 @@ async fn explain(session: &Session, steps: Vec<Step>) -> Result<()> {
             optimized.display_indent(),
             displayable(physical.as_ref()).indent(false)
         ))?;
+        for reason in windows::kept(&physical) {
+            super::note(&format!("this window function sorts its input: {reason}"));
+        }
     }
     Ok(())
 }

@@ -10,8 +10,8 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use datafusion::execution::{SendableRecordBatchStream, SpillFile};
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::execution::{SendableRecordBatchStream, SpillFile};
 use datafusion::physical_plan::SpillManager;
 use futures::TryStreamExt;
 
@@ -25,7 +25,7 @@ pub(super) const BUCKETS: usize = 64;
 const MORSEL_ROWS: usize = 1 << 17;
 
 /// Hashes of this operator; another seed than those of the tables inside a bucket, which would collide.
-const SEED: RandomState = RandomState::with_seed(0x6378_716c);
+pub(super) const SEED: RandomState = RandomState::with_seed(0x6378_716c);
 
 /// A run of rows of one input.
 pub(super) struct Morsel {
@@ -68,7 +68,8 @@ impl Morsel {
         let columns = columns.iter().map(|column| take(column, &order, None));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         let held = shown.iter().flat_map(RecordBatch::columns).chain(&columns);
-        let bytes = held.map(|column| bytes(column, seen)).sum::<usize>() + buckets.len() + bounds.len() * size_of::<usize>();
+        let bytes =
+            held.map(|column| bytes(column, seen)).sum::<usize>() + buckets.len() + bounds.len() * size_of::<usize>();
         Ok(Self { shown_count: shown.len(), shown, buckets, bounds, columns, bytes })
     }
 
@@ -147,7 +148,12 @@ impl Collected {
     /// Those of the disk.
     pub(super) async fn bucket(&self, bucket: usize, spills: &Spills) -> Result<Vec<Vec<ArrayRef>>> {
         let Some(files) = &self.files else {
-            return Ok(self.morsels.iter().filter(|morsel| morsel.rows(bucket) > 0).map(|morsel| morsel.bucket(bucket)).collect());
+            return Ok(self
+                .morsels
+                .iter()
+                .filter(|morsel| morsel.rows(bucket) > 0)
+                .map(|morsel| morsel.bucket(bucket))
+                .collect());
         };
         match files.kept.get(bucket).cloned().flatten() {
             Some(file) => {
@@ -197,6 +203,7 @@ pub(super) async fn collect(
                     new.write(morsel)?;
                 }
                 reservation.free();
+                reservation.grow(morsels.iter().map(|morsel| morsel.bytes).sum());
                 seen = HashSet::new();
                 writer = Some(new);
             }

@@ -11,11 +11,13 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, DataFusionError, Result, Statistics, internal_datafusion_err, internal_err};
+use datafusion::common::{
+    ColumnStatistics, DataFusionError, Result, Statistics, internal_datafusion_err, internal_err,
+};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, SpillFile, TaskContext};
-use datafusion::physical_expr::equivalence::{EquivalenceProperties, ProjectionMapping};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::equivalence::{EquivalenceProperties, ProjectionMapping};
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType, apply_expression_roots};
 use datafusion::physical_plan::metrics::{
@@ -103,7 +105,8 @@ impl GroupedWindowExec {
         projection: Option<Vec<usize>>,
     ) -> Result<Self> {
         let schema = full_schema(&windows, &input)?;
-        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema)).extend(input.equivalence_properties().clone())?;
+        let mut equivalence =
+            EquivalenceProperties::new(Arc::clone(&schema)).extend(input.equivalence_properties().clone())?;
         let mut partitioning = input.output_partitioning().clone();
         if let Some(projection) = &projection {
             let mapping = ProjectionMapping::from_indices(projection, &schema)?;
@@ -142,12 +145,13 @@ impl GroupedWindowExec {
     fn spec(&self) -> Result<Spec> {
         let schema = self.input.schema();
         let calls = self.windows.iter().map(|window| {
-            Call::new(window, &schema).map_err(|reason| internal_datafusion_err!("a window was put here though {reason}"))
+            Call::new(window, &schema)
+                .map_err(|reason| internal_datafusion_err!("a window was put here though {reason}"))
         });
         if self.keys().is_empty() {
             return internal_err!("a grouped window without PARTITION BY");
         }
-        Spec::new(self.keys(), calls.collect::<Result<_>>()?, &schema)
+        Ok(Spec::new(self.keys(), calls.collect::<Result<_>>()?))
     }
 
     /// The places of the columns that are given, in the input and among the results.
@@ -299,7 +303,8 @@ async fn solve(work: Work) -> Result<Arc<Solved>> {
         let before = rows_before.last().cloned().unwrap_or_default();
         rows_before.push(before.into_iter().enumerate().map(|(bucket, rows)| rows + input.rows(bucket)).collect());
     }
-    let inputs = Arc::into_inner(inputs).ok_or_else(|| internal_datafusion_err!("the rows of a window are still held"))?;
+    let inputs =
+        Arc::into_inner(inputs).ok_or_else(|| internal_datafusion_err!("the rows of a window are still held"))?;
     let inputs = inputs.into_iter().map(|mut input| {
         input.forget_columns();
         Mutex::new(Some(input))
@@ -334,7 +339,10 @@ async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
         match result {
             Ok(result) => results.push(result?),
             Err(error) => {
-                return Err(DataFusionError::Context("a window function".into(), Box::new(DataFusionError::External(Box::new(error)))));
+                return Err(DataFusionError::Context(
+                    "a window function".into(),
+                    Box::new(DataFusionError::External(Box::new(error))),
+                ));
             }
         }
     }
@@ -364,11 +372,13 @@ impl Output {
         (schema, places, width): (SchemaRef, Vec<usize>, usize),
         metrics: BaselineMetrics,
     ) -> Result<Self> {
-        let input = solved.inputs.get(partition).map(|input| input.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let input =
+            solved.inputs.get(partition).map(|input| input.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(mut input) = input.flatten() else {
             return internal_err!("partition {partition} of a window operator was asked for twice");
         };
-        let stream = |manager: &SpillManager, file: Arc<dyn SpillFile>| manager.read_spill_as_stream_unbuffered(file, None);
+        let stream =
+            |manager: &SpillManager, file: Arc<dyn SpillFile>| manager.read_spill_as_stream_unbuffered(file, None);
         let shown = input.files.as_mut().and_then(|files| files.shown.take());
         let shown = shown.map(|file| stream(&solved.spills.shown, file)).transpose()?;
         let next = solved.rows_before[partition].iter().zip(&solved.results).map(|(&rows, results)| match results {
@@ -393,7 +403,9 @@ impl Output {
                 continue;
             }
             parts.push(match (&self.solved.results[bucket], file) {
-                (Results::Memory(results), _) => results.iter().map(|result| result.slice(*next, rows)).collect::<Vec<_>>(),
+                (Results::Memory(results), _) => {
+                    results.iter().map(|result| result.slice(*next, rows)).collect::<Vec<_>>()
+                }
                 (Results::Disk(_), file) => read(file).await?.columns().to_vec(),
             });
             *next += rows;
@@ -416,7 +428,11 @@ impl Output {
             let rows = shown.num_rows();
             let (mut inputs, mut results) = (shown.columns().iter(), results.iter());
             let columns = self.places.iter().map(|&place| {
-                if place < self.width { inputs.next().cloned() } else { results.next().map(|all| all.slice(start, rows)) }
+                if place < self.width {
+                    inputs.next().cloned()
+                } else {
+                    results.next().map(|all| all.slice(start, rows))
+                }
             });
             let columns = columns.collect::<Option<Vec<_>>>();
             start += rows;
@@ -449,7 +465,10 @@ impl DisplayAs for GroupedWindowExec {
                 write!(f, "GroupedWindowExec: windows=[{}]", names.join(", "))?;
                 if let Some(projection) = &self.projection {
                     let schema = self.schema();
-                    let columns = projection.iter().zip(schema.fields()).map(|(place, field)| format!("{}@{place}", field.name()));
+                    let columns = projection
+                        .iter()
+                        .zip(schema.fields())
+                        .map(|(place, field)| format!("{}@{place}", field.name()));
                     write!(f, ", projection=[{}]", columns.collect::<Vec<_>>().join(", "))?;
                 }
                 Ok(())
@@ -524,7 +543,8 @@ impl ExecutionPlan for GroupedWindowExec {
         let Some(input) = inputs.first() else { return internal_err!("a window operator has one input") };
         let mut columns = input.column_statistics.clone();
         columns.resize(columns.len() + self.windows.len(), ColumnStatistics::new_unknown());
-        let all = Statistics { num_rows: input.num_rows, total_byte_size: Precision::Absent, column_statistics: columns };
+        let all =
+            Statistics { num_rows: input.num_rows, total_byte_size: Precision::Absent, column_statistics: columns };
         Ok(Arc::new(all.project(self.projection.as_ref())))
     }
 

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, S
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::PartitionEvaluatorArgs;
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     EmitTo, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, WindowUDF,
 };
@@ -17,7 +18,6 @@ use datafusion::physical_expr::window::{
     PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
 };
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::physical_plan::windows::WindowUDFExpr;
 
 /// One window function of a plan, as the operator computes it.
@@ -34,20 +34,38 @@ pub(super) struct Call {
 #[derive(Debug)]
 enum Kind {
     /// A function of ours, over whole partitions.
-    Ours { function: Arc<WindowUDF>, args: Vec<Arc<dyn PhysicalExpr>>, fields: Vec<FieldRef> },
+    Ours {
+        function: Arc<WindowUDF>,
+        args: Vec<Arc<dyn PhysicalExpr>>,
+        fields: Vec<FieldRef>,
+    },
     RowNumber,
     Rank,
     DenseRank,
     /// The row so many places before (`lag`) or, negative, after (`lead`).
-    Shift { by: i64, default: ScalarValue },
+    Shift {
+        by: i64,
+        default: ScalarValue,
+    },
     /// A row of the frame: counted from its start, or from its end.
-    First { n: i64, frame: Frame },
-    Last { frame: Frame },
-    Count { frame: Frame },
+    First {
+        n: i64,
+        frame: Frame,
+    },
+    Last {
+        frame: Frame,
+    },
+    Count {
+        frame: Frame,
+    },
     /// A sum from the partition's first row to the end of the frame.
-    RunningSum { end: Edge },
+    RunningSum {
+        end: Edge,
+    },
     /// Any aggregate that is the same for all rows of a partition.
-    Whole { aggregate: Arc<AggregateFunctionExpr> },
+    Whole {
+        aggregate: Arc<AggregateFunctionExpr>,
+    },
 }
 
 /// The rows that a function sees, seen from one row.
@@ -122,7 +140,9 @@ impl Call {
                 }
             }
             Kind::RowNumber => Ok(by_row(slices, |range, row| (row - range.start) as u64 + 1)),
-            Kind::Rank => Ok(by_row(slices, |range, row| slices.peers_of(&range, row).start.abs_diff(range.start) as u64 + 1)),
+            Kind::Rank => {
+                Ok(by_row(slices, |range, row| slices.peers_of(&range, row).start.abs_diff(range.start) as u64 + 1))
+            }
             Kind::DenseRank => Ok(dense_ranks(slices)),
             Kind::Shift { by, default } => {
                 let [values] = values else { return internal_err!("{} without its column", self.field.name()) };
@@ -211,7 +231,9 @@ impl Frame {
                 (WindowFrameUnits::Rows, ScalarValue::Int64(Some(rows))) => Some(*rows),
                 _ => None,
             };
-            let Some(rows) = rows else { return Err(format!("its frame {frame} has a distance that it does not know")) };
+            let Some(rows) = rows else {
+                return Err(format!("its frame {frame} has a distance that it does not know"));
+            };
             Ok(Edge::Rows(if matches!(bound, WindowFrameBound::Preceding(_)) { -rows } else { rows }))
         };
         // `unbounded following` as a start and `unbounded preceding` as an end are refused by the planner
@@ -231,8 +253,7 @@ fn moved(row: usize, by: i64, partition: &std::ops::Range<usize>) -> usize {
 }
 
 /// The engine's window functions that the operator knows.
-const NAMES: &[&str] =
-    &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "nth_value"];
+const NAMES: &[&str] = &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "nth_value"];
 
 type Parts = (Kind, Vec<Arc<dyn PhysicalExpr>>);
 
@@ -286,10 +307,7 @@ fn standard_call(standard: &StandardWindowExpr, schema: &Schema) -> std::result:
     })
 }
 
-fn aggregate_call(
-    aggregate: &AggregateFunctionExpr,
-    expr: &Arc<dyn WindowExpr>,
-) -> std::result::Result<Parts, String> {
+fn aggregate_call(aggregate: &AggregateFunctionExpr, expr: &Arc<dyn WindowExpr>) -> std::result::Result<Parts, String> {
     let name = aggregate.fun().name();
     if aggregate.is_distinct() {
         return Err(format!("{name} counts DISTINCT values"));

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, MAX_INLINE_VIEW_LEN, UInt32Array};
+use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, take};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::aggregates::group_values::new_group_values;
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use hashbrown::HashTable;
 
+use super::collect::{BUCKETS, SEED};
 use super::functions::{Call, Slices};
 
 /// What is computed from the columns that the operator keeps of each row.
@@ -20,7 +22,6 @@ pub(super) struct Spec {
     pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
     /// The columns of PARTITION BY.
     pub(super) keys: Vec<usize>,
-    key_schema: SchemaRef,
     /// The different ORDER BY clauses.
     orders: Vec<Vec<(usize, SortOptions)>>,
     calls: Vec<Planned>,
@@ -34,11 +35,8 @@ struct Planned {
 }
 
 impl Spec {
-    /// `calls` over partitions by `keys`, all in terms of `schema`.
-    ///
-    /// # Errors
-    /// An expression without a type.
-    pub(super) fn new(keys: &[Arc<dyn PhysicalExpr>], calls: Vec<Call>, schema: &Schema) -> Result<Self> {
+    /// `calls` over partitions by `keys`.
+    pub(super) fn new(keys: &[Arc<dyn PhysicalExpr>], calls: Vec<Call>) -> Self {
         let mut columns: Vec<Arc<dyn PhysicalExpr>> = vec![];
         let mut place = |expr: &Arc<dyn PhysicalExpr>| {
             columns.iter().position(|known| known == expr).unwrap_or_else(|| {
@@ -62,11 +60,7 @@ impl Spec {
             });
             planned.push(Planned { call, args, order });
         }
-        let key_fields = keys.iter().enumerate().map(|(number, key)| {
-            Ok(Field::new(format!("key{number}"), kept_type(&key.data_type(schema)?), key.nullable(schema)?))
-        });
-        let key_schema = Arc::new(Schema::new(key_fields.collect::<Result<Vec<_>>>()?));
-        Ok(Self { columns, keys: key_places, key_schema, orders, calls: planned })
+        Self { columns, keys: key_places, orders, calls: planned }
     }
 
     /// About what computing takes for each row of a bucket: its columns twice, its partition and its places.
@@ -108,8 +102,7 @@ impl Spec {
                 for &column in &planned.args {
                     if moved[column].is_none() {
                         let here = &columns[column];
-                        moved[column] =
-                            Some(if is_in_place { Arc::clone(here) } else { take(here, &order, None)? });
+                        moved[column] = Some(if is_in_place { Arc::clone(here) } else { take(here, &order, None)? });
                     }
                     values.extend(moved[column].clone());
                 }
@@ -128,27 +121,132 @@ impl Spec {
     /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
     fn groups(&self, columns: &[ArrayRef], rows: u32) -> Result<(Vec<usize>, Vec<u32>)> {
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
-        let mut values = new_group_values(Arc::clone(&self.key_schema), &GroupOrdering::None)?;
-        let mut groups = Vec::new();
-        if rows > 0 {
-            values.intern(&keys, &mut groups)?;
+        let mut hashes = vec![0; rows as usize];
+        create_hashes(&keys, &SEED, &mut hashes)?;
+        // the upper bits are the same in all of the bucket, and the table looks at them
+        let hash = |row: u32| hashes[row as usize].rotate_left(BUCKETS.ilog2());
+        let keys = Keys::new(&keys)?;
+        let mut table: HashTable<(u32, u32)> = HashTable::new();
+        let mut groups = Vec::with_capacity(rows as usize);
+        let mut bounds = vec![0];
+        for row in 0..rows {
+            let is_same =
+                |&(first, _): &(u32, u32)| hash(first) == hash(row) && keys.are_equal(first as usize, row as usize);
+            let group = match table.find(hash(row), is_same) {
+                Some(&(_, group)) => group,
+                None => {
+                    let group = table.len() as u32;
+                    table.insert_unique(hash(row), (row, group), |&(first, _)| hash(first));
+                    bounds.push(0);
+                    group
+                }
+            };
+            bounds[group as usize + 1] += 1;
+            groups.push(group);
         }
-        let mut bounds = vec![0; values.len() + 1];
-        drop(values);
-        for &group in &groups {
-            bounds[group + 1] += 1;
-        }
+        drop(table);
         for group in 1..bounds.len() {
             bounds[group] += bounds[group - 1];
         }
         let mut next = bounds.clone();
         let mut arrival = vec![0; groups.len()];
-        for (row, &group) in (0..rows).zip(&groups) {
-            arrival[next[group]] = row;
-            next[group] += 1;
+        for (row, &group) in (0..).zip(&groups) {
+            let next = &mut next[group as usize];
+            arrival[*next] = row;
+            *next += 1;
         }
         Ok((bounds, arrival))
     }
+}
+
+/// The keys of a bucket, to be compared.
+enum Keys<'a> {
+    Columns(Vec<Key<'a>>),
+    /// The encoding by which any types are equal when its bytes are.
+    Rows(Rows),
+}
+
+struct Key<'a> {
+    nulls: Option<&'a NullBuffer>,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Views { views: &'a [u128], buffers: &'a [Buffer] },
+    Four(ScalarBuffer<i32>),
+    Eight(ScalarBuffer<i64>),
+}
+
+impl<'a> Keys<'a> {
+    fn new(keys: &'a [ArrayRef]) -> Result<Self> {
+        let columns: Option<Vec<_>> = keys.iter().map(Key::new).collect();
+        if let Some(columns) = columns {
+            return Ok(Self::Columns(columns));
+        }
+        let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
+        Ok(Self::Rows(RowConverter::new(fields)?.convert_columns(keys)?))
+    }
+
+    fn are_equal(&self, left: usize, right: usize) -> bool {
+        match self {
+            Self::Columns(keys) => keys.iter().all(|key| key.are_equal(left, right)),
+            Self::Rows(rows) => rows.row(left) == rows.row(right),
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    /// `None` for types that are not compared so.
+    fn new(key: &'a ArrayRef) -> Option<Self> {
+        let values = match key.data_type() {
+            DataType::Utf8View => {
+                let texts = key.as_string_view();
+                Values::Views { views: texts.views(), buffers: texts.data_buffers() }
+            }
+            DataType::BinaryView => {
+                let bytes = key.as_binary_view();
+                Values::Views { views: bytes.views(), buffers: bytes.data_buffers() }
+            }
+            DataType::Int32 | DataType::UInt32 | DataType::Date32 => {
+                let data = key.to_data();
+                Values::Four(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
+            }
+            DataType::Int64 | DataType::UInt64 | DataType::Date64 | DataType::Timestamp(..) | DataType::Duration(_) => {
+                let data = key.to_data();
+                Values::Eight(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
+            }
+            _ => return None,
+        };
+        Some(Self { nulls: key.nulls(), values })
+    }
+
+    fn are_equal(&self, left: usize, right: usize) -> bool {
+        if let Some(nulls) = self.nulls {
+            match (nulls.is_null(left), nulls.is_null(right)) {
+                (false, false) => {}
+                (left, right) => return left == right,
+            }
+        }
+        match &self.values {
+            Values::Four(values) => values[left] == values[right],
+            Values::Eight(values) => values[left] == values[right],
+            Values::Views { views, buffers } => {
+                let (left, right) = (views[left], views[right]);
+                // the length and the first four bytes come first; a short text is all in its view
+                left == right
+                    || (left as u32 > MAX_INLINE_VIEW_LEN
+                        && left as u64 == right as u64
+                        && long_text(left, buffers) == long_text(right, buffers))
+            }
+        }
+    }
+}
+
+/// The bytes of a text that is not in its view.
+fn long_text(view: u128, buffers: &[Buffer]) -> Option<&[u8]> {
+    let view = ByteView::from(view);
+    let start = view.offset as usize;
+    buffers.get(view.buffer_index as usize)?.get(start..start + view.length as usize)
 }
 
 /// The type in which a column is kept: dictionaries as their values, texts as views, which are cheap to move.
@@ -239,9 +337,9 @@ impl SortKeys {
         {
             return Ok(Self::Numbers(numbers));
         }
-        let fields = order_by.iter().map(|(column, options)| {
-            SortField::new_with_options(columns[*column].data_type().clone(), *options)
-        });
+        let fields = order_by
+            .iter()
+            .map(|(column, options)| SortField::new_with_options(columns[*column].data_type().clone(), *options));
         let values: Vec<ArrayRef> = order_by.iter().map(|(column, _)| Arc::clone(&columns[*column])).collect();
         Ok(Self::Rows(RowConverter::new(fields.collect())?.convert_columns(&values)?))
     }
@@ -255,7 +353,12 @@ fn numbers(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
     let flip = if descending { u64::MAX } else { 0 };
     macro_rules! signed {
         ($kind:ty) => {
-            values.as_primitive::<$kind>().values().iter().map(|value| (i64::from(*value) as u64 ^ SIGN) ^ flip).collect()
+            values
+                .as_primitive::<$kind>()
+                .values()
+                .iter()
+                .map(|value| (i64::from(*value) as u64 ^ SIGN) ^ flip)
+                .collect()
         };
     }
     Some(match values.data_type() {
@@ -267,7 +370,9 @@ fn numbers(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
         DataType::Timestamp(TimeUnit::Millisecond, _) => signed!(types::TimestampMillisecondType),
         DataType::Timestamp(TimeUnit::Microsecond, _) => signed!(types::TimestampMicrosecondType),
         DataType::Timestamp(TimeUnit::Nanosecond, _) => signed!(types::TimestampNanosecondType),
-        DataType::UInt64 => values.as_primitive::<types::UInt64Type>().values().iter().map(|value| value ^ flip).collect(),
+        DataType::UInt64 => {
+            values.as_primitive::<types::UInt64Type>().values().iter().map(|value| value ^ flip).collect()
+        }
         // the total order of IEEE 754: the bits, all of them inverted below zero
         DataType::Float64 => {
             let values = values.as_primitive::<types::Float64Type>().values().iter();

@@ -115,6 +115,29 @@ fn explain_shows_the_plan_and_runs_nothing() {
 }
 
 #[test]
+fn explain_tells_how_windows_run() {
+    let folder = Folder::new();
+    let explain = |over: &str| {
+        let sql = format!("select ntile(2) over ({over}) as a, lag(topic) over ({over}) as b from interactions");
+        folder.cxql(&["query", &sql, "--explain", "--data", &sample()])
+    };
+    let ran = explain("partition by customer_id order by started_at");
+    assert!(ran.out().contains("WindowAggExec"), "{}", ran.text());
+    assert!(
+        ran.err.contains("sorts its input") && ran.err.contains("ntile is a function that it does not know"),
+        "{}",
+        ran.err
+    );
+    let sql = "select lag(topic) over (partition by customer_id order by started_at) as b from interactions";
+    let ask = || folder.cxql(&["query", sql, "--explain", "--data", &sample()]);
+    let ran = ask();
+    assert!(ran.out().contains("GroupedWindowExec") && ran.err.is_empty(), "{} {}", ran.text(), ran.err);
+    fs::write(folder.path("cxql.toml"), "grouped_windows = false\n").unwrap();
+    let ran = ask();
+    assert!(!ran.out().contains("GroupedWindowExec") && ran.err.contains("grouped_windows is off"), "{}", ran.err);
+}
+
+#[test]
 fn timing_goes_to_standard_error() {
     let folder = Folder::new();
     let sql = "select count(topic) as n from interactions";
