@@ -4,6 +4,7 @@ mod catalog;
 mod diagnose;
 mod discover;
 mod functions;
+mod joins;
 pub mod model;
 mod stores;
 mod tables;
@@ -391,8 +392,8 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
 /// The engine's rules, and ours before the one that adds sorts and exchanges: what stands above gets the order it needs.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
-    rules.insert(place.unwrap_or_default(), Arc::new(GroupWindows));
+    let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
+    rules.splice(place..place, [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _]);
     rules
 }
 

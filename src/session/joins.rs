@@ -1,0 +1,121 @@
+//! Which side of a hash join is held in memory.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+
+/// Groups for each row of their input, and rows that pass a filter, where nothing is known of them.
+const SHARE: f64 = 0.2;
+/// A side is held in place of the other only if it has so many times fewer rows: the numbers are guesses.
+const MARGIN: f64 = 2.0;
+/// A table with so few rows is held without a second thought.
+const FEW_ROWS: f64 = 100_000.0;
+
+/// Lets hash joins hold the side that probably has fewer rows.
+///
+/// The engine does so where it knows the rows of both sides. Of an aggregate it knows nothing and then holds the left
+/// side, which is all contacts where a query joins them to something that it made of them.
+#[derive(Debug)]
+pub(super) struct HoldSmallerSide;
+
+impl PhysicalOptimizerRule for HoldSmallerSide {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        if !config.optimizer.join_reordering {
+            return Ok(plan);
+        }
+        let swapped = plan.transform_up(|plan| match plan.downcast_ref::<HashJoinExec>() {
+            Some(join) if should_swap(join) => Ok(Transformed::yes(join.swap_inputs(PartitionMode::Partitioned)?)),
+            _ => Ok(Transformed::no(plan)),
+        })?;
+        Ok(swapped.data)
+    }
+
+    fn name(&self) -> &str {
+        "hold_smaller_side"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn should_swap(join: &HashJoinExec) -> bool {
+    if !join.join_type().supports_swap() || join.null_aware {
+        return false;
+    }
+    match (rows(join.left()), rows(join.right())) {
+        (Some(left), Some(right)) => left > FEW_ROWS && left > MARGIN * right,
+        _ => false,
+    }
+}
+
+/// About how many rows a plan gives.
+fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<f64> {
+    let known = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::default()).ok();
+    let known = known.and_then(|statistics| statistics.num_rows.get_value().map(|rows| *rows as f64));
+    let guess = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        let share = match aggregate.mode() {
+            AggregateMode::Partial => 1.0,
+            _ => SHARE,
+        };
+        rows(aggregate.input()).map(|rows| rows * share)
+    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        rows(filter.input()).map(|rows| rows * SHARE)
+    } else {
+        match (plan.cardinality_effect(), plan.children().as_slice()) {
+            (CardinalityEffect::Equal | CardinalityEffect::LowerEqual, [input]) => rows(input),
+            _ => None,
+        }
+    };
+    match (known, guess) {
+        (Some(known), Some(guess)) => Some(known.min(guess)),
+        (known, guess) => known.or(guess),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::physical_plan::displayable;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    /// 200,000 rows; `key 999` is there once, the others 200 times.
+    fn context(rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) -> SessionContext {
+        let state = SessionStateBuilder::new().with_default_features().with_physical_optimizer_rules(rules).build();
+        let context = SessionContext::new_with_state(state);
+        let key = |row: u32| format!("key {}", if row == 0 { 999 } else { row % 999 });
+        let keys = StringArray::from_iter_values((0..200_000).map(key));
+        let batch = RecordBatch::try_from_iter([("k", Arc::new(keys) as ArrayRef)]).unwrap();
+        context.register_batch("t", batch).unwrap();
+        context
+    }
+
+    #[tokio::test]
+    async fn the_side_that_was_aggregated_is_held() {
+        let sql = "select k from t where not exists \
+                   (select 1 from (select k from t group by k having count(*) > 1) as many where many.k = t.k)";
+        let ours = context(crate::session::physical_rules());
+        let plan = ours.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(text.contains("join_type=RightAnti"), "{text}");
+        let rows = ours.sql(sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+        // the engine alone holds all of t; when it no longer does, this rule can go
+        let engine = context(datafusion::physical_optimizer::optimizer::PhysicalOptimizer::new().rules);
+        let plan = engine.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(text.contains("join_type=LeftAnti"), "{text}");
+    }
+}
