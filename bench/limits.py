@@ -186,10 +186,10 @@ def memory(bench):
                 else:
                     run = cli_run(bench, sql, out, limit, ending)
                 size = out.stat().st_size if out.exists() else 0
-                samples[engine].append(brief(run) | {"code": run["code"], "bytes": size, "error": run["err"][-400:]})
+                samples[engine].append(brief(run) | {"code": run["code"], "bytes": size} | ({"error": run["err"][-400:]} if run["code"] else {}))
                 out.unlink(missing_ok=True)
         worst = max(run["peak"] for run in samples["cxql"])
-        failed = [run["error"] for run in samples["cxql"] if run["code"] != 0]
+        failed = [run["error"] for run in samples["cxql"] if "error" in run]
         records[label] = {"samples": samples, "limit": bytes_, "peak_of_limit": worst / bytes_, "failed": failed}
         peer = samples["cli"]
         rows.append([name, ending, limit, "failed" if failed else f"{median(samples['cxql'], 'wall'):.1f} s",
