@@ -123,20 +123,21 @@ impl Spec {
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
         let mut hashes = vec![0; rows as usize];
         create_hashes(&keys, &SEED, &mut hashes)?;
-        // the upper bits are the same in all of the bucket, and the table looks at them
-        let hash = |row: u32| hashes[row as usize].rotate_left(BUCKETS.ilog2());
         let keys = Keys::new(&keys)?;
-        let mut table: HashTable<(u32, u32)> = HashTable::new();
-        let mut groups = Vec::with_capacity(rows as usize);
+        // of each partition its hash, its first row and its number; the hash spares most looks at the rows
+        let mut table: HashTable<(u64, u32, u32)> = HashTable::with_capacity(hashes.len() / 4);
+        let mut groups = Vec::with_capacity(hashes.len());
         let mut bounds = vec![0];
-        for row in 0..rows {
+        for (row, hash) in (0..rows).zip(hashes) {
+            // the upper bits are the same in all of the bucket, and the table looks at them
+            let hash = hash.rotate_left(BUCKETS.ilog2());
             let is_same =
-                |&(first, _): &(u32, u32)| hash(first) == hash(row) && keys.are_equal(first as usize, row as usize);
-            let group = match table.find(hash(row), is_same) {
-                Some(&(_, group)) => group,
+                |&(known, first, _): &(u64, u32, u32)| known == hash && keys.are_equal(first as usize, row as usize);
+            let group = match table.find(hash, is_same) {
+                Some(&(_, _, group)) => group,
                 None => {
                     let group = table.len() as u32;
-                    table.insert_unique(hash(row), (row, group), |&(first, _)| hash(first));
+                    table.insert_unique(hash, (hash, row, group), |&(known, ..)| known);
                     bounds.push(0);
                     group
                 }
