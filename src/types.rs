@@ -258,6 +258,15 @@ fn split_list(text: &str) -> Vec<String> {
     items.iter().map(|item| unquote(item.trim())).collect()
 }
 
+/// The plain form of a text or binary type that is a view; `None` for all other types.
+pub(crate) fn plain_of_view(data_type: &DataType) -> Option<DataType> {
+    match data_type {
+        DataType::Utf8View => Some(DataType::Utf8),
+        DataType::BinaryView => Some(DataType::Binary),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties}
 
 use super::shape::{Fit, Shape, any_part, plain};
 use super::{Format, OutputError, Progress, Result, Sink};
+use crate::types::plain_of_view;
 
 const GROUP_ROWS: usize = 1 << 20;
 const GROUP_BYTES: usize = 128 << 20;
@@ -53,9 +54,7 @@ fn fit(data_type: &DataType) -> Fit {
     } else if any_part(data_type, &|part| matches!(part, DataType::RunEndEncoded(..)))
         || matches!(data_type, DataType::Dictionary(_, values) if values.is_nested())
         || (data_type.is_nested()
-            && any_part(data_type, &|part| {
-                matches!(part, DataType::Dictionary(..) | DataType::Utf8View | DataType::BinaryView)
-            }))
+            && any_part(data_type, &|part| matches!(part, DataType::Dictionary(..)) || plain_of_view(part).is_some()))
     {
         Fit::As(plain(data_type))
     } else {
@@ -73,10 +72,9 @@ impl Sink for ParquetSink {
             .set_max_row_group_bytes(Some(self.group_bytes))
             .set_statistics_enabled(EnabledStatistics::Page)
             .build();
-        let declared = shape.schema().fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8View => field.as_ref().clone().with_data_type(DataType::Utf8),
-            DataType::BinaryView => field.as_ref().clone().with_data_type(DataType::Binary),
-            _ => field.as_ref().clone(),
+        let declared = shape.schema().fields().iter().map(|field| match plain_of_view(field.data_type()) {
+            Some(plain) => field.as_ref().clone().with_data_type(plain),
+            None => field.as_ref().clone(),
         });
         let declared = Schema::new_with_metadata(declared.collect::<Vec<_>>(), shape.schema().metadata().clone());
         add_encoded_arrow_schema_to_metadata(&declared, &mut properties);

@@ -10,6 +10,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::text::{self, Times};
 use super::{Format, OutputError, Result};
+use crate::types::plain_of_view;
 
 /// What a format does with a column's type.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,8 +119,6 @@ pub(super) fn plain(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain(values),
         DataType::RunEndEncoded(_, values) => plain(values.data_type()),
-        DataType::Utf8View => DataType::Utf8,
-        DataType::BinaryView => DataType::Binary,
         DataType::List(field) => DataType::List(child(field)),
         DataType::LargeList(field) => DataType::LargeList(child(field)),
         DataType::FixedSizeList(field, size) => DataType::FixedSizeList(child(field), *size),
@@ -127,7 +126,7 @@ pub(super) fn plain(data_type: &DataType) -> DataType {
         DataType::LargeListView(field) => DataType::LargeListView(child(field)),
         DataType::Map(field, sorted) => DataType::Map(child(field), *sorted),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect()),
-        other => other.clone(),
+        other => plain_of_view(other).unwrap_or_else(|| other.clone()),
     }
 }
 

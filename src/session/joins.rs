@@ -52,27 +52,28 @@ fn should_swap(join: &HashJoinExec) -> bool {
     if !join.join_type().supports_swap() || join.null_aware {
         return false;
     }
-    match (rows(join.left()), rows(join.right())) {
+    let statistics = StatisticsContext::new();
+    match (rows(join.left(), &statistics), rows(join.right(), &statistics)) {
         (Some(left), Some(right)) => left > FEW_ROWS && left > MARGIN * right,
         _ => false,
     }
 }
 
 /// About how many rows a plan gives.
-fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<f64> {
-    let known = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::default()).ok();
+fn rows(plan: &Arc<dyn ExecutionPlan>, statistics: &StatisticsContext) -> Option<f64> {
+    let known = statistics.compute(plan.as_ref(), &StatisticsArgs::default()).ok();
     let known = known.and_then(|statistics| statistics.num_rows.get_value().map(|rows| *rows as f64));
     let guess = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         let share = match aggregate.mode() {
             AggregateMode::Partial => 1.0,
             _ => SHARE,
         };
-        rows(aggregate.input()).map(|rows| rows * share)
+        rows(aggregate.input(), statistics).map(|rows| rows * share)
     } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        rows(filter.input()).map(|rows| rows * SHARE)
+        rows(filter.input(), statistics).map(|rows| rows * SHARE)
     } else {
         match (plan.cardinality_effect(), plan.children().as_slice()) {
-            (CardinalityEffect::Equal | CardinalityEffect::LowerEqual, [input]) => rows(input),
+            (CardinalityEffect::Equal | CardinalityEffect::LowerEqual, [input]) => rows(input, statistics),
             _ => None,
         }
     };

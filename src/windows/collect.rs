@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::compute::{cast, concat, take};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
@@ -24,7 +24,8 @@ pub(super) const BUCKETS: usize = 64;
 /// Rows that are divided together.
 const MORSEL_ROWS: usize = 1 << 17;
 
-/// Hashes of this operator; another seed than those of the tables inside a bucket, which would collide.
+/// The hashes of keys: their upper bits choose the bucket, the others the place in its table. Another seed than that of
+/// the engine's exchanges, which have chosen among rows by their own.
 pub(super) const SEED: RandomState = RandomState::with_seed(0x6378_716c);
 
 /// A run of rows of one input.
@@ -38,7 +39,9 @@ pub(super) struct Morsel {
     bounds: Vec<usize>,
     /// The kept columns, bucket by bucket; within a bucket the rows as they arrived. Empty if they are on disk.
     columns: Vec<ArrayRef>,
-    bytes: usize,
+    /// The memory of `columns`, and of all else.
+    column_bytes: usize,
+    other_bytes: usize,
 }
 
 impl Morsel {
@@ -57,20 +60,32 @@ impl Morsel {
         for &bucket in &buckets {
             bounds[usize::from(bucket) + 1] += 1;
         }
-        for bucket in 1..bounds.len() {
-            bounds[bucket] += bounds[bucket - 1];
-        }
-        let mut order = vec![0; rows];
-        for (row, place) in (0..).zip(places(&buckets, &bounds)) {
-            order[place as usize] = row;
-        }
-        let order = UInt32Array::from(order);
+        cumulate(&mut bounds);
+        let order = UInt32Array::from(by_group(buckets.iter().map(|&bucket| usize::from(bucket)), &bounds));
         let columns = columns.iter().map(|column| take(column, &order, None));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
-        let held = shown.iter().flat_map(RecordBatch::columns).chain(&columns);
-        let bytes =
-            held.map(|column| bytes(column, seen)).sum::<usize>() + buckets.len() + bounds.len() * size_of::<usize>();
-        Ok(Self { shown_count: shown.len(), shown, buckets, bounds, columns, bytes })
+        let mut held = |columns: &mut dyn Iterator<Item = &ArrayRef>| columns.map(|column| bytes(column, seen)).sum();
+        let shown_bytes: usize = held(&mut shown.iter().flat_map(RecordBatch::columns));
+        let column_bytes = held(&mut columns.iter());
+        let mut morsel =
+            Self { shown_count: shown.len(), shown, buckets, bounds, columns, column_bytes, other_bytes: 0 };
+        morsel.other_bytes = shown_bytes + morsel.place_bytes();
+        Ok(morsel)
+    }
+
+    /// The memory of what says where the rows are.
+    fn place_bytes(&self) -> usize {
+        self.buckets.len() + self.bounds.len() * size_of::<usize>()
+    }
+
+    fn bytes(&self) -> usize {
+        self.column_bytes + self.other_bytes
+    }
+
+    /// Lets go of what only the functions need; gives its memory.
+    fn forget_columns(&mut self) -> usize {
+        self.columns.clear();
+        std::mem::take(&mut self.column_bytes)
     }
 
     /// The kept columns of the rows of a bucket.
@@ -85,24 +100,43 @@ impl Morsel {
 
     /// For each row, as it arrived, its place among the rows bucket by bucket.
     pub(super) fn places(&self) -> UInt32Array {
-        places(&self.buckets, &self.bounds).collect::<Vec<_>>().into()
+        places(self.buckets.iter().map(|&bucket| usize::from(bucket)), &self.bounds).collect::<Vec<_>>().into()
     }
 }
 
-fn places<'a>(buckets: &'a [u8], bounds: &[usize]) -> impl Iterator<Item = u32> + 'a {
+/// Turns counts, each one place behind its group, into bounds: where each group begins, and the end.
+pub(super) fn cumulate(counts: &mut [usize]) {
+    let mut sum = 0;
+    for count in counts {
+        sum += *count;
+        *count = sum;
+    }
+}
+
+/// For each row the place that it has when the rows stand group by group, as they came.
+fn places(groups: impl Iterator<Item = usize>, bounds: &[usize]) -> impl Iterator<Item = u32> {
     let mut next = bounds.to_vec();
-    buckets.iter().map(move |&bucket| {
-        let place = &mut next[usize::from(bucket)];
+    groups.map(move |group| {
+        let place = &mut next[group];
         *place += 1;
         (*place - 1) as u32
     })
 }
 
+/// The rows group by group, as they came.
+pub(super) fn by_group(groups: impl Iterator<Item = usize>, bounds: &[usize]) -> Vec<u32> {
+    let mut rows = vec![0; bounds.last().copied().unwrap_or_default()];
+    for (row, place) in (0..).zip(places(groups, bounds)) {
+        rows[place as usize] = row;
+    }
+    rows
+}
+
 /// The memory of a column; what was seen before is shared with another batch and counts once.
 fn bytes(column: &ArrayRef, seen: &mut HashSet<usize>) -> usize {
     let views = match column.data_type() {
-        datafusion::arrow::datatypes::DataType::Utf8View => column.as_string_view().data_buffers(),
-        datafusion::arrow::datatypes::DataType::BinaryView => column.as_binary_view().data_buffers(),
+        DataType::Utf8View => column.as_string_view().data_buffers(),
+        DataType::BinaryView => column.as_binary_view().data_buffers(),
         _ => return column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()),
     };
     let texts = views.iter().filter(|buffer| seen.insert(buffer.as_ptr().addr())).map(|buffer| buffer.capacity());
@@ -127,10 +161,7 @@ impl Collected {
     /// Lets go of what only the functions need.
     pub(super) fn forget_columns(&mut self) {
         for morsel in &mut self.morsels {
-            let before = morsel.bytes;
-            morsel.columns.clear();
-            morsel.bytes = morsel.shown.iter().map(RecordBatch::get_array_memory_size).sum::<usize>().min(before);
-            self.reservation.shrink(before - morsel.bytes);
+            self.reservation.shrink(morsel.forget_columns());
         }
         if let Some(files) = &mut self.files {
             files.kept.clear();
@@ -139,7 +170,7 @@ impl Collected {
 
     /// Gives back the memory of a morsel that is done.
     pub(super) fn release(&self, morsel: &Morsel) {
-        self.reservation.shrink(morsel.bytes);
+        self.reservation.shrink(morsel.bytes());
     }
 
     /// The kept columns of a bucket, in parts.
@@ -197,20 +228,20 @@ pub(super) async fn collect(
             let mut morsel = Morsel::new(&spec, std::mem::take(&mut shown), &kept, &mut seen)?;
             kept.clear();
             rows = 0;
-            if writer.is_none() && reservation.try_grow(morsel.bytes).is_err() {
+            if writer.is_none() && reservation.try_grow(morsel.bytes()).is_err() {
                 let mut new = spills.writer()?;
                 for morsel in &mut morsels {
                     new.write(morsel)?;
                 }
                 reservation.free();
-                reservation.grow(morsels.iter().map(|morsel| morsel.bytes).sum());
+                reservation.grow(morsels.iter().map(Morsel::bytes).sum());
                 seen = HashSet::new();
                 writer = Some(new);
             }
             if let Some(writer) = &mut writer {
                 writer.write(&mut morsel)?;
                 seen.clear();
-                reservation.grow(morsel.bytes);
+                reservation.grow(morsel.bytes());
             }
             morsels.push(morsel);
         }
@@ -274,14 +305,14 @@ impl Writer {
                 file(Some(&RecordBatch::try_new(Arc::clone(&self.kept_schema), morsel.bucket(bucket))?))?;
             }
         }
-        morsel.columns.clear();
+        morsel.forget_columns();
         // batches without columns are but a number
         if morsel.shown.iter().all(|shown| shown.num_columns() > 0) {
             for shown in morsel.shown.drain(..) {
                 (self.shown)(Some(&shown))?;
             }
         }
-        morsel.bytes = morsel.buckets.len() + morsel.bounds.len() * size_of::<usize>();
+        morsel.other_bytes = morsel.place_bytes();
         Ok(())
     }
 

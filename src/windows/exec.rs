@@ -154,15 +154,22 @@ impl GroupedWindowExec {
         Ok(Spec::new(self.keys(), calls.collect::<Result<_>>()?))
     }
 
-    /// The places of the columns that are given, in the input and among the results.
-    fn shown(&self) -> (Arc<[usize]>, Vec<usize>) {
-        let width = self.input.schema().fields().len();
-        let all: Vec<usize> = match &self.projection {
+    /// The columns of the input; those of the functions stand behind them.
+    fn width(&self) -> usize {
+        self.input.schema().fields().len()
+    }
+
+    /// The places of the columns that are given.
+    fn given(&self) -> Vec<usize> {
+        match &self.projection {
             Some(projection) => projection.clone(),
-            None => (0..width + self.windows.len()).collect(),
-        };
-        // a column of the input that is given twice is kept twice, which costs nothing
-        (all.iter().copied().filter(|&place| place < width).collect(), all)
+            None => (0..self.width() + self.windows.len()).collect(),
+        }
+    }
+
+    /// Those of them that are the input's. One that is given twice is kept twice, which costs nothing.
+    fn shown(&self) -> Arc<[usize]> {
+        self.given().into_iter().filter(|&place| place < self.width()).collect()
     }
 
     fn spills(&self, spec: &Spec, context: &TaskContext) -> Result<Spills> {
@@ -174,7 +181,7 @@ impl GroupedWindowExec {
             manager.with_compression_type(context.session_config().spill_compression())
         };
         Ok(Spills {
-            shown: manager(Arc::new(schema.project(&self.shown().0)?)),
+            shown: manager(Arc::new(schema.project(&self.shown())?)),
             kept: manager(Arc::new(spec.kept_schema(&schema)?)),
             results: manager(Arc::new(Schema::new(fields))),
         })
@@ -189,18 +196,17 @@ impl GroupedWindowExec {
                 let count = self.input.output_partitioning().partition_count();
                 let inputs = (0..count).map(|partition| self.input.execute(partition, Arc::clone(context)));
                 let inputs = inputs.collect::<Result<Vec<_>>>()?;
-                let consumer = |name: String| MemoryConsumer::new(name);
                 let inputs = inputs.into_iter().enumerate().map(|(number, input)| {
-                    let consumer = consumer(format!("GroupedWindowExec[{number}]")).with_can_spill(true);
+                    let consumer = MemoryConsumer::new(format!("GroupedWindowExec[{number}]")).with_can_spill(true);
                     (input, consumer.register(context.memory_pool()))
                 });
                 let spec = Arc::new(self.spec()?);
                 let work = Work {
-                    shown: self.shown().0,
+                    shown: self.shown(),
                     inputs: inputs.collect(),
                     spills: Arc::new(self.spills(&spec, context)?),
                     spec,
-                    reservation: Arc::new(consumer("GroupedWindowExec".to_string()).register(context.memory_pool())),
+                    reservation: Arc::new(MemoryConsumer::new("GroupedWindowExec").register(context.memory_pool())),
                     threads: context.session_config().target_partitions(),
                     time: MetricBuilder::new(&self.metrics).subset_time("solve_time", 0),
                 };
@@ -516,8 +522,7 @@ impl ExecutionPlan for GroupedWindowExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run(&context)?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let (_, places) = self.shown();
-        let (schema, width) = (self.schema(), self.input.schema().fields().len());
+        let (schema, places, width) = (self.schema(), self.given(), self.width());
         let output = async move {
             let solved = run.await.map_err(DataFusionError::Shared)?;
             let output = Output::new(solved, partition, (schema, places, width), metrics)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cxql_udfs::grouped::{grouped_evaluator, ranges};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array, UInt64Array};
 use datafusion::arrow::compute::{cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, Schema};
@@ -134,7 +135,7 @@ impl Call {
         match &self.kind {
             Kind::Ours { function, args, fields } => {
                 let args = PartitionEvaluatorArgs::new(args, fields, false, false);
-                match cxql_udfs::grouped::grouped_evaluator(function, args)? {
+                match grouped_evaluator(function, args)? {
                     Some(mut evaluator) => evaluator.evaluate_groups(values, slices.bounds),
                     None => internal_err!("{} has no grouped form", function.name()),
                 }
@@ -178,7 +179,7 @@ impl Slices<'_> {
     }
 
     fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        self.bounds.windows(2).map(|pair| pair[0]..pair[1])
+        ranges(self.bounds)
     }
 
     /// The rows equal to `row` in the order; without an order, all of the partition.
@@ -269,7 +270,7 @@ fn standard_call(standard: &StandardWindowExpr, schema: &Schema) -> std::result:
     let fields = args.iter().map(|arg| arg.return_field(schema)).collect::<Result<Vec<_>>>();
     let fields = fields.map_err(|error| error.to_string())?;
     let ours = PartitionEvaluatorArgs::new(&args, &fields, false, false);
-    if cxql_udfs::grouped::grouped_evaluator(call.fun(), ours).map_err(|error| error.to_string())?.is_some() {
+    if grouped_evaluator(call.fun(), ours).map_err(|error| error.to_string())?.is_some() {
         let columns = standard.expressions();
         return Ok((Kind::Ours { function: Arc::clone(call.fun()), args, fields }, columns));
     }

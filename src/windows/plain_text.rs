@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
@@ -12,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::functions;
+use crate::types::plain_of_view;
 
 /// Gives windows plain texts where the plan has string views, and views again above them.
 ///
@@ -55,11 +55,11 @@ fn plain(top: Window) -> Result<Transformed<LogicalPlan>> {
     }
     // what stands below the chain is looked at here: it may hold further windows
     let mut plan = PlainTextWindows.analyze(input, &ConfigOptions::default())?;
-    let is_plain = !plan.schema().fields().iter().any(|field| plain_type(field.data_type()).is_some());
+    let is_plain = !plan.schema().fields().iter().any(|field| plain_of_view(field.data_type()).is_some());
     if !is_plain {
         let columns = plan.schema().iter().map(|(qualifier, field)| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            match plain_type(field.data_type()) {
+            match plain_of_view(field.data_type()) {
                 Some(plain) => cast(column, plain).alias_qualified(qualifier.cloned(), field.name()),
                 None => column,
             }
@@ -90,13 +90,4 @@ fn restored(wanted: &DFSchema, given: &DFSchema) -> Vec<Expr> {
             }
         })
         .collect()
-}
-
-/// The type without views; `None` where it has none.
-fn plain_type(data_type: &DataType) -> Option<DataType> {
-    match data_type {
-        DataType::Utf8View => Some(DataType::Utf8),
-        DataType::BinaryView => Some(DataType::Binary),
-        _ => None,
-    }
 }

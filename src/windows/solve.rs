@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cxql_udfs::grouped::ranges;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, MAX_INLINE_VIEW_LEN, UInt32Array};
 use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, take};
@@ -12,7 +13,7 @@ use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashTable;
 
-use super::collect::{BUCKETS, SEED};
+use super::collect::{BUCKETS, SEED, by_group, cumulate};
 use super::functions::{Call, Slices};
 
 /// What is computed from the columns that the operator keeps of each row.
@@ -146,16 +147,8 @@ impl Spec {
             groups.push(group);
         }
         drop(table);
-        for group in 1..bounds.len() {
-            bounds[group] += bounds[group - 1];
-        }
-        let mut next = bounds.clone();
-        let mut arrival = vec![0; groups.len()];
-        for (row, &group) in (0..).zip(&groups) {
-            let next = &mut next[group as usize];
-            arrival[*next] = row;
-            *next += 1;
-        }
+        cumulate(&mut bounds);
+        let arrival = by_group(groups.into_iter().map(|group| group as usize), &bounds);
         Ok((bounds, arrival))
     }
 }
@@ -290,8 +283,8 @@ fn ordered(
 }
 
 fn sort_groups<K: Ord>(order: &mut [u32], bounds: &[usize], key: impl Fn(u32) -> K) {
-    for pair in bounds.windows(2) {
-        let rows = &mut order[pair[0]..pair[1]];
+    for range in ranges(bounds) {
+        let rows = &mut order[range];
         // data on disk is mostly in the order of time
         if !rows.is_sorted_by(|left, right| key(*left) <= key(*right)) {
             rows.sort_unstable_by(|left, right| key(*left).cmp(&key(*right)).then(left.cmp(right)));
@@ -301,12 +294,12 @@ fn sort_groups<K: Ord>(order: &mut [u32], bounds: &[usize], key: impl Fn(u32) ->
 
 fn peers<K: Ord>(order: &[u32], bounds: &[usize], key: impl Fn(u32) -> K) -> Peers {
     let mut peers = Vec::with_capacity(order.len());
-    for pair in bounds.windows(2) {
-        let mut start = pair[0];
-        while start < pair[1] {
+    for range in ranges(bounds) {
+        let mut start = range.start;
+        while start < range.end {
             let first = key(order[start]);
             let mut end = start + 1;
-            while end < pair[1] && key(order[end]) == first {
+            while end < range.end && key(order[end]) == first {
                 end += 1;
             }
             peers.resize(end, (start as u32, end as u32));

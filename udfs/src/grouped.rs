@@ -42,7 +42,7 @@ pub fn grouped_evaluator(
 }
 
 /// The ranges of rows that `bounds` separates.
-pub(crate) fn ranges(bounds: &[usize]) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub fn ranges(bounds: &[usize]) -> impl Iterator<Item = std::ops::Range<usize>> {
     bounds.windows(2).filter_map(|pair| match pair {
         [start, end] => Some(*start..*end),
         _ => None,
