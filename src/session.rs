@@ -5,6 +5,7 @@ mod diagnose;
 mod discover;
 mod functions;
 mod joins;
+mod memory;
 pub mod model;
 mod stores;
 mod tables;
@@ -20,7 +21,7 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -37,6 +38,7 @@ use url::Url;
 
 use self::catalog::ProjectSchema;
 pub use self::catalog::View;
+pub use self::memory::default_memory;
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
 use crate::source::Source;
@@ -61,6 +63,9 @@ const ENCODER_SHARE: usize = 8;
 /// The memory limit from which texts are read as views. Views are faster, but sorts that spill hold more than they count
 /// of the buffers that views share.
 const VIEWS_FROM_BYTES: usize = 2 << 30;
+
+/// The memory limit from which batches have their full size. Merging what was spilled holds two batches of each run.
+const FULL_BATCHES_FROM_BYTES: usize = 1 << 30;
 
 /// What a session is made from; all values are final, nothing is read from the environment but AWS credentials.
 #[derive(Debug, Clone, Default)]
@@ -106,18 +111,6 @@ pub struct Execution {
     pub stream: SendableRecordBatchStream,
     /// The plan, whose metrics grow while the query runs.
     pub plan: Arc<dyn ExecutionPlan>,
-}
-
-/// Three quarters of the memory that this process may use.
-pub fn default_memory() -> usize {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let total = match system.cgroup_limits() {
-        Some(limits) if limits.total_memory > 0 => limits.total_memory.min(system.total_memory()),
-        _ => system.total_memory(),
-    };
-    let total = usize::try_from(total).unwrap_or(usize::MAX);
-    if total == 0 { 1 << 30 } else { total / 4 * 3 }
 }
 
 /// The address of a folder or bucket as a user names it: a path, `s3://bucket/prefix` or `http(s)://`.
@@ -169,10 +162,14 @@ impl Session {
         let data_shown = options.data.as_ref().map(|url| tables::shown(url.as_str()));
 
         let memory = options.memory.unwrap_or_else(default_memory);
-        let pool = FairSpillPool::new(memory);
+        memory::fit_allocator(memory);
+        let config = session_config(options.threads, memory, options.sorted_windows);
+        let pool = memory::Pool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
         let folder = spill_folder(options.temp_dir.as_deref())?;
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder]));
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![folder]))
+            .with_max_spill_merge_fan_in(memory::merged_runs(memory, config.target_partitions()));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)))
             .with_disk_manager_builder(disk)
@@ -188,7 +185,7 @@ impl Session {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>).map_err(engine)?;
         let mut state = SessionStateBuilder::new()
-            .with_config(session_config(options.threads, memory, options.sorted_windows))
+            .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
             .with_physical_optimizer_rules(physical_rules())
@@ -413,6 +410,10 @@ fn session_config(threads: Option<usize>, memory: usize, sorted_windows: bool) -
         .with_collect_statistics(true);
     if let Some(threads) = threads {
         config = config.with_target_partitions(threads);
+    }
+    if memory < FULL_BATCHES_FROM_BYTES {
+        let full = config.batch_size();
+        config = config.with_batch_size(full / 2);
     }
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".into());

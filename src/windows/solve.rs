@@ -5,27 +5,34 @@ use std::sync::Arc;
 use cxql_udfs::grouped::ranges;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, MAX_INLINE_VIEW_LEN, UInt32Array};
 use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
-use datafusion::arrow::compute::{SortOptions, cast, take};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::hash_utils::create_hashes;
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use hashbrown::HashTable;
 
-use super::collect::{BUCKETS, SEED, by_group, cumulate};
+use super::collect::{BUCKETS, SEED, by_group, cumulate, joined};
 use super::functions::{Call, Slices};
 
-/// What is computed from the columns that the operator keeps of each row.
+/// What the operator carries of each row, computes from it, and gives.
 #[derive(Debug)]
 pub(super) struct Spec {
-    /// The kept columns: keys, orders and arguments, each once.
+    /// The carried columns, each once: keys, orders and arguments, then those that are only given.
     pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
     /// The columns of PARTITION BY.
     pub(super) keys: Vec<usize>,
+    /// How many columns are computed with.
+    computed_count: usize,
     /// The different ORDER BY clauses.
     orders: Vec<Vec<(usize, SortOptions)>>,
     calls: Vec<Planned>,
+    /// The columns of the result.
+    given: Vec<Given>,
+    schema: SchemaRef,
 }
 
 #[derive(Debug)]
@@ -35,79 +42,130 @@ struct Planned {
     order: usize,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Given {
+    Carried(usize),
+    Result(usize),
+}
+
 impl Spec {
-    /// `calls` over partitions by `keys`.
-    pub(super) fn new(keys: &[Arc<dyn PhysicalExpr>], calls: Vec<Call>) -> Self {
+    /// `calls` over partitions by `keys`. The result has the columns of `schema`, which stand at `places` of the input's
+    /// columns followed by the calls.
+    pub(super) fn new(
+        keys: &[Arc<dyn PhysicalExpr>],
+        calls: Vec<Call>,
+        input: &Schema,
+        places: &[usize],
+        schema: SchemaRef,
+    ) -> Self {
         let mut columns: Vec<Arc<dyn PhysicalExpr>> = vec![];
-        let mut place = |expr: &Arc<dyn PhysicalExpr>| {
+        let mut carry = |expr: &Arc<dyn PhysicalExpr>| {
             columns.iter().position(|known| known == expr).unwrap_or_else(|| {
                 columns.push(Arc::clone(expr));
                 columns.len() - 1
             })
         };
-        let key_places: Vec<usize> = keys.iter().map(&mut place).collect();
+        let key_places: Vec<usize> = keys.iter().map(&mut carry).collect();
         let mut orders: Vec<Vec<(usize, SortOptions)>> = vec![];
-        let mut planned = Vec::with_capacity(calls.len());
+        let mut planned: Vec<Planned> = Vec::with_capacity(calls.len());
         for call in calls {
-            let args = call.args.iter().map(&mut place).collect();
-            let order: Vec<_> = if call.is_order_free() {
-                vec![]
-            } else {
-                call.order_by.iter().map(|sort| (place(&sort.expr), sort.options)).collect()
+            let args = call.args.iter().map(&mut carry).collect();
+            let order: Vec<_> = call.order_by.iter().map(|sort| (carry(&sort.expr), sort.options)).collect();
+            let order = match orders.iter().position(|known| known == &order) {
+                Some(order) => order,
+                // those that are the same in every order are asked in that of others
+                None if call.is_order_free() && !orders.is_empty() => 0,
+                None => {
+                    orders.push(order);
+                    orders.len() - 1
+                }
             };
-            let order = orders.iter().position(|known| known == &order).unwrap_or_else(|| {
-                orders.push(order);
-                orders.len() - 1
-            });
             planned.push(Planned { call, args, order });
         }
-        Self { columns, keys: key_places, orders, calls: planned }
+        let width = input.fields().len();
+        let mut computed_count = None;
+        let given = places.iter().map(|&place| match place.checked_sub(width) {
+            Some(call) => Given::Result(call),
+            None => {
+                computed_count.get_or_insert(columns.len());
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(input.field(place).name(), place));
+                Given::Carried(columns.iter().position(|known| known == &column).unwrap_or_else(|| {
+                    columns.push(column);
+                    columns.len() - 1
+                }))
+            }
+        });
+        let given = given.collect();
+        let computed_count = computed_count.unwrap_or(columns.len());
+        Self { columns, keys: key_places, computed_count, orders, calls: planned, given, schema }
+    }
+
+    /// The type in which a column is carried: one that is computed with in a form that is cheap to move and to compare.
+    fn carried_type(&self, column: usize, data_type: &DataType) -> DataType {
+        if column < self.computed_count { kept_type(data_type) } else { data_type.clone() }
+    }
+
+    /// The carried columns of some rows of the input.
+    ///
+    /// # Errors
+    /// What an expression gives.
+    pub(super) fn carried(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let columns = self.columns.iter().enumerate().map(|(place, column)| {
+            let values = column.evaluate(batch)?.into_array(batch.num_rows())?;
+            let wanted = self.carried_type(place, values.data_type());
+            Ok(if values.data_type() == &wanted { values } else { cast(&values, &wanted)? })
+        });
+        columns.collect()
+    }
+
+    /// The carried columns as a table.
+    ///
+    /// # Errors
+    /// An expression without a type.
+    pub(super) fn carried_schema(&self, input: &Schema) -> Result<SchemaRef> {
+        let fields = self.columns.iter().enumerate().map(|(place, column)| {
+            let data_type = self.carried_type(place, &column.data_type(input)?);
+            Ok(Field::new(format!("column{place}"), data_type, true))
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
     }
 
     /// About what computing takes for each row of a bucket: its columns twice, its partition and its places.
     pub(super) fn row_bytes(&self) -> usize {
-        2 * size_of::<u128>() * self.columns.len() + 5 * size_of::<u64>()
+        2 * size_of::<u128>() * (self.computed_count + self.calls.len()) + 6 * size_of::<u64>()
     }
 
-    /// The kept columns as a table.
-    ///
-    /// # Errors
-    /// An expression without a type.
-    pub(super) fn kept_schema(&self, input: &Schema) -> Result<Schema> {
-        let fields = self.columns.iter().enumerate().map(|(number, column)| {
-            Ok(Field::new(format!("column{number}"), kept_type(&column.data_type(input)?), true))
-        });
-        Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
-    }
-
-    /// The results of all functions for the rows of a bucket, in the order of the rows.
+    /// Computes all functions for the rows of a bucket, whose columns come in parts.
     ///
     /// # Errors
     /// What a function gives.
-    pub(super) fn solve(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
-        let rows = u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows in one bucket of a window"))?;
-        let (bounds, arrival) = self.groups(columns, rows)?;
+    pub(super) fn solve(self: Arc<Self>, mut parts: Vec<Vec<ArrayRef>>) -> Result<Solved> {
+        let rows: usize = parts.iter().filter_map(|part| part.first()).map(|column| column.len()).sum();
+        let row_count =
+            u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows in one bucket of a window"))?;
+        let columns = (0..self.computed_count).map(|column| joined(&parts, column)).collect::<Result<Vec<_>>>()?;
+        let (bounds, arrival) = self.groups(&columns, row_count)?;
         let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
+        // the rows come out in the order of the first clause
+        let mut given: Option<Vec<u32>> = None;
         for (number, order_by) in self.orders.iter().enumerate() {
             let calls = || self.calls.iter().enumerate().filter(move |(_, planned)| planned.order == number);
             let needs_peers = calls().any(|(_, planned)| planned.call.needs_peers());
-            let (order, peers) = ordered(columns, order_by, &bounds, &arrival, needs_peers)?;
+            let (order, peers) = ordered(&columns, order_by, &bounds, &arrival, needs_peers)?;
             let slices = Slices { bounds: &bounds, peers: &peers };
-            // rows that already stand as the functions want them need not be moved, nor the results back
-            let is_in_place = order.iter().enumerate().all(|(place, row)| place == *row as usize);
-            let back = if is_in_place { None } else { Some(inverse(&order)) };
+            let back = given.as_ref().map(|given| moved(&order, given));
             let order = UInt32Array::from(order);
-            let mut moved: Vec<Option<ArrayRef>> = vec![None; columns.len()];
+            let mut values: Vec<Option<ArrayRef>> = vec![None; columns.len()];
             for (place, planned) in calls() {
-                let mut values = Vec::with_capacity(planned.args.len());
+                let mut args = Vec::with_capacity(planned.args.len());
                 for &column in &planned.args {
-                    if moved[column].is_none() {
-                        let here = &columns[column];
-                        moved[column] = Some(if is_in_place { Arc::clone(here) } else { take(here, &order, None)? });
-                    }
-                    values.extend(moved[column].clone());
+                    let moved = match &values[column] {
+                        Some(moved) => Arc::clone(moved),
+                        None => take(&columns[column], &order, None)?,
+                    };
+                    args.push(Arc::clone(values[column].insert(moved)));
                 }
-                let result = planned.call.evaluate(&values, &slices)?;
+                let result = planned.call.evaluate(&args, &slices)?;
                 let result = match &back {
                     Some(back) => take(&result, back, None)?,
                     None => result,
@@ -115,8 +173,22 @@ impl Spec {
                 let wanted = planned.call.field.data_type();
                 results[place] = Some(if result.data_type() == wanted { result } else { cast(&result, wanted)? });
             }
+            if given.is_none() {
+                given = Some(order.values().to_vec());
+            }
         }
-        Ok(results.into_iter().flatten().collect())
+        let results: Option<Vec<ArrayRef>> = results.into_iter().collect();
+        let results = results.ok_or_else(|| internal_datafusion_err!("a window without its result"))?;
+        let starts = parts.iter().scan(0, |start, part| {
+            let here = *start;
+            *start += part.first().map_or(0, |column| column.len());
+            Some(here)
+        });
+        let starts = starts.collect();
+        for part in &mut parts {
+            part.drain(..self.computed_count);
+        }
+        Ok(Solved { columns, parts, starts, order: given.unwrap_or_default(), results, next: 0, spec: self })
     }
 
     /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
@@ -151,6 +223,84 @@ impl Spec {
         let arrival = by_group(groups.into_iter().map(|group| group as usize), &bounds);
         Ok((bounds, arrival))
     }
+}
+
+/// A bucket with its results, given batch by batch.
+pub(super) struct Solved {
+    spec: Arc<Spec>,
+    /// The columns that were computed with.
+    columns: Vec<ArrayRef>,
+    /// The others, in parts.
+    parts: Vec<Vec<ArrayRef>>,
+    /// The first row of each part.
+    starts: Vec<usize>,
+    /// The rows in the order in which they are given.
+    order: Vec<u32>,
+    /// In that order.
+    results: Vec<ArrayRef>,
+    next: usize,
+}
+
+impl Solved {
+    /// The next rows; none after the last.
+    ///
+    /// # Errors
+    /// Those of casts.
+    pub(super) fn next(&mut self, batch_size: usize) -> Result<Option<RecordBatch>> {
+        let range = self.next..self.order.len().min(self.next + batch_size.max(1));
+        if range.is_empty() {
+            return Ok(None);
+        }
+        self.next = range.end;
+        let rows = UInt32Array::from(self.order[range.clone()].to_vec());
+        let mut places = None;
+        let columns = self.spec.given.iter().zip(self.spec.schema.fields()).map(|(given, field)| {
+            let values = match *given {
+                Given::Carried(column) if column < self.spec.computed_count => {
+                    take(&self.columns[column], &rows, None)?
+                }
+                Given::Carried(column) => {
+                    let parts = self.parts.iter().map(|part| part[column - self.spec.computed_count].as_ref());
+                    let parts: Vec<&dyn Array> = parts.collect();
+                    interleave(&parts, places.get_or_insert_with(|| self.places(&rows)))?
+                }
+                Given::Result(call) => {
+                    // a copy: operators that come after count all memory behind a slice
+                    take(
+                        &self.results[call],
+                        &UInt32Array::from_iter_values(range.start as u32..range.end as u32),
+                        None,
+                    )?
+                }
+            };
+            let values = compact(values);
+            Ok(if values.data_type() == field.data_type() { values } else { cast(&values, field.data_type())? })
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(range.len()));
+        Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.spec.schema), columns, &options)?))
+    }
+
+    /// Part and row of rows.
+    fn places(&self, rows: &UInt32Array) -> Vec<(usize, usize)> {
+        let place = |&row: &u32| {
+            let part = self.starts.partition_point(|&start| start <= row as usize).saturating_sub(1);
+            (part, row as usize - self.starts[part])
+        };
+        rows.values().iter().map(place).collect()
+    }
+}
+
+/// Texts without the buffers of rows that are elsewhere, if those are much.
+fn compact(values: ArrayRef) -> ArrayRef {
+    const SLACK: usize = 64 << 10;
+    if let Some(texts) = values.as_string_view_opt() {
+        let held: usize = texts.data_buffers().iter().map(Buffer::capacity).sum();
+        if held > SLACK && held > 2 * texts.total_buffer_bytes_used() {
+            return Arc::new(texts.gc());
+        }
+    }
+    values
 }
 
 /// The keys of a bucket, to be compared.
@@ -244,7 +394,7 @@ fn long_text(view: u128, buffers: &[Buffer]) -> Option<&[u8]> {
 }
 
 /// The type in which a column is kept: dictionaries as their values, texts as views, which are cheap to move.
-pub(super) fn kept_type(data_type: &DataType) -> DataType {
+fn kept_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => kept_type(values),
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
@@ -309,12 +459,13 @@ fn peers<K: Ord>(order: &[u32], bounds: &[usize], key: impl Fn(u32) -> K) -> Pee
     peers
 }
 
-fn inverse(order: &[u32]) -> UInt32Array {
+/// Where the rows that stand as in `order` are found for standing as in `wanted`.
+fn moved(order: &[u32], wanted: &[u32]) -> UInt32Array {
     let mut places = vec![0; order.len()];
     for (place, &row) in (0..).zip(order) {
         places[row as usize] = place;
     }
-    places.into()
+    wanted.iter().map(|&row| places[row as usize]).collect::<Vec<u32>>().into()
 }
 
 /// Something per row that compares as the ORDER BY clause says.
