@@ -4,6 +4,7 @@
 //! [`GroupWindows`] puts [`GroupedWindowExec`] in its place wherever that knows the functions and frames; results are the
 //! same. The rule runs before the engine's rules add sorts and exchanges, so that what needs an order above gets it.
 
+mod coding;
 mod collect;
 mod exec;
 mod functions;

@@ -1,9 +1,10 @@
 //! The rows of one input, kept until all have come, sorted into buckets.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewArray, UInt32Array};
 use datafusion::arrow::compute::{concat, take};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -14,11 +15,15 @@ use datafusion::execution::{SendableRecordBatchStream, SpillFile};
 use datafusion::physical_plan::SpillManager;
 use futures::TryStreamExt;
 
+use super::coding::{Coder, decoded};
 use super::solve::Spec;
 
 /// Buckets into which rows are divided by the hash of their keys. So many that the tables of one bucket of 20 million rows
-/// stay near the processor, so few that a run of rows has some for each.
-pub(super) const BUCKETS: usize = 64;
+/// stay near the processor, so few that a run of rows has hundreds for each.
+pub(super) const BUCKETS: usize = 256;
+
+/// Buckets that share a file when rows go to disk, and are computed together then.
+const BUCKETS_PER_FILE: usize = 8;
 
 /// Rows that are divided together.
 const MORSEL_ROWS: usize = 1 << 17;
@@ -26,6 +31,9 @@ const MORSEL_ROWS: usize = 1 << 17;
 /// The hashes of keys: their upper bits choose the bucket, the others the place in its table. Another seed than that of
 /// the engine's exchanges, which have chosen among rows by their own.
 pub(super) const SEED: RandomState = RandomState::with_seed(0x6378_716c);
+
+/// An odd number without pattern, by which hashes are mixed.
+pub(super) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A run of rows of one input, bucket by bucket; within a bucket the rows as they arrived.
 struct Morsel {
@@ -37,11 +45,10 @@ struct Morsel {
 }
 
 impl Morsel {
-    fn new(spec: &Spec, batches: &[Vec<ArrayRef>], seen: &mut HashSet<usize>) -> Result<Self> {
+    fn new(spec: &Spec, coders: &Coders, batches: &[Vec<ArrayRef>], seen: &mut HashSet<usize>) -> Result<Self> {
         let columns = (0..spec.columns.len()).map(|column| joined(batches, column));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let mut hashes = vec![0; columns.first().map_or(0, |column| column.len())];
-        create_hashes(spec.keys.iter().map(|&key| &columns[key]), &SEED, &mut hashes)?;
+        let hashes = hashes(spec, coders, &columns)?;
         // the upper bits: the lower ones chose the place of the row where it was repartitioned before
         let buckets: Vec<u8> = hashes.iter().map(|hash| (hash >> (u64::BITS - BUCKETS.ilog2())) as u8).collect();
         let mut bounds = vec![0; BUCKETS + 1];
@@ -51,25 +58,50 @@ impl Morsel {
         cumulate(&mut bounds);
         let order = UInt32Array::from(by_group(buckets.into_iter().map(usize::from), &bounds));
         let columns = columns.iter().map(|column| take(column, &order, None));
-        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
-        let bytes = columns.iter().map(|column| bytes(column, seen)).sum();
-        Ok(Self { columns, bounds, bytes })
+        let mut morsel = Self { columns: columns.collect::<std::result::Result<_, _>>()?, bounds, bytes: 0 };
+        morsel.bytes = morsel.columns.iter().map(|column| bytes(column, seen)).sum();
+        Ok(morsel)
     }
 
-    /// The carried columns of the rows of a bucket.
-    fn bucket(&self, bucket: usize) -> Vec<ArrayRef> {
-        let (start, length) = (self.bounds[bucket], self.rows(bucket));
+    /// The carried columns of the rows of some buckets.
+    fn rows_of(&self, buckets: &Range<usize>) -> Vec<ArrayRef> {
+        let (start, length) = (self.bounds[buckets.start], self.rows(buckets));
         self.columns.iter().map(|column| column.slice(start, length)).collect()
     }
 
-    fn rows(&self, bucket: usize) -> usize {
-        self.bounds[bucket + 1] - self.bounds[bucket]
+    fn rows(&self, buckets: &Range<usize>) -> usize {
+        self.bounds[buckets.end] - self.bounds[buckets.start]
     }
 }
 
+/// The texts of a column have a coder as long as few of them differ.
+type Coders = Vec<Option<Coder>>;
+
+/// The hashes of the keys, the same whether texts are coded or not.
+fn hashes(spec: &Spec, coders: &Coders, columns: &[ArrayRef]) -> Result<Vec<u64>> {
+    let mut all: Vec<u64> = vec![];
+    for &key in &spec.keys {
+        let column = &columns[key];
+        let hashes = match &coders[key] {
+            Some(coder) => coder.hashes(column.as_primitive()),
+            None => {
+                let mut hashes = vec![0; column.len()];
+                create_hashes([column], &SEED, &mut hashes)?;
+                hashes
+            }
+        };
+        if all.is_empty() {
+            all = hashes;
+        } else {
+            all.iter_mut().zip(hashes).for_each(|(all, hash)| *all = (all.rotate_left(29) ^ hash).wrapping_mul(ODD));
+        }
+    }
+    Ok(all)
+}
+
 /// A column of all parts.
-pub(super) fn joined(parts: &[Vec<ArrayRef>], column: usize) -> Result<ArrayRef> {
-    let parts: Vec<&dyn Array> = parts.iter().filter_map(|part| part.get(column)).map(AsRef::as_ref).collect();
+pub(super) fn joined<'a>(parts: impl IntoIterator<Item = &'a Vec<ArrayRef>>, column: usize) -> Result<ArrayRef> {
+    let parts: Vec<&dyn Array> = parts.into_iter().filter_map(|part| part.get(column)).map(AsRef::as_ref).collect();
     Ok(concat(&parts)?)
 }
 
@@ -107,28 +139,35 @@ fn bytes(column: &ArrayRef, seen: &mut HashSet<usize>) -> usize {
 /// All rows of one input.
 pub(super) struct Collected {
     morsels: Vec<Morsel>,
-    /// By bucket what is on disk: nothing or all rows.
+    /// The texts of each carried column that is coded.
+    pub(super) texts: Vec<Option<StringViewArray>>,
+    /// What is on disk: nothing or all rows.
     files: Option<Vec<Option<Arc<dyn SpillFile>>>>,
     /// The memory of the morsels.
     _reservation: MemoryReservation,
 }
 
 impl Collected {
-    /// Rows per bucket.
-    pub(super) fn rows(&self, bucket: usize) -> usize {
-        self.morsels.iter().map(|morsel| morsel.rows(bucket)).sum()
+    /// Rows of some buckets.
+    pub(super) fn rows(&self, buckets: &Range<usize>) -> usize {
+        self.morsels.iter().map(|morsel| morsel.rows(buckets)).sum()
     }
 
-    /// The carried columns of a bucket, in parts.
+    /// How many buckets must be taken at once.
+    pub(super) fn buckets_at_once(&self) -> usize {
+        if self.files.is_some() { BUCKETS_PER_FILE } else { 1 }
+    }
+
+    /// The carried columns of some buckets, in parts.
     ///
     /// # Errors
     /// Those of the disk.
-    pub(super) async fn bucket(&self, bucket: usize, spill: &SpillManager) -> Result<Vec<Vec<ArrayRef>>> {
+    pub(super) async fn rows_of(&self, buckets: &Range<usize>, spill: &SpillManager) -> Result<Vec<Vec<ArrayRef>>> {
         let Some(files) = &self.files else {
-            let morsels = self.morsels.iter().filter(|morsel| morsel.rows(bucket) > 0);
-            return Ok(morsels.map(|morsel| morsel.bucket(bucket)).collect());
+            let morsels = self.morsels.iter().filter(|morsel| morsel.rows(buckets) > 0);
+            return Ok(morsels.map(|morsel| morsel.rows_of(buckets)).collect());
         };
-        match files.get(bucket).cloned().flatten() {
+        match files.get(buckets.start / BUCKETS_PER_FILE).cloned().flatten() {
             Some(file) => {
                 let batches: Vec<RecordBatch> = spill.read_spill_as_stream(file, None)?.try_collect().await?;
                 Ok(batches.iter().map(|batch| batch.columns().to_vec()).collect())
@@ -150,36 +189,58 @@ pub(super) async fn collect(
 ) -> Result<Collected> {
     let mut morsels: Vec<Morsel> = vec![];
     let mut writer: Option<Writer> = None;
+    let mut coders = spec.coders(&input.schema())?;
     let mut seen = HashSet::new();
     let (mut batches, mut rows) = (vec![], 0);
     loop {
         let batch = input.try_next().await?;
         let is_last = batch.is_none();
         if let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) {
-            batches.push(spec.carried(&batch)?);
+            let mut columns = spec.carried(&batch)?;
+            for (place, coder) in coders.iter_mut().enumerate() {
+                let Some(known) = coder else { continue };
+                if let Some(numbers) = known.numbers(columns[place].as_string_view())? {
+                    columns[place] = Arc::new(numbers);
+                    continue;
+                }
+                // too many different texts: what was coded so far is texts again
+                let texts = known.texts();
+                *coder = None;
+                for columns in batches.iter_mut().chain(morsels.iter_mut().map(|morsel| &mut morsel.columns)) {
+                    columns[place] = decoded(&columns[place], &texts)?;
+                }
+                for morsel in &mut morsels {
+                    let more = morsel.columns[place].len() * (size_of::<u128>() - size_of::<u16>());
+                    morsel.bytes += more;
+                    reservation.grow(more);
+                }
+            }
+            batches.push(columns);
             rows += batch.num_rows();
         }
         if rows >= MORSEL_ROWS || (is_last && rows > 0) {
-            let mut morsel = Morsel::new(&spec, &batches, &mut seen)?;
+            let mut morsel = Morsel::new(&spec, &coders, &batches, &mut seen)?;
             batches.clear();
             rows = 0;
             if writer.is_none() && reservation.try_grow(morsel.bytes).is_err() {
                 let mut new = Writer::new(&spill)?;
                 for morsel in &mut morsels {
-                    new.write(morsel)?;
+                    new.write(morsel, &coders)?;
                 }
                 reservation.free();
                 writer = Some(new);
             }
             if let Some(writer) = &mut writer {
-                writer.write(&mut morsel)?;
+                writer.write(&mut morsel, &coders)?;
+                coders.fill_with(|| None);
                 seen.clear();
             }
             morsels.push(morsel);
         }
         if is_last {
             let files = writer.map(Writer::finish).transpose()?;
-            return Ok(Collected { morsels, files, _reservation: reservation });
+            let texts = coders.iter().map(|coder| coder.as_ref().map(Coder::texts)).collect();
+            return Ok(Collected { morsels, texts, files, _reservation: reservation });
         }
     }
 }
@@ -203,15 +264,21 @@ struct Writer {
 
 impl Writer {
     fn new(spill: &SpillManager) -> Result<Self> {
-        let files = (0..BUCKETS).map(|_| unfinished(spill)).collect::<Result<_>>()?;
+        let files = (0..BUCKETS / BUCKETS_PER_FILE).map(|_| unfinished(spill)).collect::<Result<_>>()?;
         Ok(Self { files, schema: Arc::clone(spill.schema()) })
     }
 
     /// Moves a morsel to disk but for what says where its rows are.
-    fn write(&mut self, morsel: &mut Morsel) -> Result<()> {
-        for (bucket, file) in self.files.iter_mut().enumerate() {
-            if morsel.rows(bucket) > 0 {
-                file(Some(&RecordBatch::try_new(Arc::clone(&self.schema), morsel.bucket(bucket))?))?;
+    fn write(&mut self, morsel: &mut Morsel, coders: &Coders) -> Result<()> {
+        for (column, coder) in morsel.columns.iter_mut().zip(coders) {
+            if let Some(coder) = coder {
+                *column = decoded(column, &coder.texts())?;
+            }
+        }
+        for (number, file) in self.files.iter_mut().enumerate() {
+            let buckets = number * BUCKETS_PER_FILE..(number + 1) * BUCKETS_PER_FILE;
+            if morsel.rows(&buckets) > 0 {
+                file(Some(&RecordBatch::try_new(Arc::clone(&self.schema), morsel.rows_of(&buckets))?))?;
             }
         }
         morsel.columns.clear();

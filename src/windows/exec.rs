@@ -1,6 +1,7 @@
 //! The operator.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +30,8 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::task::JoinError;
 
-use super::collect::{BUCKETS, Collected, collect};
+use super::coding::{Dictionary, decoded};
+use super::collect::{BUCKETS, Collected, collect, joined};
 use super::functions::Call;
 use super::solve::{Solved, Spec};
 
@@ -68,24 +70,54 @@ type Run = Shared<BoxFuture<'static, std::result::Result<Arc<Gathered>, Arc<Data
 /// All rows, from which the partitions take bucket by bucket.
 struct Gathered {
     inputs: Vec<Collected>,
-    /// The buckets that have rows. The largest come first, so that none of them begins when all else is done.
-    buckets: Vec<usize>,
+    /// For each carried column its texts, if all inputs have it coded.
+    dictionaries: Vec<Option<Dictionary>>,
+    /// The buckets that have rows, as many together as must be. The largest come first, so that none of them begins when
+    /// all else is done.
+    buckets: Vec<Range<usize>>,
     next: AtomicUsize,
     spec: Arc<Spec>,
     spill: Arc<SpillManager>,
 }
 
 impl Gathered {
-    fn rows(&self, bucket: usize) -> usize {
-        self.inputs.iter().map(|input| input.rows(bucket)).sum()
+    fn new(inputs: Vec<Collected>, spec: Arc<Spec>, spill: Arc<SpillManager>) -> Self {
+        let dictionaries = (0..spec.columns.len()).map(|column| {
+            let texts = inputs.iter().map(|input| input.texts[column].as_ref());
+            texts.collect::<Option<Vec<_>>>().map(|texts| Dictionary::new(&texts))
+        });
+        let dictionaries = dictionaries.collect();
+        let step = inputs.iter().map(Collected::buckets_at_once).max().unwrap_or(1);
+        let rows = |buckets: &Range<usize>| -> usize { inputs.iter().map(|input| input.rows(buckets)).sum() };
+        let mut buckets: Vec<Range<usize>> = (0..BUCKETS).step_by(step).map(|start| start..start + step).collect();
+        buckets.retain(|buckets| rows(buckets) > 0);
+        buckets.sort_by_cached_key(|buckets| std::cmp::Reverse(rows(buckets)));
+        Self { inputs, dictionaries, buckets, next: AtomicUsize::new(0), spec, spill }
     }
 
-    async fn solve(self: Arc<Self>, bucket: usize) -> Result<Solved> {
+    fn rows(&self, buckets: &Range<usize>) -> usize {
+        self.inputs.iter().map(|input| input.rows(buckets)).sum()
+    }
+
+    async fn solve(self: Arc<Self>, buckets: Range<usize>) -> Result<Solved> {
         let mut parts = vec![];
-        for input in &self.inputs {
-            parts.extend(input.bucket(bucket, &self.spill).await?);
+        for (number, input) in self.inputs.iter().enumerate() {
+            for mut columns in input.rows_of(&buckets, &self.spill).await? {
+                for ((column, texts), dictionary) in columns.iter_mut().zip(&input.texts).zip(&self.dictionaries) {
+                    if let (Some(texts), None) = (texts, dictionary) {
+                        *column = decoded(column, texts)?;
+                    }
+                }
+                parts.push((number, columns));
+            }
         }
-        Arc::clone(&self.spec).solve(parts)
+        let columns = (0..self.spec.computed_count).map(|place| match &self.dictionaries[place] {
+            Some(dictionary) => dictionary.joined(parts.iter().map(|(input, columns)| (*input, &columns[place]))),
+            None => joined(parts.iter().map(|(_, columns)| columns), place),
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let others = parts.into_iter().map(|(_, mut columns)| columns.split_off(self.spec.computed_count));
+        Arc::clone(&self.spec).solve(columns, others.collect())
     }
 }
 
@@ -214,11 +246,7 @@ async fn gather(
     let mut inputs = all(&mut tasks).await?;
     inputs.sort_unstable_by_key(|(number, _)| *number);
     let inputs = inputs.into_iter().map(|(_, input)| input).collect();
-    let mut gathered = Gathered { inputs, buckets: vec![], next: AtomicUsize::new(0), spec, spill };
-    let mut buckets: Vec<usize> = (0..BUCKETS).filter(|&bucket| gathered.rows(bucket) > 0).collect();
-    buckets.sort_by_cached_key(|&bucket| std::cmp::Reverse(gathered.rows(bucket)));
-    gathered.buckets = buckets;
-    Ok(Arc::new(gathered))
+    Ok(Arc::new(Gathered::new(inputs, spec, spill)))
 }
 
 /// The results of all tasks; the first error stops the others.
@@ -258,14 +286,15 @@ impl Output {
                 self.solved = None;
                 self.reservation.free();
             }
-            let Some(&bucket) = self.gathered.buckets.get(self.gathered.next.fetch_add(1, Ordering::Relaxed)) else {
+            let next = self.gathered.next.fetch_add(1, Ordering::Relaxed);
+            let Some(buckets) = self.gathered.buckets.get(next).cloned() else {
                 return Ok(None);
             };
             // beyond the limit if need be: without it nothing goes on
-            self.reservation.grow(self.gathered.rows(bucket) * self.gathered.spec.row_bytes());
+            self.reservation.grow(self.gathered.rows(&buckets) * self.gathered.spec.row_bytes());
             let timer = self.metrics.elapsed_compute().timer();
             // a task of its own: whoever stops need not wait for it
-            self.solved = Some(SpawnedTask::spawn(Arc::clone(&self.gathered).solve(bucket)).await.map_err(failed)??);
+            self.solved = Some(SpawnedTask::spawn(Arc::clone(&self.gathered).solve(buckets)).await.map_err(failed)??);
             timer.done();
         }
     }

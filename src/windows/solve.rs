@@ -1,12 +1,15 @@
 //! One bucket: its rows are put into partitions, ordered, and asked.
 
+use std::cmp::Ordering as CmpOrdering;
 use std::sync::Arc;
 
 use cxql_udfs::grouped::ranges;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, MAX_INLINE_VIEW_LEN, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, ByteView, DynComparator, MAX_INLINE_VIEW_LEN, UInt32Array, make_comparator,
+};
 use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, UInt32Type};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::hash_utils::create_hashes;
@@ -15,7 +18,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use hashbrown::HashTable;
 
-use super::collect::{BUCKETS, SEED, by_group, cumulate, joined};
+use super::coding::Coder;
+use super::collect::{ODD, SEED, by_group, cumulate};
 use super::functions::{Call, Slices};
 
 /// What the operator carries of each row, computes from it, and gives.
@@ -26,7 +30,7 @@ pub(super) struct Spec {
     /// The columns of PARTITION BY.
     pub(super) keys: Vec<usize>,
     /// How many columns are computed with.
-    computed_count: usize,
+    pub(super) computed_count: usize,
     /// The different ORDER BY clauses.
     orders: Vec<Vec<(usize, SortOptions)>>,
     calls: Vec<Planned>,
@@ -118,6 +122,18 @@ impl Spec {
         columns.collect()
     }
 
+    /// A coder for each carried column that has one: for texts that are computed with.
+    ///
+    /// # Errors
+    /// An expression without a type.
+    pub(super) fn coders(&self, input: &Schema) -> Result<Vec<Option<Coder>>> {
+        let coders = self.columns.iter().enumerate().map(|(place, column)| {
+            let is_text = kept_type(&column.data_type(input)?) == DataType::Utf8View;
+            Ok((is_text && place < self.computed_count).then(Coder::default))
+        });
+        coders.collect()
+    }
+
     /// The carried columns as a table.
     ///
     /// # Errors
@@ -135,15 +151,14 @@ impl Spec {
         2 * size_of::<u128>() * (self.computed_count + self.calls.len()) + 6 * size_of::<u64>()
     }
 
-    /// Computes all functions for the rows of a bucket, whose columns come in parts.
+    /// Computes all functions for the rows of a bucket. `parts` are the columns that are only given, row for row the same.
     ///
     /// # Errors
     /// What a function gives.
-    pub(super) fn solve(self: Arc<Self>, mut parts: Vec<Vec<ArrayRef>>) -> Result<Solved> {
-        let rows: usize = parts.iter().filter_map(|part| part.first()).map(|column| column.len()).sum();
+    pub(super) fn solve(self: Arc<Self>, columns: Vec<ArrayRef>, parts: Vec<Vec<ArrayRef>>) -> Result<Solved> {
+        let rows = columns.first().map_or(0, |column| column.len());
         let row_count =
             u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows in one bucket of a window"))?;
-        let columns = (0..self.computed_count).map(|column| joined(&parts, column)).collect::<Result<Vec<_>>>()?;
         let (bounds, arrival) = self.groups(&columns, row_count)?;
         let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
         // the rows come out in the order of the first clause
@@ -185,9 +200,6 @@ impl Spec {
             Some(here)
         });
         let starts = starts.collect();
-        for part in &mut parts {
-            part.drain(..self.computed_count);
-        }
         Ok(Solved { columns, parts, starts, order: given.unwrap_or_default(), results, next: 0, spec: self })
     }
 
@@ -197,20 +209,22 @@ impl Spec {
         let mut hashes = vec![0; rows as usize];
         create_hashes(&keys, &SEED, &mut hashes)?;
         let keys = Keys::new(&keys)?;
-        // of each partition its hash, its first row and its number; the hash spares most looks at the rows
-        let mut table: HashTable<(u64, u32, u32)> = HashTable::with_capacity(hashes.len() / 4);
+        // of each partition half its hash and its number: the hash spares most looks at the rows
+        let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len());
+        let mut firsts: Vec<u32> = vec![];
         let mut groups = Vec::with_capacity(hashes.len());
         let mut bounds = vec![0];
         for (row, hash) in (0..rows).zip(hashes) {
-            // the upper bits are the same in all of the bucket, and the table looks at them
-            let hash = hash.rotate_left(BUCKETS.ilog2());
-            let is_same =
-                |&(known, first, _): &(u64, u32, u32)| known == hash && keys.are_equal(first as usize, row as usize);
-            let group = match table.find(hash, is_same) {
-                Some(&(_, _, group)) => group,
+            let half = (hash >> u32::BITS) as u32 ^ hash as u32;
+            let is_same = |&(known, group): &(u32, u32)| {
+                known == half && keys.are_equal(firsts[group as usize] as usize, row as usize)
+            };
+            let group = match table.find(spread(half), is_same) {
+                Some(&(_, group)) => group,
                 None => {
-                    let group = table.len() as u32;
-                    table.insert_unique(hash, (hash, row, group), |&(known, ..)| known);
+                    let group = firsts.len() as u32;
+                    table.insert_unique(spread(half), (half, group), |&(known, _)| spread(known));
+                    firsts.push(row);
                     bounds.push(0);
                     group
                 }
@@ -303,6 +317,11 @@ fn compact(values: ArrayRef) -> ArrayRef {
     values
 }
 
+/// Half a hash as a table wants it: it looks at the upper and the lower bits.
+fn spread(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(ODD)
+}
+
 /// The keys of a bucket, to be compared.
 enum Keys<'a> {
     Columns(Vec<Key<'a>>),
@@ -316,7 +335,12 @@ struct Key<'a> {
 }
 
 enum Values<'a> {
-    Views { views: &'a [u128], buffers: &'a [Buffer] },
+    Views {
+        views: &'a [u128],
+        buffers: &'a [Buffer],
+    },
+    /// Different texts have different numbers.
+    Coded(&'a [u32]),
     Four(ScalarBuffer<i32>),
     Eight(ScalarBuffer<i64>),
 }
@@ -359,6 +383,10 @@ impl<'a> Key<'a> {
                 let data = key.to_data();
                 Values::Eight(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
             }
+            DataType::Dictionary(numbers, _) if **numbers == DataType::UInt32 => {
+                let numbers = key.as_dictionary::<UInt32Type>().keys();
+                return Some(Self { nulls: numbers.nulls(), values: Values::Coded(numbers.values()) });
+            }
             _ => return None,
         };
         Some(Self { nulls: key.nulls(), values })
@@ -372,6 +400,7 @@ impl<'a> Key<'a> {
             }
         }
         match &self.values {
+            Values::Coded(values) => values[left] == values[right],
             Values::Four(values) => values[left] == values[right],
             Values::Eight(values) => values[left] == values[right],
             Values::Views { views, buffers } => {
@@ -417,39 +446,30 @@ fn ordered(
     if order_by.is_empty() {
         return Ok((order, vec![]));
     }
-    let peers = match SortKeys::new(columns, order_by)? {
-        SortKeys::Numbers(keys) => {
-            let key = |row: u32| keys[row as usize];
-            sort_groups(&mut order, bounds, key);
-            if needs_peers { peers(&order, bounds, key) } else { vec![] }
-        }
-        SortKeys::Rows(rows) => {
-            let key = |row: u32| rows.row(row as usize);
-            sort_groups(&mut order, bounds, key);
-            if needs_peers { peers(&order, bounds, key) } else { vec![] }
-        }
-    };
+    let keys = SortKeys::new(columns, order_by)?;
+    let compare = |left: u32, right: u32| keys.compare(left, right);
+    sort_groups(&mut order, bounds, compare);
+    let peers = if needs_peers { peers(&order, bounds, compare) } else { vec![] };
     Ok((order, peers))
 }
 
-fn sort_groups<K: Ord>(order: &mut [u32], bounds: &[usize], key: impl Fn(u32) -> K) {
+fn sort_groups(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) {
     for range in ranges(bounds) {
         let rows = &mut order[range];
-        // data on disk is mostly in the order of time
-        if !rows.is_sorted_by(|left, right| key(*left) <= key(*right)) {
-            rows.sort_unstable_by(|left, right| key(*left).cmp(&key(*right)).then(left.cmp(right)));
+        // most partitions have one row, and data on disk is mostly in the order of time
+        if rows.len() > 1 && !rows.is_sorted_by(|left, right| compare(*left, *right).is_le()) {
+            rows.sort_unstable_by(|left, right| compare(*left, *right).then(left.cmp(right)));
         }
     }
 }
 
-fn peers<K: Ord>(order: &[u32], bounds: &[usize], key: impl Fn(u32) -> K) -> Peers {
+fn peers(order: &[u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) -> Peers {
     let mut peers = Vec::with_capacity(order.len());
     for range in ranges(bounds) {
         let mut start = range.start;
         while start < range.end {
-            let first = key(order[start]);
             let mut end = start + 1;
-            while end < range.end && key(order[end]) == first {
+            while end < range.end && compare(order[start], order[end]).is_eq() {
                 end += 1;
             }
             peers.resize(end, (start as u32, end as u32));
@@ -468,25 +488,39 @@ fn moved(order: &[u32], wanted: &[u32]) -> UInt32Array {
     wanted.iter().map(|&row| places[row as usize]).collect::<Vec<u32>>().into()
 }
 
-/// Something per row that compares as the ORDER BY clause says.
+/// What compares rows as the ORDER BY clause says.
 enum SortKeys {
-    Numbers(Vec<u64>),
+    /// The first column as numbers, and what decides where they are equal.
+    Numbers(Vec<u64>, Vec<DynComparator>),
     Rows(Rows),
 }
 
 impl SortKeys {
     fn new(columns: &[ArrayRef], order_by: &[(usize, SortOptions)]) -> Result<Self> {
-        if let [(column, options)] = order_by
-            && columns[*column].null_count() == 0
-            && let Some(numbers) = numbers(&columns[*column], options.descending)
+        if let [(first, options), rest @ ..] = order_by
+            && columns[*first].null_count() == 0
+            && let Some(numbers) = numbers(&columns[*first], options.descending)
         {
-            return Ok(Self::Numbers(numbers));
+            let rest = rest.iter().map(|(column, options)| {
+                make_comparator(columns[*column].as_ref(), columns[*column].as_ref(), *options)
+            });
+            return Ok(Self::Numbers(numbers, rest.collect::<std::result::Result<_, _>>()?));
         }
         let fields = order_by
             .iter()
             .map(|(column, options)| SortField::new_with_options(columns[*column].data_type().clone(), *options));
         let values: Vec<ArrayRef> = order_by.iter().map(|(column, _)| Arc::clone(&columns[*column])).collect();
         Ok(Self::Rows(RowConverter::new(fields.collect())?.convert_columns(&values)?))
+    }
+
+    fn compare(&self, left: u32, right: u32) -> CmpOrdering {
+        let (left, right) = (left as usize, right as usize);
+        match self {
+            Self::Numbers(numbers, rest) => rest
+                .iter()
+                .fold(numbers[left].cmp(&numbers[right]), |known, compare| known.then_with(|| compare(left, right))),
+            Self::Rows(rows) => rows.row(left).cmp(&rows.row(right)),
+        }
     }
 }
 
@@ -517,6 +551,11 @@ fn numbers(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => signed!(types::TimestampNanosecondType),
         DataType::UInt64 => {
             values.as_primitive::<types::UInt64Type>().values().iter().map(|value| value ^ flip).collect()
+        }
+        // numbered in the order of the texts
+        DataType::Dictionary(numbers, _) if **numbers == DataType::UInt32 => {
+            let numbers = values.as_dictionary::<UInt32Type>().keys().values();
+            numbers.iter().map(|&value| u64::from(value) ^ flip).collect()
         }
         // the total order of IEEE 754: the bits, all of them inverted below zero
         DataType::Float64 => {

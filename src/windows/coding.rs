@@ -1,0 +1,158 @@
+//! Texts as numbers.
+//!
+//! Columns such as topic, queue or agent have few different texts. As numbers of two bytes they take an eighth of the
+//! memory of views, and are hashed, compared and moved as numbers.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, DictionaryArray, StringViewArray, UInt16Array, UInt32Array,
+};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{UInt16Type, UInt32Type};
+use datafusion::common::Result;
+use datafusion::common::hash_utils::create_hashes;
+use hashbrown::HashTable;
+
+use super::collect::SEED;
+
+/// So many different texts are few, whatever the number of rows.
+const FEW: usize = 4096;
+/// Beyond that, a column has few different texts if there is at most one per so many rows.
+const ROWS_PER_TEXT: usize = 8;
+
+/// The texts of one column of one input, numbered as they come.
+#[derive(Default)]
+pub(super) struct Coder {
+    numbers: HashTable<u16>,
+    texts: Vec<Box<str>>,
+    /// The hash of each text in `numbers`, and as a column of texts has it.
+    hashes: Vec<u64>,
+    column_hashes: Vec<u64>,
+    row_count: usize,
+}
+
+impl Coder {
+    /// The numbers of texts; `None` when there are too many different ones.
+    ///
+    /// # Errors
+    /// Those of hashing.
+    pub(super) fn numbers(&mut self, texts: &StringViewArray) -> Result<Option<UInt16Array>> {
+        // equal views of one batch are equal texts, and those from one dictionary of a file have equal views
+        let mut known = [(0_u128, None::<u16>); 256];
+        let mut numbers = Vec::with_capacity(texts.len());
+        for (row, &view) in texts.views().iter().enumerate() {
+            let short = (view as u64) ^ ((view >> 64) as u64);
+            let slot = &mut known[(short.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize];
+            let number = match *slot {
+                (same, Some(number)) if same == view => number,
+                _ if texts.is_null(row) => 0,
+                _ => {
+                    let Some(number) = self.number(texts.value(row)) else { return Ok(None) };
+                    *slot = (view, Some(number));
+                    number
+                }
+            };
+            numbers.push(number);
+        }
+        self.row_count += texts.len();
+        if self.texts.len() > FEW && self.texts.len() > self.row_count / ROWS_PER_TEXT {
+            return Ok(None);
+        }
+        let new = StringViewArray::from_iter_values(&self.texts[self.column_hashes.len()..]);
+        let mut hashes = vec![0; new.len()];
+        create_hashes([&new as &dyn Array], &SEED, &mut hashes)?;
+        self.column_hashes.append(&mut hashes);
+        Ok(Some(UInt16Array::new(numbers.into(), texts.nulls().cloned())))
+    }
+
+    /// The hashes that the texts of numbers have; 0 for none.
+    pub(super) fn hashes(&self, numbers: &UInt16Array) -> Vec<u64> {
+        let hash = |number: u16| self.column_hashes.get(usize::from(number)).copied().unwrap_or_default();
+        match numbers.nulls() {
+            Some(nulls) => numbers
+                .values()
+                .iter()
+                .zip(nulls)
+                .map(|(&number, known)| if known { hash(number) } else { 0 })
+                .collect(),
+            None => numbers.values().iter().map(|&number| hash(number)).collect(),
+        }
+    }
+
+    fn number(&mut self, text: &str) -> Option<u16> {
+        let hash = SEED.hash_one(text);
+        let texts = &self.texts;
+        if let Some(number) = self.numbers.find(hash, |&number| &*texts[usize::from(number)] == text) {
+            return Some(*number);
+        }
+        let number = u16::try_from(self.texts.len()).ok()?;
+        let hashes = &self.hashes;
+        self.numbers.insert_unique(hash, number, |&number| hashes[usize::from(number)]);
+        self.texts.push(text.into());
+        self.hashes.push(hash);
+        Some(number)
+    }
+
+    /// The texts in the order of their numbers.
+    pub(super) fn texts(&self) -> StringViewArray {
+        self.texts.iter().map(Some).collect()
+    }
+}
+
+/// The texts of numbers.
+///
+/// # Errors
+/// None for numbers of these texts.
+pub(super) fn decoded(numbers: &ArrayRef, texts: &StringViewArray) -> Result<ArrayRef> {
+    Ok(take(texts, numbers, None)?)
+}
+
+/// Numbers of all inputs for one column, which compare as the texts do.
+pub(super) struct Dictionary {
+    texts: ArrayRef,
+    /// By input, the new number of each number.
+    numbers: Vec<Vec<u32>>,
+}
+
+impl Dictionary {
+    /// From the texts of each input, in the order of their numbers.
+    pub(super) fn new(inputs: &[&StringViewArray]) -> Self {
+        let mut texts: Vec<&str> = inputs.iter().flat_map(|texts| texts.iter().flatten()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let number = |text: &str| texts.partition_point(|known| *known < text) as u32;
+        let numbers = inputs.iter().map(|input| input.iter().flatten().map(number).collect()).collect();
+        Self { numbers, texts: Arc::new(StringViewArray::from_iter_values(&texts)) }
+    }
+
+    /// One column from parts of several inputs.
+    ///
+    /// # Errors
+    /// None for numbers of the inputs' texts.
+    pub(super) fn joined<'a>(&self, parts: impl Iterator<Item = (usize, &'a ArrayRef)> + Clone) -> Result<ArrayRef> {
+        let rows = parts.clone().map(|(_, part)| part.len()).sum();
+        let mut values: Vec<u32> = Vec::with_capacity(rows);
+        for (input, part) in parts.clone() {
+            let known = &self.numbers[input];
+            let part = part.as_primitive::<UInt16Type>().values();
+            // what stands where there is no text is any number
+            values.extend(part.iter().map(|&number| known.get(usize::from(number)).copied().unwrap_or_default()));
+        }
+        let has_nulls = parts.clone().any(|(_, part)| part.null_count() > 0);
+        let nulls = has_nulls.then(|| {
+            let mut nulls = BooleanBufferBuilder::new(rows);
+            for (_, part) in parts {
+                match part.nulls() {
+                    Some(known) => nulls.append_buffer(known.inner()),
+                    None => nulls.append_n(part.len(), true),
+                }
+            }
+            NullBuffer::new(nulls.finish())
+        });
+        let numbers = UInt32Array::new(values.into(), nulls);
+        Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(numbers, Arc::clone(&self.texts))?))
+    }
+}
