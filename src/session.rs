@@ -4,6 +4,7 @@ mod catalog;
 mod diagnose;
 mod discover;
 mod functions;
+mod intervals;
 mod joins;
 mod memory;
 pub mod model;
@@ -398,6 +399,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(PlainTextWindows)];
     rules.extend(Analyzer::new().rules);
+    // types are known from here on
+    rules.push(Arc::new(intervals::UtcIntervals::new()));
     rules
 }
 

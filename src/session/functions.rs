@@ -61,7 +61,7 @@ impl Mended {
 }
 
 /// The type without its zone where that is UTC.
-fn without_utc(data_type: &DataType) -> Option<DataType> {
+pub(super) fn without_utc(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Timestamp(unit, Some(zone)) if matches!(zone.as_ref(), "UTC" | "Z" | "+00:00") => {
             Some(DataType::Timestamp(*unit, None))

@@ -1,6 +1,7 @@
 //! One bucket: its rows are put into partitions, ordered, and asked.
 
 use std::cmp::Ordering as CmpOrdering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cxql_udfs::grouped::ranges;
@@ -25,11 +26,11 @@ use super::functions::{Call, Slices};
 /// What the operator carries of each row, computes from it, and gives.
 #[derive(Debug)]
 pub(super) struct Spec {
-    /// The carried columns, each once: keys, orders and arguments, then those that are only given.
+    /// The carried columns, each once: keys, orders, arguments and texts, then others that are only given.
     pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
     /// The columns of PARTITION BY.
     pub(super) keys: Vec<usize>,
-    /// How many columns are computed with.
+    /// How many columns are computed with, or are texts.
     pub(super) computed_count: usize,
     /// The different ORDER BY clauses.
     orders: Vec<Vec<(usize, SortOptions)>>,
@@ -86,21 +87,31 @@ impl Spec {
             };
             planned.push(Planned { call, args, order });
         }
-        let width = input.fields().len();
-        let mut computed_count = None;
-        let given = places.iter().map(|&place| match place.checked_sub(width) {
-            Some(call) => Given::Result(call),
-            None => {
-                computed_count.get_or_insert(columns.len());
-                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(input.field(place).name(), place));
-                Given::Carried(columns.iter().position(|known| known == &column).unwrap_or_else(|| {
-                    columns.push(column);
+        // texts that are only given come before the others: all of them may be carried as numbers
+        let fields = places.iter().filter_map(|&place| Some((place, input.fields().get(place)?)));
+        let (texts, others): (Vec<_>, Vec<_>) = fields.partition(|(_, field)| {
+            matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+        });
+        let column = |place, field: &Field| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(field.name(), place)) };
+        let mut given: HashMap<usize, usize> =
+            texts.iter().map(|&(place, field)| (place, carry(&column(place, field)))).collect();
+        let computed_count = columns.len();
+        for (place, field) in others {
+            let known = columns.iter().position(|known| known == &column(place, field));
+            given.insert(
+                place,
+                known.unwrap_or_else(|| {
+                    columns.push(column(place, field));
                     columns.len() - 1
-                }))
-            }
+                }),
+            );
+        }
+        let width = input.fields().len();
+        let given = places.iter().map(|&place| match given.get(&place) {
+            Some(&carried) => Given::Carried(carried),
+            None => Given::Result(place.saturating_sub(width)),
         });
         let given = given.collect();
-        let computed_count = computed_count.unwrap_or(columns.len());
         Self { columns, keys: key_places, computed_count, orders, calls: planned, given, schema }
     }
 
@@ -169,6 +180,8 @@ impl Spec {
             let (order, peers) = ordered(&columns, order_by, &bounds, &arrival, needs_peers)?;
             let slices = Slices { bounds: &bounds, peers: &peers };
             let back = given.as_ref().map(|given| moved(&order, given));
+            // one partition in its order is the rule where there are few
+            let is_in_place = order.iter().enumerate().all(|(place, row)| place == *row as usize);
             let order = UInt32Array::from(order);
             let mut values: Vec<Option<ArrayRef>> = vec![None; columns.len()];
             for (place, planned) in calls() {
@@ -176,6 +189,7 @@ impl Spec {
                 for &column in &planned.args {
                     let moved = match &values[column] {
                         Some(moved) => Arc::clone(moved),
+                        None if is_in_place => Arc::clone(&columns[column]),
                         None => take(&columns[column], &order, None)?,
                     };
                     args.push(Arc::clone(values[column].insert(moved)));

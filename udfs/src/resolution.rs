@@ -252,13 +252,13 @@ impl GroupedEvaluator for ContactEvaluator {
             _ => None,
         };
         let mut answers = vec![None; bounds.last().copied().unwrap_or_default()];
-        let (window, order) = (self.window, &mut self.order);
+        let (nulls, window, order) = (at.nulls(), self.window, &mut self.order);
         for range in ranges(bounds) {
             let start = range.start;
             let (Some(times), Some(out)) = (times.get(range.clone()), answers.get_mut(range)) else {
                 return internal_err!("{}: partitions beyond the rows", self.name);
             };
-            let is_known = |row: usize| at.is_valid(start + row);
+            let is_known = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(start + row));
             match (&self.observed_until, ends) {
                 (ObservedUntil::NotAsked, _) => state::is_repeat_contact(times, is_known, window, order, out),
                 (ObservedUntil::Constant(until), _) => {
