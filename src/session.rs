@@ -8,6 +8,7 @@ mod intervals;
 mod joins;
 mod memory;
 pub mod model;
+mod percentile;
 mod stores;
 mod tables;
 

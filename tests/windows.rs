@@ -294,7 +294,7 @@ async fn no_rows_give_no_rows() {
     compare(&mut random, &all, 8192, 2, 6).await;
 }
 
-/// With little memory all rows go to disk, with less the results too.
+/// With little memory all rows go to disk.
 #[tokio::test]
 async fn what_does_not_fit_goes_to_disk_and_comes_back() {
     let mut random = Pcg64::seed_from_u64(10);
@@ -302,8 +302,8 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
     let table = Arc::new(table(&mut random, &all, 2));
     for (sql, memory) in [
         ("select id, v_text, lead(v_view) over w as a, row_number() over w as b, count(*) over (partition by k_full) as c
-          from t window w as (partition by k_full, k_dict order by o_at, id)", 24 << 20),
-        ("select id, sum(v_int) over (partition by k_text order by o_gap, id) as a from t", 6 << 20),
+          from t window w as (partition by k_full, k_dict order by o_at, id)", 6 << 20),
+        ("select id, sum(v_int) over (partition by k_text order by o_gap, id) as a from t", 2 << 20),
     ] {
         let small = session_with_memory(true, 8192, 2, memory);
         let stock = session(false, 8192, 2);
@@ -316,6 +316,54 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
         assert!(spilled >= 300_000, "{spilled} rows were spilled: the test shows nothing");
         assert_same(&ours, &answer(&stock, sql).await.0, sql);
         assert_eq!(small.runtime_env().memory_pool.reserved(), 0, "memory was kept");
+    }
+}
+
+/// Texts are carried as numbers while few of them differ. One input keeps to that, one finds too many at once, one late;
+/// then all go to disk.
+#[tokio::test]
+async fn texts_that_differ_more_and_more() {
+    let mut random = Pcg64::seed_from_u64(12);
+    let mut next = 0_i64;
+    let mut part = |few_until: i64| -> Vec<RecordBatch> {
+        (0..20)
+            .map(|_| {
+                let ids: Vec<i64> = (0..9_000).map(|row| next + row).collect();
+                let text = |&id: &i64| match id % 180_000 < few_until {
+                    _ if random.random_bool(0.05) => None,
+                    true => Some(format!("one of a few texts, number {}", random.random_range(0..20))),
+                    false => {
+                        Some(format!("{}{}", "text ".repeat(random.random_range(0..4)), random.random_range(0..60_000)))
+                    }
+                };
+                let texts: StringArray = ids.iter().map(text).collect();
+                next += 9_000;
+                let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(Int64Array::from(ids))), ("k", Arc::new(texts))];
+                RecordBatch::try_from_iter(columns).unwrap()
+            })
+            .collect()
+    };
+    let parts = vec![part(180_000), part(0), part(150_000)];
+    let table = Arc::new(MemTable::try_new(parts[0][0].schema(), parts.clone()).unwrap());
+    let few = Arc::new(MemTable::try_new(parts[0][0].schema(), parts[..1].to_vec()).unwrap());
+    let stock = session(false, 8192, 3);
+    for (name, table) in [("t", &table), ("few", &few)] {
+        stock.register_table(name, Arc::clone(table) as _).unwrap();
+    }
+    for memory in [usize::MAX, 12 << 20, 2 << 20] {
+        let ours = session_with_memory(true, 8192, 3, memory);
+        for (name, table) in [("t", &table), ("few", &few)] {
+            ours.register_table(name, Arc::clone(table) as _).unwrap();
+        }
+        for sql in [
+            "select id, k, count(*) over (partition by k) as a, lag(k) over (partition by k order by id) as b from t",
+            "select id, min(id) over (partition by id % 1000) as a, row_number() over (partition by id % 1000 order by k desc nulls last, id) as b from t",
+            "select id, k, row_number() over (partition by k order by id desc) as a, lead(k, 1, 'none') over (partition by id % 7 order by k, id) as b from few",
+        ] {
+            let (found, is_grouped) = answer(&ours, sql).await;
+            assert!(is_grouped, "{sql}");
+            assert_same(&found, &answer(&stock, sql).await.0, sql);
+        }
     }
 }
 

@@ -15,15 +15,19 @@ use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    AggregateUDF, ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature,
 };
+
+use super::percentile::PercentileCont;
 
 /// Replaces engine functions by ones that are right and fast in a session whose time zone is UTC:
 ///
 /// - `to_timestamp` and its kin with a session time zone and a format promise a timestamp with that zone and return one
 ///   without, which ends the query;
 /// - `date_trunc` and `date_part` look up the zone for every row, which costs eight times the work itself; in UTC the
-///   same instants without a zone have the same parts.
+///   same instants without a zone have the same parts;
+/// - `percentile_cont` keeps every value for every call.
 pub(super) fn mend(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for name in
         ["to_timestamp", "to_timestamp_seconds", "to_timestamp_millis", "to_timestamp_micros", "to_timestamp_nanos"]
@@ -35,6 +39,8 @@ pub(super) fn mend(registry: &mut dyn FunctionRegistry) -> Result<()> {
         let inner = registry.udf(name)?;
         registry.register_udf(Arc::new(ScalarUDF::from(Mended { inner, is_zoneless: true })))?;
     }
+    let inner = registry.udaf("percentile_cont")?;
+    registry.register_udaf(Arc::new(AggregateUDF::from(PercentileCont::new(inner))))?;
     Ok(())
 }
 
