@@ -388,7 +388,7 @@ mod tests {
             .collect();
         let context =
             SessionContext::new_with_config(SessionConfig::new().with_batch_size(700).with_target_partitions(3));
-        let inner = context.state().aggregate_functions()["percentile_cont"].clone();
+        let inner = Arc::clone(&context.state().aggregate_functions()["percentile_cont"]);
         context.register_udaf(AggregateUDF::from(PercentileCont::new(inner)));
         let columns: [(&str, ArrayRef); 2] = [
             ("k", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0)))),
@@ -429,8 +429,9 @@ mod tests {
         let found = answer(
             "select max(abs(a - b)) from (select
                 quantile_cont(w, 0.4) over (order by i rows between 20 preceding and current row) as a,
-                quantile_cont(cast(w as float), 0.4) over (order by i rows between 20 preceding and current row) as b
-             from (select row_number() over () as i, cast(k as double) / 4 as w from t))",
+                quantile_cont(narrow, 0.4) over (order by i rows between 20 preceding and current row) as b
+             from (select i, w, cast(w as float) as narrow from
+                (select row_number() over () as i, cast(k as double) / 4 as w from t)))",
         )
         .await;
         assert!(found[0][0] <= 2e-5, "{found:?}");
