@@ -9,6 +9,7 @@ mod joins;
 mod memory;
 pub mod model;
 mod percentile;
+mod percentiles;
 mod stores;
 mod tables;
 
@@ -402,6 +403,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.extend(Analyzer::new().rules);
     // types are known from here on
     rules.push(Arc::new(intervals::UtcIntervals::new()));
+    rules.push(Arc::new(percentiles::OnePassPercentiles::new()));
     rules
 }
 

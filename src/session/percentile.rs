@@ -5,14 +5,16 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Float64Builder, ListArray, ListBuilder, UInt64Builder,
 };
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt64Type};
 use datafusion::common::{ScalarValue, exec_err, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 
 /// `percentile_cont` with the same results but for the weight between two values, which the engine rounds to six digits.
@@ -70,18 +72,14 @@ impl AggregateUDFImpl for PercentileCont {
         if !is_counted(args.input_fields.first(), args.is_distinct) {
             return self.inner.state_fields(args);
         }
-        let list = |name, item| {
-            let items = DataType::List(Arc::new(Field::new_list_field(item, true)));
-            Arc::new(Field::new(format_state_name(args.name, name), items, true))
-        };
-        Ok(vec![list("counts", DataType::UInt64), list("values", DataType::Float64)])
+        Ok(state_fields(args.name))
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if !is_counted(args.expr_fields.first(), args.is_distinct) {
             return self.inner.accumulator(args);
         }
-        Ok(Box::new(Percentile { percentile: self.percentile(args)?, groups: vec![Values::default()] }))
+        Ok(Box::new(Percentile::new(vec![self.percentile(args)?], false).ungrouped()))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -92,7 +90,7 @@ impl AggregateUDFImpl for PercentileCont {
         if !is_counted(args.expr_fields.first(), args.is_distinct) {
             return self.inner.create_groups_accumulator(args);
         }
-        Ok(Box::new(Percentile { percentile: self.percentile(args)?, groups: vec![] }))
+        Ok(Box::new(Percentile::new(vec![self.percentile(args)?], false)))
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
@@ -106,6 +104,67 @@ impl AggregateUDFImpl for PercentileCont {
     fn documentation(&self) -> Option<&Documentation> {
         self.inner.documentation()
     }
+}
+
+/// `percentiles_cont(x, p, ...)`: several percentiles of the same values as a list. [`super::percentiles`] puts it in place of
+/// several calls of `percentile_cont`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct PercentilesCont {
+    signature: Signature,
+}
+
+impl PercentilesCont {
+    pub(super) fn new() -> Self {
+        Self { signature: Signature::variadic_any(Volatility::Immutable) }
+    }
+
+    fn accumulator(args: &AccumulatorArgs<'_>) -> Result<Percentile> {
+        let percentile = |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>().map(Literal::value) {
+            Some(ScalarValue::Float64(Some(percentile))) => Ok(*percentile),
+            _ => internal_err!("a percentile of {expr}"),
+        };
+        let percentiles = args.exprs.iter().skip(1).map(percentile).collect::<Result<_>>()?;
+        Ok(Percentile::new(percentiles, true))
+    }
+}
+
+impl AggregateUDFImpl for PercentilesCont {
+    fn name(&self) -> &str {
+        "percentiles_cont"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true))))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        Ok(state_fields(args.name))
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Self::accumulator(&args)?.ungrouped()))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Self::accumulator(&args)?))
+    }
+}
+
+/// The state of our aggregates: counts by place, and other values.
+fn state_fields(name: &str) -> Vec<FieldRef> {
+    let list = |part, item| {
+        let items = DataType::List(Arc::new(Field::new_list_field(item, true)));
+        Arc::new(Field::new(format_state_name(name, part), items, true))
+    };
+    vec![list("counts", DataType::UInt64), list("values", DataType::Float64)]
 }
 
 /// The known values of one group.
@@ -200,14 +259,25 @@ fn whole(value: f64) -> Option<usize> {
     (f64::from(place).to_bits() == value.to_bits()).then_some(place as usize)
 }
 
-/// One percentile of all groups; of one, if it is not grouped.
+/// Percentiles of all groups; of one, if it is not grouped.
 #[derive(Debug)]
 struct Percentile {
-    percentile: f64,
+    percentiles: Vec<f64>,
+    /// Whether a group's result is a list of all percentiles.
+    is_list: bool,
     groups: Vec<Values>,
 }
 
 impl Percentile {
+    fn new(percentiles: Vec<f64>, is_list: bool) -> Self {
+        Self { percentiles, is_list, groups: vec![] }
+    }
+
+    fn ungrouped(mut self) -> Self {
+        self.groups.push(Values::default());
+        self
+    }
+
     fn taken(&mut self, emit_to: EmitTo) -> Vec<Values> {
         emit_to.take_needed(&mut self.groups)
     }
@@ -254,6 +324,18 @@ impl Percentile {
     }
 }
 
+/// For each group its percentile, or the list of its percentiles.
+fn results(groups: &mut [Values], percentiles: &[f64], is_list: bool) -> ArrayRef {
+    let offsets = OffsetBuffer::from_lengths(groups.iter().map(|_| percentiles.len()));
+    let all = groups.iter_mut().flat_map(|group| percentiles.iter().map(|&one| group.percentile(one)));
+    let all = Arc::new(all.collect::<Float64Array>());
+    if is_list {
+        Arc::new(ListArray::new(Arc::new(Field::new_list_field(DataType::Float64, true)), offsets, all, None))
+    } else {
+        all
+    }
+}
+
 impl GroupsAccumulator for Percentile {
     fn update_batch(
         &mut self,
@@ -280,9 +362,8 @@ impl GroupsAccumulator for Percentile {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let percentile = self.percentile;
-        let groups = self.taken(emit_to).into_iter();
-        Ok(Arc::new(groups.map(|mut group| group.percentile(percentile)).collect::<Float64Array>()))
+        let mut groups = self.taken(emit_to);
+        Ok(results(&mut groups, &self.percentiles, self.is_list))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -296,7 +377,7 @@ impl GroupsAccumulator for Percentile {
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let values = Self::values(values)?;
-        let mut rows = Self { percentile: self.percentile, groups: vec![] };
+        let mut rows = Self::new(vec![], false);
         let places: Vec<usize> = (0..values.len()).collect();
         GroupsAccumulator::update_batch(&mut rows, &[Arc::new(values.clone())], &places, opt_filter, values.len())?;
         Ok(Self::lists(&rows.groups))
@@ -326,7 +407,8 @@ impl Accumulator for Percentile {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.groups[0].percentile(self.percentile)))
+        // a frame that slides asks again and again
+        ScalarValue::try_from_array(&results(&mut self.groups, &self.percentiles, self.is_list), 0)
     }
 
     fn size(&self) -> usize {
@@ -350,6 +432,7 @@ mod tests {
     use rand_pcg::Pcg64;
 
     use super::*;
+    use crate::session::percentiles::OnePassPercentiles;
 
     fn percentile(values: &[f64], percentile: f64) -> Option<f64> {
         let mut all = Values::default();
@@ -390,6 +473,7 @@ mod tests {
             SessionContext::new_with_config(SessionConfig::new().with_batch_size(700).with_target_partitions(3));
         let inner = Arc::clone(&context.state().aggregate_functions()["percentile_cont"]);
         context.register_udaf(AggregateUDF::from(PercentileCont::new(inner)));
+        context.add_analyzer_rule(Arc::new(OnePassPercentiles::new()));
         let columns: [(&str, ArrayRef); 2] = [
             ("k", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0)))),
             ("v", Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.1)))),
@@ -425,6 +509,35 @@ mod tests {
         }
         let found = answer("select percentile_cont(0.9) within group (order by v) as a from t where k < 7").await;
         assert_eq!(found[0], [expected(&|k, _| k < 7, 0.9)]);
+
+        // several percentiles of the same values are one call
+        let sql =
+            "select percentile_cont(0.9) within group (order by v) as a, avg(v) * 0 as b, quantile_cont(v, 0.1) as c,
+                percentile_cont(0.3) within group (order by v desc) as d, sum(v) filter (where k < 0) is null as e,
+                percentile_cont(0.5) within group (order by v) filter (where v < 0) as f,
+                percentile_cont(0.6) within group (order by v) filter (where v < 0) as g,
+                percentile_cont(0.5) within group (order by v) filter (where v < -1e300) as h
+             from t where k < $most group by k % 1 having count(*) > 0 and quantile_cont(v, 0.2) < 1e300";
+        for (most, sql) in [(9, sql.replace("$most", "9")), (0, sql.replace("$most", "0"))] {
+            let frame = context.sql(&sql).await.unwrap();
+            let plan = frame.clone().into_optimized_plan().unwrap().to_string();
+            let calls = plan.lines().find(|line| line.contains("Aggregate:")).unwrap_or_default();
+            let count = |name| calls.matches(name).count();
+            assert_eq!((count("percentiles_cont(t.v, "), count("percentile_cont(t.v, ")), (2, 1), "{plan}");
+            let batches = frame.collect().await.unwrap();
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(rows, usize::from(most > 0));
+            let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { continue };
+            let names: Vec<&str> = batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
+            assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
+            let value = |column: usize| batch.column(column).as_primitive::<Float64Type>().value(0);
+            assert_eq!(value(0), expected(&|k, _| k < most, 0.9));
+            assert_eq!(value(2), expected(&|k, _| k < most, 0.1));
+            assert_eq!(value(3), expected(&|k, _| k < most, 1.0 - 0.3));
+            assert_eq!(value(5), expected(&|k, v| k < most && v < 0.0, 0.5));
+            assert_eq!(value(6), expected(&|k, v| k < most && v < 0.0, 0.6));
+            assert!(batch.column(7).is_null(0));
+        }
         // frames that slide: the difference to the engine's own is at most its six digits of weight
         let found = answer(
             "select max(abs(a - b)) from (select

@@ -220,33 +220,49 @@ impl Spec {
     /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
     fn groups(&self, columns: &[ArrayRef], rows: u32) -> Result<(Vec<usize>, Vec<u32>)> {
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
-        let mut hashes = vec![0; rows as usize];
-        create_hashes(&keys, &SEED, &mut hashes)?;
-        let keys = Keys::new(&keys)?;
-        // of each partition half its hash and its number: the hash spares most looks at the rows
-        let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len());
-        let mut firsts: Vec<u32> = vec![];
-        let mut groups = Vec::with_capacity(hashes.len());
+        let mut groups = Vec::with_capacity(rows as usize);
         let mut bounds = vec![0];
-        for (row, hash) in (0..rows).zip(hashes) {
-            let half = (hash >> u32::BITS) as u32 ^ hash as u32;
-            let is_same = |&(known, group): &(u32, u32)| {
-                known == half && keys.are_equal(firsts[group as usize] as usize, row as usize)
-            };
-            let group = match table.find(spread(half), is_same) {
-                Some(&(_, group)) => group,
-                None => {
-                    let group = firsts.len() as u32;
-                    table.insert_unique(spread(half), (half, group), |&(known, _)| spread(known));
-                    firsts.push(row);
-                    bounds.push(0);
-                    group
-                }
-            };
+        let mut put = |group: u32| {
+            if group as usize + 1 == bounds.len() {
+                bounds.push(0);
+            }
             bounds[group as usize + 1] += 1;
             groups.push(group);
+        };
+        if let [key] = keys.as_slice()
+            && let Some(key) = key.as_any_dictionary_opt()
+            && let Some(numbers) = key.keys().as_primitive_opt::<UInt32Type>()
+        {
+            // the numbers of texts need no table of hashes; the last place is for NULL
+            let mut known: Vec<Option<u32>> = vec![None; key.values().len() + 1];
+            let mut next = 0..;
+            for (row, &number) in numbers.values().iter().enumerate() {
+                let place = if numbers.is_valid(row) { number as usize } else { known.len() - 1 };
+                put(*known[place].get_or_insert_with(|| next.next().unwrap_or_default()));
+            }
+        } else {
+            let mut hashes = vec![0; rows as usize];
+            create_hashes(&keys, &SEED, &mut hashes)?;
+            let keys = Keys::new(&keys)?;
+            // of each partition half its hash and its number: the hash spares most looks at the rows
+            let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len());
+            let mut firsts: Vec<u32> = vec![];
+            for (row, hash) in (0..rows).zip(hashes) {
+                let half = (hash >> u32::BITS) as u32 ^ hash as u32;
+                let is_same = |&(known, group): &(u32, u32)| {
+                    known == half && keys.are_equal(firsts[group as usize] as usize, row as usize)
+                };
+                put(match table.find(spread(half), is_same) {
+                    Some(&(_, group)) => group,
+                    None => {
+                        let group = firsts.len() as u32;
+                        table.insert_unique(spread(half), (half, group), |&(known, _)| spread(known));
+                        firsts.push(row);
+                        group
+                    }
+                });
+            }
         }
-        drop(table);
         cumulate(&mut bounds);
         let arrival = by_group(groups.into_iter().map(|group| group as usize), &bounds);
         Ok((bounds, arrival))
