@@ -1,4 +1,3 @@
--- tolerance: 1e-9
 select
     queue,
     percentile_cont(0.5) within group (order by wait_s) as p50_s,
