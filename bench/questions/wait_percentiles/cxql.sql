@@ -1,3 +1,4 @@
+-- tolerance: 1e-6
 select
     queue,
     percentile_cont(0.5) within group (order by wait_s) as p50_s,
