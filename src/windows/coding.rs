@@ -16,7 +16,7 @@ use datafusion::common::Result;
 use datafusion::common::hash_utils::create_hashes;
 use hashbrown::HashTable;
 
-use super::collect::SEED;
+use super::collect::{ODD, SEED};
 
 /// So many different texts are few, whatever the number of rows.
 const FEW: usize = 4096;
@@ -45,7 +45,7 @@ impl Coder {
         let mut numbers = Vec::with_capacity(texts.len());
         for (row, &view) in texts.views().iter().enumerate() {
             let short = (view as u64) ^ ((view >> 64) as u64);
-            let slot = &mut known[(short.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize];
+            let slot = &mut known[(short.wrapping_mul(ODD) >> 56) as usize];
             let number = match *slot {
                 (same, Some(number)) if same == view => number,
                 _ if texts.is_null(row) => 0,
