@@ -9,6 +9,7 @@ mod collect;
 mod exec;
 mod functions;
 mod plain_text;
+mod runs;
 mod solve;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use rand::seq::SliceRandom;
@@ -274,6 +274,47 @@ async fn random_rows_give_what_the_engine_gives() {
     ] {
         let all = rows(&mut random, count, keys);
         compare(&mut random, &all, batch_size, partitions, questions).await;
+    }
+}
+
+/// A window over the results of another with the same partitions takes them as they come.
+#[tokio::test]
+async fn windows_over_windows_group_once() {
+    // the first four need the result of the inner window
+    const OUTER: &[&str] = &[
+        "lag(a) over (partition by {k} order by {o}, id)",
+        "sum(case when a % 3 = 0 then 0 else 1 end) over (partition by {k} order by {o}, id)",
+        "count(a) over (partition by {k})",
+        "lead(v_text) over (partition by {k} order by a desc)",
+        "row_number() over (partition by {k} order by id desc)",
+        "max(v_float) over (partition by {k})",
+    ];
+    let mut random = Pcg64::seed_from_u64(13);
+    for (count, keys, batch_size, partitions) in
+        [(400, 30, 1, 2), (500, 40, 7, 3), (40_000, 9_000, 8192, 2), (40_000, 1, 8192, 2)]
+    {
+        let all = rows(&mut random, count, keys);
+        let table = Arc::new(table(&mut random, &all, partitions));
+        let [ours, stock] = [true, false].map(|is_grouped| session(is_grouped, batch_size, partitions));
+        for context in [&ours, &stock] {
+            context.register_table("t", Arc::clone(&table) as _).unwrap();
+        }
+        for keys in ["k_full", "k_text", "k_view, k_dict", "k_day, k_bool", "k_int % 2, upper(k_text)"] {
+            let order = ORDERS[random.random_range(0..ORDERS.len())];
+            for filter in ["", "where a % 5 <> 2"] {
+                let outer = OUTER[random.random_range(0..4)];
+                let sql = format!(
+                    "select id, v_view, {outer} as f0, {} as f1
+                     from (select *, row_number() over (partition by {{k}} order by {{o}}, id) as a from t) {filter}",
+                    OUTER[random.random_range(0..OUTER.len())]
+                );
+                let sql = sql.replace("{k}", keys).replace("{o}", order);
+                let plan = ours.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+                let text = displayable(plan.as_ref()).indent(false).to_string();
+                assert!(keys.contains('(') || text.contains("input=by partition"), "{sql}\n{text}");
+                assert_same(&rows_of(&plan, &ours).await, &answer(&stock, &sql).await.0, &sql);
+            }
+        }
     }
 }
 

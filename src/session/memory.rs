@@ -127,14 +127,16 @@ impl fmt::Display for Pool {
 }
 
 /// Makes the allocator fit a memory limit: below 2 GB, freed memory goes back to the system at once, which costs a few
-/// hundredths of the time; else it is kept for a while.
+/// hundredths of the time; else it is kept for what comes next, which saves a tenth.
 #[expect(unsafe_code, reason = "the only way to the allocator's options; peaks fall by up to 45 %, bench/README.md")]
 pub(super) fn fit_allocator(limit: usize) {
-    if limit < RETURN_BELOW_BYTES {
-        // SAFETY: sets a number in a table of the allocator, which it reads on each use
-        unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
-    }
+    let delay_ms = if limit < RETURN_BELOW_BYTES { 0 } else { NEVER };
+    // SAFETY: sets a number in a table of the allocator, which it reads on each use
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, delay_ms) };
 }
+
+/// The purge delay of an allocator that keeps what is freed.
+const NEVER: std::ffi::c_long = -1;
 
 /// `mi_option_purge_delay`, which the crate does not name; a test finds it by the environment.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = libmimalloc_sys::mi_option_use_numa_nodes - 1;

@@ -7,7 +7,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBufferBuilder, DictionaryArray, StringViewArray, UInt16Array, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, DictionaryArray, MAX_INLINE_VIEW_LEN, StringViewArray, UInt16Array,
+    UInt32Array,
 };
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::take;
@@ -23,9 +24,16 @@ const FEW: usize = 4096;
 /// Beyond that, a column has few different texts if there is at most one per so many rows.
 const ROWS_PER_TEXT: usize = 8;
 
+/// Places for texts seen before, a power of two.
+const SEEN: usize = 8192;
+/// The number that no text has.
+const NONE: u16 = u16::MAX;
+
 /// The texts of one column of one input, numbered as they come.
-#[derive(Default)]
 pub(super) struct Coder {
+    /// Views of texts seen before with their numbers, each at a place that follows from the view.
+    seen: Vec<u128>,
+    seen_numbers: Vec<u16>,
     numbers: HashTable<u16>,
     texts: Vec<Box<str>>,
     /// The hash of each text in `numbers`, and as a column of texts has it.
@@ -34,26 +42,45 @@ pub(super) struct Coder {
     row_count: usize,
 }
 
+impl Default for Coder {
+    fn default() -> Self {
+        Self {
+            seen: vec![0; SEEN],
+            seen_numbers: vec![NONE; SEEN],
+            numbers: HashTable::new(),
+            texts: vec![],
+            hashes: vec![],
+            column_hashes: vec![],
+            row_count: 0,
+        }
+    }
+}
+
 impl Coder {
     /// The numbers of texts; `None` when there are too many different ones.
     ///
     /// # Errors
     /// Those of hashing.
     pub(super) fn numbers(&mut self, texts: &StringViewArray) -> Result<Option<UInt16Array>> {
-        // equal views of one batch are equal texts, and those from one dictionary of a file have equal views
-        let mut known = [(0_u128, None::<u16>); 256];
+        // a short text is all in its view; longer ones lie in buffers of the batch, and equal views of one batch are equal
+        // texts: those from one dictionary of a file have equal views
+        for (view, number) in self.seen.iter().zip(&mut self.seen_numbers) {
+            if *view as u32 > MAX_INLINE_VIEW_LEN {
+                *number = NONE;
+            }
+        }
         let mut numbers = Vec::with_capacity(texts.len());
         for (row, &view) in texts.views().iter().enumerate() {
             let short = (view as u64) ^ ((view >> 64) as u64);
-            let slot = &mut known[(short.wrapping_mul(ODD) >> 56) as usize];
-            let number = match *slot {
-                (same, Some(number)) if same == view => number,
-                _ if texts.is_null(row) => 0,
-                _ => {
-                    let Some(number) = self.number(texts.value(row)) else { return Ok(None) };
-                    *slot = (view, Some(number));
-                    number
-                }
+            let place = (short.wrapping_mul(ODD) >> (u64::BITS - SEEN.ilog2())) as usize;
+            let number = if self.seen[place] == view && self.seen_numbers[place] != NONE {
+                self.seen_numbers[place]
+            } else if texts.is_null(row) {
+                0
+            } else {
+                let Some(number) = self.number(texts.value(row)) else { return Ok(None) };
+                (self.seen[place], self.seen_numbers[place]) = (view, number);
+                number
             };
             numbers.push(number);
         }
@@ -88,7 +115,7 @@ impl Coder {
         if let Some(number) = self.numbers.find(hash, |&number| &*texts[usize::from(number)] == text) {
             return Some(*number);
         }
-        let number = u16::try_from(self.texts.len()).ok()?;
+        let number = u16::try_from(self.texts.len()).ok().filter(|&number| number != NONE)?;
         let hashes = &self.hashes;
         self.numbers.insert_unique(hash, number, |&number| hashes[usize::from(number)]);
         self.texts.push(text.into());

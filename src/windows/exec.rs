@@ -17,9 +17,10 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::{EquivalenceProperties, ProjectionMapping};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType, apply_expression_roots};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics, Time};
 use datafusion::physical_plan::projection::{EmbeddedProjection, ProjectionExec, try_embed_projection};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -33,6 +34,7 @@ use tokio::task::JoinError;
 use super::coding::{Dictionary, decoded};
 use super::collect::{BUCKETS, Collected, collect, joined};
 use super::functions::Call;
+use super::runs::{self, Runs};
 use super::solve::{Solved, Spec};
 
 /// Computes window functions with a PARTITION BY without sorting its input.
@@ -46,6 +48,8 @@ pub struct GroupedWindowExec {
     windows: Vec<Arc<dyn WindowExpr>>,
     /// The columns that are given, of those of the input and the functions; all if `None`.
     projection: Option<Vec<usize>>,
+    /// Whether the partitions stand together in the input already.
+    is_together: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     run: Mutex<Pending>,
@@ -146,8 +150,11 @@ impl GroupedWindowExec {
             equivalence = equivalence.project(&mapping, Arc::new(schema.project(projection)?));
         }
         let partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
-        let properties = PlanProperties::new(equivalence, partitioning, EmissionType::Final, input.boundedness());
+        let is_together = windows.first().is_some_and(|window| runs::are_together(window.partition_by(), &input));
+        let emission = if is_together { EmissionType::Incremental } else { EmissionType::Final };
+        let properties = PlanProperties::new(equivalence, partitioning, emission, input.boundedness());
         Ok(Self {
+            is_together,
             input,
             windows,
             projection,
@@ -169,6 +176,18 @@ impl GroupedWindowExec {
 
     pub(super) fn has_projection(&self) -> bool {
         self.projection.is_some()
+    }
+
+    /// Where the columns of PARTITION BY stand in what is given; `None` if one is no column or not given.
+    pub(super) fn given_keys(&self) -> Option<Vec<usize>> {
+        let place = |key: &Arc<dyn PhysicalExpr>| {
+            let column = key.downcast_ref::<Column>()?.index();
+            match &self.projection {
+                Some(projection) => projection.iter().position(|&place| place == column),
+                None => Some(column),
+            }
+        };
+        self.keys().iter().map(place).collect()
     }
 
     fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
@@ -261,9 +280,32 @@ async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
     Ok(results)
 }
 
+/// Where an output has its partitions from.
+enum Source {
+    Buckets(Arc<Gathered>),
+    Runs(Runs),
+}
+
+impl Source {
+    /// The next partitions with their results, whose memory is grown in `reservation`; none after the last.
+    async fn next(&mut self, reservation: &MemoryReservation, elapsed: &Time) -> Result<Option<Solved>> {
+        let gathered = match self {
+            Self::Buckets(gathered) => gathered,
+            Self::Runs(runs) => return runs.next(reservation, elapsed).await,
+        };
+        let _timer = elapsed.timer();
+        let next = gathered.next.fetch_add(1, Ordering::Relaxed);
+        let Some(buckets) = gathered.buckets.get(next).cloned() else { return Ok(None) };
+        // beyond the limit if need be: without it nothing goes on
+        reservation.grow(gathered.rows(&buckets) * gathered.spec.row_bytes());
+        // a task of its own: whoever stops need not wait for it
+        SpawnedTask::spawn(Arc::clone(gathered).solve(buckets)).await.map_err(failed)?.map(Some)
+    }
+}
+
 /// What one partition of the plan gives.
 struct Output {
-    gathered: Arc<Gathered>,
+    source: Source,
     solved: Option<Solved>,
     /// The memory of the bucket.
     reservation: MemoryReservation,
@@ -286,16 +328,10 @@ impl Output {
                 self.solved = None;
                 self.reservation.free();
             }
-            let next = self.gathered.next.fetch_add(1, Ordering::Relaxed);
-            let Some(buckets) = self.gathered.buckets.get(next).cloned() else {
+            self.solved = self.source.next(&self.reservation, self.metrics.elapsed_compute()).await?;
+            if self.solved.is_none() {
                 return Ok(None);
-            };
-            // beyond the limit if need be: without it nothing goes on
-            self.reservation.grow(self.gathered.rows(&buckets) * self.gathered.spec.row_bytes());
-            let timer = self.metrics.elapsed_compute().timer();
-            // a task of its own: whoever stops need not wait for it
-            self.solved = Some(SpawnedTask::spawn(Arc::clone(&self.gathered).solve(buckets)).await.map_err(failed)??);
-            timer.done();
+            }
         }
     }
 }
@@ -310,6 +346,9 @@ impl DisplayAs for GroupedWindowExec {
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "GroupedWindowExec: windows=[{}]", names.join(", "))?;
+                if self.is_together {
+                    write!(f, ", input=by partition")?;
+                }
                 if let Some(projection) = &self.projection {
                     let schema = self.schema();
                     let columns = projection
@@ -357,14 +396,20 @@ impl ExecutionPlan for GroupedWindowExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let run = self.run(&context)?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let reservation = MemoryConsumer::new(format!("GroupedWindowOutput[{partition}]"));
         let reservation = reservation.register(context.memory_pool());
         let batch_size = context.session_config().batch_size();
+        let source: BoxFuture<'static, Result<Source>> = if self.is_together {
+            let input = self.input.execute(partition, context)?;
+            let runs = Runs::new(Arc::new(self.spec()?), input, reservation.new_empty());
+            async move { Ok(Source::Runs(runs)) }.boxed()
+        } else {
+            let run = self.run(&context)?;
+            async move { Ok(Source::Buckets(run.await.map_err(DataFusionError::Shared)?)) }.boxed()
+        };
         let output = async move {
-            let gathered = run.await.map_err(DataFusionError::Shared)?;
-            let output = Output { gathered, solved: None, reservation, batch_size, metrics };
+            let output = Output { source: source.await?, solved: None, reservation, batch_size, metrics };
             Ok::<_, DataFusionError>(stream::try_unfold(output, async |mut output| {
                 Ok(output.next().await?.map(|batch| (batch, output)))
             }))

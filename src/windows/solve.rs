@@ -167,18 +167,30 @@ impl Spec {
     /// # Errors
     /// What a function gives.
     pub(super) fn solve(self: Arc<Self>, columns: Vec<ArrayRef>, parts: Vec<Vec<ArrayRef>>) -> Result<Solved> {
-        let rows = columns.first().map_or(0, |column| column.len());
-        let row_count =
-            u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows in one bucket of a window"))?;
-        let (bounds, arrival) = self.groups(&columns, row_count)?;
+        let (bounds, arrival) = self.groups(&columns, row_count(&columns)?)?;
+        self.answer(columns, parts, &bounds, arrival)
+    }
+
+    /// Computes all functions for rows of which the partitions are known: `bounds` of each in `arrival`, the rows
+    /// partition by partition as they arrived.
+    ///
+    /// # Errors
+    /// What a function gives.
+    pub(super) fn answer(
+        self: Arc<Self>,
+        columns: Vec<ArrayRef>,
+        parts: Vec<Vec<ArrayRef>>,
+        bounds: &[usize],
+        arrival: Vec<u32>,
+    ) -> Result<Solved> {
         let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
         // the rows come out in the order of the first clause
         let mut given: Option<Vec<u32>> = None;
         for (number, order_by) in self.orders.iter().enumerate() {
             let calls = || self.calls.iter().enumerate().filter(move |(_, planned)| planned.order == number);
             let needs_peers = calls().any(|(_, planned)| planned.call.needs_peers());
-            let (order, peers) = ordered(&columns, order_by, &bounds, &arrival, needs_peers)?;
-            let slices = Slices { bounds: &bounds, peers: &peers };
+            let (order, peers) = ordered(&columns, order_by, bounds, &arrival, needs_peers)?;
+            let slices = Slices { bounds, peers: &peers };
             let back = given.as_ref().map(|given| moved(&order, given));
             // one partition in its order is the rule where there are few
             let is_in_place = order.iter().enumerate().all(|(place, row)| place == *row as usize);
@@ -215,6 +227,18 @@ impl Spec {
         });
         let starts = starts.collect();
         Ok(Solved { columns, parts, starts, order: given.unwrap_or_default(), results, next: 0, spec: self })
+    }
+
+    /// The bounds of the partitions of rows that stand together.
+    ///
+    /// # Errors
+    /// Those of encoding keys; too many rows.
+    pub(super) fn runs(&self, columns: &[ArrayRef]) -> Result<Vec<usize>> {
+        let rows = row_count(columns)? as usize;
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
+        let keys = Keys::new(&keys)?;
+        let starts = (1..rows).filter(|&row| !keys.are_equal(row - 1, row));
+        Ok(std::iter::once(0).chain(starts).chain((rows > 0).then_some(rows)).collect())
     }
 
     /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
@@ -267,6 +291,11 @@ impl Spec {
         let arrival = by_group(groups.into_iter().map(|group| group as usize), &bounds);
         Ok((bounds, arrival))
     }
+}
+
+fn row_count(columns: &[ArrayRef]) -> Result<u32> {
+    let rows = columns.first().map_or(0, |column| column.len());
+    u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows of a window at once"))
 }
 
 /// A bucket with its results, given batch by batch.

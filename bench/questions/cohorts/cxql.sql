@@ -3,8 +3,8 @@ with months as (
     from interactions
     where customer_id is not null and started_at < '2026-01-01'
 ),
-cohorts as (
-    select customer_id, min(month_at) as cohort_at from months group by customer_id
+customers as (
+    select month_at, min(month_at) over (partition by customer_id) as cohort_at from months
 ),
 activity as (
     select
@@ -12,8 +12,7 @@ activity as (
         cast(12 * (date_part('year', month_at) - date_part('year', cohort_at))
             + date_part('month', month_at) - date_part('month', cohort_at) as int) as months_later,
         count(*) as customer_count
-    from months
-    inner join cohorts on cohorts.customer_id = months.customer_id
+    from customers
     group by cohort_at, months_later
 )
 select

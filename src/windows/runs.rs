@@ -1,0 +1,122 @@
+//! Windows over rows whose partitions stand together already, because they come from windows with the same PARTITION BY.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::common::Result;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::Time;
+use datafusion::physical_plan::projection::ProjectionExec;
+use futures::TryStreamExt;
+
+use super::collect::joined;
+use super::exec::GroupedWindowExec;
+use super::solve::{Solved, Spec};
+
+/// Rows that are computed together, or more where one partition has more.
+const RUN_ROWS: usize = 1 << 15;
+
+/// The columns whose equal rows a plan gives one after the other, all in one of its outputs; `None` if there are none.
+pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
+    if let Some(window) = plan.downcast_ref::<GroupedWindowExec>() {
+        return window.given_keys();
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let place = |key: usize| {
+            projection
+                .expr()
+                .iter()
+                .position(|expr| expr.expr.downcast_ref::<Column>().is_some_and(|column| column.index() == key))
+        };
+        return together(projection.input())?.into_iter().map(place).collect();
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let keys = together(filter.input())?;
+        return match filter.projection().as_ref() {
+            None => Some(keys),
+            Some(given) => keys.into_iter().map(|key| given.iter().position(|&place| place == key)).collect(),
+        };
+    }
+    None
+}
+
+/// Whether the partitions by `keys` stand together in what a plan gives.
+pub(super) fn are_together(keys: &[Arc<dyn PhysicalExpr>], plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let columns: Option<BTreeSet<usize>> =
+        keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect();
+    columns.is_some_and(|columns| together(plan).is_some_and(|known| columns == BTreeSet::from_iter(known)))
+}
+
+/// The rows of one input, taken partition by partition.
+pub(super) struct Runs {
+    spec: Arc<Spec>,
+    input: SendableRecordBatchStream,
+    /// The carried columns of rows that are not computed yet.
+    parts: Vec<Vec<ArrayRef>>,
+    rows: usize,
+    /// So many rows are waited for.
+    wanted: usize,
+    is_ended: bool,
+    /// The memory of `parts`.
+    reservation: MemoryReservation,
+}
+
+impl Runs {
+    pub(super) fn new(spec: Arc<Spec>, input: SendableRecordBatchStream, reservation: MemoryReservation) -> Self {
+        Self { spec, input, parts: vec![], rows: 0, wanted: RUN_ROWS, is_ended: false, reservation }
+    }
+
+    /// The next whole partitions with their results, whose memory is grown in `reservation`; none after the last.
+    ///
+    /// # Errors
+    /// What the input, an expression or a function gives.
+    pub(super) async fn next(&mut self, reservation: &MemoryReservation, elapsed: &Time) -> Result<Option<Solved>> {
+        loop {
+            if !self.is_ended {
+                match self.input.try_next().await? {
+                    Some(batch) => {
+                        self.rows += batch.num_rows();
+                        self.parts.push(self.spec.carried(&batch)?);
+                        // beyond the limit if need be: without it nothing goes on
+                        self.reservation.resize(self.rows * self.spec.row_bytes());
+                    }
+                    None => self.is_ended = true,
+                }
+            }
+            if self.rows == 0 && self.is_ended {
+                return Ok(None);
+            }
+            if self.rows < self.wanted && !self.is_ended {
+                continue;
+            }
+            let _timer = elapsed.timer();
+            let columns = (0..self.spec.columns.len()).map(|column| joined(&self.parts, column));
+            let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
+            let mut bounds = self.spec.runs(&columns)?;
+            // the last partition may go on
+            if !self.is_ended {
+                bounds.pop();
+            }
+            let whole = bounds.last().copied().unwrap_or_default();
+            let part = |start: usize, rows: usize| columns.iter().map(|column| column.slice(start, rows)).collect();
+            self.rows -= whole;
+            self.reservation.resize(self.rows * self.spec.row_bytes());
+            self.parts = vec![part(whole, self.rows)];
+            self.wanted = RUN_ROWS.max(2 * self.rows);
+            if whole > 0 {
+                reservation.grow(whole * self.spec.row_bytes());
+                let mut columns: Vec<ArrayRef> = part(0, whole);
+                let others = columns.split_off(self.spec.computed_count);
+                return Arc::clone(&self.spec)
+                    .answer(columns, vec![others], &bounds, (0..whole as u32).collect())
+                    .map(Some);
+            }
+        }
+    }
+}
