@@ -1,4 +1,4 @@
-"""Limits and plain queries, one part each: startup plain functions sentiment memory demo.
+"""Limits and plain queries, one part each: startup plain functions sentiment memory cancel demo.
 
 Each part is a function of the bench and the arguments that returns its records and the lines of a Markdown table.
 """
@@ -7,12 +7,17 @@ import json
 import os
 import re
 import shutil
+import signal
+import statistics
+import subprocess
 import sys
+import time
 
 from common import HERE, MIB, brief, equal, leave, median, peak, read_csv, spread, table, turn, verdict
 
 SQL = HERE / "sql"
 CONTACTS = 10_000_000
+CANCELS, CANCEL_GOAL_S = 40, 0.1
 NEAR, FAR = 1.1, 1.3  # the goals: plain queries against the faster peer, functions against built-ins
 UNITS = {"ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -202,6 +207,36 @@ def memory(bench):
     return records, table(head, rows)
 
 
+def cancel(bench):
+    """How long the program takes to end when it is interrupted, at moments spread over the whole query."""
+    records, rows = {}, []
+    for name in ("fcr_by_topic", "windows_lag_lead", "sessions"):
+        if bench.only and name not in bench.only:
+            continue
+        sql = (HERE / "questions" / name / "cxql.sql").read_text().strip()
+        out = bench.work / "cancelled.csv"
+        whole, took, late = bench.cxql_run(sql, out)["wall"], [], 0
+        out.unlink()
+        for moment in range(CANCELS):
+            command = [bench.cxql, "query", "--data", bench.data, "--threads", str(bench.threads), "-o", str(out), "--", sql]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(whole * (moment + 0.5) / CANCELS)
+            sent = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            if process.wait() == 130:
+                took.append(time.perf_counter() - sent)
+            else:
+                late += 1  # the query was done before
+            if process.returncode == 130 and list(bench.work.glob("*cancelled*")):
+                sys.exit(f"{name}: a cancelled query left a file")
+            out.unlink(missing_ok=True)
+        records[name] = {"whole": whole, "took": took, "done_before": late}
+        rows.append([name, f"{whole:.1f} s", len(took), f"{statistics.median(took) * 1e3:.0f} ms", f"{max(took) * 1e3:.0f} ms",
+                     verdict(max(took) / CANCEL_GOAL_S, 1)])
+        print("cancel", *rows[-1], sep=" | ", flush=True)
+    return records, table(["question", "whole", "times", "median", "longest", "longest / 100 ms"], rows)
+
+
 def demo(bench):
     records, rows = {}, []
     for contacts, runs in ((100_000, bench.runs), (1_000_000, min(bench.runs, 3)), (bench.contacts, 1)):
@@ -236,7 +271,7 @@ def compute_seconds(text):
     return total
 
 
-PARTS = {part.__name__: part for part in (startup, plain, functions, sentiment, memory, demo)}
+PARTS = {part.__name__: part for part in (startup, plain, functions, sentiment, memory, cancel, demo)}
 
 
 def run(bench, args):

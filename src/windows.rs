@@ -4,6 +4,7 @@
 //! [`GroupWindows`] puts [`GroupedWindowExec`] in its place wherever that knows the functions and frames; results are the
 //! same. The rule runs before the engine's rules add sorts and exchanges, so that what needs an order above gets it.
 
+mod chunked;
 mod coding;
 mod collect;
 mod exec;
@@ -25,6 +26,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
+pub use self::chunked::ChunkedAggregateExec;
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
 
@@ -40,7 +42,8 @@ impl ConfigExtension for WindowOptions {
     const PREFIX: &'static str = "cxql";
 }
 
-/// Replaces the engine's window operators by [`GroupedWindowExec`].
+/// Replaces the engine's window operators by [`GroupedWindowExec`], and aggregates over what these give by
+/// [`ChunkedAggregateExec`] where that is possible.
 #[derive(Debug)]
 pub struct GroupWindows;
 
@@ -56,7 +59,11 @@ impl PhysicalOptimizerRule for GroupWindows {
             }
             _ => Ok(Transformed::no(plan)),
         })?;
-        Ok(grouped.data)
+        let chunked = grouped.data.transform_up(|plan| match chunked::chunked(&plan)? {
+            Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
+            None => Ok(Transformed::no(plan)),
+        })?;
+        Ok(chunked.data)
     }
 
     fn name(&self) -> &str {

@@ -15,6 +15,7 @@ use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::projection::ProjectionExec;
 use futures::TryStreamExt;
 
+use super::chunked::ChunkedAggregateExec;
 use super::collect::joined;
 use super::exec::GroupedWindowExec;
 use super::solve::{Solved, Spec};
@@ -26,6 +27,9 @@ const RUN_ROWS: usize = 1 << 15;
 pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
     if let Some(window) = plan.downcast_ref::<GroupedWindowExec>() {
         return window.given_keys();
+    }
+    if let Some(aggregate) = plan.downcast_ref::<ChunkedAggregateExec>() {
+        return aggregate.given_keys();
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let place = |key: usize| {

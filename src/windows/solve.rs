@@ -382,13 +382,13 @@ fn spread(half: u32) -> u64 {
 }
 
 /// The keys of a bucket, to be compared.
-enum Keys<'a> {
+pub(super) enum Keys<'a> {
     Columns(Vec<Key<'a>>),
     /// The encoding by which any types are equal when its bytes are.
     Rows(Rows),
 }
 
-struct Key<'a> {
+pub(super) struct Key<'a> {
     nulls: Option<&'a NullBuffer>,
     values: Values<'a>,
 }
@@ -405,7 +405,9 @@ enum Values<'a> {
 }
 
 impl<'a> Keys<'a> {
-    fn new(keys: &'a [ArrayRef]) -> Result<Self> {
+    /// # Errors
+    /// A type that has no encoding.
+    pub(super) fn new(keys: &'a [ArrayRef]) -> Result<Self> {
         let columns: Option<Vec<_>> = keys.iter().map(Key::new).collect();
         if let Some(columns) = columns {
             return Ok(Self::Columns(columns));
@@ -414,7 +416,7 @@ impl<'a> Keys<'a> {
         Ok(Self::Rows(RowConverter::new(fields)?.convert_columns(keys)?))
     }
 
-    fn are_equal(&self, left: usize, right: usize) -> bool {
+    pub(super) fn are_equal(&self, left: usize, right: usize) -> bool {
         match self {
             Self::Columns(keys) => keys.iter().all(|key| key.are_equal(left, right)),
             Self::Rows(rows) => rows.row(left) == rows.row(right),
