@@ -17,6 +17,7 @@ GROWING = ["fcr_by_topic", "repeats_by_agent", "sessions"]  # what growth asks u
 GOALS = {"fcr_by_topic": 0.5, "repeats_by_agent": 0.5}  # of the fastest peer's time; all others 1
 # a form is repeated when its first answer came within these of its engine's fastest form and of the fastest of all
 NEAR_FORM, NEAR_ALL = 1.25, 4.0
+STOPPED = "stopped"  # what is said of a form that takes too long; it is no failure
 IDLE = {".sql": "select 1 as one", ".py": "import polars\n\ndef answer(scan):\n    return polars.select(one=1).lazy()\n"}
 
 
@@ -34,10 +35,12 @@ class Form:
         self.out = bench.work / f"{self.name}.csv"
         self.out.unlink(missing_ok=True)
         if self.engine == "cxql":
-            run = bench.cxql_run(self.file.read_text().strip(), self.out, limit_s=limit_s)
+            run = bench.cxql_run(self.file.read_text().strip(), self.out)  # without its answer there is no question
         else:
             run = bench.peer_run(self.command, self.file, self.out, limit_s=limit_s)
-        if run["code"] != 0:
+        if run["code"] == -9 and limit_s and run["wall"] >= limit_s:
+            self.problem = f"{STOPPED}: after {limit_s:g} s"
+        elif run["code"] != 0:
             self.problem = f"failed: {reason(run)}"
         self.samples.append(brief(run))
 
@@ -172,7 +175,7 @@ def report(name, every):
     for form in every:
         if form.problem:
             print(f"{name}: {form.name} {form.problem}", file=sys.stderr, flush=True)
-    return [f"{name}: {form.name}" for form in every if form.problem]
+    return [f"{name}: {form.name}" for form in every if form.problem and not form.problem.startswith(STOPPED)]
 
 
 def run_questions(bench, args):

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
@@ -19,22 +18,24 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
+use tokio::sync::Mutex;
 
 use super::runs::together;
 use super::solve::Keys;
 
-/// Rows that are aggregated together, or more where one partition has more. Their groups stay near the processor.
+/// Rows after which a chunk ends with its partition. So few that their groups stay near the processor.
 const CHUNK_ROWS: usize = 1 << 16;
 
 /// Aggregates rows that windows give partition by partition, so many at a time.
 ///
-/// The groups of a chunk are complete, since each lies in one partition. Nothing is aggregated twice, exchanged or kept
-/// but one chunk. Each chunk goes through the engine's own [`AggregateExec`].
+/// The groups of a chunk are complete, since each lies in one partition. Nothing is aggregated twice or exchanged, and only
+/// the groups of one chunk are kept. Each chunk goes through the engine's own [`AggregateExec`].
 #[derive(Debug)]
 pub struct ChunkedAggregateExec {
     /// The aggregate of all rows.
@@ -167,23 +168,20 @@ impl ExecutionPlan for ChunkedAggregateExec {
             let all = Arc::new(CoalescePartitionsExec::new(Arc::clone(input)));
             return over(&aggregate, all)?.execute(0, context);
         };
-        let reservation = MemoryConsumer::new(format!("ChunkedAggregateExec[{partition}]"));
-        let chunks = Chunks {
-            keys,
-            input: input.execute(partition, Arc::clone(&context))?,
-            batches: vec![],
-            wanted: CHUNK_ROWS,
-            is_ended: false,
-            reservation: reservation.register(context.memory_pool()),
-        };
+        let feed = Feed { keys, input: input.execute(partition, Arc::clone(&context))?, rest: None, last: None };
+        let (feed, schema) = (Arc::new(Mutex::new(Some(feed))), input.schema());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let groups = stream::try_unfold(chunks, move |mut chunks| {
+        let groups = stream::try_unfold((), move |()| {
+            let chunk = Chunk { schema: Arc::clone(&schema), feed: Arc::clone(&feed) };
             let (aggregate, context) = (Arc::clone(&aggregate), Arc::clone(&context));
             async move {
-                let Some(chunk) = chunks.next().await? else { return Ok(None) };
-                let rows = MemorySourceConfig::try_new_exec(&[chunk], chunks.input.schema(), None)?;
-                let groups = over(&aggregate, rows)?.execute(0, context)?;
-                Ok::<_, datafusion::error::DataFusionError>(Some((groups, chunks)))
+                if chunk.feed.lock().await.is_none() {
+                    return Ok(None);
+                }
+                let schema = Arc::clone(&chunk.schema);
+                let rows = StreamingTableExec::try_new(schema, vec![Arc::new(chunk)], None, [], false, None)?;
+                let groups = over(&aggregate, Arc::new(rows))?.execute(0, context)?;
+                Ok::<_, DataFusionError>(Some((groups, ())))
             }
         });
         let groups = groups.try_flatten().inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
@@ -203,70 +201,88 @@ impl ExecutionPlan for ChunkedAggregateExec {
     }
 }
 
-/// The rows of one input, in chunks of whole partitions.
-struct Chunks {
+/// The rows of one input from here on.
+struct Feed {
     keys: Vec<usize>,
     input: SendableRecordBatchStream,
-    batches: Vec<RecordBatch>,
-    /// So many rows are waited for.
-    wanted: usize,
-    is_ended: bool,
-    /// The memory of `batches`.
-    reservation: MemoryReservation,
+    /// The rows with which the next chunk begins.
+    rest: Option<RecordBatch>,
+    /// The keys of the row before.
+    last: Option<Vec<ArrayRef>>,
 }
 
-impl Chunks {
-    /// The next rows; none after the last.
-    async fn next(&mut self) -> Result<Option<Vec<RecordBatch>>> {
-        loop {
-            match self.input.try_next().await? {
-                Some(batch) if batch.num_rows() == 0 => continue,
-                Some(batch) => self.batches.push(batch),
-                None => self.is_ended = true,
-            }
-            // beyond the limit if need be: without it nothing goes on
-            self.reservation.resize(self.batches.iter().map(RecordBatch::get_array_memory_size).sum());
-            let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
-            if self.is_ended {
-                return Ok((rows > 0).then(|| std::mem::take(&mut self.batches)));
-            }
-            if rows < self.wanted {
-                continue;
-            }
-            // the last partition may go on
-            let mut chunk = std::mem::take(&mut self.batches);
-            if let Some((number, row)) = self.last_start(&chunk)? {
-                self.batches = chunk.split_off(number);
-                if row > 0 {
-                    chunk.push(self.batches[0].slice(0, row));
-                    self.batches[0] = self.batches[0].slice(row, self.batches[0].num_rows() - row);
-                }
-                self.wanted = CHUNK_ROWS;
-                return Ok(Some(chunk));
-            }
-            self.batches = chunk;
-            self.wanted = 2 * rows;
+impl Feed {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        match self.rest.take() {
+            Some(rest) => Ok(Some(rest)),
+            None => self.input.try_next().await,
         }
     }
 
-    /// The batch and the row with which the last partition begins; `None` if all rows are of one.
-    fn last_start(&self, batches: &[RecordBatch]) -> Result<Option<(usize, usize)>> {
-        let keys = |batch: &RecordBatch, start: usize, rows: usize| -> Vec<ArrayRef> {
-            self.keys.iter().map(|&key| batch.column(key).slice(start, rows)).collect()
-        };
-        for (number, batch) in batches.iter().enumerate().rev() {
-            let columns = keys(batch, 0, batch.num_rows());
-            let known = Keys::new(&columns)?;
-            if let Some(row) = (1..batch.num_rows()).rev().find(|&row| !known.are_equal(row - 1, row)) {
-                return Ok(Some((number, row)));
-            }
-            let Some(before) = number.checked_sub(1).map(|before| &batches[before]) else { break };
-            let pair = keys(before, before.num_rows() - 1, 1).into_iter().zip(keys(batch, 0, 1));
-            let pair = pair.map(|(last, first)| Ok(concat(&[last.as_ref(), first.as_ref()])?));
-            if !Keys::new(&pair.collect::<Result<Vec<_>>>()?)?.are_equal(0, 1) {
-                return Ok(Some((number, 0)));
+    fn keys_of(&self, batch: &RecordBatch, start: usize, rows: usize) -> Vec<ArrayRef> {
+        self.keys.iter().map(|&key| batch.column(key).slice(start, rows)).collect()
+    }
+
+    /// The first row that is of another partition than the row before it.
+    fn start(&self, batch: &RecordBatch) -> Result<Option<usize>> {
+        if let Some(last) = &self.last {
+            let pair = last.iter().zip(self.keys_of(batch, 0, 1));
+            let pair: Vec<ArrayRef> =
+                pair.map(|(last, first)| Ok(concat(&[last.as_ref(), first.as_ref()])?)).collect::<Result<_>>()?;
+            if !Keys::new(&pair)?.are_equal(0, 1) {
+                return Ok(Some(0));
             }
         }
-        Ok(None)
+        let columns = self.keys_of(batch, 0, batch.num_rows());
+        let keys = Keys::new(&columns)?;
+        Ok((1..batch.num_rows()).find(|&row| !keys.are_equal(row - 1, row)))
+    }
+}
+
+/// Whole partitions, as they come: those that follow until there are rows enough.
+struct Chunk {
+    schema: SchemaRef,
+    /// Where they come from; `None` after the last row of all.
+    feed: Arc<Mutex<Option<Feed>>>,
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk").finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Chunk {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        // the rows given so far; none after the last
+        let rows = stream::try_unfold((Arc::clone(&self.feed), Some(0)), async |(feed, given)| {
+            let Some(given) = given else { return Ok(None) };
+            let mut shared = feed.lock().await;
+            let Some(known) = shared.as_mut() else { return Ok(None) };
+            let Some(mut batch) = known.next().await? else {
+                *shared = None;
+                return Ok(None);
+            };
+            if batch.num_rows() == 0 {
+                drop(shared);
+                return Ok(Some((batch, (feed, Some(given)))));
+            }
+            let end = if given < CHUNK_ROWS { None } else { known.start(&batch)? };
+            if let Some(end) = end {
+                known.rest = Some(batch.slice(end, batch.num_rows() - end));
+                batch = batch.slice(0, end);
+            }
+            if let Some(last) = batch.num_rows().checked_sub(1) {
+                known.last = Some(known.keys_of(&batch, last, 1));
+            }
+            drop(shared);
+            let given = given + batch.num_rows();
+            Ok(Some((batch, (feed, end.is_none().then_some(given)))))
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows.boxed()))
     }
 }
