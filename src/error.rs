@@ -157,6 +157,7 @@ fn is_usage(error: &OutputError) -> bool {
             | OutputError::UnknownEnding { .. }
             | OutputError::BinaryToTerminal { .. }
             | OutputError::Sections { .. }
+            | OutputError::NoChart { .. }
             | OutputError::NoResult { .. }
             | OutputError::Folder { .. }
             | OutputError::MissingFolder { .. }

@@ -3,11 +3,13 @@
 //! Interaction data (contacts, surveys, orders, events) lies as Parquet on local disk or S3; a DataFusion session knows
 //! the functions of the field; every analysis is a `.sql` file. This library is what the program `cxql` is made of.
 
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod error;
 pub mod output;
+pub mod page;
 pub mod project;
 pub mod report;
 pub mod session;

@@ -15,12 +15,15 @@
 //! | `parquet` | one | NULL | kept | one row group (at most 128 MB encoded) |
 //! | `arrow` | one | NULL | kept | one batch |
 //! | `xlsx` | one sheet each | empty cell | wall clock of the zone | one row; the sheets are in temporary files |
+//! | `png` | one | | as the chart's axis says | the columns that are drawn |
+//! | `html` | one below the other | `NULL` | as `table` | the rows that are shown |
 //!
 //! Every Arrow type can be written in every format: what a format has no type for is written as text.
 
 mod arrow;
 mod csv;
 mod error;
+pub(crate) mod html;
 mod json;
 mod markdown;
 mod parquet;
@@ -44,6 +47,8 @@ use tokio::task::JoinHandle;
 pub use error::{OutputError, Result};
 pub use table::{Color, TableOptions, Width};
 pub use target::remove_unfinished;
+pub(crate) use text::visible;
+pub use xlsx::SheetChart;
 
 use target::Target;
 
@@ -68,11 +73,15 @@ pub enum Format {
     Arrow,
     /// An Excel workbook with a sheet for each section.
     Xlsx,
+    /// A page that needs nothing from any network.
+    Html,
+    /// A picture of a section's chart.
+    Png,
 }
 
 impl Format {
     /// Every format, in the order in which help texts list them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Table,
         Self::Csv,
         Self::Tsv,
@@ -82,6 +91,8 @@ impl Format {
         Self::Parquet,
         Self::Arrow,
         Self::Xlsx,
+        Self::Html,
+        Self::Png,
     ];
 
     /// The name under which the format is asked for.
@@ -96,6 +107,8 @@ impl Format {
             Self::Parquet => "parquet",
             Self::Arrow => "arrow",
             Self::Xlsx => "xlsx",
+            Self::Html => "html",
+            Self::Png => "png",
         }
     }
 
@@ -111,6 +124,8 @@ impl Format {
             Self::Parquet => &["parquet", "pq"],
             Self::Arrow => &["arrow", "feather", "ipc"],
             Self::Xlsx => &["xlsx"],
+            Self::Html => &["html", "htm"],
+            Self::Png => &["png"],
         }
     }
 
@@ -129,15 +144,16 @@ impl Format {
 
     /// Whether the format is no text, and so nothing for a terminal.
     pub const fn is_binary(self) -> bool {
-        matches!(self, Self::Parquet | Self::Arrow | Self::Xlsx)
+        matches!(self, Self::Parquet | Self::Arrow | Self::Xlsx | Self::Png)
     }
 
     /// Whether one output can hold several sections.
     pub const fn holds_sections(self) -> bool {
-        matches!(self, Self::Table | Self::Json | Self::Markdown | Self::Xlsx)
+        matches!(self, Self::Table | Self::Json | Self::Markdown | Self::Xlsx | Self::Html)
     }
 
-    fn sink(self, options: &Options, to_terminal: bool) -> Box<dyn Sink> {
+    /// The sink that writes the format.
+    pub(crate) fn sink(self, options: &Options, to_terminal: bool) -> Box<dyn Sink> {
         match self {
             Self::Table => Box::new(table::TableSink::new(options.table.clone(), to_terminal)),
             Self::Csv => Box::new(csv::CsvSink::new(self, b',')),
@@ -147,7 +163,9 @@ impl Format {
             Self::Markdown => Box::new(markdown::MarkdownSink::default()),
             Self::Parquet => Box::new(parquet::ParquetSink::new(options.memory)),
             Self::Arrow => Box::new(arrow::ArrowSink::default()),
-            Self::Xlsx => Box::new(xlsx::XlsxSink::default()),
+            Self::Xlsx => Box::new(xlsx::XlsxSink::with_charts(options.sheet_charts.clone())),
+            Self::Html => Box::new(html::HtmlSink::new(options.page_rows)),
+            Self::Png => Box::new(NoChart),
         }
     }
 }
@@ -179,7 +197,7 @@ fn nearest(wanted: &str) -> Option<Format> {
             format.endings().iter().chain([&format.name()]).map(|name| (format, *name)).collect::<Vec<_>>()
         })
         .map(|(format, name)| (strsim::damerau_levenshtein(wanted, name), name.len(), format))
-        .filter(|(distance, length, _)| *distance <= (length / 2).min(2) && *distance > 0)
+        .filter(|(distance, length, _)| *distance <= (length.saturating_sub(1) / 2).clamp(1, 2) && *distance > 0)
         .min_by_key(|(distance, ..)| *distance)
         .map(|(.., format)| format)
 }
@@ -211,13 +229,23 @@ pub struct Options {
     pub sections: usize,
     /// How tables look.
     pub table: TableOptions,
+    /// How many rows of a section a page shows; 0 shows all. Default 1,000.
+    pub page_rows: usize,
+    /// The chart of each section, for formats that draw charts of their own over their cells (xlsx). Default none.
+    pub sheet_charts: Vec<Option<SheetChart>>,
     /// Bytes that the encoder may hold. Only formats that collect rows (Parquet) look at it. Default: no limit.
     pub memory: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sections: 1, table: TableOptions::default(), memory: usize::MAX }
+        Self {
+            sections: 1,
+            table: TableOptions::default(),
+            page_rows: PAGE_ROWS,
+            sheet_charts: Vec::new(),
+            memory: usize::MAX,
+        }
     }
 }
 
@@ -272,6 +300,27 @@ pub trait Sink: Send {
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress>;
 }
 
+/// Stands for a format that draws a chart where there is none.
+struct NoChart;
+
+impl Sink for NoChart {
+    fn begin_section(&mut self, _: Option<&str>, _: &SchemaRef, _: &mut Vec<u8>) -> Result<()> {
+        Err(OutputError::NoChart { format: Format::Png })
+    }
+
+    fn write(&mut self, _: &RecordBatch, _: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
+
+    fn end_section(&mut self, _: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
+        Err(OutputError::NoChart { format: Format::Png })
+    }
+}
+
 /// Whether [`Sink::finish`] has given everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -280,6 +329,9 @@ pub enum Progress {
     /// That was all.
     Done,
 }
+
+/// Rows of a section that a page shows unless it is told otherwise: more take a browser seconds.
+pub const PAGE_ROWS: usize = 1_000;
 
 /// Encoded bytes that are collected before they go to a file or an object.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -330,6 +382,21 @@ impl Writer {
     /// cannot be written to: a folder, a missing folder, no permission.
     pub async fn open(format: Format, destination: Destination, options: Options) -> Result<Self> {
         let to_terminal = matches!(destination, Destination::Stdout) && target::stdout_is_terminal();
+        let sink = format.sink(&options, to_terminal);
+        Self::open_with(format, destination, options, sink).await
+    }
+
+    /// As [`Writer::open`], with a sink of the caller's own that writes the format, such as the page of a report.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub async fn open_with(
+        format: Format,
+        destination: Destination,
+        options: Options,
+        sink: Box<dyn Sink>,
+    ) -> Result<Self> {
+        let to_terminal = matches!(destination, Destination::Stdout) && target::stdout_is_terminal();
         if to_terminal && format.is_binary() {
             return Err(OutputError::BinaryToTerminal { format });
         }
@@ -337,17 +404,17 @@ impl Writer {
             return Err(OutputError::Sections { format, sections: options.sections });
         }
         let target = Target::open(destination).await?;
-        Ok(Self::new(format, target, &options, to_terminal))
+        Ok(Self::new(format, target, &options, sink))
     }
 
-    fn new(format: Format, target: Target, options: &Options, to_terminal: bool) -> Self {
+    fn new(format: Format, target: Target, options: &Options, sink: Box<dyn Sink>) -> Self {
         Self {
             format,
             sections: options.sections,
             begun: 0,
             in_section: false,
             torn: false,
-            sink: Some(format.sink(options, to_terminal)),
+            sink: Some(sink),
             step: None,
             buffer: Vec::new(),
             target,

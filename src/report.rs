@@ -2,6 +2,7 @@
 
 mod chart;
 mod condition;
+mod draw;
 mod library;
 mod param;
 mod run;
@@ -16,6 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 pub(crate) use self::chart::words;
 pub use self::chart::{Chart, ChartKind};
 pub use self::condition::{Check, Condition, Verdict};
+pub use self::draw::Drawing;
 pub use self::library::{Library, ReportFile};
 pub use self::param::{Param, Values};
 pub use self::run::{Planned, plan_section, plan_view};

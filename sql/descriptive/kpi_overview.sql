@@ -6,6 +6,7 @@
 -- grain: one row per figure
 -- param: period interval = 28 days        # length of each of the two periods
 -- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
+-- chart: figure x=kpi value=value previous=previous_value low=value_low high=value_high unit=unit
 -- check: value between value_low - 1e-9 and value_high + 1e-9
 -- check: case unit when 'ratio' then value between 0 and 1 when 'count' then value >= 0 end
 -- alert: min(value) filter (where kpi = 'service level') < 0.7

@@ -58,13 +58,13 @@ pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
     for (number, statement) in statements.into_iter().enumerate() {
         if let Some(plan) = plan(&session, &source, statement, args.write).await? {
             let title = (count > 1).then(|| format!("Result {}", number + 1));
-            steps.push(Step { title, source: Arc::clone(&source), plan, checks: vec![] });
+            steps.push(Step { title, source: Arc::clone(&source), plan, checks: vec![], chart: None });
         }
     }
     if steps.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    results::show(&session, &args.result, results::pick(steps, args.section)?).await?;
+    results::show(&session, &args.result, results::pick(steps, args.section)?, None).await?;
     Ok(ExitCode::SUCCESS)
 }
 

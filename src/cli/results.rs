@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -16,9 +16,11 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use tokio::sync::watch;
 use url::Url;
 
+use crate::chart::Language;
 use crate::error::{Error, Result};
 use crate::output::{Destination, Format, Options, Outcome, OutputError, TableOptions, Width, Writer};
-use crate::report::Check;
+use crate::page::{ChartedTables, Checked, Facts, PageSection, PageSink, PngSink};
+use crate::report::{Chart, Check, Report, Values};
 use crate::session::Session;
 use crate::source::Source;
 use crate::windows;
@@ -43,16 +45,16 @@ async fn stop_requested() {
 /// How results are shown and where they go.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ResultArgs {
-    /// table, csv, tsv, json, ndjson, markdown, parquet, arrow or xlsx [default: by the ending of -o; table on a
+    /// table, csv, tsv, json, ndjson, markdown, parquet, arrow, xlsx, html or png [default: by the ending of -o; table on a
     /// terminal, csv into a pipe]
     #[arg(short, long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
     /// File or address to write to, whole or not at all
     #[arg(short, long, value_name = "PATH|URL")]
     pub(super) output: Option<String>,
-    /// Rows that a table shows; 0 shows all
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    pub(super) max_rows: usize,
+    /// Rows that a table shows; 0 shows all [default: 40, in html 1000]
+    #[arg(long, value_name = "N")]
+    pub(super) max_rows: Option<usize>,
     /// Width of a table [default: the terminal's]
     #[arg(long, value_name = "COLUMNS")]
     pub(super) width: Option<u16>,
@@ -77,6 +79,10 @@ impl ResultArgs {
         })
     }
 
+    fn goes_to_stdout(&self) -> bool {
+        matches!(self.output.as_deref(), None | Some("-"))
+    }
+
     fn destination(&self, session: &Session) -> Result<Destination> {
         Ok(match self.output.as_deref() {
             None | Some("-") => Destination::Stdout,
@@ -92,8 +98,10 @@ impl ResultArgs {
 
     pub(super) fn options(&self, sections: usize) -> Options {
         let width = self.width.map_or(Width::Auto, Width::Fixed);
-        let table = TableOptions { width, max_rows: self.max_rows, ..TableOptions::default() };
-        Options { sections, table, ..Options::default() }
+        let defaults = Options::default();
+        let max_rows = self.max_rows.unwrap_or(defaults.table.max_rows);
+        let table = TableOptions { width, max_rows, ..defaults.table };
+        Options { sections, table, page_rows: self.max_rows.unwrap_or(defaults.page_rows), ..defaults }
     }
 }
 
@@ -103,10 +111,16 @@ pub(super) struct Step {
     pub(super) source: Arc<Source>,
     pub(super) plan: LogicalPlan,
     pub(super) checks: Vec<Check>,
+    pub(super) chart: Option<Chart>,
 }
 
-/// Runs steps into one result.
-pub(super) async fn show(session: &Session, args: &ResultArgs, steps: Vec<Step>) -> Result<()> {
+/// Runs steps into one result. `report` and the values of its parameters are told on a page.
+pub(super) async fn show(
+    session: &Session,
+    args: &ResultArgs,
+    steps: Vec<Step>,
+    report: Option<(&Report, &Values)>,
+) -> Result<()> {
     for text in session.take_notes() {
         super::note(&text);
     }
@@ -116,12 +130,38 @@ pub(super) async fn show(session: &Session, args: &ResultArgs, steps: Vec<Step>)
     let format = args.format()?;
     let sections = steps.len();
     let mut meter = Meter::new(args.output.is_none() && format != Format::Table);
-    let options = Options { memory: session.encoder_memory(), ..args.options(sections) };
-    let mut writer = Writer::open(format, args.destination(session)?, options).await?;
+    let sheet_charts = steps.iter().map(|step| step.chart.as_ref().and_then(Chart::sheet_chart)).collect();
+    let options = Options { memory: session.encoder_memory(), sheet_charts, ..args.options(sections) };
+    let checked = Checked::default();
+    let mut writer = match format {
+        Format::Html => {
+            let sink = page(session, &steps, report, Checked::clone(&checked), options.page_rows).await?;
+            Writer::open_with(format, args.destination(session)?, options, Box::new(sink)).await?
+        }
+        Format::Png => {
+            let step = steps.first();
+            let title = step.and_then(|step| step.title.clone()).unwrap_or_default();
+            let sink = PngSink::new(step.and_then(|step| step.chart.clone()), &title);
+            Writer::open_with(format, args.destination(session)?, options, Box::new(sink)).await?
+        }
+        // a chart is for somebody who looks: nothing when the table goes into a pipe or a file
+        Format::Table
+            if args.goes_to_stdout()
+                && std::io::stdout().is_terminal()
+                && steps.iter().any(|step| step.chart.is_some()) =>
+        {
+            let table = format.sink(&options, true);
+            let charts = steps.iter().map(|step| step.chart.clone()).collect();
+            let language = Language::of(report.map_or("", |(report, _)| report.title.as_str()));
+            let sink = ChartedTables::new(&options.table, table, charts, language);
+            Writer::open_with(format, args.destination(session)?, options, Box::new(sink)).await?
+        }
+        _ => Writer::open(format, args.destination(session)?, options).await?,
+    };
     let mut result = Ok(());
     for step in steps {
         let written = tokio::select! {
-            written = write_step(session, &mut writer, &mut meter, step, sections) => written,
+            written = write_step(session, &mut writer, &mut meter, step, sections, &checked) => written,
             () = stop_requested() => Err(Error::Stopped),
         };
         match written {
@@ -153,12 +193,36 @@ pub(super) async fn show(session: &Session, args: &ResultArgs, steps: Vec<Step>)
     Ok(())
 }
 
+/// The page of the steps: that of a report, or tables with what they rest on.
+async fn page(
+    session: &Session,
+    steps: &[Step],
+    report: Option<(&Report, &Values)>,
+    checked: Checked,
+    most: usize,
+) -> Result<PageSink> {
+    let plans: Vec<&LogicalPlan> = steps.iter().map(|step| &step.plan).collect();
+    let facts = match (report, steps.first()) {
+        (Some((report, values)), _) => Facts::of_report(session, report, values, &plans).await?,
+        (None, Some(step)) => Facts::of_plans(session, &step.source, &plans).await?,
+        (None, None) => return Err(Error::usage("there is no result to make a page of")),
+    };
+    let section = |step: &Step| {
+        // the page's heading is not said twice
+        let title = step.title.clone().filter(|title| *title != facts.title);
+        PageSection { title, chart: step.chart.clone() }
+    };
+    let sections = steps.iter().map(section).collect();
+    Ok(PageSink::new(facts, sections, checked, most))
+}
+
 async fn write_step(
     session: &Session,
     writer: &mut Writer,
     meter: &mut Meter,
     mut step: Step,
     sections: usize,
+    checked: &Checked,
 ) -> Result<Outcome> {
     let mut execution = session.execute(&step.source, &step.plan).await?;
     let schema: SchemaRef = Arc::clone(&execution.schema);
@@ -184,6 +248,8 @@ async fn write_step(
         }
     }
     meter.add(&execution.plan);
+    let verdicts = step.checks.iter().map(|check| (check.text.clone(), check.verdict.clone()));
+    checked.lock().unwrap_or_else(PoisonError::into_inner).extend(verdicts);
     for check in step.checks.iter().filter(|check| check.verdict.failed_count > 0) {
         meter.clear();
         let _ = writeln!(

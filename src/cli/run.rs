@@ -21,6 +21,9 @@ pub(super) struct RunArgs {
     /// Only the Nth section
     #[arg(long, value_name = "N")]
     section: Option<usize>,
+    /// Leave out the charts
+    #[arg(long)]
+    no_chart: bool,
     #[command(flatten)]
     result: ResultArgs,
 }
@@ -29,8 +32,13 @@ pub(super) async fn run(args: RunArgs, project: Project) -> Result<ExitCode> {
     let report = project.library.report(&args.report)?;
     let values = report.bind(&results::parameters(&args.param)?)?;
     let session = project.open(false).await?;
-    let steps = plan(&session, &report, &values, args.section).await?;
-    results::show(&session, &args.result, steps).await?;
+    let mut steps = plan(&session, &report, &values, args.section).await?;
+    if args.no_chart {
+        for step in &mut steps {
+            step.chart = None;
+        }
+    }
+    results::show(&session, &args.result, steps, Some((&report, &values))).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -50,6 +58,7 @@ pub(super) async fn plan(
             source: Arc::clone(&report.source),
             plan: planned.plan,
             checks: planned.checks,
+            chart: section.chart.clone(),
         });
     }
     Ok(steps)

@@ -168,8 +168,8 @@ impl Shell {
                 super::print("done\n")?;
                 continue;
             };
-            let step = Step { title: None, source: Arc::clone(&source), plan, checks: vec![] };
-            results::show(&self.session, &self.args.result, vec![step]).await?;
+            let step = Step { title: None, source: Arc::clone(&source), plan, checks: vec![], chart: None };
+            results::show(&self.session, &self.args.result, vec![step], None).await?;
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Shell {
             ("d", []) => {
                 let sql = "select table_name as name, replace(lower(table_type), 'base ', '') as kind \
                            from information_schema.tables where table_schema = 'public' order by kind, name";
-                let shown = std::mem::replace(&mut self.args.result.max_rows, 0);
+                let shown = self.args.result.max_rows.replace(0);
                 let outcome = self.statements(sql).await;
                 self.args.result.max_rows = shown;
                 outcome
@@ -200,7 +200,7 @@ impl Shell {
                 let given: Vec<String> = given.iter().map(|text| (*text).to_string()).collect();
                 let values = report.bind(&results::parameters(&given)?)?;
                 let steps = run::plan(&self.session, &report, &values, None).await?;
-                results::show(&self.session, &self.args.result, steps).await
+                results::show(&self.session, &self.args.result, steps, Some((&report, &values))).await
             }
             ("f", [name]) => {
                 name.parse::<Format>().map_err(results::output)?;

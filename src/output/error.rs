@@ -39,7 +39,7 @@ pub enum OutputError {
     /// The format holds one table, and there are more.
     #[error(
         "{format} holds one table, and this result has {sections} sections: \
-         pick one with --section N, or write table, markdown, json or xlsx"
+         pick one with --section N, or write table, markdown, json, xlsx or html"
     )]
     Sections {
         /// The format that was asked for.
@@ -53,6 +53,23 @@ pub enum OutputError {
     NoResult {
         /// The format that was asked for.
         format: Format,
+    },
+
+    /// The format is a picture of a chart, and there is none.
+    #[error(
+        "{format} is a picture of a chart, and this result has none: run a report whose section has a `-- chart:` line, \
+         or write html"
+    )]
+    NoChart {
+        /// The format that was asked for.
+        format: Format,
+    },
+
+    /// A picture would have empty boxes in place of letters.
+    #[error("no font has {}: install one that does, such as the package fonts-noto, or write html", named(characters))]
+    Glyphs {
+        /// The characters.
+        characters: Vec<char>,
     },
 
     /// A folder stands where the file should be.
@@ -218,13 +235,18 @@ impl OutputError {
         Self::Internal { format, source: Box::new(source) }
     }
 
-    pub(super) fn encode(format: Format, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn encode(format: Format, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Encode { format, source: source.into() }
     }
 }
 
 fn names() -> String {
     Format::ALL.map(Format::name).join(", ")
+}
+
+fn named(characters: &[char]) -> String {
+    let named = |c: &char| format!("{} (U+{:04X})", c.escape_debug(), u32::from(*c));
+    characters.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 fn ending(format: Format) -> &'static str {

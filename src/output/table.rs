@@ -34,6 +34,27 @@ impl Default for TableOptions {
     }
 }
 
+impl TableOptions {
+    /// The columns of characters that a table may take; `None` is as many as it needs.
+    pub(crate) fn columns(&self, to_terminal: bool) -> Option<usize> {
+        match self.width {
+            // a terminal of 0 columns does not know its width
+            Width::Auto if to_terminal => Table::new().width().map(usize::from).filter(|width| *width > 0),
+            Width::Auto | Width::Unlimited => None,
+            Width::Fixed(width) => Some(usize::from(width)),
+        }
+    }
+
+    /// Whether terminal styles are used.
+    pub(crate) fn is_styled(&self, to_terminal: bool) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+}
+
 /// How wide a table may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
@@ -94,17 +115,7 @@ struct Section {
 
 impl TableSink {
     pub(super) fn new(options: TableOptions, to_terminal: bool) -> Self {
-        let width = match options.width {
-            // a terminal of 0 columns does not know its width
-            Width::Auto if to_terminal => Table::new().width().map(usize::from).filter(|width| *width > 0),
-            Width::Auto | Width::Unlimited => None,
-            Width::Fixed(width) => Some(usize::from(width)),
-        };
-        let styled = match options.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        };
+        let (width, styled) = (options.columns(to_terminal), options.is_styled(to_terminal));
         Self { max_rows: options.max_rows, width, styled, sections: 0, section: None }
     }
 

@@ -183,6 +183,17 @@ fn every_type() -> RecordBatch {
     batch(columns.iter().map(|(name, column)| (name.as_str(), Arc::clone(column))).collect())
 }
 
+/// The formats that hold rows.
+fn tables() -> impl Iterator<Item = Format> {
+    Format::ALL.into_iter().filter(|format| *format != Format::Png)
+}
+
+#[tokio::test]
+async fn a_picture_without_a_chart_is_refused() {
+    let error = write(Format::Png, &[(None, vec![awkward()])]).await.unwrap_err();
+    assert!(matches!(error, OutputError::NoChart { .. }), "{error}");
+}
+
 #[test]
 fn formats_are_found_by_name_and_by_ending() {
     for format in Format::ALL {
@@ -196,7 +207,7 @@ fn formats_are_found_by_name_and_by_ending() {
     assert_eq!(
         error,
         "unknown format 'parqet', did you mean 'parquet'?; \
-         the formats are table, csv, tsv, json, ndjson, markdown, parquet, arrow, xlsx"
+         the formats are table, csv, tsv, json, ndjson, markdown, parquet, arrow, xlsx, html, png"
     );
     assert!(!"yaml".parse::<Format>().unwrap_err().to_string().contains("did you mean"));
     let error = Format::from_path("out.docx").unwrap_err().to_string();
@@ -206,7 +217,7 @@ fn formats_are_found_by_name_and_by_ending() {
 
 #[test]
 fn a_binary_format_on_a_terminal_has_a_remedy() {
-    let binary = [Format::Parquet, Format::Arrow, Format::Xlsx];
+    let binary = [Format::Parquet, Format::Arrow, Format::Xlsx, Format::Png];
     assert!(Format::ALL.iter().all(|format| format.is_binary() == binary.contains(format)));
     let error = OutputError::BinaryToTerminal { format: Format::Xlsx }.to_string();
     assert!(error.contains("xlsx is a binary format") && error.contains("-o NAME.xlsx"), "{error}");
@@ -323,7 +334,7 @@ async fn markdown_is_for_people_and_keeps_its_rows_whole() {
 #[tokio::test]
 async fn every_type_is_written_in_every_format() {
     let all = every_type();
-    for format in Format::ALL {
+    for format in tables() {
         let (bytes, written) = write(format, &[(None, vec![all.clone(), all.slice(1, 2)])]).await.unwrap();
         assert_eq!(written, Written { rows: 5, bytes: bytes.len() as u64, outcome: Outcome::Open }, "{format}");
         let (bytes, written) = write(format, &[(None, vec![all.slice(0, 0)])]).await.unwrap();
@@ -436,7 +447,7 @@ async fn a_batch_without_columns_still_has_rows() {
     let schema = Arc::new(Schema::empty());
     let options = RecordBatchOptions::new().with_row_count(Some(2));
     let none = RecordBatch::try_new_with_options(schema, vec![], &options).unwrap();
-    for format in Format::ALL {
+    for format in tables() {
         let (_, written) = write(format, &[(None, vec![none.clone()])]).await.unwrap();
         assert_eq!(written.rows, 2, "{format}");
     }

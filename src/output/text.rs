@@ -154,7 +154,7 @@ fn is_lost(value: f64, decimals: usize) -> bool {
 
 /// The text as it may reach a terminal: control characters, escape sequences and marks that turn the direction of
 /// writing are made visible instead of doing their work.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

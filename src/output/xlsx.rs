@@ -5,6 +5,8 @@
 //! before 1900, lists, structs. The header is bold, stays in view and carries filters. A text longer than a cell, or
 //! more rows than a sheet, is an error before anything appears.
 
+mod chart;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -19,6 +21,8 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::ArrayFormatter;
 use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 
+pub use self::chart::SheetChart;
+use self::chart::{Run, add_row};
 use super::shape::plain;
 use super::text::{self, Times};
 use super::{CHUNK_BYTES, Format, OutputError, Progress, Result, Sink};
@@ -57,6 +61,8 @@ pub(super) struct XlsxSink {
     sections: usize,
     sheet: Option<Sheet>,
     file: Option<File>,
+    /// The charts of the sheets to come.
+    charts: std::vec::IntoIter<Option<SheetChart>>,
 }
 
 struct Sheet {
@@ -64,6 +70,9 @@ struct Sheet {
     schema: SchemaRef,
     rows: u64,
     widths: Vec<usize>,
+    chart: Option<SheetChart>,
+    /// The rows of each series of the chart; `None` once they are apart.
+    runs: Option<Vec<Run>>,
 }
 
 struct Formats {
@@ -96,6 +105,7 @@ impl Default for XlsxSink {
             sections: 0,
             sheet: None,
             file: None,
+            charts: Vec::new().into_iter(),
         }
     }
 }
@@ -109,6 +119,11 @@ fn failed(source: XlsxError) -> OutputError {
 }
 
 impl XlsxSink {
+    /// A workbook with a chart on each sheet that has one.
+    pub(super) fn with_charts(charts: Vec<Option<SheetChart>>) -> Self {
+        Self { charts: charts.into_iter(), ..Self::default() }
+    }
+
     fn worksheet(workbook: &mut Workbook, sections: usize) -> Result<&mut Worksheet> {
         workbook.worksheet_from_index(sections.saturating_sub(1)).map_err(failed)
     }
@@ -130,7 +145,9 @@ impl Sink for XlsxSink {
             worksheet.write_string_with_format(0, column, text, &self.formats.header).map_err(failed)?;
         }
         let widths = schema.fields().iter().map(|field| text_width(field.name()) + FILTER_BUTTON).collect();
-        self.sheet = Some(Sheet { name, schema: SchemaRef::clone(schema), rows: 0, widths });
+        let chart = self.charts.next().flatten();
+        let schema = SchemaRef::clone(schema);
+        self.sheet = Some(Sheet { name, schema, rows: 0, widths, chart, runs: Some(Vec::new()) });
         Ok(())
     }
 
@@ -140,6 +157,7 @@ impl Sink for XlsxSink {
         if sheet.rows + rows > MAX_ROWS {
             return Err(OutputError::SheetRows { sheet: sheet.name.clone() });
         }
+        sheet.add_to_runs(batch)?;
         let worksheet = Self::worksheet(&mut self.workbook, self.sections)?;
         let mut columns = Vec::with_capacity(batch.num_columns());
         for (column, field) in batch.columns().iter().zip(sheet.schema.fields()) {
@@ -190,6 +208,16 @@ impl Sink for XlsxSink {
         }
         if let Some(last) = sheet.widths.len().checked_sub(1).and_then(|last| u16::try_from(last).ok()) {
             worksheet.autofilter(0, 0, u32::try_from(sheet.rows).unwrap_or(u32::MAX), last).map_err(failed)?;
+            let rows = u32::try_from(sheet.rows).unwrap_or(u32::MAX);
+            let drawn = sheet.chart.as_ref().and_then(|chart| {
+                let mut drawn = chart.draw(&sheet.name, &sheet.schema, rows, sheet.runs.as_deref())?;
+                drawn.set_alt_text(chart.title.clone().unwrap_or_else(|| sheet.name.clone()));
+                Some(drawn)
+            });
+            if let Some(drawn) = drawn {
+                // beside the rows, so that it hides none of them
+                worksheet.insert_chart(1, last.saturating_add(2), &drawn).map_err(failed)?;
+            }
         }
         Ok(())
     }
@@ -211,6 +239,24 @@ impl Sink for XlsxSink {
         let Some(file) = &mut self.file else { return Ok(Progress::Done) };
         let read = file.take(CHUNK_BYTES as u64).read_to_end(out).map_err(io)?;
         Ok(if read < CHUNK_BYTES { Progress::Done } else { Progress::More })
+    }
+}
+
+impl Sheet {
+    /// Notes which rows belong to which series of the chart.
+    fn add_to_runs(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some(name) = self.chart.as_ref().and_then(|chart| chart.series.as_ref()) else { return Ok(()) };
+        let (Some(runs), Some(column)) = (&mut self.runs, batch.column_by_name(name)) else { return Ok(()) };
+        let options = text::options(column.data_type(), Times::Spaced).with_display_error(true);
+        let formatter = text::formatter(Format::Xlsx, column, &options)?;
+        for row in 0..batch.num_rows() {
+            let at = u32::try_from(self.rows + row as u64 + 1).unwrap_or(u32::MAX);
+            if !add_row(runs, &formatter.value(row).to_string(), at) {
+                self.runs = None;
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

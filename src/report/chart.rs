@@ -2,60 +2,50 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 
+pub use crate::chart::Kind as ChartKind;
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile::HeaderLine;
-
-/// The kinds of chart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChartKind {
-    /// Bars by a category.
-    Bar,
-    /// A line over time or an order.
-    Line,
-    /// A filled line.
-    Area,
-    /// Points of two measures.
-    Scatter,
-    /// Cells of two categories, coloured by a value.
-    Heatmap,
-    /// How values are distributed.
-    Histogram,
-    /// Quartiles by a category.
-    Box,
-    /// Shares of a whole.
-    Pie,
-    /// Steps that lose some on the way.
-    Funnel,
-    /// Bars in falling order with their running share.
-    Pareto,
-    /// One number, with the one before.
-    Figure,
-}
+use crate::types::type_name;
 
 /// Kind, name, keys that it must have, keys that it may have.
 type Grammar = (ChartKind, &'static str, &'static [&'static str], &'static [&'static str]);
 
-const KINDS: [Grammar; 11] = [
+const KINDS: [Grammar; 12] = [
     (ChartKind::Bar, "bar", &["x", "y"], &["series", "low", "high", "layout"]),
     (ChartKind::Line, "line", &["x", "y"], &["series", "low", "high"]),
-    (ChartKind::Area, "area", &["x", "y"], &["series", "layout"]),
-    (ChartKind::Scatter, "scatter", &["x", "y"], &["series"]),
+    (ChartKind::Area, "area", &["x", "y"], &["series", "low", "high", "layout"]),
+    (ChartKind::Scatter, "scatter", &["x", "y"], &["series", "label", "trend"]),
     (ChartKind::Heatmap, "heatmap", &["x", "y", "value"], &[]),
     (ChartKind::Histogram, "histogram", &["x"], &["y", "series"]),
     (ChartKind::Box, "box", &["y"], &["x"]),
-    (ChartKind::Pie, "pie", &["x", "y"], &[]),
+    (ChartKind::Pie, "pie", &["x", "y"], &["layout"]),
     (ChartKind::Funnel, "funnel", &["x", "y"], &[]),
     (ChartKind::Pareto, "pareto", &["x", "y"], &[]),
-    (ChartKind::Figure, "figure", &["value"], &["previous", "x"]),
+    (ChartKind::Sparkline, "sparkline", &["x", "y"], &["series"]),
+    (ChartKind::Figure, "figure", &["value"], &["previous", "x", "low", "high", "p_value", "unit"]),
 ];
 
 /// Keys that every kind may have, which name no column.
 const COMMON: [&str; 2] = ["format", "title"];
 const FORMATS: [&str; 5] = ["number", "percent", "duration", "points", "currency"];
-const LAYOUTS: [&str; 3] = ["grouped", "stacked", "horizontal"];
+/// Keys that some kinds may have, which name no column.
+const CHOICES: [&str; 2] = ["layout", "trend"];
+const TRENDS: [&str; 2] = ["linear", "none"];
+/// Keys whose columns are numbers.
+const NUMBERS: [&str; 6] = ["y", "value", "previous", "low", "high", "p_value"];
+
+/// The layouts of a kind.
+fn layouts(kind: ChartKind) -> &'static [&'static str] {
+    match kind {
+        ChartKind::Pie => &["donut"],
+        ChartKind::Area => &["grouped", "stacked"],
+        _ => &["grouped", "stacked", "horizontal", "vertical"],
+    }
+}
 
 /// A parsed `chart:` line.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,12 +56,14 @@ pub struct Chart {
     pub columns: Vec<(String, Vec<String>)>,
     /// `number`, `percent`, `duration`, `points` or `currency`.
     pub format: Option<String>,
-    /// `grouped`, `stacked` or `horizontal`.
-    pub layout: Option<String>,
+    /// Some of `grouped`, `stacked`, `horizontal`, `vertical`, `donut`.
+    pub layout: Vec<String>,
+    /// Whether a scatter chart has its line of least squares.
+    pub has_trend: bool,
     /// A title of its own.
     pub title: Option<String>,
-    /// Where each column stands in the file.
-    spots: Vec<(String, Spot)>,
+    /// The key of each column, the column and where it stands in the file.
+    spots: Vec<(String, String, Spot)>,
 }
 
 impl Chart {
@@ -100,14 +92,15 @@ impl Chart {
             };
             return Err(error.help(format!("the kinds are {}", names.join(", "))));
         };
-        let mut chart = Self { kind, columns: vec![], format: None, layout: None, title: None, spots: vec![] };
+        let mut chart =
+            Self { kind, columns: vec![], format: None, layout: vec![], has_trend: false, title: None, spots: vec![] };
         for (start, word) in &words[1..] {
             let here = at(*start, word.chars().count());
             let Some((key, value)) = word.split_once('=').filter(|(_, value)| !value.is_empty()) else {
                 let error = Error::at(source, Some(here), format!("`{word}` is no `key=value`"));
                 return Err(error.help(format!("write like `{kind_name} {}`", example(required))));
             };
-            let is_column = required.contains(&key) || (optional.contains(&key) && key != "layout");
+            let is_column = required.contains(&key) || (optional.contains(&key) && !CHOICES.contains(&key));
             if !is_column && !COMMON.contains(&key) && !optional.contains(&key) {
                 let keys: Vec<&str> = required.iter().chain(optional).chain(&COMMON).copied().collect();
                 let error = Error::at(source, Some(here), format!("a {kind_name} chart has no key `{key}`"));
@@ -115,30 +108,37 @@ impl Chart {
             }
             let seen = chart.columns.iter().any(|(known, _)| known == key)
                 || (key == "format" && chart.format.is_some())
+                || (key == "layout" && !chart.layout.is_empty())
                 || (key == "title" && chart.title.is_some());
             if seen {
                 return Err(Error::at(source, Some(here), format!("`{key}` stands twice")));
             }
             let value = value.trim_matches('"').to_string();
-            let choice = |known: &[&str]| {
-                if known.contains(&value.as_str()) {
-                    return Ok(value.clone());
+            let choice = |word: &str, known: &[&str]| {
+                if known.contains(&word) {
+                    return Ok(word.to_string());
                 }
-                let error = Error::at(source, Some(here), format!("unknown {key} `{value}`"));
+                let error = Error::at(source, Some(here), format!("unknown {key} `{word}`"));
                 Err(error.help(format!("it is one of {}", known.join(", "))))
             };
             match key {
-                "format" => chart.format = Some(choice(&FORMATS)?),
-                "layout" => chart.layout = Some(choice(&LAYOUTS)?),
+                "format" => chart.format = Some(choice(&value, &FORMATS)?),
+                "layout" => {
+                    let words = value.split(',').map(|word| choice(word.trim(), layouts(kind)));
+                    chart.layout = words.collect::<Result<_>>()?;
+                }
+                "trend" => chart.has_trend = choice(&value, &TRENDS)? == "linear",
                 "title" => chart.title = Some(value),
                 _ => {
                     let columns: Vec<String> = value.split(',').map(|column| column.trim().to_string()).collect();
+                    many_columns(source, here, kind, key, columns.len())?;
                     for column in &columns {
                         let bytes = word
                             .find('=')
                             .and_then(|equals| word[equals..].find(column.as_str()).map(|found| equals + found));
                         let offset = bytes.map_or(0, |bytes| word[..bytes].chars().count());
-                        chart.spots.push((column.clone(), at(start + offset, column.chars().count())));
+                        let spot = at(start + offset, column.chars().count());
+                        chart.spots.push((key.to_string(), column.clone(), spot));
                     }
                     chart.columns.push((key.to_string(), columns));
                 }
@@ -152,21 +152,62 @@ impl Chart {
         Ok(chart)
     }
 
-    /// Checks that the result has the columns.
+    /// Checks that the result has the columns, and numbers where numbers are drawn.
     pub(super) fn validate(&self, source: &Arc<Source>, schema: &DFSchema) -> Result<()> {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        for (column, spot) in &self.spots {
-            if !names.contains(&column.as_str()) {
+        for (key, column, spot) in &self.spots {
+            let Some(field) = schema.fields().iter().find(|field| field.name() == column) else {
                 let error = Error::at(source, Some(*spot), format!("the result has no column `{column}`"));
                 let error = match nearest(column, names.iter().copied()) {
                     Some(near) => error.label(format!("did you mean `{near}`?")),
                     None => error,
                 };
                 return Err(error.help(format!("its columns are {}", names.join(", "))));
+            };
+            // the rows of a heat map are categories
+            let is_measure = NUMBERS.contains(&key.as_str()) && !(self.kind == ChartKind::Heatmap && key == "y");
+            let is_measure = is_measure || (self.kind == ChartKind::Histogram && key == "x");
+            if is_measure && !is_drawn(field.data_type()) {
+                let found = type_name(field.data_type());
+                return Err(Error::at(
+                    source,
+                    Some(*spot),
+                    format!("`{key}` wants numbers, and `{column}` is {found}"),
+                )
+                .help("name a column of numbers, or compute one in the statement"));
             }
         }
         Ok(())
     }
+
+    /// The columns of a key.
+    pub fn columns(&self, key: &str) -> &[String] {
+        self.columns.iter().find(|(known, _)| known == key).map_or(&[], |(_, columns)| columns)
+    }
+}
+
+/// Whether values of a type have a place on an axis.
+fn is_drawn(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_drawn(values),
+        DataType::Null | DataType::Duration(_) => true,
+        other => other.is_numeric(),
+    }
+}
+
+/// Several columns stand only where several are drawn.
+fn many_columns(source: &Arc<Source>, here: Spot, kind: ChartKind, key: &str, count: usize) -> Result<()> {
+    let (fits, wanted) = match (kind, key) {
+        (ChartKind::Box, "y") => {
+            (matches!(count, 1 | 5), "one column of values, or five: low end, quartile, median, quartile, high end")
+        }
+        (ChartKind::Bar | ChartKind::Line | ChartKind::Area | ChartKind::Sparkline, "y") => (true, ""),
+        _ => (count == 1, "one column"),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::at(source, Some(here), format!("`{key}` names {count} columns")).help(format!("it wants {wanted}")))
 }
 
 fn example(required: &[&str]) -> String {
@@ -216,6 +257,9 @@ mod tests {
         assert_eq!(parsed.kind, ChartKind::Line);
         assert_eq!(parsed.columns[1], ("y".to_string(), vec!["nps".to_string(), "满意".to_string()]));
         assert_eq!(parsed.title.as_deref(), Some("NPS by month"));
+        let parsed = chart("bar x=month y=n series=channel layout=stacked,horizontal").unwrap();
+        assert_eq!(parsed.layout, ["stacked", "horizontal"]);
+        assert!(chart("scatter x=a y=b trend=linear").unwrap().has_trend);
     }
 
     #[test]
@@ -231,5 +275,9 @@ mod tests {
         assert!(error("bar x=a x=b y=c").contains("twice"));
         assert!(error("bar x y=c").contains("is no `key=value`"));
         assert!(error("bar x=\"a").contains("not closed"));
+        assert!(error("bar x=a,b y=c").contains("wants one column"));
+        assert!(error("box x=a y=b,c").contains("or five"));
+        assert!(error("pie x=a y=b layout=stacked").contains("one of donut"));
+        assert!(error("bar x=a y=b layout=stacked,upright").contains("unknown layout `upright`"));
     }
 }

@@ -5,6 +5,7 @@ mod data;
 mod functions;
 mod interrupt;
 mod output;
+mod pages;
 mod program;
 mod reports;
 mod shell;

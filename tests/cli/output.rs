@@ -95,7 +95,7 @@ fn a_query_that_fails_leaves_the_old_file() {
 
 #[test]
 fn a_full_disk_leaves_the_old_file_and_no_part_of_the_new() {
-    for format in ["csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow", "xlsx", "table"] {
+    for format in ["csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow", "xlsx", "html", "table"] {
         let folder = Folder::with(&[("made.out", "old\n")]);
         // a file may grow to some kilobytes, and the system says so by an error instead of a signal
         let args = ["query", ROWS, "--max-rows", "0", "-f", format, "-o", "made.out"];

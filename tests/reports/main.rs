@@ -1,5 +1,6 @@
 //! The shipped reports, run by the program: over the sample data, and over real exports by way of two small projects.
 
+mod gallery;
 mod golden;
 mod program;
 mod real_data;

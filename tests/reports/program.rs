@@ -38,17 +38,16 @@ impl Project {
         Self { folder: root().join("tests/projects").join(name), data: data.to_path_buf() }
     }
 
+    /// The program in this project.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cxql"));
+        command.args(args).arg("--project").arg(&self.folder).arg("--data").arg(&self.data).env_remove("CXQL_CONFIG");
+        command
+    }
+
     /// Runs the program in this project.
     pub(crate) fn cxql(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_cxql"))
-            .args(args)
-            .arg("--project")
-            .arg(&self.folder)
-            .arg("--data")
-            .arg(&self.data)
-            .env_remove("CXQL_CONFIG")
-            .output()
-            .expect("the program starts")
+        self.command(args).output().expect("the program starts")
     }
 
     /// Standard output of a run that succeeds.

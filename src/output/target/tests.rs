@@ -176,7 +176,8 @@ async fn a_full_disk_is_an_error_that_names_the_place() {
 async fn a_closed_pipe_ends_the_result_without_an_error() {
     let (reader, pipe) = io::pipe().unwrap();
     let target = Target::stream("pipe".to_owned(), pipe).unwrap();
-    let mut writer = Writer::new(Format::Csv, target, &Options::default(), false);
+    let mut writer =
+        Writer::new(Format::Csv, target, &Options::default(), Format::Csv.sink(&Options::default(), false));
     writer.write(&rows(1, "a")).await.unwrap();
     drop(reader);
     let mut outcome = Outcome::Open;
@@ -196,7 +197,8 @@ async fn a_pipe_closed_before_a_short_result_is_told_at_the_end() {
     let (reader, pipe) = io::pipe().unwrap();
     drop(reader);
     let target = Target::stream("pipe".to_owned(), pipe).unwrap();
-    let mut writer = Writer::new(Format::Table, target, &Options::default(), false);
+    let mut writer =
+        Writer::new(Format::Table, target, &Options::default(), Format::Table.sink(&Options::default(), false));
     writer.write(&rows(1, "a")).await.unwrap();
     assert_eq!(writer.end().await.unwrap().outcome, Outcome::Closed);
 }
@@ -205,7 +207,8 @@ async fn a_pipe_closed_before_a_short_result_is_told_at_the_end() {
 async fn a_stream_gets_each_batch_as_it_comes_and_holds_back_a_fast_query() {
     let (mut reader, pipe) = io::pipe().unwrap();
     let target = Target::stream("pipe".to_owned(), pipe).unwrap();
-    let mut writer = Writer::new(Format::Csv, target, &Options::default(), false);
+    let mut writer =
+        Writer::new(Format::Csv, target, &Options::default(), Format::Csv.sink(&Options::default(), false));
     writer.write(&rows(1, "first")).await.unwrap();
     writer.write(&rows(1, "second")).await.unwrap();
     let mut start = [0; 11];

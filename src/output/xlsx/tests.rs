@@ -20,6 +20,59 @@ fn written(sections: &[(Option<&str>, RecordBatch)]) -> Result<zip::ZipArchive<C
     Ok(zip::ZipArchive::new(Cursor::new(out)).unwrap())
 }
 
+/// The workbook of one section with a chart.
+fn drawn(chart: SheetChart, batch: &RecordBatch) -> zip::ZipArchive<Cursor<Vec<u8>>> {
+    let mut sink = XlsxSink::with_charts(vec![Some(chart)]);
+    let mut out = Vec::new();
+    sink.begin_section(Some("Topics"), &batch.schema(), &mut out).unwrap();
+    sink.write(batch, &mut out).unwrap();
+    sink.end_section(&mut out).unwrap();
+    while sink.finish(&mut out).unwrap() == Progress::More {}
+    zip::ZipArchive::new(Cursor::new(out)).unwrap()
+}
+
+fn chart_of(kind: crate::chart::Kind, series: Option<&str>) -> SheetChart {
+    SheetChart {
+        kind,
+        title: Some("By topic".into()),
+        x: "topic".into(),
+        y: vec!["n".into()],
+        series: series.map(Into::into),
+        form: crate::chart::Form::Percent,
+        is_stacked: false,
+        is_horizontal: true,
+        is_donut: false,
+        has_trend: false,
+    }
+}
+
+fn topics(teams: [&str; 3]) -> RecordBatch {
+    let topic: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "a"]));
+    let team: ArrayRef = Arc::new(StringArray::from(teams.to_vec()));
+    let n: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 0.25, 1.0]));
+    RecordBatch::try_from_iter([("topic", topic), ("team", team), ("n", n)]).unwrap()
+}
+
+#[test]
+fn a_chart_reads_the_cells_of_its_sheet() {
+    let mut workbook = drawn(chart_of(crate::chart::Kind::Bar, None), &topics(["x", "x", "y"]));
+    let chart = part(&mut workbook, "xl/charts/chart1.xml");
+    assert!(chart.contains("<c:barDir val=\"bar\"/>") && chart.contains("By topic"), "{chart}");
+    assert!(chart.contains("Topics!$A$2:$A$4") && chart.contains("Topics!$C$2:$C$4"), "{chart}");
+    assert!(chart.contains("formatCode=\"0%\""), "{chart}");
+}
+
+#[test]
+fn each_series_is_a_range_where_its_rows_stand_together() {
+    let mut workbook = drawn(chart_of(crate::chart::Kind::Line, Some("team")), &topics(["x", "x", "y"]));
+    let chart = part(&mut workbook, "xl/charts/chart1.xml");
+    assert!(chart.contains("Topics!$C$2:$C$3") && chart.contains("Topics!$C$4"), "{chart}");
+    let workbook = drawn(chart_of(crate::chart::Kind::Line, Some("team")), &topics(["x", "y", "x"]));
+    assert!(!workbook.file_names().any(|name| name.contains("chart")), "rows of a series are apart");
+    let workbook = drawn(chart_of(crate::chart::Kind::Heatmap, None), &topics(["x", "x", "y"]));
+    assert!(!workbook.file_names().any(|name| name.contains("chart")), "Excel has no heat map");
+}
+
 fn part(workbook: &mut zip::ZipArchive<Cursor<Vec<u8>>>, name: &str) -> String {
     let mut text = String::new();
     workbook.by_name(name).unwrap().read_to_string(&mut text).unwrap();

@@ -1,0 +1,234 @@
+//! The words that charts add, and charts told in words.
+
+use super::grid::{self, Grid, labels};
+use super::{Form, Kind, Plot, stats};
+
+/// The language of the words that the program adds to a page or a chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// Chinese, simplified characters.
+    Chinese,
+}
+
+/// Words of one language.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) no_data: &'static str,
+    pub(super) not_known: &'static str,
+    pub(super) other: &'static str,
+    pub(super) trend: &'static str,
+    pub(super) total: &'static str,
+    pub(super) before: &'static str,
+    pub(super) unchanged: &'static str,
+    pub(super) significant: &'static str,
+    pub(super) not_significant: &'static str,
+    pub(super) interval: &'static str,
+    pub(super) running_share: &'static str,
+    pub(super) of_first: &'static str,
+    pub(super) last: &'static str,
+    pub(super) weekdays: [&'static str; 7],
+    pub(super) months: [&'static str; 12],
+}
+
+const ENGLISH: Words = Words {
+    no_data: "No data",
+    not_known: "not known",
+    other: "other",
+    trend: "trend",
+    total: "total",
+    before: "before",
+    unchanged: "unchanged",
+    significant: "significant",
+    not_significant: "not significant",
+    interval: "95%",
+    running_share: "running share",
+    of_first: "of the first",
+    last: "last",
+    weekdays: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
+    months: ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+};
+
+const CHINESE: Words = Words {
+    no_data: "没有数据",
+    not_known: "未知",
+    other: "其他",
+    trend: "趋势",
+    total: "合计",
+    before: "上期",
+    unchanged: "无变化",
+    significant: "显著",
+    not_significant: "不显著",
+    interval: "95%",
+    running_share: "累计占比",
+    of_first: "占首步",
+    last: "最新",
+    weekdays: ["周一", "周二", "周三", "周四", "周五", "周六", "周日"],
+    months: ["1月", "2月", "3月", "4月", "5月", "6月", "7月", "8月", "9月", "10月", "11月", "12月"],
+};
+
+impl Language {
+    /// The language of a text: Chinese if it has a Chinese character.
+    pub fn of(text: &str) -> Self {
+        let is_han =
+            |c: char| matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{323af}');
+        if text.chars().any(is_han) { Self::Chinese } else { Self::English }
+    }
+
+    /// The language's tag in HTML.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh-CN",
+        }
+    }
+
+    pub(super) fn words(self) -> &'static Words {
+        match self {
+            Self::English => &ENGLISH,
+            Self::Chinese => &CHINESE,
+        }
+    }
+
+    /// A measure by a category.
+    pub(super) fn by(self, measure: &str, category: &str) -> String {
+        match self {
+            Self::English => format!("{measure} by {category}"),
+            Self::Chinese => format!("{measure}（按 {category}）"),
+        }
+    }
+
+    /// A part of the rows is drawn.
+    pub(super) fn shown(self, shown: usize, all: usize) -> String {
+        match self {
+            Self::English => format!("{shown} of {all} drawn."),
+            Self::Chinese => format!("共 {all} 项，绘制 {shown} 项。"),
+        }
+    }
+
+    /// The rest of the series.
+    pub(super) fn more(self, count: usize) -> String {
+        match self {
+            Self::English => format!("{count} more"),
+            Self::Chinese => format!("其他 {count} 项"),
+        }
+    }
+}
+
+/// What a chart shows, in words.
+pub(super) fn description(plot: &Plot) -> String {
+    let is_english = plot.language == Language::English;
+    let kind = kind_name(plot.kind, plot.language);
+    let category = plot.x.as_ref().map(super::Column::label);
+    let measure = match plot.kind {
+        Kind::Histogram => category.clone().unwrap_or_default(),
+        _ => plot.measure(),
+    };
+    let subject = match (&category, plot.kind) {
+        (Some(category), Kind::Heatmap) => {
+            let value = plot.value.as_ref().map(super::Column::label).unwrap_or_default();
+            let other = plot.y.first().map(super::Column::label).unwrap_or_default();
+            plot.language.by(&value, &format!("{category}, {other}"))
+        }
+        (Some(category), kind) if kind != Kind::Histogram => plot.language.by(&measure, category),
+        _ => measure,
+    };
+    let start = if is_english { format!("{kind}: {subject}.") } else { format!("{kind}：{subject}。") };
+    let details = details(plot).unwrap_or_else(|| plot.language.words().no_data.to_string());
+    let end = if is_english { "." } else { "。" };
+    format!("{start} {details}{end}")
+}
+
+fn kind_name(kind: Kind, language: Language) -> &'static str {
+    let (english, chinese) = match kind {
+        Kind::Bar => ("Bar chart", "柱形图"),
+        Kind::Line => ("Line chart", "折线图"),
+        Kind::Area => ("Area chart", "面积图"),
+        Kind::Scatter => ("Scatter chart", "散点图"),
+        Kind::Heatmap => ("Heat map", "热力图"),
+        Kind::Histogram => ("Histogram", "直方图"),
+        Kind::Box => ("Box plot", "箱线图"),
+        Kind::Pie => ("Pie chart", "饼图"),
+        Kind::Funnel => ("Funnel", "漏斗图"),
+        Kind::Pareto => ("Pareto chart", "帕累托图"),
+        Kind::Sparkline => ("Sparklines", "迷你图"),
+        Kind::Figure => ("Figures", "指标"),
+    };
+    if language == Language::English { english } else { chinese }
+}
+
+fn details(plot: &Plot) -> Option<String> {
+    let (form, language) = (plot.form, plot.language);
+    let is_english = language == Language::English;
+    match plot.kind {
+        Kind::Figure => {
+            let figures = super::figure::figures(plot);
+            let told = figures.iter().take(12).map(|figure| {
+                let name = figure.name.as_deref().map(|name| format!("{name} ")).unwrap_or_default();
+                let before =
+                    figure.previous.as_ref().map(|previous| format!(" ({} {previous})", language.words().before));
+                format!("{name}{}{}", figure.value, before.unwrap_or_default())
+            });
+            let told: Vec<String> = told.collect();
+            (!told.is_empty()).then(|| told.join("; "))
+        }
+        Kind::Histogram | Kind::Box => {
+            let column = if plot.kind == Kind::Box { plot.y.first() } else { plot.x.as_ref() };
+            let mut values = column?.values.numbers();
+            values.sort_by(f64::total_cmp);
+            let (first, last) = (values.first()?, values.last()?);
+            let form = if plot.kind == Kind::Histogram && !plot.y.is_empty() { Form::Number } else { form };
+            let median = form.value(stats::quantile(&values, 0.5)?, language);
+            let (low, high) = (form.value(*first, language), form.value(*last, language));
+            Some(if is_english {
+                format!("{} values from {low} to {high}, median {median}", values.len())
+            } else {
+                format!("{} 个值，{low} 至 {high}，中位数 {median}", values.len())
+            })
+        }
+        Kind::Scatter => {
+            let points = super::points::points(plot);
+            let line = stats::least_squares(&points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>());
+            let told = if is_english { format!("{} points", points.len()) } else { format!("{} 个点", points.len()) };
+            let trend = line.map(|line| format!(", R² {:.2}", line.r_squared)).unwrap_or_default();
+            (!points.is_empty()).then(|| told + &trend)
+        }
+        Kind::Heatmap => {
+            let grid = grid::cells(plot)?;
+            let at = |column: usize, row: usize| {
+                format!("{} {}", grid.rows.get(row).map_or("", String::as_str), grid.columns[column])
+            };
+            let cells = grid.cells.iter().map(|(column, row, value)| (at(*column, *row), *value));
+            extremes(cells, form, language)
+        }
+        _ => {
+            let grid = Grid::new(plot);
+            let names = labels(plot.x.as_ref().map(|x| (&*x.name, &x.values)), grid.firsts.as_slice(), language);
+            let is_single = grid.series.len() == 1;
+            let values = grid.series.iter().flat_map(|series| {
+                let name = &series.name;
+                let names = &names;
+                series.values.iter().zip(names).filter_map(move |(value, label)| {
+                    let told = if is_single { label.clone() } else { format!("{name} {label}") };
+                    Some((told, (*value)?))
+                })
+            });
+            extremes(values, form, language)
+        }
+    }
+}
+
+/// How many values there are, the lowest and the highest.
+fn extremes(values: impl Iterator<Item = (String, f64)>, form: Form, language: Language) -> Option<String> {
+    let values: Vec<(String, f64)> = values.collect();
+    let lowest = values.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let highest = values.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (low, high) = (form.value(lowest.1, language), form.value(highest.1, language));
+    let (low_at, high_at, count) = (&lowest.0, &highest.0, values.len());
+    Some(match language {
+        Language::English if count == 1 => format!("{high_at} {high}"),
+        Language::English => format!("{count} values, lowest {low_at} {low}, highest {high_at} {high}"),
+        Language::Chinese => format!("{count} 个值，最低 {low_at} {low}，最高 {high_at} {high}"),
+    })
+}

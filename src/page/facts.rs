@@ -1,0 +1,260 @@
+//! What a page says beside its rows: parameters, how new the data is, which functions are used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use cxql_udfs::docs;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, ident, lit};
+use futures::TryStreamExt;
+
+use crate::chart::Language;
+use crate::error::Result;
+use crate::report::{Report, Values};
+use crate::session::{Session, model};
+use crate::source::Source;
+
+/// What a page says beside its rows.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The heading.
+    pub title: String,
+    /// What the report shows.
+    pub description: Option<String>,
+    /// The report's name.
+    pub report: Option<String>,
+    /// What one row is.
+    pub grain: Option<String>,
+    /// The language of the words that the page adds.
+    pub language: Language,
+    /// Each parameter: its name, the value used, its note.
+    pub parameters: Vec<(String, String, Option<String>)>,
+    /// When the page was made, RFC 3339 in UTC.
+    pub generated_at: String,
+    /// How new each table is.
+    pub freshness: Vec<Freshness>,
+    /// The pages of the functions that are used.
+    pub functions: Vec<docs::Page>,
+    /// The SQL.
+    pub sql: Option<String>,
+}
+
+/// The newest row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshness {
+    /// The table's name.
+    pub table: String,
+    /// The column that says when a row happened; `None` when the table has no times.
+    pub column: Option<String>,
+    /// The newest instant that is not in the future, RFC 3339 in UTC; `None` without rows.
+    pub newest: Option<String>,
+}
+
+impl Facts {
+    /// The facts of a report whose sections are planned.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub async fn of_report(
+        session: &Session,
+        report: &Report,
+        values: &Values,
+        plans: &[&LogicalPlan],
+    ) -> Result<Self> {
+        let told = format!("{}{}", report.title, report.description.as_deref().unwrap_or_default());
+        let parameters = report.params.iter().zip(values);
+        let parameters = parameters.map(|(param, value)| (param.name.clone(), value_text(value), param.note.clone()));
+        Ok(Self {
+            title: report.title.clone(),
+            description: report.description.clone(),
+            report: Some(report.name.clone()),
+            grain: report.grain.clone(),
+            language: Language::of(&told),
+            parameters: parameters.collect(),
+            ..Self::of_plans(session, &report.source, plans).await?
+        })
+    }
+
+    /// The facts of statements that are no report.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub async fn of_plans(session: &Session, source: &Arc<Source>, plans: &[&LogicalPlan]) -> Result<Self> {
+        let now = now();
+        Ok(Self {
+            title: "Query".into(),
+            description: None,
+            report: None,
+            grain: None,
+            language: Language::of(&source.text),
+            parameters: vec![],
+            generated_at: now.to_rfc3339_opts(SecondsFormat::Secs, true),
+            freshness: freshness(session, source, plans, now).await?,
+            functions: functions(plans),
+            sql: Some(source.text.trim().to_string()),
+        })
+    }
+}
+
+/// Now, or the instant that `SOURCE_DATE_EPOCH` names (seconds since 1970), by which builds that must come out the same
+/// every time say what now is.
+fn now() -> DateTime<Utc> {
+    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse().ok());
+    fixed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_else(Utc::now)
+}
+
+/// A parameter's value as a reader wants it.
+fn value_text(value: &ScalarValue) -> String {
+    match value {
+        ScalarValue::TimestampMicrosecond(Some(_), _)
+        | ScalarValue::TimestampNanosecond(Some(_), _)
+        | ScalarValue::TimestampMillisecond(Some(_), _)
+        | ScalarValue::TimestampSecond(Some(_), _) => match value.to_array().ok().and_then(|array| instant(&array)) {
+            Some(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true).replace("T00:00:00Z", ""),
+            None => value.to_string(),
+        },
+        other => {
+            let text = other.to_array().ok().and_then(|array| {
+                let options = FormatOptions::new().with_null("NULL");
+                Some(ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(0).to_string())
+            });
+            text.unwrap_or_else(|| other.to_string())
+        }
+    }
+}
+
+/// The first instant of an array of instants or days.
+fn instant(array: &dyn Array) -> Option<DateTime<Utc>> {
+    let zone = match array.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, zone)).ok()?;
+    let micros = micros.as_primitive_opt::<TimestampMicrosecondType>()?;
+    DateTime::from_timestamp_micros(micros.iter().next()??)
+}
+
+/// The functions of ours that any of the plans calls, also in views, in the order of their catalogue.
+fn functions(plans: &[&LogicalPlan]) -> Vec<docs::Page> {
+    let mut called: BTreeSet<String> = BTreeSet::new();
+    let mut look = |expr: &Expr| {
+        let name = match expr {
+            Expr::ScalarFunction(call) => Some(call.func.name()),
+            Expr::AggregateFunction(call) => Some(call.func.name()),
+            Expr::WindowFunction(call) => Some(call.fun.name()),
+            _ => None,
+        };
+        called.extend(name.map(str::to_lowercase));
+        Ok(TreeNodeRecursion::Continue)
+    };
+    for plan in plans {
+        // a part that cannot be walked has no definitions to show
+        let _ = plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+    }
+    docs::pages().into_iter().filter(|page| called.contains(&page.name)).collect()
+}
+
+/// The newest row of each table that the plans read.
+async fn freshness(
+    session: &Session,
+    source: &Arc<Source>,
+    plans: &[&LogicalPlan],
+    now: DateTime<Utc>,
+) -> Result<Vec<Freshness>> {
+    let mut tables: BTreeMap<String, Arc<dyn TableSource>> = BTreeMap::new();
+    for plan in plans {
+        let _ = plan.apply_with_subqueries(|node| {
+            // a function such as range() is no table of the data
+            if let LogicalPlan::TableScan(scan) = node
+                && !scan.table_name.table().ends_with(')')
+            {
+                tables.entry(scan.table_name.table().to_string()).or_insert_with(|| Arc::clone(&scan.source));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    let mut found = Vec::with_capacity(tables.len());
+    for (table, provider) in tables {
+        let column = time_column(&table, &provider.schema());
+        let newest = match &column {
+            Some(column) => newest(session, source, &table, provider, column, now).await?,
+            None => None,
+        };
+        found.push(Freshness { table, column, newest: newest.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)) });
+    }
+    Ok(found)
+}
+
+/// The column that says when a row happened: that of the model, else the first of times, else the first of days.
+fn time_column(table: &str, schema: &Schema) -> Option<String> {
+    let of_model = match table {
+        "interactions" | "agent_states" => "started_at",
+        "surveys" => "responded_at",
+        "customers" => "signed_up_at",
+        "orders" => "ordered_at",
+        "events" => "occurred_at",
+        "agents" => "hired_at",
+        _ => "",
+    };
+    let is_time = |data_type: &DataType| matches!(data_type, DataType::Timestamp(..));
+    let is_day = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Date64);
+    if model::schema(table).is_some()
+        && schema.field_with_name(of_model).is_ok_and(|field| is_time(field.data_type()) || is_day(field.data_type()))
+    {
+        return Some(of_model.to_string());
+    }
+    let first = |meets: &dyn Fn(&DataType) -> bool| schema.fields().iter().find(|field| meets(field.data_type()));
+    first(&is_time).or_else(|| first(&is_day)).map(|field| field.name().clone())
+}
+
+/// The newest instant in a column that is not in the future: a wrong clock says nothing about how new the data is.
+async fn newest(
+    session: &Session,
+    source: &Arc<Source>,
+    table: &str,
+    provider: Arc<dyn TableSource>,
+    column: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
+    let newest = latest(session, source, table, Arc::clone(&provider), column, None).await?;
+    match newest {
+        Some(at) if at > now => latest(session, source, table, provider, column, Some(now)).await,
+        newest => Ok(newest),
+    }
+}
+
+async fn latest(
+    session: &Session,
+    source: &Arc<Source>,
+    table: &str,
+    provider: Arc<dyn TableSource>,
+    column: &str,
+    until: Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>> {
+    let build = || {
+        let mut builder = LogicalPlanBuilder::scan(table, provider, None)?;
+        if let Some(until) = until {
+            let limit = lit(ScalarValue::TimestampMicrosecond(Some(until.timestamp_micros()), Some("UTC".into())));
+            builder = builder.filter(ident(column).lt_eq(limit))?;
+        }
+        builder.aggregate(Vec::<Expr>::new(), vec![max(ident(column))])?.build()
+    };
+    let plan = match build() {
+        Ok(plan) => plan,
+        Err(error) => return Err(session.error(error, source).await),
+    };
+    let execution = session.execute(source, &plan).await?;
+    match execution.stream.try_collect::<Vec<_>>().await {
+        Ok(batches) => {
+            Ok(batches.first().filter(|batch| batch.num_rows() > 0).and_then(|batch| instant(batch.column(0))))
+        }
+        Err(error) => Err(session.execution_error(error, source, &execution.plan).await),
+    }
+}
