@@ -28,9 +28,25 @@ pub struct ConfigFile {
     /// S3 and compatible stores.
     #[serde(default)]
     pub s3: S3Config,
+    /// The Flight SQL server.
+    #[serde(default)]
+    pub serve: ServeConfig,
+    /// Columns of primary keys by table, for clients that ask.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Vec<String>>,
     /// Tables beside those found below `data`.
     #[serde(default)]
     pub tables: BTreeMap<String, TableConfig>,
+}
+
+/// `[serve]`: the Flight SQL server.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeConfig {
+    /// `HOST:PORT`; default `127.0.0.1:32010`.
+    pub listen: Option<String>,
+    /// Seconds that running queries have when the server is stopped; default 30.
+    pub drain_s: Option<u64>,
 }
 
 /// `[s3]`: how S3 and compatible stores are reached. Keys and tokens come from the standard AWS environment variables.

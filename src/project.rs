@@ -1,9 +1,10 @@
 //! A project folder: its configuration, its reports and views, and a session over its data.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{self, ConfigFile, S3Config, parse_size};
+use crate::config::{self, ConfigFile, S3Config, ServeConfig, parse_size};
 use crate::error::{Error, Result};
 use crate::report::{self, Library};
 use crate::session::{Session, SessionOptions, data_url};
@@ -41,6 +42,10 @@ pub struct Project {
     pub library: Library,
     /// What its session is made from.
     pub options: SessionOptions,
+    /// How it is served.
+    pub serve: ServeConfig,
+    /// Columns of primary keys by table.
+    pub keys: BTreeMap<String, Vec<String>>,
 }
 
 impl Project {
@@ -110,7 +115,7 @@ impl Project {
             },
             files_in_from: false,
         };
-        Ok(Self { library, options })
+        Ok(Self { library, options, serve: file.serve, keys: file.keys })
     }
 
     /// Opens a session with the project's tables, views and reports.
