@@ -10,6 +10,7 @@ mod run;
 mod serve;
 mod shell;
 mod show;
+mod user;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -102,6 +103,8 @@ enum Command {
     Shell(shell::ShellArgs),
     /// Serve tables, views and reports to BI tools over Arrow Flight SQL
     Serve(serve::ServeArgs),
+    /// Manage the users of the server
+    User(user::UserArgs),
     /// List reports, views and tables
     List(list::ListArgs),
     /// Show a report: what it is, its parameters, its columns, its SQL
@@ -286,6 +289,7 @@ async fn run_command(command: Command, asked: Asked) -> Result<ExitCode> {
         Command::Query(args) => query::run(args, Project::resolve(&asked)?).await,
         Command::Shell(args) => shell::run(args, Project::resolve(&asked)?).await,
         Command::Serve(args) => serve::run(args, Project::resolve(&asked)?).await,
+        Command::User(args) => user::run(args, &asked),
         Command::List(args) => list::run(args, Project::resolve(&asked)?).await,
         Command::Show(args) => show::run(args, Project::resolve(&asked)?).await,
         Command::Check(args) => check::run(args, Project::resolve(&asked)?).await,

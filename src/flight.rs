@@ -3,6 +3,7 @@
 //! Requests are answered on a thread of their own, so that connections live while every thread of the engine is busy.
 //! Statements are planned and run on the engine's threads.
 
+mod auth;
 mod columns;
 mod endpoint;
 mod log;
@@ -14,6 +15,7 @@ mod sql_types;
 mod statements;
 mod status;
 mod stream;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -23,11 +25,17 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server as Transport;
 use tonic::transport::server::TcpIncoming;
 
+use self::auth::Gate;
+pub use self::auth::{hash_password, new_token};
 use self::endpoint::Endpoint;
 use self::service::Service;
+use self::stream::Limits;
+use self::tls::Tls;
+use crate::config::{TlsFiles, UserConfig};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::source::nearest;
@@ -51,10 +59,20 @@ const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
 pub struct ServeOptions {
     /// `HOST:PORT`; port 0 takes a free one.
     pub listen: String,
-    /// Whether other machines may connect although nothing is encrypted and nobody logs in.
+    /// Whether other machines may connect although nothing is encrypted, or nobody has to say who it is.
     pub is_open: bool,
+    /// The files for encryption; without them nothing is encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Who may connect; everybody when there is no user.
+    pub users: BTreeMap<String, UserConfig>,
     /// How long running queries may take when the server is stopped.
     pub drain: Duration,
+    /// How many queries run at a time.
+    pub max_queries: usize,
+    /// How long a query waits for its turn.
+    pub queue: Duration,
+    /// How long a query may take; as long as it wants without.
+    pub timeout: Option<Duration>,
     /// Columns of primary keys by table.
     pub keys: BTreeMap<String, Vec<String>>,
 }
@@ -64,6 +82,8 @@ pub struct ServeOptions {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    gate: Gate,
+    tls: Option<Tls>,
     options: ServeOptions,
 }
 
@@ -71,8 +91,11 @@ impl Server {
     /// Binds the address.
     ///
     /// # Errors
-    /// An address that cannot be bound, or one that other machines reach when that was not asked for.
+    /// An address that cannot be bound, or one that other machines reach when that was not asked for; a user that cannot
+    /// log in.
     pub fn bind(options: ServeOptions) -> Result<Self> {
+        let gate = Gate::new(&options.users)?;
+        let tls = options.tls.clone().map(Tls::load).transpose()?;
         let listen = &options.listen;
         let usable = |cause| {
             Error::usage(format!(
@@ -82,14 +105,30 @@ impl Server {
         let listener = TcpListener::bind(listen).map_err(usable)?;
         let address = listener.local_addr().map_err(usable)?;
         if !address.ip().is_loopback() && !options.is_open {
-            return Err(Error::usage(format!(
-                "`{listen}` can be reached from other machines, and this server neither encrypts nor asks for a login; \
-                 listen on 127.0.0.1 and put a proxy with TLS and a login before it, or add --open if everybody who can \
-                 connect may read everything"
-            )));
+            let knows_clients = options.tls.as_ref().is_some_and(|files| files.client_ca.is_some());
+            let lacks = match (tls.is_some(), knows_clients || !options.users.is_empty()) {
+                (true, true) => None,
+                (true, false) => Some("asks for no login (`cxql user add NAME` adds a user)"),
+                (false, true) => Some("does not encrypt ([serve] certificate and key in cxql.toml)"),
+                (false, false) => Some(
+                    "does not encrypt ([serve] certificate and key in cxql.toml) and asks for no login (`cxql user add \
+                     NAME` adds a user)",
+                ),
+            };
+            if let Some(lacks) = lacks {
+                return Err(Error::usage(format!(
+                    "`{listen}` can be reached from other machines, and this server {lacks}; listen on 127.0.0.1, or add \
+                     --open if that is meant"
+                )));
+            }
         }
         listener.set_nonblocking(true).map_err(usable)?;
-        Ok(Self { listener, address, options })
+        Ok(Self { listener, address, gate, tls, options })
+    }
+
+    /// Whether connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// The address that was bound.
@@ -106,48 +145,71 @@ impl Server {
         check_keys(&session, &self.options.keys)?;
         let drain = self.options.drain;
         let fault = |text: String| Error::Engine { message: text };
-        let service = Service::new(session, self.options.keys, Handle::current())
+        let limits = Limits::new(self.options.max_queries, self.options.queue, self.options.timeout);
+        let service = Service::new(session, self.options.keys, limits, Handle::current())
             .map_err(|status| fault(status.message().to_owned()))?;
         let network = Builder::new_current_thread().enable_all().build();
         let network = network.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
         let (tell, ended) = oneshot::channel();
-        let listener = self.listener;
+        let (up, is_up) = oneshot::channel();
+        let (listener, tls, endpoint) = (self.listener, self.tls, Endpoint { service, gate: self.gate });
         let thread = std::thread::Builder::new().name("cxql-network".into()).spawn(move || {
-            let result = network.block_on(serve(listener, service, drain));
+            let result = network.block_on(serve(listener, tls, endpoint, drain, up));
             // connections that are still open end here, and their queries with them
             network.shutdown_background();
             // nobody listens when the command was aborted
             let _ = tell.send(result);
         });
         thread.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
-        ready()?;
+        // a server that did not come up has ended with an error
+        if is_up.await.is_ok() {
+            ready()?;
+        }
         ended.await.unwrap_or_else(|_| Err(fault("the network's thread ended; please report it".into())))
     }
 }
 
 /// Serves on this thread until it is stopped.
-async fn serve(listener: TcpListener, service: Service, drain: Duration) -> Result<()> {
+async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    endpoint: Endpoint,
+    drain: Duration,
+    up: oneshot::Sender<()>,
+) -> Result<()> {
     let network = |cause: String| Error::Engine { message: format!("the network failed: {cause}") };
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| network(cause.to_string()))?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE));
-    let flight = FlightServiceServer::new(Endpoint(service))
+    let flight = FlightServiceServer::new(endpoint)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(usize::MAX);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<FlightServiceServer<Endpoint>>().await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(
-        Transport::builder()
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(MAX_STREAMS)
-            .http2_keepalive_interval(Some(KEEP_ALIVE))
-            .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
-            .add_service(flight)
-            .serve_with_incoming_shutdown(incoming, async move {
-                // an end of the sender counts as well
-                let _ = stopped.await;
-            }),
-    );
+    let router = Transport::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
+        .add_service(health)
+        .add_service(flight);
+    let stopped = async move {
+        // an end of the sender counts as well
+        let _ = stopped.await;
+    };
+    let mut server = match tls {
+        Some(tls) => {
+            let incoming = ReceiverStream::new(tls::accept(listener, tls));
+            tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped))
+        }
+        None => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE));
+            tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped))
+        }
+    };
     let mut signals = Signals::new().map_err(|cause| network(cause.to_string()))?;
+    // the command may have been aborted
+    let _ = up.send(());
     let done = tokio::select! {
         done = &mut server => Some(done),
         () = signals.next() => None,
@@ -159,6 +221,7 @@ async fn serve(listener: TcpListener, service: Service, drain: Duration) -> Resu
                 "stopping: running queries have {} seconds; another signal ends at once",
                 drain.as_secs()
             ));
+            reporter.set_not_serving::<FlightServiceServer<Endpoint>>().await;
             // a server that ended meanwhile needs no telling
             let _ = stop.send(());
             tokio::select! {

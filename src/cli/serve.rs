@@ -17,6 +17,10 @@ const LISTEN: &str = "127.0.0.1:32010";
 /// How long running queries may take when the server is stopped.
 const DRAIN_SECONDS: u64 = 30;
 
+/// Queries that run at a time, and how long others wait for their turn.
+const MAX_QUERIES: usize = 32;
+const QUEUE_SECONDS: u64 = 30;
+
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:32010]
@@ -25,7 +29,7 @@ pub(super) struct ServeArgs {
     /// Write the address to this file once clients can connect; it is removed at the end
     #[arg(long, value_name = "PATH")]
     address_file: Option<PathBuf>,
-    /// Let other machines connect, without encryption and without login
+    /// Let other machines connect although nothing is encrypted or nobody has to log in
     #[arg(long)]
     open: bool,
 }
@@ -36,21 +40,45 @@ pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
     let server = Server::bind(ServeOptions {
         listen: listen.unwrap_or_else(|| LISTEN.into()),
         is_open: args.open,
+        tls: project.tls.clone(),
+        users: project.users.clone(),
         drain: Duration::from_secs(config.drain_s.unwrap_or(DRAIN_SECONDS)),
+        max_queries: at_least_one("max_queries", config.max_queries.unwrap_or(MAX_QUERIES))?,
+        queue: Duration::from_secs(config.queue_s.unwrap_or(QUEUE_SECONDS)),
+        timeout: config
+            .timeout_s
+            .map(|seconds| at_least_one("timeout_s", seconds))
+            .transpose()?
+            .map(Duration::from_secs),
         keys: project.keys.clone(),
     })?;
-    let address = server.address();
+    let (address, is_encrypted) = (server.address(), server.is_encrypted());
     let session = project.open(false).await?;
     let mut file = None;
     let ready = || {
         if let Some(path) = &args.address_file {
             file = Some(AddressFile::write(path, &address.to_string())?);
         }
-        super::note(&format!("Flight SQL on grpc://{address}, without encryption and without login; Ctrl-C stops"));
+        let login = match project.users.len() {
+            0 => "without login".to_owned(),
+            1 => "with login, 1 user".to_owned(),
+            users => format!("with login, {users} users"),
+        };
+        let (scheme, encryption) =
+            if is_encrypted { ("grpc+tls", "encrypted") } else { ("grpc", "without encryption") };
+        super::note(&format!("Flight SQL on {scheme}://{address}, {encryption}, {login}; Ctrl-C stops"));
         Ok(())
     };
     server.run(session, ready).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A number of the configuration that must not be 0.
+fn at_least_one<T: PartialEq + Default>(key: &str, number: T) -> Result<T> {
+    if number == T::default() {
+        return Err(Error::usage(format!("[serve] {key} in cxql.toml: at least 1 is wanted, got 0")));
+    }
+    Ok(number)
 }
 
 /// A file with the address of a running server, removed when dropped.

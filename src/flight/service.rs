@@ -19,7 +19,7 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
-    FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc, Ticket,
+    FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket,
 };
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
@@ -28,12 +28,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tokio::runtime::Handle;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::auth::Caller;
 use super::metadata::{self, Keys};
 use super::statements::{self, Prepared, Statements};
-use super::stream::{self as rows, DataStream, Job, Running, Task};
+use super::stream::{self as rows, DataStream, Job, Limits, Running, Task};
 use super::{log, sql_info, sql_types, status};
 use crate::session::Session;
 
@@ -51,6 +52,7 @@ pub(super) struct Service {
     session: Arc<Session>,
     statements: Arc<Statements>,
     running: Arc<Running>,
+    limits: Arc<Limits>,
     keys: Arc<Keys>,
     infos: SqlInfoData,
     types: XdbcTypeInfoData,
@@ -62,11 +64,12 @@ type Info = Result<Response<FlightInfo>, Status>;
 impl Service {
     /// # Errors
     /// When the answers that never change cannot be built, which is a fault.
-    pub(super) fn new(session: Arc<Session>, keys: Keys, engine: Handle) -> Result<Self, Status> {
+    pub(super) fn new(session: Arc<Session>, keys: Keys, limits: Limits, engine: Handle) -> Result<Self, Status> {
         Ok(Self {
             engine,
             statements: Arc::new(Statements::new(Arc::clone(&session))),
             running: Arc::default(),
+            limits: Arc::new(limits),
             keys: Arc::new(keys),
             infos: sql_info::sql_info(&session)?,
             types: sql_types::type_info()?,
@@ -99,27 +102,36 @@ impl Service {
 
     fn send(&self, job: &Arc<Job>, ticket: Uuid, headers: &MetadataMap) -> Answer {
         let options = rows::write_options(headers)?;
-        Ok(Response::new(rows::send_job(&self.engine, &self.session, job, ticket, &self.running, options)))
+        Ok(Response::new(rows::send_job(
+            &self.engine,
+            &self.session,
+            job,
+            ticket,
+            (&self.running, &self.limits),
+            options,
+        )))
     }
 
-    fn job_info(&self, job: Arc<Job>, descriptor: FlightDescriptor) -> Info {
+    fn job_info(&self, job: Arc<Job>, request: Request<FlightDescriptor>) -> Info {
         let schema = Arc::clone(&job.schema);
-        let handle = Bytes::copy_from_slice(self.statements.keep_job(job).as_bytes());
-        info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), descriptor)
+        let handle = Bytes::copy_from_slice(self.statements.keep_job(&Caller::of(&request), job).as_bytes());
+        info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())
     }
 
-    /// Stops what a FlightInfo stands for; true when it was there.
-    fn cancel(&self, info: &FlightInfo) -> bool {
+    /// Stops what a FlightInfo of the same user stands for; true when it was there.
+    fn cancel(&self, caller: &Caller, info: &FlightInfo) -> bool {
         let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
         let handles = tickets.filter_map(|ticket| {
             let any = Any::decode(&*ticket.ticket).ok()?;
-            Uuid::from_slice(&any.unpack::<TicketStatementQuery>().ok()??.statement_handle).ok()
+            Some(any.unpack::<TicketStatementQuery>().ok()??.statement_handle)
         });
         let mut found = false;
         for handle in handles {
-            // both: a ticket that runs is also kept for another fetch
-            found |= self.statements.forget_job(handle);
-            found |= self.running.cancel(handle);
+            // a ticket that runs is also kept for another fetch; too old for that, it may still run
+            if let Some(handle) = self.statements.forget_job(caller, &handle) {
+                self.running.cancel(handle);
+                found = true;
+            }
         }
         found
     }
@@ -170,25 +182,13 @@ fn no_ingest() -> Status {
 impl FlightSqlService for Service {
     type FlightService = Service;
 
-    async fn do_handshake(
-        &self,
-        _request: Request<Streaming<HandshakeRequest>>,
-    ) -> Result<Response<stream::BoxStream<'static, Result<HandshakeResponse, Status>>>, Status> {
-        // some tools always log in; without users everybody is let in
-        let mut response: Response<stream::BoxStream<'static, _>> =
-            Response::new(stream::iter([Ok(HandshakeResponse::default())]).boxed());
-        let token = tonic::metadata::MetadataValue::from_static("Bearer nobody");
-        response.metadata_mut().insert("authorization", token);
-        Ok(response)
-    }
-
     async fn get_flight_info_statement(
         &self,
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
         let job = self.plan(query.query).await?;
-        self.job_info(job, request.into_inner())
+        self.job_info(job, request)
     }
 
     async fn get_flight_info_substrait_plan(
@@ -204,9 +204,9 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let prepared = self.statements.find(&query.prepared_statement_handle)?;
+        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
         let job = self.job(prepared).await?;
-        self.job_info(job, request.into_inner())
+        self.job_info(job, request)
     }
 
     async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
@@ -278,7 +278,7 @@ impl FlightSqlService for Service {
     }
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Answer {
-        let (handle, job) = self.statements.find_job(&ticket.statement_handle)?;
+        let (handle, job) = self.statements.find_job(&Caller::of(&request), &ticket.statement_handle)?;
         self.send(&job, handle, request.metadata())
     }
 
@@ -287,7 +287,7 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<Ticket>,
     ) -> Answer {
-        let prepared = self.statements.find(&query.prepared_statement_handle)?;
+        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
         let job = self.job(prepared).await?;
         self.send(&job, Uuid::new_v4(), request.metadata())
     }
@@ -375,7 +375,7 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let prepared = self.statements.find(&query.prepared_statement_handle)?;
+        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
         let batches = received(request.into_inner()).await?;
         self.statements.bind(&prepared, &batches)?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
@@ -384,10 +384,10 @@ impl FlightSqlService for Service {
     async fn do_put_prepared_statement_update(
         &self,
         query: CommandPreparedStatementUpdate,
-        _request: Request<PeekableFlightDataStream>,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         // what is prepared here returns rows
-        self.statements.find(&query.prepared_statement_handle)?;
+        self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
         Err(status::invalid("the prepared statement returns rows; execute it as a query and not as an update"))
     }
 
@@ -402,22 +402,22 @@ impl FlightSqlService for Service {
     async fn do_action_create_prepared_statement(
         &self,
         query: ActionCreatePreparedStatementRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let statements = Arc::clone(&self.statements);
         let prepared = self.on_engine(async move { statements.prepare(&query.query).await }).await?;
         let dataset_schema = schema_bytes(&prepared.schema)?;
         let parameter_schema = schema_bytes(&statements::parameter_schema(&prepared))?;
-        let prepared_statement_handle = self.statements.keep(prepared);
+        let prepared_statement_handle = self.statements.keep(&Caller::of(&request), prepared);
         Ok(ActionCreatePreparedStatementResult { prepared_statement_handle, dataset_schema, parameter_schema })
     }
 
     async fn do_action_close_prepared_statement(
         &self,
         query: ActionClosePreparedStatementRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<(), Status> {
-        self.statements.close(&query.prepared_statement_handle);
+        self.statements.close(&Caller::of(&request), &query.prepared_statement_handle);
         Ok(())
     }
 
@@ -464,11 +464,11 @@ impl FlightSqlService for Service {
     async fn do_action_cancel_query(
         &self,
         query: ActionCancelQueryRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let info = FlightInfo::decode(&*query.info);
         let info = info.map_err(|_| status::invalid("the query to cancel is no FlightInfo"))?;
-        let result = if self.cancel(&info) { QUERY_CANCELLED } else { QUERY_NOT_CANCELLABLE };
+        let result = if self.cancel(&Caller::of(&request), &info) { QUERY_CANCELLED } else { QUERY_NOT_CANCELLABLE };
         Ok(ActionCancelQueryResult { result })
     }
 
@@ -480,6 +480,7 @@ impl FlightSqlService for Service {
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        let caller = Caller::of(&request);
         let action = request.into_inner();
         if action.r#type != CANCEL_FLIGHT_INFO {
             return Err(Status::unimplemented(format!("there is no action `{}`", action.r#type)));
@@ -487,7 +488,7 @@ impl FlightSqlService for Service {
         let asked = CancelFlightInfoRequest::decode(&*action.body);
         let asked =
             asked.map_err(|_| status::invalid(format!("{CANCEL_FLIGHT_INFO} wants a CancelFlightInfoRequest")))?;
-        let is_cancelled = asked.info.is_some_and(|info| self.cancel(&info));
+        let is_cancelled = asked.info.is_some_and(|info| self.cancel(&caller, &info));
         let result = if is_cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
         let body = CancelFlightInfoResult { status: result as i32 }.encode_to_vec().into();
         Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))

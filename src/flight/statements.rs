@@ -17,6 +17,7 @@ use moka::sync::Cache;
 use tonic::Status;
 use uuid::Uuid;
 
+use super::auth::Caller;
 use super::columns::{self, Origin};
 use super::params::{self, Param};
 use super::status;
@@ -62,8 +63,9 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Statements {
     session: Arc<Session>,
-    tickets: Cache<Uuid, Arc<Job>>,
-    prepared: Cache<Uuid, Arc<Prepared>>,
+    /// What is kept is found again by the user whose it is, and by nobody else.
+    tickets: Cache<(Caller, Uuid), Arc<Job>>,
+    prepared: Cache<(Caller, Uuid), Arc<Prepared>>,
 }
 
 impl Statements {
@@ -189,41 +191,43 @@ impl Statements {
     }
 
     /// Keeps a job; the handle is its ticket.
-    pub(super) fn keep_job(&self, job: Arc<Job>) -> Uuid {
+    pub(super) fn keep_job(&self, caller: &Caller, job: Arc<Job>) -> Uuid {
         let handle = Uuid::new_v4();
-        self.tickets.insert(handle, job);
+        self.tickets.insert((caller.clone(), handle), job);
         handle
     }
 
     /// The job of a ticket.
-    pub(super) fn find_job(&self, handle: &[u8]) -> Result<(Uuid, Arc<Job>), Status> {
-        let found = parse_handle(handle).and_then(|handle| Some((handle, self.tickets.get(&handle)?)));
-        found.ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
+    pub(super) fn find_job(&self, caller: &Caller, handle: &[u8]) -> Result<(Uuid, Arc<Job>), Status> {
+        key(caller, handle)
+            .and_then(|key| Some((key.1, self.tickets.get(&key)?)))
+            .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
     }
 
-    /// Forgets a ticket.
-    pub(super) fn forget_job(&self, handle: Uuid) -> bool {
-        self.tickets.remove(&handle).is_some()
+    /// Forgets a ticket; gives its handle when it was there.
+    pub(super) fn forget_job(&self, caller: &Caller, handle: &[u8]) -> Option<Uuid> {
+        let key = key(caller, handle)?;
+        self.tickets.remove(&key).map(|_| key.1)
     }
 
     /// Keeps a prepared statement.
-    pub(super) fn keep(&self, prepared: Prepared) -> Bytes {
+    pub(super) fn keep(&self, caller: &Caller, prepared: Prepared) -> Bytes {
         let handle = Uuid::new_v4();
-        self.prepared.insert(handle, Arc::new(prepared));
+        self.prepared.insert((caller.clone(), handle), Arc::new(prepared));
         Bytes::copy_from_slice(handle.as_bytes())
     }
 
     /// A prepared statement by its handle.
-    pub(super) fn find(&self, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
-        parse_handle(handle).and_then(|handle| self.prepared.get(&handle)).ok_or_else(|| {
+    pub(super) fn find(&self, caller: &Caller, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
+        key(caller, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
             Status::not_found("the prepared statement is not known here, was closed, or was not used for long")
         })
     }
 
     /// Forgets a prepared statement.
-    pub(super) fn close(&self, handle: &[u8]) {
-        if let Some(handle) = parse_handle(handle) {
-            self.prepared.remove(&handle);
+    pub(super) fn close(&self, caller: &Caller, handle: &[u8]) {
+        if let Some(key) = key(caller, handle) {
+            self.prepared.remove(&key);
         }
     }
 
@@ -294,8 +298,8 @@ pub(super) fn parameter_schema(prepared: &Prepared) -> Schema {
     params::schema(&prepared.params)
 }
 
-fn parse_handle(handle: &[u8]) -> Option<Uuid> {
-    Uuid::from_slice(handle).ok()
+fn key(caller: &Caller, handle: &[u8]) -> Option<(Caller, Uuid)> {
+    Some((caller.clone(), Uuid::from_slice(handle).ok()?))
 }
 
 /// The only statement of a text, with its parameters numbered, and their names.

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -21,7 +22,7 @@ use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -36,6 +37,9 @@ const MESSAGE_BYTES: usize = 2 << 20;
 
 /// Messages that wait for a slow client.
 const QUEUE: usize = 2;
+
+/// A client that takes nothing for so long has left its query behind.
+const STALL: Duration = Duration::from_secs(10 * 60);
 
 /// The header by which a client asks for compressed batches: `lz4`, `zstd` or `none`.
 pub(super) const COMPRESSION: &str = "x-cxql-compression";
@@ -139,6 +143,45 @@ pub(super) fn write_options(metadata: &MetadataMap) -> Result<IpcWriteOptions, S
     IpcWriteOptions::default().try_with_compression(compression).map_err(|error| status::fault(&error.to_string()))
 }
 
+/// How many queries run at a time, and how long.
+#[derive(Debug)]
+pub(super) struct Limits {
+    turns: Arc<Semaphore>,
+    max: usize,
+    wait: Duration,
+    timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// `max` queries run at a time, others wait for their turn for `wait`; a query may take `timeout` in all.
+    pub(super) fn new(max: usize, wait: Duration, timeout: Option<Duration>) -> Self {
+        Self { turns: Arc::new(Semaphore::new(max)), max, wait, timeout }
+    }
+
+    /// Waits for a turn. Who came first is first.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Status> {
+        match tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(turn) => turn.map_err(|_| Status::cancelled("the server is stopping")),
+            Err(_) => Err(Status::resource_exhausted(format!(
+                "{} queries are running, and none of them ended within {} seconds; try again later",
+                self.max,
+                self.wait.as_secs()
+            ))),
+        }
+    }
+
+    /// Does something within the time that a query may take.
+    async fn timed(&self, work: impl Future<Output = Result<(), Status>>) -> Result<(), Status> {
+        match self.timeout {
+            None => work.await,
+            Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+                let seconds = timeout.as_secs();
+                Err(Status::deadline_exceeded(format!("the query took longer than {seconds} seconds and was stopped")))
+            }),
+        }
+    }
+}
+
 /// Batches that are there already.
 pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<DataStream, Status> {
     let mut parts = Vec::new();
@@ -151,37 +194,31 @@ pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<D
     Ok(encoder.map_err(Status::from).boxed())
 }
 
-/// Starts a job. The query runs in a task of its own, a few messages ahead of the client; it ends with the stream.
+/// Starts a job. The query waits for its turn and runs in a task of its own, a few messages ahead of the client; it ends
+/// with the stream.
 pub(super) fn send_job(
     engine: &Handle,
     session: &Arc<Session>,
     job: &Arc<Job>,
     ticket: Uuid,
-    running: &Arc<Running>,
+    (running, limits): (&Arc<Running>, &Arc<Limits>),
     options: IpcWriteOptions,
 ) -> DataStream {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (handle, registration) = AbortHandle::new_pair();
     let entry = running.add(ticket, handle);
-    let (session, job) = (Arc::clone(session), Arc::clone(job));
+    let (session, job, limits) = (Arc::clone(session), Arc::clone(job), Arc::clone(limits));
     let task = Task::spawn(engine, async move {
         let answers = sender.clone();
         let work = async move {
-            let mut encoder = FlightDataEncoderBuilder::new()
-                .with_schema(Arc::clone(&job.schema))
-                .with_options(options)
-                .with_max_flight_data_size(usize::MAX)
-                .build(batches(session, job));
-            while let Some(data) = encoder.next().await {
-                // a client that has gone wants nothing more
-                if answers.send(data.map_err(Status::from)).await.is_err() {
-                    break;
-                }
-            }
+            let _turn = limits.turn().await?;
+            let sent = send_batches(session, job, options, &answers);
+            limits.timed(sent).await
         };
         let ended = AssertUnwindSafe(Abortable::new(work, registration)).catch_unwind().await;
         let last = match ended {
-            Ok(Ok(())) => None,
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(status))) => Some(status),
             Ok(Err(_)) => Some(Status::cancelled("the query was cancelled")),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
@@ -190,12 +227,40 @@ pub(super) fn send_job(
             }
         };
         if let Some(last) = last {
-            // a stream that just ended would look like a whole result
+            // a stream that just ended would look like a whole result; a client that has gone wants nothing more
             let _ = sender.send(Err(last)).await;
         }
         drop(entry);
     });
     Box::pin(Receiving { receiver, _task: task })
+}
+
+/// Runs a job and sends its rows as the client takes them.
+async fn send_batches(
+    session: Arc<Session>,
+    job: Arc<Job>,
+    options: IpcWriteOptions,
+    client: &mpsc::Sender<Result<FlightData, Status>>,
+) -> Result<(), Status> {
+    let mut encoder = FlightDataEncoderBuilder::new()
+        .with_schema(Arc::clone(&job.schema))
+        .with_options(options)
+        .with_max_flight_data_size(usize::MAX)
+        .build(batches(session, job));
+    while let Some(data) = encoder.next().await {
+        match tokio::time::timeout(STALL, client.send(Ok(data.map_err(Status::from)?))).await {
+            Ok(Ok(())) => {}
+            // a client that has gone wants nothing more
+            Ok(Err(_)) => break,
+            Err(_) => {
+                let minutes = STALL.as_secs() / 60;
+                return Err(Status::cancelled(format!(
+                    "nothing was read for {minutes} minutes; the query was stopped"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Receiving {

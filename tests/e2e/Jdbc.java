@@ -186,7 +186,7 @@ public final class Jdbc {
         check("writing is refused", () -> {
             refused("insert into surveys values (1)", "only reads");
             refused("create table t as select 1", "only reads");
-            refused("drop view interactions", "only reads");
+            refused("drop table interactions", "only reads");
             try (Statement statement = connection.createStatement()) {
                 statement.executeUpdate("delete from surveys");
                 throw new AssertionError("no error");
@@ -252,8 +252,8 @@ public final class Jdbc {
         });
         check("tables and views", () -> {
             holds(column(meta.getTables(null, null, "%", null), "TABLE_NAME").contains("interactions"), "interactions");
-            holds(column(meta.getTables("cxql", "public", "%", new String[] {"VIEW"}), "TABLE_NAME").contains("interactions"), "view");
-            same(column(meta.getTables("cxql", "public", "agent\\_%", null), "TABLE_NAME"), List.of("agent_states"));
+            holds(column(meta.getTables("cxql", "public", "%", new String[] {"VIEW"}), "TABLE_NAME").contains("contacts_clean"), "view");
+            same(column(meta.getTables("cxql", "public", "agent\\_%", null), "TABLE_NAME"), List.of("agent_names", "agent_states"));
             same(column(meta.getTables("other", null, "%", null), "TABLE_NAME"), List.of());
             same(column(meta.getTables(null, "reports", "kpi_overview", new String[] {"TABLE", "VIEW"}), "TABLE_TYPE"), List.of("VIEW"));
         });

@@ -286,6 +286,46 @@ async fn a_client_that_leaves_stops_its_query() {
 }
 
 #[tokio::test]
+async fn queries_wait_for_their_turn() {
+    let config = "[serve]\nmax_queries = 1\nqueue_s = 1\n";
+    let served = Served::start(&[("cxql.toml", config)], &["--data", &sample()]);
+    let mut client = served.client().await;
+    let info = client.execute(ENDLESS.to_owned(), None).await.unwrap();
+    let mut stream = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    assert!(stream.next().await.unwrap().is_ok());
+    let error = refused(&mut client, "select 1 as a").await;
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert!(error.message().contains("1 queries are running"), "{error:?}");
+    // metadata needs no turn
+    client.get_catalogs().await.unwrap();
+    drop(stream);
+    assert_eq!(query(&mut client, "select 1 as a").await.unwrap().num_rows(), 1);
+}
+
+#[tokio::test]
+async fn a_query_has_its_time() {
+    let served = Served::start(&[("cxql.toml", "[serve]\ntimeout_s = 1\n")], &["--data", &sample()]);
+    let mut client = served.client().await;
+    let sql = "select count(*) from generate_series(1, 1000000000000) a(x) where x % 7 <> 1";
+    let error = refused(&mut client, sql).await;
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert!(error.message().contains("longer than 1 seconds"), "{error:?}");
+    assert_eq!(query(&mut client, "select 1 as a").await.unwrap().num_rows(), 1);
+}
+
+#[tokio::test]
+async fn the_server_says_that_it_is_well() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    let served = Served::sample();
+    let mut health = HealthClient::connect(format!("http://{}", served.address)).await.unwrap();
+    for service in ["", "arrow.flight.protocol.FlightService"] {
+        let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
+        assert_eq!(answer.status, 1, "{service}");
+    }
+}
+
+#[tokio::test]
 async fn many_clients_are_served_at_once() {
     let served = Arc::new(Served::sample());
     let tasks = (0..16).map(|number: i64| {

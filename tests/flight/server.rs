@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arrow_flight::FlightInfo;
 use arrow_flight::error::FlightError;
@@ -16,7 +17,10 @@ use datafusion::arrow::datatypes::SchemaRef;
 use futures::TryStreamExt;
 use tempfile::TempDir;
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+
+/// How long anything may take; what takes longer will never happen.
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) type Client = FlightSqlServiceClient<Channel>;
 
@@ -40,7 +44,7 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) address: String,
     pub(crate) folder: TempDir,
-    log: Arc<Mutex<String>>,
+    log: Arc<(Mutex<String>, Condvar)>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -63,20 +67,21 @@ impl Served {
         let mut child =
             cxql(folder.path(), &all).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        let log = Arc::new(Mutex::new(String::new()));
+        let log = Arc::new((Mutex::new(String::new()), Condvar::new()));
         // the line comes when clients can connect
         let mut line = String::new();
-        while !line.contains("grpc://") {
+        while !line.contains("Flight SQL on ") {
             line.clear();
             let read = stderr.read_line(&mut line).expect("a log");
-            assert!(read > 0, "the server ended: {}", log.lock().unwrap());
-            log.lock().unwrap().push_str(&line);
+            assert!(read > 0, "the server ended: {}", log.0.lock().unwrap());
+            log.0.lock().unwrap().push_str(&line);
         }
         let kept = Arc::clone(&log);
         let reader = std::thread::spawn(move || {
             let mut line = String::new();
             while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
-                kept.lock().unwrap().push_str(&line);
+                kept.0.lock().unwrap().push_str(&line);
+                kept.1.notify_all();
                 line.clear();
             }
         });
@@ -89,9 +94,29 @@ impl Served {
         FlightSqlServiceClient::new(endpoint.connect().await.expect("the server answers"))
     }
 
+    /// A client that trusts a certificate's authority, and has a certificate of its own.
+    pub(crate) async fn tls_client(&self, ca: &str, own: Option<Identity>) -> Result<Client, tonic::transport::Error> {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)).domain_name("localhost");
+        let tls = match own {
+            Some(own) => tls.identity(own),
+            None => tls,
+        };
+        let endpoint =
+            Channel::from_shared(format!("https://{}", self.address)).expect("an address").tls_config(tls)?;
+        Ok(FlightSqlServiceClient::new(endpoint.connect().await?))
+    }
+
     /// What the server has said so far.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.0.lock().unwrap().clone()
+    }
+
+    /// Waits until the server has said something.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        let waiting = |log: &mut String| !log.contains(text);
+        let log = self.log.1.wait_timeout_while(self.log.0.lock().unwrap(), LIMIT, waiting).unwrap().0;
+        assert!(log.contains(text), "no `{text}` in {log}");
     }
 
     /// Sends a signal by its name.
@@ -145,6 +170,11 @@ pub(crate) async fn query(client: &mut Client, sql: &str) -> Result<RecordBatch,
     fetch(client, info).await
 }
 
+/// The program in a folder.
+pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
+    cxql(folder, args)
+}
+
 /// Runs the program to its end.
 pub(crate) fn run(files: &[(&str, &str)], args: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -158,7 +188,7 @@ pub(crate) fn run(files: &[(&str, &str)], args: &[&str]) -> Output {
 async fn the_address_is_told_when_clients_can_connect() {
     let served = Served::sample();
     assert!(served.address.starts_with("127.0.0.1:"), "{}", served.address);
-    assert!(served.log().contains("without encryption and without login"), "{}", served.log());
+    served.says("without encryption, without login");
     let mut client = served.client().await;
     assert_eq!(query(&mut client, "select 1 as one").await.unwrap().num_rows(), 1);
 }
@@ -195,7 +225,7 @@ async fn a_query_that_never_ends_does_not_keep_the_server() {
     served.signal("TERM");
     assert!(stream.try_next().await.is_err(), "half a result looks like an error");
     assert!(served.wait().success());
-    assert!(served.log().contains("are cancelled"), "{}", served.log());
+    served.says("are cancelled");
 }
 
 #[test]
@@ -203,7 +233,10 @@ fn other_machines_are_let_in_only_when_asked() {
     let out = run(&[], &["serve", "--listen", "0.0.0.0:0"]);
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(2), "{text}");
-    assert!(text.contains("--open") && text.contains("neither encrypts nor asks for a login"), "{text}");
+    assert!(
+        text.contains("--open") && text.contains("does not encrypt") && text.contains("asks for no login"),
+        "{text}"
+    );
     let out = run(&[], &["serve", "--listen", "nowhere"]);
     assert_eq!(out.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&out.stderr).contains("write HOST:PORT"));
