@@ -7,8 +7,10 @@ mod list;
 mod query;
 mod results;
 mod run;
+mod serve;
 mod shell;
 mod show;
+mod user;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -99,6 +101,10 @@ enum Command {
     Query(query::QueryArgs),
     /// Type SQL and see results
     Shell(shell::ShellArgs),
+    /// Serve tables, views and reports to BI tools over Arrow Flight SQL
+    Serve(serve::ServeArgs),
+    /// Manage the users of the server
+    User(user::UserArgs),
     /// List reports, views and tables
     List(list::ListArgs),
     /// Show a report: what it is, its parameters, its columns, its SQL
@@ -190,11 +196,15 @@ fn start(cli: Cli) -> Result<ExitCode> {
     }
     let runtime =
         builder.build().map_err(|cause| Error::Engine { message: format!("the system gives no threads: {cause}") })?;
-    // the shell stops a query on Ctrl-C and lives on
-    let keeps_interrupts = matches!(cli.command, Command::Shell(_));
     // this thread waits without the runtime, whose timers and signals stand still when every worker is busy
     let (tell, events) = mpsc::channel();
-    listen(keeps_interrupts, tell.clone());
+    match cli.command {
+        // the server lets its queries end first
+        Command::Serve(_) => {}
+        // the shell stops a query on Ctrl-C and lives on
+        Command::Shell(_) => listen(true, tell.clone()),
+        _ => listen(false, tell.clone()),
+    }
     let command = runtime.spawn(run_command(cli.command, asked));
     let stop = command.abort_handle();
     runtime.spawn(async move {
@@ -278,6 +288,8 @@ async fn run_command(command: Command, asked: Asked) -> Result<ExitCode> {
         Command::Run(args) => run::run(args, Project::resolve(&asked)?).await,
         Command::Query(args) => query::run(args, Project::resolve(&asked)?).await,
         Command::Shell(args) => shell::run(args, Project::resolve(&asked)?).await,
+        Command::Serve(args) => serve::run(args, Project::resolve(&asked)?).await,
+        Command::User(args) => user::run(args, &asked),
         Command::List(args) => list::run(args, Project::resolve(&asked)?).await,
         Command::Show(args) => show::run(args, Project::resolve(&asked)?).await,
         Command::Check(args) => check::run(args, Project::resolve(&asked)?).await,

@@ -1,7 +1,7 @@
 //! `cxql.toml`: where the data is and the limits. Unknown keys are errors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -28,9 +28,86 @@ pub struct ConfigFile {
     /// S3 and compatible stores.
     #[serde(default)]
     pub s3: S3Config,
+    /// The Flight SQL server.
+    #[serde(default)]
+    pub serve: ServeConfig,
+    /// Who may connect to the server; without any user everybody may.
+    #[serde(default)]
+    pub users: BTreeMap<String, UserConfig>,
+    /// Columns of primary keys by table, for clients that ask.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Vec<String>>,
     /// Tables beside those found below `data`.
     #[serde(default)]
     pub tables: BTreeMap<String, TableConfig>,
+}
+
+/// `[serve]`: the Flight SQL server.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeConfig {
+    /// `HOST:PORT`; default `127.0.0.1:32010`.
+    pub listen: Option<String>,
+    /// Seconds that running queries have when the server is stopped; default 30.
+    pub drain_s: Option<u64>,
+    /// Queries that run at a time; default 32.
+    pub max_queries: Option<usize>,
+    /// Seconds that a query waits for its turn; default 30.
+    pub queue_s: Option<u64>,
+    /// Seconds that a query may take in all; default without limit.
+    pub timeout_s: Option<u64>,
+    /// PEM file of the server's certificate, relative to the project folder; encrypts together with `key`.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its key.
+    pub key: Option<PathBuf>,
+    /// PEM file of the authorities whose clients may connect.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ServeConfig {
+    /// The files for encryption, with paths from `folder`; `None` when there are none.
+    ///
+    /// # Errors
+    /// One file without the other that it needs.
+    pub fn tls(&self, folder: &Path) -> Result<Option<TlsFiles>> {
+        match (&self.certificate, &self.key, &self.client_ca) {
+            (None, None, None) => Ok(None),
+            (Some(certificate), Some(key), client_ca) => Ok(Some(TlsFiles {
+                certificate: folder.join(certificate),
+                key: folder.join(key),
+                client_ca: client_ca.as_ref().map(|path| folder.join(path)),
+            })),
+            _ => Err(Error::usage("[serve] in cxql.toml: encryption needs both `certificate` and `key`")),
+        }
+    }
+}
+
+/// The files that encryption needs, all in PEM form.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The server's certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities whose clients may connect; without it, clients need no certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[users.NAME]`: one user of the server, as `cxql user add` writes it.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// The argon2id hash of a password.
+    pub password: Option<String>,
+    /// The SHA-256 hash of a token, in hexadecimal digits.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for UserConfig {
+    /// Hashes are not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserConfig").finish_non_exhaustive()
+    }
 }
 
 /// `[s3]`: how S3 and compatible stores are reached. Keys and tokens come from the standard AWS environment variables.

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod error;
+pub mod flight;
 pub mod output;
 pub mod page;
 pub mod project;

@@ -1,9 +1,10 @@
 //! A project folder: its configuration, its reports and views, and a session over its data.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{self, ConfigFile, S3Config, parse_size};
+use crate::config::{self, ConfigFile, S3Config, ServeConfig, TlsFiles, UserConfig, parse_size};
 use crate::error::{Error, Result};
 use crate::report::{self, Library};
 use crate::session::{Session, SessionOptions, data_url};
@@ -41,6 +42,14 @@ pub struct Project {
     pub library: Library,
     /// What its session is made from.
     pub options: SessionOptions,
+    /// How it is served.
+    pub serve: ServeConfig,
+    /// The files with which the server encrypts.
+    pub tls: Option<TlsFiles>,
+    /// Who may connect to the server.
+    pub users: BTreeMap<String, UserConfig>,
+    /// Columns of primary keys by table.
+    pub keys: BTreeMap<String, Vec<String>>,
 }
 
 impl Project {
@@ -87,6 +96,7 @@ impl Project {
             )));
         }
         let data = data(asked, &file, &folder)?;
+        let tls = file.serve.tls(&folder)?;
         let mut tables = file.tables;
         if data.is_none() {
             // without a data folder the paths of tables count from the project folder
@@ -110,7 +120,7 @@ impl Project {
             },
             files_in_from: false,
         };
-        Ok(Self { library, options })
+        Ok(Self { library, options, serve: file.serve, tls, users: file.users, keys: file.keys })
     }
 
     /// Opens a session with the project's tables, views and reports.

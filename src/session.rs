@@ -21,7 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::TrackConsumersPool;
@@ -41,6 +43,7 @@ use url::Url;
 
 use self::catalog::ProjectSchema;
 pub use self::catalog::View;
+pub(crate) use self::diagnose::is_missing;
 pub use self::memory::default_memory;
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
@@ -233,6 +236,14 @@ impl Session {
         Ok(())
     }
 
+    /// The catalog, schema and name of a table or view that is there.
+    pub fn resolve(&self, table: &TableReference) -> Option<[String; 3]> {
+        let resolved = table.clone().resolve(CATALOG, SCHEMA);
+        let catalog = self.context.catalog(&resolved.catalog)?;
+        let is_there = catalog.schema(&resolved.schema)?.table_exist(&resolved.table);
+        is_there.then(|| [resolved.catalog, resolved.schema, resolved.table].map(|part| part.to_string()))
+    }
+
     /// Names of the tables found or configured, with their addresses as a user writes them.
     pub fn tables(&self) -> impl Iterator<Item = (&str, String)> {
         self.schema.tables().iter().map(|(name, table)| (name.as_str(), tables::shown(&table.path)))
@@ -274,11 +285,36 @@ impl Session {
     /// # Errors
     /// At the place in the text where the fault is, with what was probably meant.
     pub async fn plan(&self, source: &Arc<Source>, statement: Statement) -> Result<LogicalPlan> {
-        let state = self.state();
-        match state.statement_to_plan(statement).await {
+        match self.logical_plan(statement).await {
             Ok(plan) => Ok(plan),
-            Err(error) => Err(diagnose::statement_error(error, source, &state, &self.schema).await),
+            Err(error) => Err(self.error(error, source).await),
         }
+    }
+
+    /// Plans a statement. [`Session::error`] turns the engine's error into ours; here it is as the engine gives it, for
+    /// those who need its kind.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
+        self.state().statement_to_plan(statement).await
+    }
+
+    /// The operators of a plan, optimised.
+    ///
+    /// # Errors
+    /// The engine's, as [`Session::logical_plan`].
+    pub async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.state().create_physical_plan(plan).await
+    }
+
+    /// Starts operators, which must not have run before.
+    ///
+    /// # Errors
+    /// The engine's, as [`Session::logical_plan`].
+    pub fn start(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Execution, DataFusionError> {
+        let stream = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
+        Ok(Execution { schema: stream.schema(), stream, plan })
     }
 
     /// The expression of a condition over the columns of a plan.
@@ -304,13 +340,11 @@ impl Session {
     /// # Errors
     /// As [`Session::plan`]: some faults show only when the plan is optimised.
     pub async fn execute(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Result<Execution> {
-        let state = self.state();
-        let started = async {
-            let physical = state.create_physical_plan(plan).await?;
-            let stream = execute_stream(Arc::clone(&physical), state.task_ctx())?;
-            Ok::<_, DataFusionError>(Execution { schema: stream.schema(), stream, plan: physical })
+        let started = match self.physical_plan(plan).await {
+            Ok(physical) => self.start(physical),
+            Err(error) => Err(error),
         };
-        match started.await {
+        match started {
             Ok(execution) => Ok(execution),
             Err(error) => Err(self.error(error, source).await),
         }
@@ -345,6 +379,17 @@ impl Session {
             .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
         Ok((store, path))
     }
+}
+
+/// Whether any part of a plan changes anything outside the session's settings.
+pub fn writes(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    // a plan that cannot be walked is refused
+    found || visited.is_err()
 }
 
 /// The folders that sessions of this process spill to.

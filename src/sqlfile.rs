@@ -3,10 +3,14 @@
 //! The leading comment lines `-- key: value` are a closed grammar ([`KEYS`]). Lines directly before a later statement
 //! belong to that statement and may only hold [`SECTION_KEYS`]. Other comments are free text.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::{DFParserBuilder, Statement as DataFusionStatement};
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
@@ -83,6 +87,30 @@ pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
     Ok(statements)
 }
 
+/// The statements of a text without header lines, in the engine's form: EXPLAIN, SHOW, COPY and the like too.
+///
+/// # Errors
+/// A text that is no SQL, at its place.
+pub fn statements(source: &Arc<Source>) -> Result<VecDeque<DataFusionStatement>> {
+    statements_of(source, tokenize(source)?)
+}
+
+/// The statements that the tokens of a text make.
+///
+/// # Errors
+/// As [`statements`].
+pub fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result<VecDeque<DataFusionStatement>> {
+    let end = tokens.last().map(token_spot);
+    let built = DFParserBuilder::new(tokens).with_recursion_limit(RECURSION_LIMIT).build();
+    match built.and_then(|mut parser| parser.parse_statements()) {
+        Ok(statements) => Ok(statements),
+        Err(error) => Err(match error.find_root() {
+            DataFusionError::SQL(parser, _) => parser_error(source, parser, end),
+            other => Error::at(source, None, other.strip_backtrace()),
+        }),
+    }
+}
+
 /// The tokens of a text with their places.
 pub fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
@@ -154,6 +182,34 @@ fn check_key(source: &Arc<Source>, line: &HeaderLine, is_leading: bool) -> Resul
 /// Words that begin or mark statements that write.
 pub const WRITING: [&str; 12] =
     ["alter", "copy", "create", "delete", "drop", "grant", "insert", "into", "merge", "revoke", "truncate", "update"];
+
+/// The place of the first word of a text that begins or marks a statement that writes.
+pub fn writing_spot(source: &Arc<Source>) -> Option<Spot> {
+    let writes = |word: &str| WRITING.contains(&word.to_lowercase().as_str());
+    let tokens = tokenize(source).ok()?;
+    tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if writes(&word.value))).map(token_spot)
+}
+
+/// The names that a text gives to queries of its own: `with NAME as (...)`, also with names of columns.
+pub fn named_queries(tokens: &[TokenWithSpan]) -> HashSet<String> {
+    let tokens: Vec<&Token> =
+        tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let is_as = |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::AS);
+    let mut names = HashSet::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if !is_as(token) || !matches!(tokens.get(at + 1), Some(Token::LParen)) {
+            continue;
+        }
+        let before = match tokens[..at].last() {
+            Some(Token::RParen) => tokens[..at].iter().rposition(|token| **token == Token::LParen).unwrap_or(0),
+            _ => at,
+        };
+        if let Some(Token::Word(word)) = before.checked_sub(1).map(|at| tokens[at]) {
+            names.insert(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() });
+        }
+    }
+    names
+}
 
 fn statement(source: &Arc<Source>, header: Vec<HeaderLine>, tokens: Vec<TokenWithSpan>) -> Result<SqlStatement> {
     if let Some(first) = tokens.first()
@@ -275,6 +331,17 @@ mod tests {
     fn deep_nesting_is_an_error_and_no_overflow() {
         let text = error(&format!("select {}1{}", "(".repeat(5000), ")".repeat(5000)));
         assert!(text.contains("nest deeper"), "{text}");
+    }
+
+    #[test]
+    fn queries_named_in_the_text_are_found() {
+        let names = |text: &str| {
+            let mut names: Vec<String> = named_queries(&tokenize(&source(text)).unwrap()).into_iter().collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names("with a as (select 1), \"B\" (x, y) as (select 1, 2) select * from a, \"B\""), ["B", "a"]);
+        assert!(names("select 1 as a from (select 2) as b").is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
 
 use crate::source::nearest;
 
@@ -258,12 +259,94 @@ fn split_list(text: &str) -> Vec<String> {
     items.iter().map(|item| unquote(item.trim())).collect()
 }
 
+/// The type in SQL that the planner reads as an Arrow type.
+///
+/// # Errors
+/// A type that SQL has no name for.
+pub(crate) fn sql_type(data_type: &DataType) -> Result<SqlType, String> {
+    Ok(match data_type {
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => SqlType::Text,
+        DataType::Boolean => SqlType::Boolean,
+        DataType::Int8 => SqlType::TinyInt(None),
+        DataType::Int16 => SqlType::SmallInt(None),
+        DataType::Int32 => SqlType::Int(None),
+        DataType::Int64 => SqlType::BigInt(None),
+        DataType::UInt8 => SqlType::TinyIntUnsigned(None),
+        DataType::UInt16 => SqlType::SmallIntUnsigned(None),
+        DataType::UInt32 => SqlType::IntUnsigned(None),
+        DataType::UInt64 => SqlType::BigIntUnsigned(None),
+        DataType::Float16 | DataType::Float32 => SqlType::Real,
+        DataType::Float64 => SqlType::Double(ExactNumberInfo::None),
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => {
+            SqlType::Decimal(ExactNumberInfo::PrecisionAndScale((*precision).into(), (*scale).into()))
+        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            SqlType::Bytea
+        }
+        DataType::Date32 | DataType::Date64 => SqlType::Date,
+        DataType::Time32(_) | DataType::Time64(_) => SqlType::Time(None, TimezoneInfo::None),
+        DataType::Timestamp(unit, zone) => {
+            let digits = match unit {
+                TimeUnit::Second => 0,
+                TimeUnit::Millisecond => 3,
+                TimeUnit::Microsecond => 6,
+                TimeUnit::Nanosecond => 9,
+            };
+            let zone = if zone.is_some() { TimezoneInfo::WithTimeZone } else { TimezoneInfo::None };
+            SqlType::Timestamp(Some(digits), zone)
+        }
+        DataType::Interval(_) => SqlType::Interval { fields: None, precision: None },
+        DataType::List(field) | DataType::LargeList(field) => {
+            SqlType::Array(ArrayElemTypeDef::AngleBracket(Box::new(sql_type(field.data_type())?)))
+        }
+        DataType::Dictionary(_, values) => sql_type(values)?,
+        other => return Err(format!("a parameter of the type {other} is not supported; cast it in the statement")),
+    })
+}
+
 /// The plain form of a text or binary type that is a view; `None` for all other types.
 pub(crate) fn plain_of_view(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Utf8View => Some(DataType::Utf8),
         DataType::BinaryView => Some(DataType::Binary),
         _ => None,
+    }
+}
+
+/// The type without dictionaries, runs and views, at any depth: formats that cannot replace a dictionary from batch to
+/// batch write plain values, and many readers do not know views.
+pub(crate) fn plain(data_type: &DataType) -> DataType {
+    rebuilt(data_type, &plain_part)
+}
+
+/// What stands for a type that is not plain; `None` for one that is.
+pub(crate) fn plain_part(data_type: &DataType) -> Option<DataType> {
+    match data_type {
+        DataType::Dictionary(_, values) => Some(values.as_ref().clone()),
+        DataType::RunEndEncoded(_, values) => Some(values.data_type().clone()),
+        other => plain_of_view(other),
+    }
+}
+
+/// The type with every part, at any depth, for which `change` has another one replaced by that.
+pub(crate) fn rebuilt(data_type: &DataType, change: &dyn Fn(&DataType) -> Option<DataType>) -> DataType {
+    if let Some(changed) = change(data_type) {
+        return rebuilt(&changed, change);
+    }
+    let child =
+        |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(rebuilt(field.data_type(), change)));
+    match data_type {
+        DataType::List(field) => DataType::List(child(field)),
+        DataType::LargeList(field) => DataType::LargeList(child(field)),
+        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(child(field), *size),
+        DataType::ListView(field) => DataType::ListView(child(field)),
+        DataType::LargeListView(field) => DataType::LargeListView(child(field)),
+        DataType::Map(field, sorted) => DataType::Map(child(field), *sorted),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect()),
+        other => other.clone(),
     }
 }
 

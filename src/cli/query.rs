@@ -1,6 +1,5 @@
 //! `cxql query SQL`.
 
-use std::collections::VecDeque;
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,16 +7,14 @@ use std::sync::Arc;
 use clap::Args;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::UInt64Type;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
-use datafusion::sql::parser::{DFParserBuilder, Statement};
-
+use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 
 use super::results::{self, ResultArgs, Step};
 use crate::error::{Error, Result};
 use crate::project::Project;
-use crate::session::Session;
+use crate::session::{Session, writes};
 use crate::source::Source;
 use crate::sqlfile;
 
@@ -48,7 +45,7 @@ pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
         args.sql
     };
     let source = Arc::new(Source::query(&text));
-    let statements = parse(&source)?;
+    let statements = sqlfile::statements(&source)?;
     if statements.is_empty() {
         return Err(Error::usage("there is no statement to run; write one, such as cxql query 'select 1'"));
     }
@@ -66,20 +63,6 @@ pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
     }
     results::show(&session, &args.result, results::pick(steps, args.section)?, None).await?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The statements of a text.
-pub(super) fn parse(source: &Arc<Source>) -> Result<VecDeque<Statement>> {
-    let tokens = sqlfile::tokenize(source)?;
-    let end = tokens.last().map(sqlfile::token_spot);
-    let built = DFParserBuilder::new(&*source.text).with_recursion_limit(sqlfile::RECURSION_LIMIT).build();
-    match built.and_then(|mut parser| parser.parse_statements()) {
-        Ok(statements) => Ok(statements),
-        Err(error) => Err(match error.find_root() {
-            datafusion::error::DataFusionError::SQL(parser, _) => sqlfile::parser_error(source, parser, end),
-            other => Error::at(source, None, other.strip_backtrace()),
-        }),
-    }
 }
 
 /// Plans a statement. One that changes the session is carried out; `None` when it returns no rows.
@@ -124,24 +107,7 @@ pub(super) async fn plan(
     }
 }
 
-/// Whether any part of a plan changes anything outside the session's settings.
-fn writes(plan: &LogicalPlan) -> bool {
-    let mut found = false;
-    let visited = plan.apply_with_subqueries(|node| {
-        found |= matches!(node, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    // a plan that cannot be walked is refused
-    found || visited.is_err()
-}
-
 fn refused(source: &Arc<Source>) -> Error {
-    let spot = sqlfile::tokenize(source).ok().and_then(|tokens| {
-        use datafusion::sql::sqlparser::tokenizer::Token;
-        let writes = |word: &str| sqlfile::WRITING.contains(&word.to_lowercase().as_str());
-        let found = tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if writes(&word.value)));
-        found.map(sqlfile::token_spot)
-    });
-    Error::at(source, spot, "this statement writes, which is refused")
+    Error::at(source, sqlfile::writing_spot(source), "this statement writes, which is refused")
         .help("add --write if you mean it (cxql query --write, cxql shell --write); results are saved with -o")
 }

@@ -28,6 +28,7 @@ use crate::project::Project;
 use crate::report::words;
 use crate::session::Session;
 use crate::source::{Source, nearest};
+use crate::sqlfile;
 
 const HELP: &str = "\
 statements end with `;` and may span lines; Tab completes, Ctrl-C stops a query, Ctrl-D leaves
@@ -162,7 +163,7 @@ impl Shell {
 
     async fn statements(&self, text: &str) -> Result<()> {
         let source = Arc::new(Source::query(text));
-        for statement in query::parse(&source)? {
+        for statement in sqlfile::statements(&source)? {
             let planned = query::plan(&self.session, &source, statement, self.args.write).await?;
             let Some(plan) = planned else {
                 super::print("done\n")?;

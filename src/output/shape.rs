@@ -10,7 +10,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::text::{self, Times};
 use super::{Format, OutputError, Result};
-use crate::types::plain_of_view;
+pub(super) use crate::types::plain;
 
 /// What a format does with a column's type.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,24 +110,6 @@ pub(super) fn unique_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stri
             }
         })
         .collect()
-}
-
-/// The type without dictionaries, runs and views, at any depth: formats that cannot replace a dictionary from batch to
-/// batch write plain values, and many readers do not know views.
-pub(super) fn plain(data_type: &DataType) -> DataType {
-    let child = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(plain(field.data_type())));
-    match data_type {
-        DataType::Dictionary(_, values) => plain(values),
-        DataType::RunEndEncoded(_, values) => plain(values.data_type()),
-        DataType::List(field) => DataType::List(child(field)),
-        DataType::LargeList(field) => DataType::LargeList(child(field)),
-        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(child(field), *size),
-        DataType::ListView(field) => DataType::ListView(child(field)),
-        DataType::LargeListView(field) => DataType::LargeListView(child(field)),
-        DataType::Map(field, sorted) => DataType::Map(child(field), *sorted),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect()),
-        other => plain_of_view(other).unwrap_or_else(|| other.clone()),
-    }
 }
 
 /// Whether the type or a part of it, at any depth, meets the condition.

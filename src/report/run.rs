@@ -8,9 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::Statement as DataFusionStatement;
-use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, Ident, Statement, TimezoneInfo,
-};
+use datafusion::sql::sqlparser::ast::{Ident, Statement};
 
 use super::condition::Check;
 use super::{Condition, Param, Report, Section, Values, param};
@@ -18,7 +16,9 @@ use crate::error::{Error, Result};
 use crate::session::{Session, View};
 use crate::source::Source;
 use crate::sqlfile;
-use crate::types::{BaseType, ParamType};
+#[cfg(test)]
+use crate::types::ParamType;
+use crate::types::sql_type;
 
 /// A section that can be run.
 #[derive(Debug)]
@@ -104,9 +104,10 @@ pub(super) async fn plan_statement(
         return read_only(report, session.plan(source, statement).await?);
     }
     // PREPARE gives each parameter its type while the statement is planned
+    let data_types = report.params.iter().map(|param: &Param| sql_type(&param.param_type.data_type()));
     let prepare = Statement::Prepare {
         name: Ident::new("report"),
-        data_types: report.params.iter().map(|param: &Param| sql_type(param.param_type)).collect(),
+        data_types: data_types.collect::<Result<_, _>>().map_err(|message| Error::Engine { message })?,
         statement: Box::new(section.statement.clone()),
     };
     let plan = session.plan(source, DataFusionStatement::Statement(Box::new(prepare))).await?;
@@ -129,19 +130,6 @@ fn read_only(report: &Report, plan: LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-fn sql_type(param_type: ParamType) -> SqlType {
-    let base = match param_type.base {
-        BaseType::Text => SqlType::Text,
-        BaseType::Integer => SqlType::BigInt(None),
-        BaseType::Float => SqlType::Double(ExactNumberInfo::None),
-        BaseType::Boolean => SqlType::Boolean,
-        BaseType::Date => SqlType::Date,
-        BaseType::Timestamp => SqlType::Timestamp(Some(6), TimezoneInfo::WithTimeZone),
-        BaseType::Interval => SqlType::Interval { fields: None, precision: None },
-    };
-    if param_type.is_list { SqlType::Array(ArrayElemTypeDef::AngleBracket(Box::new(base))) } else { base }
-}
-
 /// The type that the planner gives a parameter, for tests that the two agree.
 #[cfg(test)]
 async fn planned_type(session: &Session, param_type: ParamType) -> DataType {
@@ -149,7 +137,7 @@ async fn planned_type(session: &Session, param_type: ParamType) -> DataType {
     let statements = crate::sqlfile::parse(&source).unwrap();
     let prepare = Statement::Prepare {
         name: Ident::new("p"),
-        data_types: vec![sql_type(param_type)],
+        data_types: vec![sql_type(&param_type.data_type()).unwrap()],
         statement: Box::new(statements[0].statement.clone()),
     };
     let plan = session.plan(&source, DataFusionStatement::Statement(Box::new(prepare))).await.unwrap();

@@ -166,6 +166,16 @@ fn external(error: &DataFusionError) -> Option<String> {
     None
 }
 
+/// Whether an error says that a table or function does not exist.
+pub(crate) fn is_missing(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::Plan(text) => {
+            between(text, "table '", "' not found").or_else(|| between(text, "Invalid function '", "'")).is_some()
+        }
+        _ => false,
+    }
+}
+
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let from = text.find(start)? + start.len();
     let to = text[from..].find(end)? + from;

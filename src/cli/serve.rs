@@ -1,0 +1,108 @@
+//! `cxql serve`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::flight::{ServeOptions, Server};
+use crate::project::Project;
+
+/// Where the server listens when nobody says otherwise.
+const LISTEN: &str = "127.0.0.1:32010";
+
+/// How long running queries may take when the server is stopped.
+const DRAIN_SECONDS: u64 = 30;
+
+/// Queries that run at a time, and how long others wait for their turn.
+const MAX_QUERIES: usize = 32;
+const QUEUE_SECONDS: u64 = 30;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:32010]
+    #[arg(long, value_name = "HOST:PORT", env = "CXQL_LISTEN", hide_env_values = true)]
+    listen: Option<String>,
+    /// Write the address to this file once clients can connect; it is removed at the end
+    #[arg(long, value_name = "PATH")]
+    address_file: Option<PathBuf>,
+    /// Let other machines connect although nothing is encrypted or nobody has to log in
+    #[arg(long)]
+    open: bool,
+}
+
+pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
+    let config = &project.serve;
+    let listen = args.listen.filter(|listen| !listen.is_empty()).or_else(|| config.listen.clone());
+    let server = Server::bind(ServeOptions {
+        listen: listen.unwrap_or_else(|| LISTEN.into()),
+        is_open: args.open,
+        tls: project.tls.clone(),
+        users: project.users.clone(),
+        drain: Duration::from_secs(config.drain_s.unwrap_or(DRAIN_SECONDS)),
+        max_queries: at_least_one("max_queries", config.max_queries.unwrap_or(MAX_QUERIES))?,
+        queue: Duration::from_secs(config.queue_s.unwrap_or(QUEUE_SECONDS)),
+        timeout: config
+            .timeout_s
+            .map(|seconds| at_least_one("timeout_s", seconds))
+            .transpose()?
+            .map(Duration::from_secs),
+        keys: project.keys.clone(),
+    })?;
+    let (address, is_encrypted) = (server.address(), server.is_encrypted());
+    let session = project.open(false).await?;
+    let mut file = None;
+    let ready = || {
+        if let Some(path) = &args.address_file {
+            file = Some(AddressFile::write(path, &address.to_string())?);
+        }
+        let login = match project.users.len() {
+            0 => "without login".to_owned(),
+            1 => "with login, 1 user".to_owned(),
+            users => format!("with login, {users} users"),
+        };
+        let (scheme, encryption) =
+            if is_encrypted { ("grpc+tls", "encrypted") } else { ("grpc", "without encryption") };
+        super::note(&format!("Flight SQL on {scheme}://{address}, {encryption}, {login}; Ctrl-C stops"));
+        Ok(())
+    };
+    server.run(session, ready).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A number of the configuration that must not be 0.
+fn at_least_one<T: PartialEq + Default>(key: &str, number: T) -> Result<T> {
+    if number == T::default() {
+        return Err(Error::usage(format!("[serve] {key} in cxql.toml: at least 1 is wanted, got 0")));
+    }
+    Ok(number)
+}
+
+/// A file with the address of a running server, removed when dropped.
+#[derive(Debug)]
+struct AddressFile(PathBuf);
+
+impl AddressFile {
+    /// Writes the file beside its place and renames it, so that it is never seen in part.
+    fn write(path: &Path, address: &str) -> Result<Self> {
+        let failed = |cause| Error::Io { action: "write", path: path.to_path_buf(), cause };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        writeln!(file, "{address}").map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(Self(path.to_path_buf()))
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        // somebody may have removed it
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,110 @@
+//! `cxql user`: who may connect to the server.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::{self, ConfigFile};
+use crate::error::{Error, Result};
+use crate::flight;
+use crate::project::Asked;
+
+#[derive(Debug, Args)]
+pub(super) struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user of the server to cxql.toml; the password is asked for and kept as a hash
+    Add(AddArgs),
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// The user's name: letters, digits, `.`, `_`, `-` and `@`
+    name: String,
+    /// Make a token in place of a password; it is shown once
+    #[arg(long, conflicts_with = "password_stdin")]
+    token: bool,
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
+    let UserCommand::Add(args) = args.command;
+    let name = &args.name;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ".-_@".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
+        return Err(Error::usage(format!(
+            "`{name}` is no name of a user: up to 64 letters, digits, `.`, `_`, `-` and `@` are wanted"
+        )));
+    }
+    let project = asked.project.clone().unwrap_or_else(|| PathBuf::from("."));
+    let path = asked.config.clone().unwrap_or_else(|| project.join(config::FILE_NAME));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(cause) => return Err(Error::Io { action: "read", path, cause }),
+    };
+    if ConfigFile::parse(&text, &path.display().to_string())?.users.contains_key(name) {
+        return Err(Error::usage(format!(
+            "there is a user `{name}` already; remove [users.\"{name}\"] from {} first",
+            path.display()
+        )));
+    }
+    let (key, hash, token) = if args.token {
+        let (token, hash) = flight::new_token();
+        ("token", hash, Some(token))
+    } else {
+        ("password", flight::hash_password(&password(args.password_stdin)?)?, None)
+    };
+    let gap = if text.is_empty() || text.ends_with("\n\n") {
+        ""
+    } else if text.ends_with('\n') {
+        "\n"
+    } else {
+        "\n\n"
+    };
+    let text = format!("{text}{gap}[users.\"{name}\"]\n{key} = \"{hash}\"\n");
+    // what is written can be read again
+    ConfigFile::parse(&text, &path.display().to_string())?;
+    replace(&path, &text)?;
+    super::note(&format!("user `{name}` is in {}; a running server knows it after a restart", path.display()));
+    match token {
+        Some(token) => super::print(&format!("{token}\n"))?,
+        None => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn password(from_stdin: bool) -> Result<String> {
+    let failed = |cause| Error::Io { action: "read", path: "the password".into(), cause };
+    if from_stdin {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(failed)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let first = rpassword::prompt_password("password: ").map_err(failed)?;
+    if rpassword::prompt_password("the same again: ").map_err(failed)? != first {
+        return Err(Error::usage("the two passwords differ"));
+    }
+    Ok(first)
+}
+
+/// Writes a file beside its place and renames it; its rights stay, and a new one is its owner's alone.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let failed = |cause| Error::Io { action: "write", path: path.to_path_buf(), cause };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    if let Ok(metadata) = path.metadata() {
+        file.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
+    }
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

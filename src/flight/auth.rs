@@ -1,0 +1,353 @@
+//! Who asks: users with passwords and tokens, logins, and what slows down those who guess.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+use super::log;
+use crate::config::UserConfig;
+use crate::error::{Error, Result};
+
+/// How long a login holds after its last use.
+const LOGIN_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// How long a password that was right is not checked again for the same header: checking takes time on purpose.
+const BASIC_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// Logins that are kept.
+const MAX_LOGINS: u64 = 100_000;
+
+/// Failed logins that one user at one address, and one address in all, may have within [`FAILURES_LIFE`].
+const MAX_FAILURES: u32 = 5;
+const MAX_FAILURES_OF_ADDRESS: u32 = 50;
+const FAILURES_LIFE: Duration = Duration::from_secs(60);
+
+/// Passwords that are checked at a time; each takes 19 MB.
+const CHECKS_AT_A_TIME: usize = 2;
+
+/// A password longer than this is none.
+const MAX_PASSWORD_BYTES: usize = 1024;
+
+type Digested = [u8; 32];
+
+/// The user of a request; `None` where nobody logs in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Caller(pub(super) Option<Arc<str>>);
+
+impl Caller {
+    /// The user of a request that passed [`Gate::check`].
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+struct User {
+    name: Arc<str>,
+    password: Option<String>,
+    token: Option<Digested>,
+}
+
+/// Lets users in.
+#[derive(Debug)]
+pub(super) struct Gate {
+    users: Vec<User>,
+    /// Logins by the hash of their token.
+    logins: Cache<Digested, Arc<str>>,
+    /// Users by the hash of a header that was right.
+    basics: Cache<Digested, Arc<str>>,
+    failures: Cache<(IpAddr, String), Arc<AtomicU32>>,
+    checks: Semaphore,
+    /// A hash that no password has, so that an unknown name takes as long as a known one.
+    nobody: String,
+}
+
+/// The hash of a password as `cxql.toml` holds it.
+///
+/// # Errors
+/// A password that is empty or too long.
+pub fn hash_password(password: &str) -> Result<String> {
+    if password.is_empty() || password.len() > MAX_PASSWORD_BYTES {
+        return Err(Error::usage(format!("a password has 1 to {MAX_PASSWORD_BYTES} bytes")));
+    }
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.map(|hash| hash.to_string()).map_err(|error| Error::Engine { message: format!("cannot hash: {error}") })
+}
+
+/// A new token and its hash as `cxql.toml` holds it.
+pub fn new_token() -> (String, String) {
+    let token = format!("cxql_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let hash = sha256(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    (token, hash)
+}
+
+fn sha256(bytes: &[u8]) -> Digested {
+    Sha256::digest(bytes).into()
+}
+
+fn parse_hash(text: &str) -> Option<Digested> {
+    let bytes: Option<Vec<u8>> = match text.len() {
+        64 => (0..32).map(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()).collect(),
+        _ => None,
+    };
+    bytes?.try_into().ok()
+}
+
+impl Gate {
+    /// # Errors
+    /// A user whose password or token is no hash, or who has neither.
+    pub(super) fn new(users: &BTreeMap<String, UserConfig>) -> Result<Self> {
+        let user = |(name, config): (&String, &UserConfig)| {
+            let wrong = |what: &str| {
+                Error::usage(format!("[users.{name}] in cxql.toml: {what}; `cxql user add {name}` writes such a user"))
+            };
+            if let Some(password) = &config.password {
+                let hash = PasswordHash::new(password).map_err(|_| wrong("the password is no argon2id hash"))?;
+                if hash.algorithm.as_str() != "argon2id" {
+                    return Err(wrong("the password is no argon2id hash"));
+                }
+            }
+            let token = config.token.as_deref().map(|token| {
+                parse_hash(token).ok_or_else(|| wrong("the token is no SHA-256 hash in 64 hexadecimal digits"))
+            });
+            let token = token.transpose()?;
+            if config.password.is_none() && token.is_none() {
+                return Err(wrong("there is neither a password nor a token"));
+            }
+            Ok(User { name: name.as_str().into(), password: config.password.clone(), token })
+        };
+        let users = users.iter().map(user).collect::<Result<Vec<_>>>()?;
+        let nobody = if users.is_empty() { String::new() } else { hash_password(&Uuid::new_v4().to_string())? };
+        Ok(Self {
+            users,
+            logins: Cache::builder().max_capacity(MAX_LOGINS).time_to_idle(LOGIN_IDLE).build(),
+            basics: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
+            failures: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(FAILURES_LIFE).build(),
+            checks: Semaphore::new(CHECKS_AT_A_TIME),
+            nobody,
+        })
+    }
+
+    /// The user of a request with these headers from this address: a bearer token of a login or of a user, or a name and a
+    /// password.
+    pub(super) async fn check(&self, headers: &MetadataMap, address: Option<SocketAddr>) -> Result<Caller, Status> {
+        if self.users.is_empty() {
+            return Ok(Caller(None));
+        }
+        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        match authorization(headers) {
+            Some(Authorization::Bearer(token)) => self.by_token(token),
+            Some(Authorization::Basic(text)) => self.by_password(text, address).await,
+            None => Err(Status::unauthenticated("a login is wanted: a user and a password, or a token")),
+        }
+        .map(|user| Caller(Some(user)))
+    }
+
+    /// Logs a user in; the result is a bearer token.
+    pub(super) fn login(&self, caller: &Caller) -> String {
+        match &caller.0 {
+            Some(user) => {
+                let (token, _) = new_token();
+                self.logins.insert(sha256(token.as_bytes()), Arc::clone(user));
+                token
+            }
+            // some tools always log in
+            None => "nobody".to_owned(),
+        }
+    }
+
+    /// Ends the login whose token the request has; true when there was one.
+    pub(super) fn logout(&self, headers: &MetadataMap) -> bool {
+        match authorization(headers) {
+            Some(Authorization::Bearer(token)) => self.logins.remove(&sha256(token.as_bytes())).is_some(),
+            _ => false,
+        }
+    }
+
+    fn by_token(&self, token: &str) -> Result<Arc<str>, Status> {
+        let hash = sha256(token.as_bytes());
+        if let Some(user) = self.logins.get(&hash) {
+            return Ok(user);
+        }
+        let mut found = None;
+        for user in &self.users {
+            // every user is compared, so that the time does not tell who it was
+            if user.token.is_some_and(|token| bool::from(token.ct_eq(&hash))) {
+                found = Some(Arc::clone(&user.name));
+            }
+        }
+        found.ok_or_else(|| Status::unauthenticated("the token is not known or has expired; log in again"))
+    }
+
+    async fn by_password(&self, text: &str, address: IpAddr) -> Result<Arc<str>, Status> {
+        let hash = sha256(text.as_bytes());
+        if let Some(user) = self.basics.get(&hash) {
+            return Ok(user);
+        }
+        let wrong = || Status::unauthenticated("the user or the password is wrong");
+        let decoded = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let (name, password) = match decoded.as_ref().and_then(|text| text.split_once(':')) {
+            Some((name, password)) if password.len() <= MAX_PASSWORD_BYTES => (name.to_owned(), password.to_owned()),
+            _ => return Err(wrong()),
+        };
+        let count = |name: &str| self.failures.get_with((address, name.to_owned()), Arc::default);
+        // no user has an empty name: it stands for the address
+        let (of_user, of_address) = (count(&name), count(""));
+        let late = || {
+            of_user.load(Ordering::Relaxed) >= MAX_FAILURES
+                || of_address.load(Ordering::Relaxed) >= MAX_FAILURES_OF_ADDRESS
+        };
+        let refused = || {
+            log::info(&format!("too many failed logins of {name:?} from {address}"));
+            Status::resource_exhausted("too many failed logins; wait a minute")
+        };
+        if late() {
+            return Err(refused());
+        }
+        let _turn = self.checks.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
+        // many connections of one tool log in at a time: the first of them was checked for all
+        if let Some(user) = self.basics.get(&hash) {
+            return Ok(user);
+        }
+        if late() {
+            return Err(refused());
+        }
+        of_user.fetch_add(1, Ordering::Relaxed);
+        of_address.fetch_add(1, Ordering::Relaxed);
+        let user = self.users.iter().find(|user| *user.name == *name);
+        let hash_text = user.and_then(|user| user.password.clone()).unwrap_or_else(|| self.nobody.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash_text)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        });
+        let is_right = checked.await.map_err(|error| super::status::fault(&error.to_string()))?;
+        match user {
+            Some(user) if is_right => {
+                self.failures.invalidate(&(address, name));
+                of_address.fetch_sub(1, Ordering::Relaxed);
+                self.basics.insert(hash, Arc::clone(&user.name));
+                log::info(&format!("login of {:?} from {address}", user.name));
+                Ok(Arc::clone(&user.name))
+            }
+            _ => {
+                log::info(&format!("failed login of {name:?} from {address}"));
+                Err(wrong())
+            }
+        }
+    }
+}
+
+enum Authorization<'a> {
+    Bearer(&'a str),
+    Basic(&'a str),
+}
+
+fn authorization(headers: &MetadataMap) -> Option<Authorization<'_>> {
+    let (scheme, rest) = headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(Authorization::Bearer(rest.trim())),
+        "basic" => Some(Authorization::Basic(rest.trim())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn gate() -> (Gate, String) {
+        let (token, hash) = new_token();
+        let ana = UserConfig { password: Some(hash_password("s:ecret").unwrap()), token: None };
+        let bot = UserConfig { password: None, token: Some(hash) };
+        (Gate::new(&BTreeMap::from([("ana".into(), ana), ("bot".into(), bot)])).unwrap(), token)
+    }
+
+    fn request(authorization: &str) -> Request<()> {
+        let mut request = Request::new(());
+        request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+        request
+    }
+
+    fn basic(name: &str, password: &str) -> Request<()> {
+        request(&format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
+    }
+
+    async fn check(gate: &Gate, request: &Request<()>) -> Result<Caller, Status> {
+        gate.check(request.metadata(), request.remote_addr()).await
+    }
+
+    #[tokio::test]
+    async fn a_login_gives_a_token_until_it_ends() {
+        let (gate, _) = gate();
+        let caller = check(&gate, &basic("ana", "s:ecret")).await.unwrap();
+        assert_eq!(caller, Caller(Some("ana".into())));
+        let bearer = request(&format!("Bearer {}", gate.login(&caller)));
+        assert_eq!(check(&gate, &bearer).await.unwrap(), caller);
+        assert!(gate.logout(bearer.metadata()) && !gate.logout(bearer.metadata()));
+        assert_eq!(check(&gate, &bearer).await.unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_its_users() {
+        let (gate, token) = gate();
+        assert_eq!(check(&gate, &request(&format!("bearer {token}"))).await.unwrap(), Caller(Some("bot".into())));
+        for wrong in ["Bearer nobody", "Bearer ", "Basic !!", "Digest x"] {
+            assert_eq!(check(&gate, &request(wrong)).await.unwrap_err().code(), Code::Unauthenticated, "{wrong}");
+        }
+        assert_eq!(check(&gate, &Request::new(())).await.unwrap_err().code(), Code::Unauthenticated);
+        // a user without a password has none that is right
+        assert_eq!(check(&gate, &basic("bot", "")).await.unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn guessing_is_slowed_down() {
+        let (gate, _) = gate();
+        for _ in 0..MAX_FAILURES {
+            assert_eq!(check(&gate, &basic("ana", "wrong")).await.unwrap_err().code(), Code::Unauthenticated);
+        }
+        assert_eq!(check(&gate, &basic("ana", "s:ecret")).await.unwrap_err().code(), Code::ResourceExhausted);
+        // others are not held up
+        assert_eq!(check(&gate, &basic("eve", "x")).await.unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn right_passwords_are_no_failures() {
+        let (gate, _) = gate();
+        for _ in 0..3 * MAX_FAILURES {
+            gate.basics.invalidate_all();
+            check(&gate, &basic("ana", "s:ecret")).await.unwrap();
+        }
+    }
+
+    #[test]
+    fn users_without_a_hash_are_refused() {
+        for (password, token) in [(Some("plain"), None), (None, Some("plain")), (None, None)] {
+            let user = UserConfig { password: password.map(str::to_owned), token: token.map(str::to_owned) };
+            let error = Gate::new(&BTreeMap::from([("ana".to_owned(), user)])).unwrap_err();
+            assert!(error.to_string().contains("[users.ana]"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_users_everybody_is_nobody() {
+        let gate = Gate::new(&BTreeMap::new()).unwrap();
+        assert_eq!(check(&gate, &Request::new(())).await.unwrap(), Caller(None));
+    }
+}

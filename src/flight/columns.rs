@@ -1,0 +1,205 @@
+//! The columns of results as clients see them: types that they can read, and where a column comes from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::RecordBatchOptions;
+use datafusion::arrow::compute::{can_cast_types, cast};
+use datafusion::arrow::datatypes::{
+    DECIMAL64_MAX_PRECISION, DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef, TimeUnit,
+};
+use datafusion::arrow::error::ArrowError;
+
+use super::sql_types::SqlType;
+use crate::types::{plain_part, rebuilt};
+
+/// Where a column of a result or a table comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) catalog: String,
+    pub(super) schema: String,
+    pub(super) table: String,
+}
+
+/// The schema that clients see. `origins` has the table of each column where it has one; `always_nullable` is for
+/// statements whose values are not known yet.
+pub(super) fn shown(schema: &Schema, origins: &[Option<Origin>], always_nullable: bool) -> SchemaRef {
+    let field = |(at, field): (usize, &Arc<Field>)| {
+        let data_type = readable(field.data_type());
+        let mut metadata = field.metadata().clone();
+        metadata.extend(sql_metadata(&data_type, origins.get(at).and_then(Option::as_ref)));
+        Field::new(field.name(), data_type, always_nullable || field.is_nullable()).with_metadata(metadata)
+    };
+    // what readers of Parquet files keep in a schema (such as an index for pandas) is about the file and not the result
+    Arc::new(Schema::new(schema.fields().iter().enumerate().map(field).collect::<Vec<_>>()))
+}
+
+/// The type that clients read: plain, and with the old form of types that have a new one.
+pub(super) fn readable(data_type: &DataType) -> DataType {
+    let change = |part: &DataType| match part {
+        DataType::ListView(field) => Some(DataType::List(Arc::clone(field))),
+        DataType::LargeListView(field) => Some(DataType::LargeList(Arc::clone(field))),
+        DataType::Decimal32(precision, scale) => {
+            Some(DataType::Decimal128((*precision).min(DECIMAL64_MAX_PRECISION), *scale))
+        }
+        DataType::Decimal64(precision, scale) => {
+            Some(DataType::Decimal128((*precision).min(DECIMAL128_MAX_PRECISION), *scale))
+        }
+        DataType::Float16 => Some(DataType::Float32),
+        other => plain_part(other),
+    };
+    let readable = rebuilt(data_type, &change);
+    if readable == *data_type || can_cast_types(data_type, &readable) { readable } else { data_type.clone() }
+}
+
+/// The batch with the columns of the schema that was promised.
+///
+/// # Errors
+/// When a value does not fit, which means that the promise was wrong.
+pub(super) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+/// What Flight SQL clients ask of a column.
+fn sql_metadata(data_type: &DataType, origin: Option<&Origin>) -> HashMap<String, String> {
+    let sql = SqlType::of(data_type);
+    let mut pairs = vec![
+        ("TYPE_NAME", sql.name.to_owned()),
+        ("IS_AUTO_INCREMENT", "0".to_owned()),
+        ("IS_CASE_SENSITIVE", if sql.is_text() { "1" } else { "0" }.to_owned()),
+        ("IS_READ_ONLY", "1".to_owned()),
+        ("IS_SEARCHABLE", "1".to_owned()),
+    ];
+    if let Some(precision) = precision(data_type) {
+        pairs.push(("PRECISION", precision.to_string()));
+    }
+    if let Some(scale) = scale(data_type) {
+        pairs.push(("SCALE", scale.to_string()));
+    }
+    if let Some(origin) = origin {
+        pairs.push(("CATALOG_NAME", origin.catalog.clone()));
+        pairs.push(("SCHEMA_NAME", origin.schema.clone()));
+        pairs.push(("TABLE_NAME", origin.table.clone()));
+    }
+    pairs.into_iter().map(|(key, value)| (format!("ARROW:FLIGHT:SQL:{key}"), value)).collect()
+}
+
+/// Decimal digits of a number.
+fn precision(data_type: &DataType) -> Option<u8> {
+    Some(match data_type {
+        DataType::Int8 | DataType::UInt8 => 3,
+        DataType::Int16 | DataType::UInt16 => 5,
+        DataType::Int32 | DataType::UInt32 => 10,
+        DataType::Int64 => 19,
+        DataType::UInt64 => 20,
+        DataType::Float32 => 7,
+        DataType::Float64 => 15,
+        DataType::Decimal32(precision, _)
+        | DataType::Decimal64(precision, _)
+        | DataType::Decimal128(precision, _)
+        | DataType::Decimal256(precision, _) => *precision,
+        _ => return None,
+    })
+}
+
+/// Digits after the point, or of the fraction of a second.
+fn scale(data_type: &DataType) -> Option<i8> {
+    Some(match data_type {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => *scale,
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => match unit {
+            TimeUnit::Second => 0,
+            TimeUnit::Millisecond => 3,
+            TimeUnit::Microsecond => 6,
+            TimeUnit::Nanosecond => 9,
+        },
+        other if other.is_integer() => 0,
+        _ => return None,
+    })
+}
+
+/// The batch in parts of about `max_bytes` at most; one row is never divided.
+pub(super) fn split(batch: RecordBatch, max_bytes: usize, parts: &mut Vec<RecordBatch>) {
+    let size = |batch: &RecordBatch| -> usize {
+        batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX / 4096)).sum()
+    };
+    if batch.num_rows() < 2 || size(&batch) <= max_bytes {
+        parts.push(batch);
+        return;
+    }
+    let half = batch.num_rows() / 2;
+    split(batch.slice(0, half), max_bytes, parts);
+    split(batch.slice(half, batch.num_rows() - half), max_bytes, parts);
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray, StringViewArray};
+    use datafusion::arrow::datatypes::Int8Type;
+
+    use super::*;
+
+    #[test]
+    fn views_and_dictionaries_become_plain_in_schema_and_data() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("view", Arc::new(StringViewArray::from(vec![Some("a"), None]))),
+            ("coded", Arc::new(vec!["x", "x"].into_iter().collect::<DictionaryArray<Int8Type>>())),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let schema = shown(&batch.schema(), &[], false);
+        let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        assert_eq!(types, [DataType::Utf8, DataType::Utf8]);
+        let fitted = fit(&batch, &schema).unwrap();
+        assert_eq!(fitted.schema(), schema);
+        assert_eq!(fitted.column(1).as_string::<i32>().value(1), "x");
+    }
+
+    #[test]
+    fn new_forms_become_old_ones_at_any_depth() {
+        let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
+        assert_eq!(readable(&DataType::ListView(item(DataType::Utf8View))), DataType::List(item(DataType::Utf8)));
+        assert_eq!(readable(&DataType::Decimal64(12, 2)), DataType::Decimal128(12, 2));
+        assert_eq!(
+            readable(&DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)),
+            DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)
+        );
+    }
+
+    #[test]
+    fn columns_say_their_type_and_table() {
+        let origin = Origin { catalog: "c".into(), schema: "s".into(), table: "t".into() };
+        let schema = Schema::new(vec![Field::new("d", DataType::Decimal128(10, 2), false)]);
+        let shown = shown(&schema, &[Some(origin)], false);
+        let field = shown.field(0);
+        let get = |key: &str| field.metadata().get(&format!("ARROW:FLIGHT:SQL:{key}")).map(String::as_str);
+        assert_eq!((get("PRECISION"), get("SCALE"), get("TABLE_NAME")), (Some("10"), Some("2"), Some("t")));
+        assert_eq!(get("TYPE_NAME"), Some("DECIMAL"));
+        assert!(!field.is_nullable());
+    }
+
+    #[test]
+    fn parts_are_small_and_whole() {
+        let texts: Vec<String> = (0..100).map(|row| "x".repeat(if row < 5 { 5000 } else { 5 })).collect();
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("n", Arc::new(Int64Array::from_iter_values(0..100))), ("text", Arc::new(StringArray::from(texts)))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut parts = Vec::new();
+        split(batch.clone(), 8000, &mut parts);
+        assert_eq!(parts.iter().map(RecordBatch::num_rows).sum::<usize>(), 100);
+        // the long rows stand alone, the short ones together
+        assert_eq!(parts[0].num_rows(), 1);
+        assert!(parts.len() < 12, "{}", parts.len());
+        let mut one = Vec::new();
+        split(batch.slice(50, 2), 8000, &mut one);
+        assert_eq!(one.len(), 1);
+    }
+}

@@ -1,0 +1,157 @@
+//! The gRPC service: what Flight SQL's own dispatch leaves out, and clear answers to malformed requests.
+
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::{Any, Command};
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, SchemaResult, Ticket,
+};
+use futures::stream::{self, BoxStream, StreamExt};
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::auth::Gate;
+use super::service::{CANCEL_FLIGHT_INFO, Service};
+use super::status;
+
+/// A [`Service`] as tonic serves it, behind a [`Gate`].
+pub(super) struct Endpoint {
+    pub(super) service: Service,
+    pub(super) gate: Gate,
+}
+
+impl Endpoint {
+    /// The request with its user, when there is one who may ask.
+    async fn admit<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
+        let caller = self.gate.check(request.metadata(), request.remote_addr()).await?;
+        request.extensions_mut().insert(caller);
+        Ok(request)
+    }
+
+    async fn info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        check_descriptor(request.get_ref())?;
+        self.service.get_flight_info(request).await
+    }
+}
+
+/// The action that ends a login.
+const CLOSE_SESSION: &str = "CloseSession";
+
+/// The answer to [`CLOSE_SESSION`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct CloseSessionResult {
+    /// 1 closed, 3 cannot be closed.
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+/// Refuses what is no message of Flight SQL, before the dispatch calls it an internal error.
+fn check(command: &[u8], what: &str) -> Result<(), Status> {
+    let decoded = Any::decode(command).map(Command::try_from);
+    match decoded {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(status::invalid(format!("the {what} is no message of Flight SQL"))),
+    }
+}
+
+fn check_descriptor(descriptor: &FlightDescriptor) -> Result<(), Status> {
+    if descriptor.cmd.is_empty() {
+        return Err(status::invalid("this is a Flight SQL server: a descriptor holds a command and no path"));
+    }
+    check(&descriptor.cmd, "command")
+}
+
+#[tonic::async_trait]
+impl FlightService for Endpoint {
+    type HandshakeStream = <Service as FlightService>::HandshakeStream;
+    type ListFlightsStream = BoxStream<'static, Result<FlightInfo, Status>>;
+    type DoGetStream = <Service as FlightService>::DoGetStream;
+    type DoPutStream = <Service as FlightService>::DoPutStream;
+    type DoActionStream = <Service as FlightService>::DoActionStream;
+    type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
+    type DoExchangeStream = <Service as FlightService>::DoExchangeStream;
+
+    /// The answer's header has the token that the requests after it bring along.
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        let caller = self.gate.check(request.metadata(), request.remote_addr()).await?;
+        let token = self.gate.login(&caller);
+        let mut response: Response<Self::HandshakeStream> =
+            Response::new(stream::iter([Ok(HandshakeResponse::default())]).boxed());
+        let header = format!("Bearer {token}").parse();
+        response.metadata_mut().insert("authorization", header.map_err(|_| status::fault("a token is no header"))?);
+        Ok(response)
+    }
+
+    /// Tables are listed by GetTables; there are no other flights.
+    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        self.admit(request).await?;
+        Ok(Response::new(stream::empty().boxed()))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let request = self.admit(request).await?;
+        self.info(request).await
+    }
+
+    /// A query is ready as soon as it is planned: its rows come while it runs.
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        let request = self.admit(request).await?;
+        let info = self.info(request).await?.into_inner();
+        let ready = PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None };
+        Ok(Response::new(ready))
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let request = self.admit(request).await?;
+        let info = self.info(request).await?.into_inner();
+        Ok(Response::new(SchemaResult { schema: info.schema }))
+    }
+
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let request = self.admit(request).await?;
+        check(&request.get_ref().ticket, "ticket")?;
+        self.service.do_get(request).await
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let request = self.admit(request).await?;
+        self.service.do_put(request).await
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let request = self.admit(request).await?;
+        if request.get_ref().r#type == CLOSE_SESSION {
+            // a token of the configuration is no login and stays
+            let status = if self.gate.logout(request.metadata()) { 1 } else { 3 };
+            let body = CloseSessionResult { status }.encode_to_vec().into();
+            return Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()));
+        }
+        self.service.do_action(request).await
+    }
+
+    async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        self.admit(request).await?;
+        let actions = [
+            ("CreatePreparedStatement", "Plans a statement and keeps it behind a handle"),
+            ("ClosePreparedStatement", "Forgets a prepared statement"),
+            ("CancelQuery", "Stops a query by its FlightInfo; older form of CancelFlightInfo"),
+            (CANCEL_FLIGHT_INFO, "Stops a query by its FlightInfo"),
+            (CLOSE_SESSION, "Ends the login whose token the request brings"),
+        ];
+        let action = |(name, description): (&str, &str)| {
+            Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() })
+        };
+        Ok(Response::new(stream::iter(actions.map(action)).boxed()))
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let request = self.admit(request).await?;
+        self.service.do_exchange(request).await
+    }
+}

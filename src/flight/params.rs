@@ -1,0 +1,282 @@
+//! Parameters of statements: their numbers in the text, their types, their values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use tonic::Status;
+
+use super::status;
+use crate::error::{Error, Result};
+use crate::source::Source;
+use crate::sqlfile;
+use crate::types::{plain, type_name};
+
+/// More parameters than this are a slip of the hand, such as `$20250101`.
+const MAX_PARAMS: usize = 10_000;
+
+/// Rows of values of one execution. Each is a query of its own.
+const MAX_ROWS: usize = 10_000;
+
+/// One parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Param {
+    /// Its name as a client may give it: `1`, `2`, ... or the name after `$`.
+    pub(super) name: String,
+    /// Its type where the statement tells; else the value's own is taken.
+    pub(super) data_type: Option<DataType>,
+}
+
+/// Rewrites the placeholders `?`, `$1` and `$name` to `$1`, `$2`, ... and gives their names in that order. Tokens keep
+/// their places, so that errors point into the text as it was sent.
+///
+/// # Errors
+/// More than one of the three forms in one statement, or a number out of range.
+pub(super) fn number(source: &Arc<Source>, tokens: &mut [TokenWithSpan]) -> Result<Vec<String>> {
+    #[derive(PartialEq, Clone, Copy)]
+    enum Form {
+        Anonymous,
+        Numbered,
+        Named,
+    }
+    let mut form = None;
+    let mut names: Vec<String> = Vec::new();
+    for token in tokens {
+        let Token::Placeholder(text) = &token.token else { continue };
+        let spot = Some(sqlfile::token_spot(token));
+        let name = &text[1..];
+        let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        let this = match (text.starts_with('$'), digits, name.is_empty()) {
+            (_, true, _) => Form::Numbered,
+            (false, _, true) => Form::Anonymous,
+            (true, false, false) => Form::Named,
+            _ => return Err(Error::at(source, spot, format!("`{text}` is no parameter")).help("write ?, $1 or $name")),
+        };
+        if form.is_some_and(|form| form != this) {
+            return Err(Error::at(source, spot, "parameters of different forms in one statement")
+                .help("write all of them as ?, or all as $1, $2, ..., or all as $name"));
+        }
+        form = Some(this);
+        let number = match this {
+            Form::Anonymous => names.len() + 1,
+            Form::Named => names.iter().position(|known| known == name).unwrap_or(names.len()) + 1,
+            Form::Numbered => name.parse().unwrap_or(usize::MAX),
+        };
+        if !(1..=MAX_PARAMS).contains(&number) {
+            return Err(Error::at(source, spot, format!("`{text}`: parameters have numbers from 1 to {MAX_PARAMS}")));
+        }
+        while names.len() < number {
+            names.push(if this == Form::Named { name.to_owned() } else { (names.len() + 1).to_string() });
+        }
+        token.token = Token::Placeholder(format!("${number}"));
+    }
+    Ok(names)
+}
+
+/// What a plan says about the type of a parameter.
+#[derive(Clone, PartialEq)]
+enum Told {
+    Nothing,
+    Type(DataType),
+    /// It is used as two types.
+    Different,
+}
+
+/// The parameters of a plan, whose placeholders [`number`] has made.
+///
+/// # Errors
+/// When the plan cannot be walked.
+pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult<Vec<Param>> {
+    let mut told = vec![Told::Nothing; names.len()];
+    let mut tell = |placeholder: &Placeholder, context: Option<&DataType>| {
+        let data_type = placeholder.field.as_ref().map(|field| field.data_type()).or(context).map(plain);
+        let index = placeholder.id.get(1..).and_then(|number| number.parse::<usize>().ok());
+        let place = index.and_then(|index| told.get_mut(index.checked_sub(1)?));
+        if let (Some(place), Some(data_type)) = (place, data_type.filter(|data_type| *data_type != DataType::Null)) {
+            let data_type = Told::Type(data_type);
+            *place = if *place == Told::Nothing || *place == data_type { data_type } else { Told::Different };
+        }
+    };
+    plan.apply_with_subqueries(|node| {
+        // counts of rows
+        let whole = matches!(node, LogicalPlan::Limit(_)).then_some(DataType::Int64);
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Expr::Placeholder(placeholder) => tell(placeholder, whole.as_ref()),
+                    Expr::Cast(cast) => {
+                        if let Expr::Placeholder(placeholder) = cast.expr.as_ref() {
+                            tell(placeholder, Some(cast.field.data_type()));
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    let data_type = |told| match told {
+        Told::Type(data_type) => Some(data_type),
+        Told::Nothing | Told::Different => None,
+    };
+    Ok(names.into_iter().zip(told).map(|(name, told)| Param { name, data_type: data_type(told) }).collect())
+}
+
+/// The schema of the values that a client gives: one column for each parameter, text where no type is known.
+pub(super) fn schema(params: &[Param]) -> Schema {
+    let field = |param: &Param| {
+        let name = if param.name.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("${}", param.name)
+        } else {
+            param.name.clone()
+        };
+        Field::new(name, param.data_type.clone().unwrap_or(DataType::Utf8), true)
+    };
+    Schema::new(params.iter().map(field).collect::<Vec<_>>())
+}
+
+/// A NULL for each parameter, to plan a statement before it has values.
+pub(super) fn nulls(params: &[Param]) -> DataFusionResult<Vec<ScalarValue>> {
+    params.iter().map(|param| ScalarValue::try_from(param.data_type.as_ref().unwrap_or(&DataType::Utf8))).collect()
+}
+
+/// Rows of values from what a client sent. Columns count by their names when these are the names of the parameters, else
+/// by their order.
+pub(super) fn rows(params: &[Param], batches: &[RecordBatch]) -> Result<Vec<Vec<ScalarValue>>, Status> {
+    let mut rows = Vec::new();
+    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        if batch.num_columns() != params.len() {
+            return Err(status::invalid(format!(
+                "the statement has {} parameters and {} values were given; one value for each is wanted",
+                params.len(),
+                batch.num_columns()
+            )));
+        }
+        if rows.len() + batch.num_rows() > MAX_ROWS {
+            return Err(status::invalid(format!("at most {MAX_ROWS} rows of parameters are taken at a time")));
+        }
+        let order = order(params, &batch.schema());
+        let columns: Vec<_> = params
+            .iter()
+            .zip(&order)
+            .map(|(param, column)| {
+                let column = batch.column(*column);
+                let wanted = param.data_type.clone().unwrap_or_else(|| plain(column.data_type()));
+                let wanted = if wanted == DataType::Null { DataType::Utf8 } else { wanted };
+                let strict = CastOptions { safe: false, ..Default::default() };
+                cast_with_options(column, &wanted, &strict).map_err(|_| {
+                    status::invalid(format!(
+                        "parameter ${}: {} is wanted, and the value given, of the type {}, is none",
+                        param.name,
+                        type_name(&wanted),
+                        type_name(column.data_type())
+                    ))
+                })
+            })
+            .collect::<Result<_, Status>>()?;
+        for row in 0..batch.num_rows() {
+            let value = |column| ScalarValue::try_from_array(column, row);
+            let values = columns.iter().map(value).collect::<DataFusionResult<Vec<_>>>();
+            rows.push(values.map_err(|error| status::fault(&error.to_string()))?);
+        }
+    }
+    Ok(rows)
+}
+
+/// The column of each parameter.
+fn order(params: &[Param], given: &Schema) -> Vec<usize> {
+    let columns: HashMap<&str, usize> =
+        given.fields().iter().enumerate().map(|(at, field)| (field.name().trim_start_matches('$'), at)).collect();
+    let by_name: Option<Vec<usize>> = params.iter().map(|param| columns.get(param.name.as_str()).copied()).collect();
+    match by_name {
+        // `0`, `1`, ... and the like are no names but places that somebody counted in another way
+        Some(order) if columns.len() == params.len() => order,
+        _ => (0..params.len()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, NullArray, StringArray};
+
+    use super::*;
+
+    fn numbered(text: &str) -> Result<(String, Vec<String>)> {
+        let source = Arc::new(Source::query(text));
+        let mut tokens = sqlfile::tokenize(&source)?;
+        let names = number(&source, &mut tokens)?;
+        Ok((tokens.iter().map(|token| token.token.to_string()).collect(), names))
+    }
+
+    #[test]
+    fn question_marks_count_outside_texts_and_comments() {
+        let (text, names) = numbered("select '?', \"?\", ? -- ?\n, /* ? */ ?").unwrap();
+        assert!(text.contains("'?', \"?\", $1 -- ?\n, /* ? */ $2"), "{text}");
+        assert_eq!(names, ["1", "2"]);
+    }
+
+    #[test]
+    fn numbers_and_names_keep_their_order() {
+        let (_, names) = numbered("select $12, $2, $10").unwrap();
+        assert_eq!(names.len(), 12);
+        let (text, names) = numbered("select $b, $a, $b").unwrap();
+        assert_eq!((text.as_str(), names), ("select $1, $2, $1", vec!["b".to_string(), "a".to_string()]));
+    }
+
+    #[test]
+    fn forms_are_not_mixed() {
+        let error = numbered("select ?,\n $1").unwrap_err().to_string();
+        assert!(error.contains("<query>:2:2") && error.contains("different forms"), "{error}");
+        assert!(numbered("select $0").unwrap_err().to_string().contains("numbers from 1"));
+        assert!(numbered("select $99999999999999999999").is_err());
+    }
+
+    fn typed(name: &str, data_type: Option<DataType>) -> Param {
+        Param { name: name.into(), data_type }
+    }
+
+    #[test]
+    fn values_are_cast_to_the_parameters_type() {
+        let params = [typed("1", Some(DataType::Int64)), typed("2", None), typed("3", Some(DataType::Float64))];
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("a", Arc::new(Int32Array::from(vec![Some(1), None]))),
+            ("b", Arc::new(StringArray::from(vec!["x", "y"]))),
+            ("c", Arc::new(NullArray::new(2))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let rows = rows(&params, &[batch]).unwrap();
+        let expected =
+            vec![ScalarValue::Int64(Some(1)), ScalarValue::Utf8(Some("x".into())), ScalarValue::Float64(None)];
+        assert_eq!(rows[0], expected);
+        assert_eq!(rows[1][0], ScalarValue::Int64(None));
+    }
+
+    #[test]
+    fn columns_with_the_parameters_names_come_in_any_order() {
+        let params = [typed("b", None), typed("a", None)];
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("a", Arc::new(Int64Array::from(vec![1]))), ("b", Arc::new(Int64Array::from(vec![2])))];
+        let rows = rows(&params, &[RecordBatch::try_from_iter(columns).unwrap()]).unwrap();
+        assert_eq!(rows, [vec![ScalarValue::Int64(Some(2)), ScalarValue::Int64(Some(1))]]);
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        let batch = |values: Vec<&str>| {
+            RecordBatch::try_from_iter([("1", Arc::new(StringArray::from(values)) as ArrayRef)]).unwrap()
+        };
+        let error = rows(&[typed("1", Some(DataType::Int64))], &[batch(vec!["x"])]).unwrap_err();
+        assert!(error.message().contains("parameter $1: integer is wanted"), "{error}");
+        let two = [typed("1", None), typed("2", None)];
+        assert!(rows(&two, &[batch(vec!["x"])]).unwrap_err().message().contains("2 parameters and 1 values"));
+        assert!(rows(&two[..1], &[batch(vec!["x"; MAX_ROWS + 1])]).unwrap_err().message().contains("at most"));
+    }
+}

@@ -1,0 +1,507 @@
+//! The commands of Flight SQL, each handed to the part that knows it.
+
+use std::sync::Arc;
+
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
+use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::sql::{
+    ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
+    ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest, ActionEndTransactionRequest, Any, Command,
+    CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
+    CommandStatementSubstraitPlan, CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
+    TicketStatementQuery,
+};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
+    FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket,
+};
+use bytes::Bytes;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use futures::{StreamExt, TryStreamExt, stream};
+use prost::Message;
+use tokio::runtime::Handle;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::auth::Caller;
+use super::metadata::{self, Keys};
+use super::statements::{self, Prepared, Statements};
+use super::stream::{self as rows, DataStream, Job, Limits, Running, Task};
+use super::{log, sql_info, sql_types, status};
+use crate::session::Session;
+
+/// The action that stops a query by its FlightInfo.
+pub(super) const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+
+/// The results of [`ActionCancelQueryResult`].
+const QUERY_CANCELLED: i32 = 1;
+const QUERY_NOT_CANCELLABLE: i32 = 3;
+
+/// Flight SQL over a session.
+pub(super) struct Service {
+    /// Where queries are planned and run; requests are answered on threads of their own.
+    engine: Handle,
+    session: Arc<Session>,
+    statements: Arc<Statements>,
+    running: Arc<Running>,
+    limits: Arc<Limits>,
+    keys: Arc<Keys>,
+    infos: SqlInfoData,
+    types: XdbcTypeInfoData,
+}
+
+type Answer = Result<Response<DataStream>, Status>;
+type Info = Result<Response<FlightInfo>, Status>;
+
+impl Service {
+    /// # Errors
+    /// When the answers that never change cannot be built, which is a fault.
+    pub(super) fn new(session: Arc<Session>, keys: Keys, limits: Limits, engine: Handle) -> Result<Self, Status> {
+        Ok(Self {
+            engine,
+            statements: Arc::new(Statements::new(Arc::clone(&session))),
+            running: Arc::default(),
+            limits: Arc::new(limits),
+            keys: Arc::new(keys),
+            infos: sql_info::sql_info(&session)?,
+            types: sql_types::type_info()?,
+            session,
+        })
+    }
+
+    /// Does something on the engine's threads, whose stacks are deep enough for any statement. It ends when the client
+    /// has gone.
+    async fn on_engine<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> Result<T, Status> {
+        let done = Task::spawn(&self.engine, work).await?;
+        for note in self.session.take_notes() {
+            log::info(&note);
+        }
+        done
+    }
+
+    async fn plan(&self, text: String) -> Result<Arc<Job>, Status> {
+        let statements = Arc::clone(&self.statements);
+        self.on_engine(async move { statements.plan(&text).await }).await
+    }
+
+    async fn job(&self, prepared: Arc<Prepared>) -> Result<Arc<Job>, Status> {
+        let statements = Arc::clone(&self.statements);
+        self.on_engine(async move { statements.job(&prepared).await }).await
+    }
+
+    fn send(&self, job: &Arc<Job>, ticket: Uuid, headers: &MetadataMap) -> Answer {
+        let options = rows::write_options(headers)?;
+        Ok(Response::new(rows::send_job(
+            &self.engine,
+            &self.session,
+            job,
+            ticket,
+            (&self.running, &self.limits),
+            options,
+        )))
+    }
+
+    fn job_info(&self, job: Arc<Job>, request: Request<FlightDescriptor>) -> Info {
+        let schema = Arc::clone(&job.schema);
+        let handle = Bytes::copy_from_slice(self.statements.keep_job(&Caller::of(&request), job).as_bytes());
+        info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())
+    }
+
+    /// Stops what a FlightInfo of the same user stands for; true when it was there.
+    fn cancel(&self, caller: &Caller, info: &FlightInfo) -> bool {
+        let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+        let handles = tickets.filter_map(|ticket| {
+            let any = Any::decode(&*ticket.ticket).ok()?;
+            Some(any.unpack::<TicketStatementQuery>().ok()??.statement_handle)
+        });
+        let mut found = false;
+        for handle in handles {
+            // a ticket that runs is also kept for another fetch; too old for that, it may still run
+            if let Some(handle) = self.statements.forget_job(caller, &handle) {
+                self.running.cancel(handle);
+                found = true;
+            }
+        }
+        found
+    }
+}
+
+/// What a client needs to fetch a result.
+fn info(schema: &Schema, ticket: &Any, descriptor: FlightDescriptor) -> Info {
+    let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket: ticket.encode_to_vec().into() });
+    let info = FlightInfo::new().try_with_schema(schema).map_err(|error| status::fault(&error.to_string()))?;
+    Ok(Response::new(info.with_endpoint(endpoint).with_descriptor(descriptor).with_ordered(true)))
+}
+
+/// The FlightInfo of a command whose ticket is the command itself.
+fn command_info(schema: &Schema, command: &impl ProstMessageExt, request: Request<FlightDescriptor>) -> Info {
+    info(schema, &command.as_any(), request.into_inner())
+}
+
+fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let message: Result<IpcMessage, _> = SchemaAsIpc::new(schema, &Default::default()).try_into();
+    Ok(message.map_err(|error| status::fault(&error.to_string()))?.0)
+}
+
+fn send_batch(batch: RecordBatch, request: &Request<Ticket>) -> Answer {
+    Ok(Response::new(rows::send_batch(batch, request.metadata())?))
+}
+
+fn empty(schema: SchemaRef, request: &Request<Ticket>) -> Answer {
+    send_batch(RecordBatch::new_empty(schema), request)
+}
+
+fn flight_fault(error: arrow_flight::error::FlightError) -> Status {
+    status::fault(&error.to_string())
+}
+
+fn no_transactions() -> Status {
+    Status::unimplemented("there are no transactions here: every statement only reads")
+}
+
+fn no_substrait() -> Status {
+    Status::unimplemented("Substrait plans are not supported; send SQL")
+}
+
+fn no_ingest() -> Status {
+    status::refused("this endpoint only reads: no data is taken in; add files to the data folder instead")
+}
+
+#[tonic::async_trait]
+impl FlightSqlService for Service {
+    type FlightService = Service;
+
+    async fn get_flight_info_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        let job = self.plan(query.query).await?;
+        self.job_info(job, request)
+    }
+
+    async fn get_flight_info_substrait_plan(
+        &self,
+        _query: CommandStatementSubstraitPlan,
+        _request: Request<FlightDescriptor>,
+    ) -> Info {
+        Err(no_substrait())
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        let job = self.job(prepared).await?;
+        self.job_info(job, request)
+    }
+
+    async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
+        command_info(&query.into_builder().schema(), &query, request)
+    }
+
+    async fn get_flight_info_schemas(&self, query: CommandGetDbSchemas, request: Request<FlightDescriptor>) -> Info {
+        command_info(&query.clone().into_builder().schema(), &query, request)
+    }
+
+    async fn get_flight_info_tables(&self, query: CommandGetTables, request: Request<FlightDescriptor>) -> Info {
+        command_info(&query.clone().into_builder().schema(), &query, request)
+    }
+
+    async fn get_flight_info_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        command_info(&metadata::table_types(query)?.schema(), &query, request)
+    }
+
+    async fn get_flight_info_sql_info(&self, query: CommandGetSqlInfo, request: Request<FlightDescriptor>) -> Info {
+        command_info(&self.infos.schema(), &query, request)
+    }
+
+    async fn get_flight_info_primary_keys(
+        &self,
+        query: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        command_info(&metadata::primary_key_schema(), &query, request)
+    }
+
+    async fn get_flight_info_exported_keys(
+        &self,
+        query: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        command_info(&metadata::foreign_key_schema(), &query, request)
+    }
+
+    async fn get_flight_info_imported_keys(
+        &self,
+        query: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        command_info(&metadata::foreign_key_schema(), &query, request)
+    }
+
+    async fn get_flight_info_cross_reference(
+        &self,
+        query: CommandGetCrossReference,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        command_info(&metadata::foreign_key_schema(), &query, request)
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        command_info(&self.types.schema(), &query, request)
+    }
+
+    async fn get_flight_info_fallback(&self, command: Command, _request: Request<FlightDescriptor>) -> Info {
+        Err(Status::unimplemented(format!("`{}` is no query of Flight SQL", command.type_url())))
+    }
+
+    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Answer {
+        let (handle, job) = self.statements.find_job(&Caller::of(&request), &ticket.statement_handle)?;
+        self.send(&job, handle, request.metadata())
+    }
+
+    async fn do_get_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<Ticket>,
+    ) -> Answer {
+        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        let job = self.job(prepared).await?;
+        self.send(&job, Uuid::new_v4(), request.metadata())
+    }
+
+    async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Answer {
+        send_batch(metadata::catalogs(&self.session, query)?, &request)
+    }
+
+    async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Answer {
+        send_batch(metadata::schemas(&self.session, query)?, &request)
+    }
+
+    async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Answer {
+        let session = Arc::clone(&self.session);
+        send_batch(self.on_engine(async move { metadata::tables(&session, query).await }).await?, &request)
+    }
+
+    async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> Answer {
+        send_batch(metadata::table_types(query)?, &request)
+    }
+
+    async fn do_get_sql_info(&self, query: CommandGetSqlInfo, request: Request<Ticket>) -> Answer {
+        send_batch(query.into_builder(&self.infos).build().map_err(flight_fault)?, &request)
+    }
+
+    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Answer {
+        send_batch(metadata::primary_keys(&self.keys, &query)?, &request)
+    }
+
+    async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> Answer {
+        empty(metadata::foreign_key_schema(), &request)
+    }
+
+    async fn do_get_imported_keys(&self, _query: CommandGetImportedKeys, request: Request<Ticket>) -> Answer {
+        empty(metadata::foreign_key_schema(), &request)
+    }
+
+    async fn do_get_cross_reference(&self, _query: CommandGetCrossReference, request: Request<Ticket>) -> Answer {
+        empty(metadata::foreign_key_schema(), &request)
+    }
+
+    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> Answer {
+        send_batch(query.into_builder(&self.types).build().map_err(flight_fault)?, &request)
+    }
+
+    async fn do_get_fallback(&self, _request: Request<Ticket>, message: Any) -> Answer {
+        Err(status::invalid(format!("`{}` is no ticket of this server", message.type_url)))
+    }
+
+    async fn do_put_error_callback(
+        &self,
+        _request: Request<PeekableFlightDataStream>,
+        error: DoPutError,
+    ) -> Result<Response<<Self as FlightService>::DoPutStream>, Status> {
+        Err(status::invalid(error.to_string()))
+    }
+
+    async fn do_put_fallback(
+        &self,
+        _request: Request<PeekableFlightDataStream>,
+        message: Any,
+    ) -> Result<Response<<Self as FlightService>::DoPutStream>, Status> {
+        Err(Status::unimplemented(format!("`{}` is no command of Flight SQL that takes data", message.type_url)))
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        command: CommandStatementUpdate,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let statements = Arc::clone(&self.statements);
+        self.on_engine(async move { Err(statements.refuse_update(&command.query).await) }).await
+    }
+
+    async fn do_put_statement_ingest(
+        &self,
+        _command: CommandStatementIngest,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(no_ingest())
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        let batches = received(request.into_inner()).await?;
+        self.statements.bind(&prepared, &batches)?;
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
+    }
+
+    async fn do_put_prepared_statement_update(
+        &self,
+        query: CommandPreparedStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        // what is prepared here returns rows
+        self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        Err(status::invalid("the prepared statement returns rows; execute it as a query and not as an update"))
+    }
+
+    async fn do_put_substrait_plan(
+        &self,
+        _query: CommandStatementSubstraitPlan,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(no_substrait())
+    }
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        query: ActionCreatePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let statements = Arc::clone(&self.statements);
+        let prepared = self.on_engine(async move { statements.prepare(&query.query).await }).await?;
+        let dataset_schema = schema_bytes(&prepared.schema)?;
+        let parameter_schema = schema_bytes(&statements::parameter_schema(&prepared))?;
+        let prepared_statement_handle = self.statements.keep(&Caller::of(&request), prepared);
+        Ok(ActionCreatePreparedStatementResult { prepared_statement_handle, dataset_schema, parameter_schema })
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        query: ActionClosePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<(), Status> {
+        self.statements.close(&Caller::of(&request), &query.prepared_statement_handle);
+        Ok(())
+    }
+
+    async fn do_action_create_prepared_substrait_plan(
+        &self,
+        _query: ActionCreatePreparedSubstraitPlanRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        Err(no_substrait())
+    }
+
+    async fn do_action_begin_transaction(
+        &self,
+        _query: ActionBeginTransactionRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionBeginTransactionResult, Status> {
+        Err(no_transactions())
+    }
+
+    async fn do_action_end_transaction(
+        &self,
+        _query: ActionEndTransactionRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        Err(no_transactions())
+    }
+
+    async fn do_action_begin_savepoint(
+        &self,
+        _query: ActionBeginSavepointRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionBeginSavepointResult, Status> {
+        Err(no_transactions())
+    }
+
+    async fn do_action_end_savepoint(
+        &self,
+        _query: ActionEndSavepointRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        Err(no_transactions())
+    }
+
+    async fn do_action_cancel_query(
+        &self,
+        query: ActionCancelQueryRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCancelQueryResult, Status> {
+        let info = FlightInfo::decode(&*query.info);
+        let info = info.map_err(|_| status::invalid("the query to cancel is no FlightInfo"))?;
+        let result = if self.cancel(&Caller::of(&request), &info) { QUERY_CANCELLED } else { QUERY_NOT_CANCELLABLE };
+        Ok(ActionCancelQueryResult { result })
+    }
+
+    async fn list_custom_actions(&self) -> Option<Vec<Result<ActionType, Status>>> {
+        None
+    }
+
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        let caller = Caller::of(&request);
+        let action = request.into_inner();
+        if action.r#type != CANCEL_FLIGHT_INFO {
+            return Err(Status::unimplemented(format!("there is no action `{}`", action.r#type)));
+        }
+        let asked = CancelFlightInfoRequest::decode(&*action.body);
+        let asked =
+            asked.map_err(|_| status::invalid(format!("{CANCEL_FLIGHT_INFO} wants a CancelFlightInfoRequest")))?;
+        let is_cancelled = asked.info.is_some_and(|info| self.cancel(&caller, &info));
+        let result = if is_cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
+        let body = CancelFlightInfoResult { status: result as i32 }.encode_to_vec().into();
+        Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))
+    }
+
+    async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
+}
+
+/// The batches that a client sends: values of parameters.
+async fn received(data: PeekableFlightDataStream) -> Result<Vec<RecordBatch>, Status> {
+    let decoded = FlightRecordBatchStream::new_from_flight_data(data.map_err(|status| status.into()));
+    decoded.try_collect().await.map_err(|error| match error {
+        arrow_flight::error::FlightError::Tonic(status) => *status,
+        other => status::invalid(format!("the values of the parameters cannot be read: {other}")),
+    })
+}

@@ -1,0 +1,331 @@
+//! Statements: planned once, kept behind handles that cannot be guessed, for a while.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::ParamValues;
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
+use moka::sync::Cache;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::auth::Caller;
+use super::columns::{self, Origin};
+use super::params::{self, Param};
+use super::status;
+use super::stream::{Job, Step};
+use crate::error::{Error, Result};
+use crate::session::{Session, writes};
+use crate::source::Source;
+use crate::sqlfile;
+use crate::types::sql_type;
+
+/// How many tickets and prepared statements are kept.
+const MAX_KEPT: u64 = 10_000;
+
+/// How long a ticket can be fetched.
+const TICKET_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// How long a prepared statement is kept after its last use.
+pub(super) const PREPARED_IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// How long operators made when a statement was prepared are still those of its first execution. Files and the time of
+/// the query are fixed in them.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// A statement that waits to be executed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    source: Arc<Source>,
+    plan: LogicalPlan,
+    /// The statement, when its plan depends on the types of its parameters' values.
+    replanned: Option<ast::Statement>,
+    pub(super) params: Vec<Param>,
+    /// The columns of its result.
+    pub(super) schema: SchemaRef,
+    /// Whether the columns do not depend on the values of parameters.
+    is_certain: bool,
+    /// The operators made for the schema, for the first execution.
+    fresh: Mutex<Option<(Instant, Arc<dyn ExecutionPlan>)>>,
+    /// The rows of values that it is executed with next.
+    bound: Mutex<Vec<Vec<ScalarValue>>>,
+}
+
+/// The statements of a server.
+#[derive(Debug)]
+pub(super) struct Statements {
+    session: Arc<Session>,
+    /// What is kept is found again by the user whose it is, and by nobody else.
+    tickets: Cache<(Caller, Uuid), Arc<Job>>,
+    prepared: Cache<(Caller, Uuid), Arc<Prepared>>,
+}
+
+impl Statements {
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self {
+            session,
+            tickets: Cache::builder().max_capacity(MAX_KEPT).time_to_live(TICKET_LIFE).build(),
+            prepared: Cache::builder().max_capacity(MAX_KEPT).time_to_idle(PREPARED_IDLE).build(),
+        }
+    }
+
+    /// Plans a text that has no parameters.
+    pub(super) async fn plan(&self, text: &str) -> Result<Arc<Job>, Status> {
+        let prepared = self.prepare(text).await?;
+        self.job(&prepared).await
+    }
+
+    /// Plans a text once.
+    pub(super) async fn prepare(&self, text: &str) -> Result<Prepared, Status> {
+        let source = Arc::new(Source::query(text));
+        let (statement, names) = parse(&source).map_err(|error| status::own(&error))?;
+        refuse_writing(&source, &statement)?;
+        let simple = match &statement {
+            Statement::Statement(statement) if !names.is_empty() => Some(statement.as_ref().clone()),
+            _ => None,
+        };
+        let (plan, replanned) = match self.session.logical_plan(statement).await {
+            Ok(plan) => (plan, None),
+            // a function may want to know the type of its argument: text, until there are values
+            Err(error) => match &simple {
+                Some(statement) => {
+                    let texts = names.iter().map(|_| ScalarValue::Utf8(None)).collect::<Vec<_>>();
+                    match self.plan_typed(statement, &texts).await {
+                        Ok(plan) => (plan, simple),
+                        Err(_) => return Err(self.failure(&source, error).await),
+                    }
+                }
+                None => return Err(self.failure(&source, error).await),
+            },
+        };
+        if writes(&plan) || matches!(plan, LogicalPlan::Statement(_)) {
+            return Err(refusal(&source));
+        }
+        let params = match replanned {
+            Some(_) => Ok(names.into_iter().map(|name| Param { name, data_type: None }).collect()),
+            None => params::params(&plan, names),
+        };
+        let params = match params {
+            Ok(params) => params,
+            Err(error) => return Err(self.failure(&source, error).await),
+        };
+        let origins = self.origins(&source, &plan);
+        let (schema, is_certain, fresh) = if params.is_empty() {
+            match self.session.physical_plan(&plan).await {
+                Ok(operators) => {
+                    let schema = columns::shown(&operators.schema(), &origins, false);
+                    (schema, true, Some((Instant::now(), operators)))
+                }
+                Err(error) => return Err(self.failure(&source, error).await),
+            }
+        } else {
+            match self.with_nulls(&plan, &params).await {
+                Ok(operators) => {
+                    let is_certain = params.iter().all(|param| param.data_type.is_some());
+                    (columns::shown(&operators.schema(), &origins, true), is_certain, None)
+                }
+                // a function may refuse a NULL; the values will do
+                Err(_) => (columns::shown(plan.schema().as_arrow(), &origins, true), false, None),
+            }
+        };
+        let (fresh, bound) = (Mutex::new(fresh), Mutex::default());
+        Ok(Prepared { source, plan, replanned, params, schema, is_certain, fresh, bound })
+    }
+
+    /// The work of the next execution of a prepared statement.
+    pub(super) async fn job(&self, prepared: &Prepared) -> Result<Arc<Job>, Status> {
+        let source = Arc::clone(&prepared.source);
+        if prepared.params.is_empty() {
+            let fresh = prepared.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let operators = match fresh.filter(|(at, _)| at.elapsed() < FRESH) {
+                Some((_, operators)) => operators,
+                None => match self.session.physical_plan(&prepared.plan).await {
+                    Ok(operators) => operators,
+                    Err(error) => return Err(self.failure(&source, error).await),
+                },
+            };
+            let schema = Arc::clone(&prepared.schema);
+            return Ok(Arc::new(Job { source, schema, steps: vec![Step::Operators(operators)] }));
+        }
+        let rows = prepared.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if rows.is_empty() {
+            let names: Vec<String> = prepared.params.iter().map(|param| format!("${}", param.name)).collect();
+            return Err(status::invalid(format!(
+                "the statement has parameters without values: {}; prepare it and bind a value to each",
+                names.join(", ")
+            )));
+        }
+        let mut steps = Vec::with_capacity(rows.len());
+        let mut schema = Arc::clone(&prepared.schema);
+        for (number, values) in rows.into_iter().enumerate() {
+            let planned = async {
+                let plan = match &prepared.replanned {
+                    Some(statement) => self.plan_typed(statement, &values).await?,
+                    None => prepared.plan.clone(),
+                };
+                let plan = plan.with_param_values(ParamValues::from(values))?;
+                // the schema of all is that of the first
+                Ok::<_, DataFusionError>(match number {
+                    0 => Step::Operators(self.session.physical_plan(&plan).await?),
+                    _ => Step::Plan(Box::new(plan)),
+                })
+            };
+            let step = match planned.await {
+                Ok(step) => step,
+                Err(error) => return Err(self.failure(&source, error).await),
+            };
+            if let (Step::Operators(operators), false) = (&step, prepared.is_certain) {
+                schema = columns::shown(&operators.schema(), &self.origins(&source, &prepared.plan), true);
+            }
+            steps.push(step);
+        }
+        Ok(Arc::new(Job { source, schema, steps }))
+    }
+
+    /// Keeps a job; the handle is its ticket.
+    pub(super) fn keep_job(&self, caller: &Caller, job: Arc<Job>) -> Uuid {
+        let handle = Uuid::new_v4();
+        self.tickets.insert((caller.clone(), handle), job);
+        handle
+    }
+
+    /// The job of a ticket.
+    pub(super) fn find_job(&self, caller: &Caller, handle: &[u8]) -> Result<(Uuid, Arc<Job>), Status> {
+        key(caller, handle)
+            .and_then(|key| Some((key.1, self.tickets.get(&key)?)))
+            .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
+    }
+
+    /// Forgets a ticket; gives its handle when it was there.
+    pub(super) fn forget_job(&self, caller: &Caller, handle: &[u8]) -> Option<Uuid> {
+        let key = key(caller, handle)?;
+        self.tickets.remove(&key).map(|_| key.1)
+    }
+
+    /// Keeps a prepared statement.
+    pub(super) fn keep(&self, caller: &Caller, prepared: Prepared) -> Bytes {
+        let handle = Uuid::new_v4();
+        self.prepared.insert((caller.clone(), handle), Arc::new(prepared));
+        Bytes::copy_from_slice(handle.as_bytes())
+    }
+
+    /// A prepared statement by its handle.
+    pub(super) fn find(&self, caller: &Caller, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
+        key(caller, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
+            Status::not_found("the prepared statement is not known here, was closed, or was not used for long")
+        })
+    }
+
+    /// Forgets a prepared statement.
+    pub(super) fn close(&self, caller: &Caller, handle: &[u8]) {
+        if let Some(key) = key(caller, handle) {
+            self.prepared.remove(&key);
+        }
+    }
+
+    /// Binds the values of a prepared statement's next executions.
+    pub(super) fn bind(&self, prepared: &Prepared, batches: &[RecordBatch]) -> Result<(), Status> {
+        let rows = params::rows(&prepared.params, batches)?;
+        *prepared.bound.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        Ok(())
+    }
+
+    /// Judges a text that a client wants to run for its effect: none may.
+    pub(super) async fn refuse_update(&self, text: &str) -> Status {
+        match self.prepare(text).await {
+            Ok(_) => status::invalid("the statement returns rows; send it as a query and not as an update"),
+            Err(status) => status,
+        }
+    }
+
+    /// The operators of a plan whose parameters are NULL: enough to know the columns.
+    async fn with_nulls(
+        &self,
+        plan: &LogicalPlan,
+        params: &[Param],
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let plan = plan.clone().with_param_values(ParamValues::from(params::nulls(params)?))?;
+        self.session.physical_plan(&plan).await
+    }
+
+    /// Plans a statement whose parameters have the types of these values.
+    async fn plan_typed(
+        &self,
+        statement: &ast::Statement,
+        values: &[ScalarValue],
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let data_types = values.iter().map(|value| sql_type(&value.data_type())).collect::<Result<Vec<_>, _>>();
+        let prepare = ast::Statement::Prepare {
+            name: ast::Ident::new("statement"),
+            data_types: data_types.map_err(DataFusionError::Plan)?,
+            statement: Box::new(statement.clone()),
+        };
+        match self.session.logical_plan(Statement::Statement(Box::new(prepare))).await? {
+            LogicalPlan::Statement(PlanStatement::Prepare(prepared)) => Ok(Arc::unwrap_or_clone(prepared.input)),
+            other => Ok(other),
+        }
+    }
+
+    /// The table of each column that is one of a table or view as it is.
+    fn origins(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Vec<Option<Origin>> {
+        let named_here = sqlfile::tokenize(source).map(|tokens| sqlfile::named_queries(&tokens)).unwrap_or_default();
+        let origin = |qualifier: &datafusion::common::TableReference| {
+            let is_named_here = qualifier.schema().is_none() && named_here.contains(qualifier.table());
+            (!is_named_here).then(|| self.session.resolve(qualifier)).flatten()
+        };
+        plan.schema()
+            .iter()
+            .map(|(qualifier, _)| qualifier.and_then(origin))
+            .map(|found| found.map(|[catalog, schema, table]| Origin { catalog, schema, table }))
+            .collect()
+    }
+
+    async fn failure(&self, source: &Arc<Source>, error: DataFusionError) -> Status {
+        status::failure(&self.session, source, error).await
+    }
+}
+
+/// The columns of the values that a prepared statement wants.
+pub(super) fn parameter_schema(prepared: &Prepared) -> Schema {
+    params::schema(&prepared.params)
+}
+
+fn key(caller: &Caller, handle: &[u8]) -> Option<(Caller, Uuid)> {
+    Some((caller.clone(), Uuid::from_slice(handle).ok()?))
+}
+
+/// The only statement of a text, with its parameters numbered, and their names.
+fn parse(source: &Arc<Source>) -> Result<(Statement, Vec<String>)> {
+    let mut tokens = sqlfile::tokenize(source)?;
+    let names = params::number(source, &mut tokens)?;
+    let mut statements = sqlfile::statements_of(source, tokens)?;
+    match (statements.pop_front(), statements.len()) {
+        (Some(statement), 0) => Ok((statement, names)),
+        (None, _) => Err(Error::at(source, None, "there is no statement in the text")),
+        (_, more) => Err(Error::at(source, None, format!("one statement at a time is taken, here are {}", more + 1))
+            .help("send them one after the other")),
+    }
+}
+
+/// Refuses a statement that begins like one that writes, before it is planned.
+fn refuse_writing(source: &Arc<Source>, statement: &Statement) -> Result<(), Status> {
+    let text = statement.to_string();
+    let first_word = text.split_whitespace().next().unwrap_or_default().to_lowercase();
+    if sqlfile::WRITING.contains(&first_word.as_str()) { Err(refusal(source)) } else { Ok(()) }
+}
+
+/// The answer to a statement that does more than read.
+fn refusal(source: &Arc<Source>) -> Status {
+    let spot = sqlfile::writing_spot(source);
+    let error = Error::at(source, spot, "this endpoint only reads: the statement is refused")
+        .help("SELECT, EXPLAIN, DESCRIBE and SHOW are taken; data and settings are changed on the command line");
+    status::status(tonic::Code::PermissionDenied, &error)
+}

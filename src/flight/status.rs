@@ -1,0 +1,216 @@
+//! What a client is told when something fails: the gRPC code by the kind of error, and the text of the command line.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use super::log;
+use crate::error::Error;
+use crate::session::{Session, is_missing};
+use crate::source::Source;
+
+/// The length of a message on its way. It travels in a header, of which clients take 8 KB in all.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// The engine's error of a statement of `source` as a client gets it.
+pub(super) async fn failure(session: &Session, source: &Arc<Source>, error: DataFusionError) -> Status {
+    let code = code_of(&error);
+    status(code, &session.error(error, source).await)
+}
+
+/// One of our errors as a client gets it.
+pub(super) fn own(error: &Error) -> Status {
+    status(code_of_own(error), error)
+}
+
+/// A status with the text of an error. What happened inside is for the log and not for the client.
+pub(super) fn status(code: Code, error: &Error) -> Status {
+    let text = error.to_string();
+    if code == Code::Internal { fault(&text) } else { Status::new(code, fitted(&text)) }
+}
+
+/// A fault of the program. The log and the client's message share a number.
+pub(super) fn fault(details: &str) -> Status {
+    let number = Uuid::new_v4().simple().to_string();
+    let number = &number[..12];
+    log::error(&format!("fault {number}: {details}"));
+    Status::internal(format!("a fault of the server, number {number}; its log says more, please report it"))
+}
+
+/// A wrong request.
+pub(super) fn invalid(text: impl Into<String>) -> Status {
+    Status::invalid_argument(fitted(&text.into()))
+}
+
+/// A request that is refused whoever asks.
+pub(super) fn refused(text: impl Into<String>) -> Status {
+    Status::permission_denied(fitted(&text.into()))
+}
+
+/// The gRPC code of an engine error.
+pub(super) fn code_of(error: &DataFusionError) -> Code {
+    if is_missing(error) {
+        return Code::NotFound;
+    }
+    match error {
+        DataFusionError::ArrowError(error, _) => code_of_arrow(error),
+        DataFusionError::ParquetError(error) => code_of_parquet(error),
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => Code::Unavailable,
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::Execution(_) => Code::InvalidArgument,
+        DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => Code::Unimplemented,
+        DataFusionError::SchemaError(error, _) => match error.as_ref() {
+            SchemaError::FieldNotFound { .. } => Code::NotFound,
+            SchemaError::AmbiguousReference { .. }
+            | SchemaError::DuplicateQualifiedField { .. }
+            | SchemaError::DuplicateUnqualifiedField { .. } => Code::InvalidArgument,
+        },
+        DataFusionError::ExecutionJoin(error) if error.is_cancelled() => Code::Cancelled,
+        DataFusionError::Internal(_) | DataFusionError::Ffi(_) | DataFusionError::ExecutionJoin(_) => Code::Internal,
+        DataFusionError::ResourcesExhausted(_) => Code::ResourceExhausted,
+        DataFusionError::External(error) => code_of_any(error.as_ref()),
+        DataFusionError::Context(_, error) | DataFusionError::Diagnostic(_, error) => code_of(error),
+        DataFusionError::Collection(errors) => errors.first().map_or(Code::Internal, code_of),
+        DataFusionError::Shared(error) => code_of(error),
+    }
+}
+
+fn code_of_arrow(error: &ArrowError) -> Code {
+    match error {
+        ArrowError::NotYetImplemented(_) => Code::Unimplemented,
+        ArrowError::ExternalError(error) => code_of_any(error.as_ref()),
+        ArrowError::CastError(_)
+        | ArrowError::ParseError(_)
+        | ArrowError::SchemaError(_)
+        | ArrowError::ComputeError(_)
+        | ArrowError::DivideByZero
+        | ArrowError::ArithmeticOverflow(_)
+        | ArrowError::InvalidArgumentError(_) => Code::InvalidArgument,
+        ArrowError::CsvError(_)
+        | ArrowError::JsonError(_)
+        | ArrowError::AvroError(_)
+        | ArrowError::IpcError(_)
+        | ArrowError::ParquetError(_) => Code::DataLoss,
+        ArrowError::IoError(..) => Code::Unavailable,
+        ArrowError::MemoryError(_)
+        | ArrowError::DictionaryKeyOverflowError
+        | ArrowError::RunEndIndexOverflowError
+        | ArrowError::OffsetOverflowError(_) => Code::ResourceExhausted,
+        ArrowError::CDataInterface(_) => Code::Internal,
+    }
+}
+
+fn code_of_parquet(error: &ParquetError) -> Code {
+    match error {
+        ParquetError::External(error) => code_of_any(error.as_ref()),
+        // files that are broken or not Parquet
+        _ => Code::DataLoss,
+    }
+}
+
+/// The code of an error of another library that the engine passes on.
+fn code_of_any(error: &(dyn StdError + Send + Sync + 'static)) -> Code {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        code_of_own(error)
+    } else if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        code_of(error)
+    } else if let Some(error) = error.downcast_ref::<ArrowError>() {
+        code_of_arrow(error)
+    } else if let Some(error) = error.downcast_ref::<ParquetError>() {
+        code_of_parquet(error)
+    } else if error.is::<object_store::Error>() || error.is::<std::io::Error>() {
+        Code::Unavailable
+    } else {
+        Code::Internal
+    }
+}
+
+/// The gRPC code of one of our errors.
+fn code_of_own(error: &Error) -> Code {
+    match error {
+        // the fault is in a file of the project and not in what the client asked
+        Error::At { source_text, .. } if source_text.path.is_some() || source_text.is_shipped => {
+            Code::FailedPrecondition
+        }
+        Error::At { .. } | Error::Parameter { .. } => Code::InvalidArgument,
+        Error::Usage { .. } | Error::Check { .. } => Code::FailedPrecondition,
+        Error::Data { cause: Some(cause), .. } => code_of(cause),
+        Error::Data { cause: None, .. } | Error::Io { .. } => Code::Unavailable,
+        Error::Output(_) | Error::Demo(_) | Error::Engine { .. } => Code::Internal,
+        Error::Stopped => Code::Cancelled,
+    }
+}
+
+/// The text, cut where it would not fit into a header: there all but plain ASCII takes three bytes for one.
+fn fitted(text: &str) -> String {
+    let mut length = 0;
+    for (at, c) in text.char_indices() {
+        length += if (' '..='~').contains(&c) && c != '%' { 1 } else { 3 * c.len_utf8() };
+        if length > MAX_MESSAGE_BYTES {
+            return format!("{}...", &text[..at]);
+        }
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::common::Diagnostic;
+
+    use super::*;
+
+    #[test]
+    fn wrapped_errors_have_the_code_of_their_root() {
+        let root = || DataFusionError::ResourcesExhausted("x".into());
+        assert_eq!(code_of(&root()), Code::ResourceExhausted);
+        assert_eq!(code_of(&DataFusionError::Context("c".into(), Box::new(root()))), Code::ResourceExhausted);
+        assert_eq!(code_of(&DataFusionError::Shared(Arc::new(root()))), Code::ResourceExhausted);
+        assert_eq!(code_of(&DataFusionError::Collection(vec![root()])), Code::ResourceExhausted);
+        let external = DataFusionError::External(Box::new(root()));
+        assert_eq!(code_of(&external), Code::ResourceExhausted);
+        let arrow = ArrowError::ExternalError(Box::new(external));
+        assert_eq!(code_of(&DataFusionError::ArrowError(Box::new(arrow), None)), Code::ResourceExhausted);
+        let diagnostic = Diagnostic::new_error("x", None);
+        assert_eq!(
+            code_of(&DataFusionError::Diagnostic(Box::new(diagnostic), Box::new(root()))),
+            Code::ResourceExhausted
+        );
+    }
+
+    #[test]
+    fn storage_is_unavailable_and_broken_files_are_data_loss() {
+        let store = || object_store::Error::Generic { store: "S3", source: "down".into() };
+        assert_eq!(code_of(&DataFusionError::ObjectStore(Box::new(store()))), Code::Unavailable);
+        let parquet = ParquetError::External(Box::new(store()));
+        assert_eq!(code_of(&DataFusionError::ParquetError(Box::new(parquet))), Code::Unavailable);
+        let broken = ParquetError::General("bad magic".into());
+        assert_eq!(code_of(&DataFusionError::ParquetError(Box::new(broken))), Code::DataLoss);
+        assert_eq!(code_of(&Error::data("no such bucket").into()), Code::Unavailable);
+        let cause = DataFusionError::ParquetError(Box::new(ParquetError::General("bad magic".into())));
+        let broken = Error::Data { message: "cannot read".into(), cause: Some(Box::new(cause)) };
+        assert_eq!(code_of(&broken.into()), Code::DataLoss);
+    }
+
+    #[test]
+    fn faults_show_nothing_of_the_inside() {
+        let status = status(Code::Internal, &Error::Engine { message: "downcast of Foo failed".into() });
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("Foo"), "{status}");
+    }
+
+    #[test]
+    fn a_message_fits_into_a_header() {
+        assert_eq!(fitted("short\n"), "short\n");
+        // each of these takes nine bytes on its way
+        let long = fitted(&"满".repeat(2000));
+        assert_eq!(long.chars().count(), MAX_MESSAGE_BYTES / 9 + 3);
+    }
+}

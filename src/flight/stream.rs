@@ -1,0 +1,326 @@
+//! Running a query and sending its rows.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow_flight::FlightData;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::IpcWriteOptions;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use futures::FutureExt;
+use futures::future::{AbortHandle, Abortable};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+
+use super::{columns, status};
+use crate::session::Session;
+use crate::source::Source;
+
+/// What clients take in one message without being told otherwise is 4 MB.
+const MESSAGE_BYTES: usize = 2 << 20;
+
+/// Messages that wait for a slow client.
+const QUEUE: usize = 2;
+
+/// A client that takes nothing for so long has left its query behind.
+const STALL: Duration = Duration::from_secs(10 * 60);
+
+/// The header by which a client asks for compressed batches: `lz4`, `zstd` or `none`.
+pub(super) const COMPRESSION: &str = "x-cxql-compression";
+
+/// The stream that DoGet answers with.
+pub(super) type DataStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
+
+/// A task that ends when nobody waits for it any more.
+#[derive(Debug)]
+pub(super) struct Task<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(super) fn spawn(engine: &Handle, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(engine.spawn(work))
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_err(|error| match error.is_cancelled() {
+            true => Status::cancelled("the server is stopping"),
+            false => status::fault(&error.to_string()),
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One query of a job.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Operators that have not run.
+    Operators(Arc<dyn ExecutionPlan>),
+    /// A plan whose operators are made when it is its turn.
+    Plan(Box<LogicalPlan>),
+}
+
+/// What a ticket stands for: queries one after the other, whose rows have one schema.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) source: Arc<Source>,
+    pub(super) schema: SchemaRef,
+    pub(super) steps: Vec<Step>,
+}
+
+/// The queries that are running, by the ticket that started them.
+#[derive(Debug, Default)]
+pub(super) struct Running(Mutex<HashMap<Uuid, Vec<(Uuid, AbortHandle)>>>);
+
+impl Running {
+    /// Stops the queries of a ticket; false when there are none.
+    pub(super) fn cancel(&self, ticket: Uuid) -> bool {
+        let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+        stopped.iter().flatten().for_each(|(_, handle)| handle.abort());
+        stopped.is_some()
+    }
+
+    fn add(self: &Arc<Self>, ticket: Uuid, handle: AbortHandle) -> Registration {
+        let run = Uuid::new_v4();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(ticket).or_default().push((run, handle));
+        Registration { running: Arc::clone(self), ticket, run }
+    }
+}
+
+/// An entry of [`Running`], taken out when dropped.
+struct Registration {
+    running: Arc<Running>,
+    ticket: Uuid,
+    run: Uuid,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut running = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runs) = running.get_mut(&self.ticket) {
+            runs.retain(|(run, _)| *run != self.run);
+            if runs.is_empty() {
+                running.remove(&self.ticket);
+            }
+        }
+    }
+}
+
+/// How batches are written, as the client asks by [`COMPRESSION`].
+pub(super) fn write_options(metadata: &MetadataMap) -> Result<IpcWriteOptions, Status> {
+    let asked = metadata.get(COMPRESSION).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
+    let compression = match asked.as_deref() {
+        None | Some("" | "none") => None,
+        Some("lz4") => Some(CompressionType::LZ4_FRAME),
+        Some("zstd") => Some(CompressionType::ZSTD),
+        Some(other) => {
+            return Err(status::invalid(format!("{COMPRESSION}: lz4, zstd or none is wanted, got `{other}`")));
+        }
+    };
+    IpcWriteOptions::default().try_with_compression(compression).map_err(|error| status::fault(&error.to_string()))
+}
+
+/// How many queries run at a time, and how long.
+#[derive(Debug)]
+pub(super) struct Limits {
+    turns: Arc<Semaphore>,
+    max: usize,
+    wait: Duration,
+    timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// `max` queries run at a time, others wait for their turn for `wait`; a query may take `timeout` in all.
+    pub(super) fn new(max: usize, wait: Duration, timeout: Option<Duration>) -> Self {
+        Self { turns: Arc::new(Semaphore::new(max)), max, wait, timeout }
+    }
+
+    /// Waits for a turn. Who came first is first.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Status> {
+        match tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(turn) => turn.map_err(|_| Status::cancelled("the server is stopping")),
+            Err(_) => Err(Status::resource_exhausted(format!(
+                "{} queries are running, and none of them ended within {} seconds; try again later",
+                self.max,
+                self.wait.as_secs()
+            ))),
+        }
+    }
+
+    /// Does something within the time that a query may take.
+    async fn timed(&self, work: impl Future<Output = Result<(), Status>>) -> Result<(), Status> {
+        match self.timeout {
+            None => work.await,
+            Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+                let seconds = timeout.as_secs();
+                Err(Status::deadline_exceeded(format!("the query took longer than {seconds} seconds and was stopped")))
+            }),
+        }
+    }
+}
+
+/// Batches that are there already.
+pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<DataStream, Status> {
+    let mut parts = Vec::new();
+    columns::split(batch.clone(), MESSAGE_BYTES, &mut parts);
+    let encoder = FlightDataEncoderBuilder::new()
+        .with_schema(batch.schema())
+        .with_options(write_options(metadata)?)
+        .with_max_flight_data_size(usize::MAX)
+        .build(stream::iter(parts.into_iter().map(Ok)));
+    Ok(encoder.map_err(Status::from).boxed())
+}
+
+/// Starts a job. The query waits for its turn and runs in a task of its own, a few messages ahead of the client; it ends
+/// with the stream.
+pub(super) fn send_job(
+    engine: &Handle,
+    session: &Arc<Session>,
+    job: &Arc<Job>,
+    ticket: Uuid,
+    (running, limits): (&Arc<Running>, &Arc<Limits>),
+    options: IpcWriteOptions,
+) -> DataStream {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (handle, registration) = AbortHandle::new_pair();
+    let entry = running.add(ticket, handle);
+    let (session, job, limits) = (Arc::clone(session), Arc::clone(job), Arc::clone(limits));
+    let task = Task::spawn(engine, async move {
+        let answers = sender.clone();
+        let work = async move {
+            let _turn = limits.turn().await?;
+            let sent = send_batches(session, job, options, &answers);
+            limits.timed(sent).await
+        };
+        let ended = AssertUnwindSafe(Abortable::new(work, registration)).catch_unwind().await;
+        let last = match ended {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(status))) => Some(status),
+            Ok(Err(_)) => Some(Status::cancelled("the query was cancelled")),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                Some(status::fault(&format!("panic: {}", text.unwrap_or_default())))
+            }
+        };
+        if let Some(last) = last {
+            // a stream that just ended would look like a whole result; a client that has gone wants nothing more
+            let _ = sender.send(Err(last)).await;
+        }
+        drop(entry);
+    });
+    Box::pin(Receiving { receiver, _task: task })
+}
+
+/// Runs a job and sends its rows as the client takes them.
+async fn send_batches(
+    session: Arc<Session>,
+    job: Arc<Job>,
+    options: IpcWriteOptions,
+    client: &mpsc::Sender<Result<FlightData, Status>>,
+) -> Result<(), Status> {
+    let mut encoder = FlightDataEncoderBuilder::new()
+        .with_schema(Arc::clone(&job.schema))
+        .with_options(options)
+        .with_max_flight_data_size(usize::MAX)
+        .build(batches(session, job));
+    while let Some(data) = encoder.next().await {
+        match tokio::time::timeout(STALL, client.send(Ok(data.map_err(Status::from)?))).await {
+            Ok(Ok(())) => {}
+            // a client that has gone wants nothing more
+            Ok(Err(_)) => break,
+            Err(_) => {
+                let minutes = STALL.as_secs() / 60;
+                return Err(Status::cancelled(format!(
+                    "nothing was read for {minutes} minutes; the query was stopped"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Receiving {
+    receiver: mpsc::Receiver<Result<FlightData, Status>>,
+    _task: Task<()>,
+}
+
+impl Stream for Receiving {
+    type Item = Result<FlightData, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receiver.poll_recv(cx)
+    }
+}
+
+/// The batches of a job in the schema that was promised, in parts that fit into messages.
+fn batches(session: Arc<Session>, job: Arc<Job>) -> BoxStream<'static, Result<RecordBatch, FlightError>> {
+    let steps = job.steps.clone();
+    let rows = stream::iter(steps).then(move |step| run(Arc::clone(&session), Arc::clone(&job), step)).try_flatten();
+    let parts = rows.map_ok(|batch| {
+        let mut parts = Vec::new();
+        columns::split(batch, MESSAGE_BYTES, &mut parts);
+        stream::iter(parts.into_iter().map(Ok))
+    });
+    parts.try_flatten().map_err(|status: Status| FlightError::Tonic(Box::new(status))).boxed()
+}
+
+/// Runs one query of a job.
+async fn run(
+    session: Arc<Session>,
+    job: Arc<Job>,
+    step: Step,
+) -> Result<BoxStream<'static, Result<RecordBatch, Status>>, Status> {
+    let started = async {
+        let operators = match step {
+            // those of the ticket stay as new, for a client that fetches twice
+            Step::Operators(operators) => reset_plan_states(operators)?,
+            Step::Plan(plan) => session.physical_plan(&plan).await?,
+        };
+        session.start(operators)
+    };
+    let execution = match started.await {
+        Ok(execution) => execution,
+        Err(error) => return Err(status::failure(&session, &job.source, error).await),
+    };
+    let plan = execution.plan;
+    let rows = execution.stream.then(move |batch| {
+        let fitted = batch.and_then(|batch| {
+            columns::fit(&batch, &job.schema).map_err(|error| DataFusionError::ArrowError(Box::new(error), None))
+        });
+        let (session, job, plan) = (Arc::clone(&session), Arc::clone(&job), Arc::clone(&plan));
+        async move {
+            match fitted {
+                Ok(batch) => Ok(batch),
+                Err(error) => {
+                    let code = status::code_of(&error);
+                    Err(status::status(code, &session.execution_error(error, &job.source, &plan).await))
+                }
+            }
+        }
+    });
+    Ok(rows.boxed())
+}

@@ -1,0 +1,139 @@
+//! Encrypted connections: certificates from files, read again when they change.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use super::log;
+use crate::config::TlsFiles;
+use crate::error::{Error, Result};
+
+/// How long a client may take to agree on encryption.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Connections that agree at a time; more wait.
+const HANDSHAKES_AT_A_TIME: usize = 256;
+
+/// Encryption with the newest content of its files.
+#[derive(Debug)]
+pub(super) struct Tls {
+    files: TlsFiles,
+    current: Mutex<(Vec<Option<SystemTime>>, Arc<ServerConfig>)>,
+}
+
+impl Tls {
+    /// # Errors
+    /// A file that cannot be read or is not what it should be.
+    pub(super) fn load(files: TlsFiles) -> Result<Self> {
+        let current = (stamps(&files), Arc::new(config(&files)?));
+        Ok(Self { files, current: Mutex::new(current) })
+    }
+
+    /// What the next connection uses. Files that are broken after a change leave what was there before.
+    fn config(&self) -> Arc<ServerConfig> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = stamps(&self.files);
+        if stamps != current.0 {
+            match config(&self.files) {
+                Ok(config) => {
+                    log::info("the certificate was read again");
+                    current.1 = Arc::new(config);
+                }
+                Err(error) => log::error(&format!("the old certificate stays: {error}")),
+            }
+            // a broken file is not read again until it changes
+            current.0 = stamps;
+        }
+        Arc::clone(&current.1)
+    }
+}
+
+/// When the files were written.
+fn stamps(files: &TlsFiles) -> Vec<Option<SystemTime>> {
+    let paths = [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()];
+    let stamp = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    paths.into_iter().flatten().map(stamp).collect()
+}
+
+fn config(files: &TlsFiles) -> Result<ServerConfig> {
+    let wrong = |path: &Path, cause: String| {
+        Error::usage(format!("[serve] in cxql.toml: {}: {cause}; a PEM file is wanted", path.display()))
+    };
+    let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>> {
+        let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let certificates = read.map_err(|error| wrong(path, error.to_string()))?;
+        if certificates.is_empty() {
+            Err(wrong(path, "there is no certificate in it".into()))
+        } else {
+            Ok(certificates)
+        }
+    };
+    let chain = certificates(&files.certificate)?;
+    // the reason could show a part of the key
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|_| wrong(&files.key, "there is no key in it".into()))?;
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Error::Engine { message: error.to_string() })?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| wrong(path, error.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| wrong(path, error.to_string()))?)
+        }
+    };
+    let config = builder.with_single_cert(chain, key);
+    let mut config = config.map_err(|error| wrong(&files.certificate, format!("does not fit the key: {error}")))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// Accepts connections and encrypts them, each on its own: one that is slow holds up nobody.
+pub(super) fn accept(listener: TcpListener, tls: Tls) -> mpsc::Receiver<std::io::Result<TlsStream<TcpStream>>> {
+    let (sender, receiver) = mpsc::channel(HANDSHAKES_AT_A_TIME);
+    let turns = Arc::new(Semaphore::new(HANDSHAKES_AT_A_TIME));
+    tokio::spawn(async move {
+        // the semaphore is never closed
+        while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = sender.closed() => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // such as too many open files: others may end meanwhile
+                    log::error(&format!("a connection could not be accepted: {error}"));
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            // it only costs speed
+            let _ = stream.set_nodelay(true);
+            let (sender, acceptor) = (sender.clone(), TlsAcceptor::from(tls.config()));
+            tokio::spawn(async move {
+                let _turn = turn;
+                // what does not speak TLS, or has no certificate that counts, is dropped
+                if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                    // a server that stops takes no more
+                    let _ = sender.send(Ok(stream)).await;
+                }
+            });
+        }
+    });
+    receiver
+}

@@ -1,0 +1,250 @@
+"""The ADBC driver for Flight SQL, by its DBAPI, with pandas and polars.
+
+usage: adbc.py HOST:PORT
+"""
+
+import datetime
+import decimal
+import sys
+import threading
+import time
+
+import adbc_driver_flightsql.dbapi as flight
+import adbc_driver_manager
+import polars
+import pyarrow
+
+from checks import Checks, raises, same
+
+check = Checks()
+address = f"grpc://{sys.argv[1]}"
+
+
+def connect():
+    # there are no transactions to commit
+    return flight.connect(address, autocommit=True)
+
+
+connection = connect()
+
+
+def rows(sql, parameters=None):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
+
+
+@check("connect and query")
+def _():
+    same(rows("select 1 as a, 'x' as b"), [(1, "x")])
+
+
+@check("empty result")
+def _():
+    with connection.cursor() as cursor:
+        cursor.execute("select topic, wait_s from interactions where 1 = 0")
+        table = cursor.fetch_arrow_table()
+    same((table.num_rows, table.column_names), (0, ["topic", "wait_s"]))
+
+
+@check("types")
+def _():
+    got = rows(
+        "select true as a, cast(1 as smallint) as b, 2 as c, 1.5 as d, cast('3.25' as decimal(10, 2)) as e, 'text' as f, "
+        "x'00ff' as g, date '2025-01-31' as h, timestamp '2025-01-31 09:00:00' as i, [1, null] as j, {x: 1} as k, "
+        "null as l, arrow_cast('coded', 'Dictionary(Int32, Utf8)') as m, arrow_cast('view', 'Utf8View') as n"
+    )
+    wanted = (
+        True, 1, 2, 1.5, decimal.Decimal("3.25"), "text", b"\x00\xff", datetime.date(2025, 1, 31),
+        datetime.datetime(2025, 1, 31, 9), [1, None], {"x": 1}, None, "coded", "view",
+    )
+    same(got, [wanted])
+
+
+@check("schema without running")
+def _():
+    with connection.cursor() as cursor:
+        schema = cursor.adbc_execute_schema("select topic, wait_s from interactions")
+    same(schema.names, ["topic", "wait_s"])
+    same(schema.field("topic").type, pyarrow.string())
+
+
+@check("prepared statement, 12 parameters")
+def _():
+    sql = "select " + " || ',' || ".join(["?"] * 12)
+    values = [f"v{number}" for number in range(12)]
+    same(rows(sql, values), [(",".join(values),)])
+
+
+@check("parameters $1 and types")
+def _():
+    sql = "select count(*) from interactions where wait_s > $2 and channel = $1 and started_at >= $3"
+    at = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
+    wanted = rows("select count(*) from interactions where wait_s > 30 and channel = 'phone'")
+    same(rows(sql, ["phone", 30, at]), wanted)
+    with connection.cursor() as cursor:
+        cursor.adbc_prepare(sql)
+        schema = cursor.adbc_statement.get_parameter_schema()
+    same([field.type for field in pyarrow.schema(schema)][:2], [pyarrow.string(), pyarrow.int32()])
+
+
+@check("parameters by name")
+def _():
+    batch = pyarrow.record_batch({"most": [3], "least": [2]})
+    same(rows("select x from generate_series(1, 10) a(x) where x >= $least and x <= $most order by x", batch), [(2,), (3,)])
+
+
+@check("NULL as a parameter")
+def _():
+    wanted = rows("select count(*) from interactions where topic = 'billing'")
+    same(rows("select count(*) from interactions where wait_s = ? or (? is null and topic = 'billing')", [None, None]), wanted)
+
+
+@check("rows of parameters")
+def _():
+    batch = pyarrow.record_batch({"0": [1, 2, 3]})
+    same(rows("select ? * 10 as x", batch), [(10,), (20,), (30,)])
+
+
+@check("large result")
+def _():
+    with connection.cursor() as cursor:
+        cursor.execute("select x, repeat('abcdefghij', 20) as t from generate_series(1, 200000) a(x)")
+        count = sum(batch.num_rows for batch in cursor.fetch_record_batch())
+    same(count, 200_000)
+
+
+@check("compressed result")
+def _():
+    options = {"adbc.flight.sql.rpc.call_header.x-cxql-compression": "zstd"}
+    with flight.connect(address, db_kwargs=options, autocommit=True) as compressed:
+        with compressed.cursor() as cursor:
+            cursor.execute("select x from generate_series(1, 100000) a(x)")
+            same(cursor.fetch_arrow_table().num_rows, 100_000)
+
+
+def objects(depth, **filters):
+    return connection.adbc_get_objects(depth=depth, **filters).read_all().to_pylist()
+
+
+def tables(catalogs, schema):
+    found = {each["db_schema_name"]: each for each in catalogs[0]["catalog_db_schemas"]}
+    return {table["table_name"]: table for table in found[schema]["db_schema_tables"]}
+
+
+@check("catalogs")
+def _():
+    same([each["catalog_name"] for each in objects("catalogs")], ["cxql"])
+
+
+@check("schemas")
+def _():
+    schemas = [each["db_schema_name"] for each in objects("db_schemas")[0]["catalog_db_schemas"]]
+    same(sorted(schemas), ["information_schema", "public", "reports"])
+
+
+@check("tables and views")
+def _():
+    found = tables(objects("tables"), "public")
+    same((found["interactions"]["table_type"], found["contacts_clean"]["table_type"]), ("TABLE", "VIEW"))
+    found = tables(objects("tables", db_schema_filter="public", table_name_filter="agent\\_%"), "public")
+    same(sorted(found), ["agent_names", "agent_states"])
+    found = objects("tables", db_schema_filter="public", table_types_filter=["TABLE"])
+    same({table["table_type"] for table in tables(found, "public").values()}, {"TABLE"})
+
+
+@check("columns")
+def _():
+    found = tables(objects("all", table_name_filter="surveys", column_name_filter="s%"), "public")
+    columns = {column["column_name"]: column for column in found["surveys"]["table_columns"]}
+    same(sorted(columns), ["score", "survey_id"])
+    same(columns["score"]["xdbc_type_name"], "INTEGER")
+
+
+@check("columns of every table")
+def _():
+    found = objects("all")
+    for schema in ("public", "reports", "information_schema"):
+        for name, table in tables(found, schema).items():
+            if not table["table_columns"]:
+                raise AssertionError(f"{schema}.{name} has no columns")
+
+
+@check("one table's schema")
+def _():
+    schema = connection.adbc_get_table_schema("surveys", db_schema_filter="public")
+    same(schema.field("score").type, pyarrow.int32())
+
+
+@check("table types")
+def _():
+    same({"TABLE", "VIEW"} - set(connection.adbc_get_table_types()), set())
+
+
+@check("primary keys")
+def _():
+    found = tables(objects("all", db_schema_filter="public", table_name_filter="surveys"), "public")
+    keys = found["surveys"]["table_constraints"]
+    same([(key["constraint_type"], key["constraint_column_names"]) for key in keys], [("PRIMARY KEY", ["survey_id"])])
+
+
+@check("server information")
+def _():
+    info = connection.adbc_get_info()
+    same((info["vendor_name"], info["vendor_sql"]), ("cxql", True))
+
+
+@check("error with its place")
+def _():
+    error = raises(lambda: rows("select 1,\n  colour from surveys"), "there is no column `colour`", "<query>:2:3")
+    same(isinstance(error, adbc_driver_manager.ProgrammingError), True)
+    same(error.status_code, adbc_driver_manager.AdbcStatusCode.NOT_FOUND)
+
+
+@check("writing is refused")
+def _():
+    for sql in ("insert into surveys values (1)", "create table t as select 1", "set datafusion.execution.batch_size = 1"):
+        error = raises(lambda sql=sql: rows(sql), "only reads")
+        same(error.status_code, adbc_driver_manager.AdbcStatusCode.UNAUTHORIZED)
+    with connection.cursor() as cursor:
+        raises(lambda: cursor.adbc_ingest("t", pyarrow.table({"a": [1]}), mode="create"))
+
+
+@check("cancel")
+def _():
+    with connect() as other, other.cursor() as cursor:
+        cursor.execute("select x from generate_series(1, 1000000000000) a(x)")
+        reader = cursor.fetch_record_batch()
+        reader.read_next_batch()
+        timer = threading.Timer(0.2, cursor.adbc_cancel)
+        timer.start()
+        started = time.monotonic()
+        raises(lambda: [None for _ in reader])
+        timer.join()
+        if time.monotonic() - started > 20:
+            raise AssertionError("the query went on")
+    same(rows("select 1"), [(1,)])
+
+
+@check("pandas")
+def _():
+    with connection.cursor() as cursor:
+        cursor.execute("select topic, count(*) as n from interactions group by topic order by topic nulls first")
+        frame = cursor.fetch_df()
+    same(list(frame.columns), ["topic", "n"])
+    same(int(frame["n"].sum()), rows("select count(*) from interactions")[0][0])
+
+
+@check("polars")
+def _():
+    frame = polars.read_database("select * from interactions order by interaction_id limit 100", connection)
+    same((frame.height, frame.schema["started_at"]), (100, polars.Datetime("us", "UTC")))
+
+
+@check("reports")
+def _():
+    same(len(rows("select * from reports.fcr_by_topic")) > 1, True)
+
+
+connection.close()
+check.end()

@@ -1,0 +1,46 @@
+"""How a client's checks are written and told: one line `call<TAB>result` for each, `yes` or what went wrong."""
+
+import sys
+import traceback
+
+
+class Checks:
+    """Runs checks and counts failures."""
+
+    def __init__(self):
+        self.failures = 0
+
+    def __call__(self, call):
+        """Decorates a function that is one check; it runs at once."""
+
+        def run(function):
+            try:
+                function()
+                print(f"{call}\tyes", flush=True)
+            except Exception as error:  # every failure is told, whatever it is
+                self.failures += 1
+                text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                print(f"{call}\tFAIL {text}", flush=True)
+                traceback.print_exc(file=sys.stderr)
+
+        return run
+
+    def end(self):
+        sys.exit(1 if self.failures else 0)
+
+
+def same(got, wanted):
+    if got != wanted:
+        raise AssertionError(f"got {got!r}, wanted {wanted!r}")
+
+
+def raises(function, *texts):
+    """The error of a call that must fail, with these texts in it."""
+    try:
+        function()
+    except Exception as error:
+        for text in texts:
+            if text.lower() not in str(error).lower():
+                raise AssertionError(f"no `{text}` in {error}") from error
+        return error
+    raise AssertionError("no error")

@@ -1,0 +1,8 @@
+//! `cxql serve` as clients meet it: the real program on a free port, and the Flight SQL client of arrow-rs.
+
+mod logins;
+mod metadata;
+mod params;
+mod queries;
+mod server;
+mod tls;
