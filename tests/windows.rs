@@ -149,6 +149,10 @@ const ORDERED: &[&str] = &[
     "count(*) over (partition by {k} order by {o}, id rows between unbounded preceding and 1 preceding)",
     "sum(v_int) over (partition by {k} order by {o}, id rows between unbounded preceding and 1 following)",
     "sum(v_float) over (partition by {k} order by {o}, id)",
+    "max(v_int) over (partition by {k} order by {o}, id rows between unbounded preceding and 1 preceding)",
+    "min(v_text) over (partition by {k} order by {o}, id)",
+    "max(v_float) over (partition by {k} order by {o}, id rows between unbounded preceding and 2 following)",
+    "min(o_gap) over (partition by {k} order by {o}, id)",
 ];
 
 /// Functions that give the same whatever the order of ties is.
@@ -159,6 +163,8 @@ const TIED: &[&str] = &[
     "count(*) over (partition by {k} order by {o})",
     "count(v_text) over (partition by {k} order by {o} range between current row and unbounded following)",
     "sum(v_int) over (partition by {k} order by {o})",
+    "max(v_dict) over (partition by {k} order by {o})",
+    "min(v_bool) over (partition by {k} order by {o})",
     "count(*) over (partition by {k})",
     "count(v_dict) over (partition by {k})",
     "sum(v_int) over (partition by {k})",
