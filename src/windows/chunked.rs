@@ -12,7 +12,6 @@ use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
@@ -26,7 +25,7 @@ use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 use tokio::sync::Mutex;
 
-use super::runs::together;
+use super::runs::{place_of, together};
 use super::solve::Keys;
 
 /// Rows after which a chunk ends with its partition. So few that their groups stay near the processor.
@@ -63,7 +62,7 @@ pub(super) fn chunked(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<ChunkedAgg
         return Ok(None);
     }
     let Some(keys) = together(first.input()) else { return Ok(None) };
-    if !keys.iter().all(|&key| place_of(first, key).is_some()) {
+    if !keys.iter().all(|&key| group_of(first, key).is_some()) {
         return Ok(None);
     }
     Ok(Some(ChunkedAggregateExec::new(over(first, Arc::clone(first.input()))?)))
@@ -82,10 +81,8 @@ fn over(aggregate: &AggregateExec, input: Arc<dyn ExecutionPlan>) -> Result<Aggr
 }
 
 /// The place of a column of the input among the groups.
-fn place_of(aggregate: &AggregateExec, column: usize) -> Option<usize> {
-    let is_it =
-        |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column);
-    aggregate.group_expr().expr().iter().position(|(expr, _)| is_it(expr))
+fn group_of(aggregate: &AggregateExec, column: usize) -> Option<usize> {
+    place_of(column, aggregate.group_expr().expr().iter().map(|(expr, _)| expr))
 }
 
 impl ChunkedAggregateExec {
@@ -107,7 +104,7 @@ impl ChunkedAggregateExec {
 
     /// Where the columns that come together stand in what is given.
     pub(super) fn given_keys(&self) -> Option<Vec<usize>> {
-        self.keys.as_ref()?.iter().map(|&key| place_of(&self.aggregate, key)).collect()
+        self.keys.as_ref()?.iter().map(|&key| group_of(&self.aggregate, key)).collect()
     }
 }
 

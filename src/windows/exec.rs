@@ -92,11 +92,12 @@ impl Gathered {
         });
         let dictionaries = dictionaries.collect();
         let step = inputs.iter().map(Collected::buckets_at_once).max().unwrap_or(1);
-        let rows = |buckets: &Range<usize>| -> usize { inputs.iter().map(|input| input.rows(buckets)).sum() };
         let mut buckets: Vec<Range<usize>> = (0..BUCKETS).step_by(step).map(|start| start..start + step).collect();
-        buckets.retain(|buckets| rows(buckets) > 0);
-        buckets.sort_by_cached_key(|buckets| std::cmp::Reverse(rows(buckets)));
-        Self { inputs, dictionaries, buckets, next: AtomicUsize::new(0), spec, spill }
+        let mut gathered = Self { inputs, dictionaries, buckets: vec![], next: AtomicUsize::new(0), spec, spill };
+        buckets.retain(|buckets| gathered.rows(buckets) > 0);
+        buckets.sort_by_cached_key(|buckets| std::cmp::Reverse(gathered.rows(buckets)));
+        gathered.buckets = buckets;
+        gathered
     }
 
     fn rows(&self, buckets: &Range<usize>) -> usize {

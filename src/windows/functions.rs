@@ -1,10 +1,13 @@
 //! The window functions that the grouped operator computes, each for all partitions of a bucket at once.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use cxql_udfs::grouped::{grouped_evaluator, ranges};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array, UInt64Array};
-use datafusion::arrow::compute::{cast, interleave, take};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array, UInt64Array, make_comparator,
+};
+use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::expr::WindowFunction;
@@ -61,6 +64,11 @@ enum Kind {
     },
     /// A sum from the partition's first row to the end of the frame.
     RunningSum {
+        end: Edge,
+    },
+    /// The least or the greatest value from the partition's first row to the end of the frame.
+    RunningExtreme {
+        is_max: bool,
         end: Edge,
     },
     /// Any aggregate that is the same for all rows of a partition.
@@ -120,7 +128,7 @@ impl Call {
         match &self.kind {
             Kind::Rank | Kind::DenseRank => true,
             Kind::First { frame, .. } | Kind::Last { frame } | Kind::Count { frame } => at_peers(frame),
-            Kind::RunningSum { end } => *end == Edge::Peers,
+            Kind::RunningSum { end } | Kind::RunningExtreme { end, .. } => *end == Edge::Peers,
             Kind::Ours { .. } | Kind::RowNumber | Kind::Shift { .. } | Kind::Whole { .. } => false,
         }
     }
@@ -164,6 +172,7 @@ impl Call {
             }),
             Kind::Count { frame } => Ok(counts(values, *frame, slices)),
             Kind::RunningSum { end } => running_sums(self.field.data_type(), values, *end, slices),
+            Kind::RunningExtreme { is_max, end } => running_extremes(values, *is_max, *end, slices),
             Kind::Whole { aggregate } => {
                 // the one kind of function that looks at the type: values come as the operator keeps them
                 let values = values.iter().zip(&self.arg_types).map(|(values, wanted)| cast(values, wanted));
@@ -341,6 +350,10 @@ fn aggregate_call(aggregate: &AggregateFunctionExpr, expr: &Arc<dyn WindowExpr>)
     if name == "sum" && frame.start == Edge::Partition && is_summable {
         return Ok((Kind::RunningSum { end: frame.end }, args));
     }
+    let is_comparable = !aggregate.field().data_type().is_nested();
+    if matches!(name, "min" | "max") && frame.start == Edge::Partition && is_comparable {
+        return Ok((Kind::RunningExtreme { is_max: name == "max", end: frame.end }, args));
+    }
     Err(format!("{name} over {}", expr.get_window_frame()))
 }
 
@@ -454,40 +467,53 @@ fn running_sums(data_type: &DataType, values: &[ArrayRef], end: Edge, slices: &S
     Ok(match data_type {
         DataType::Float64 => {
             let values = values.as_primitive::<Float64Type>();
-            Arc::new(Float64Array::from(sums_to(end, slices, |row| values.is_valid(row).then(|| values.value(row)))))
+            let value = |row| values.is_valid(row).then(|| values.value(row));
+            Arc::new(Float64Array::from(folded_to(end, slices, value, |sum, value| sum + value)))
         }
         DataType::Int64 => {
             let values = values.as_primitive::<Int64Type>();
-            let wrapping =
-                sums_to(end, slices, |row| values.is_valid(row).then(|| std::num::Wrapping(values.value(row))));
-            Arc::new(wrapping.into_iter().map(|sum| sum.map(|sum| sum.0)).collect::<Int64Array>())
+            let value = |row| values.is_valid(row).then(|| values.value(row));
+            Arc::new(Int64Array::from(folded_to(end, slices, value, i64::wrapping_add)))
         }
         other => return exec_err!("a running sum of {other}"),
     })
 }
 
-/// For each row the sum of the known values from the start of its partition to the end of its frame; NULL if there is none.
-fn sums_to<T: Copy + std::ops::Add<Output = T>>(
+fn running_extremes(values: &[ArrayRef], is_max: bool, end: Edge, slices: &Slices<'_>) -> Result<ArrayRef> {
+    let [values] = values else { return internal_err!("an extreme of {} columns", values.len()) };
+    let nulls = values.logical_nulls();
+    let compare = make_comparator(values, values, SortOptions::default())?;
+    let known = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then_some(row as u32);
+    let better = if is_max { Ordering::Greater } else { Ordering::Less };
+    let extreme = |best: u32, row: u32| if compare(row as usize, best as usize) == better { row } else { best };
+    let rows = folded_to(end, slices, known, extreme);
+    Ok(take(values, &UInt32Array::from(rows), None)?)
+}
+
+/// For each row the known values from the start of its partition to the end of its frame, put together one by one; none if
+/// there is none.
+fn folded_to<T: Copy>(
     end: Edge,
     slices: &Slices<'_>,
     value: impl Fn(usize) -> Option<T>,
+    join: impl Fn(T, T) -> T,
 ) -> Vec<Option<T>> {
-    let mut sums = Vec::with_capacity(slices.rows());
+    let mut results = Vec::with_capacity(slices.rows());
     for range in slices.ranges() {
-        let (mut sum, mut next) = (None, range.start);
+        let (mut result, mut next) = (None, range.start);
         for row in range.clone() {
             // ends never move back from row to row
             while next < end.end(slices, &range, row) {
-                sum = match (sum, value(next)) {
-                    (Some(sum), Some(value)) => Some(sum + value),
-                    (sum, value) => sum.or(value),
+                result = match (result, value(next)) {
+                    (Some(result), Some(value)) => Some(join(result, value)),
+                    (result, value) => result.or(value),
                 };
                 next += 1;
             }
-            sums.push(sum);
+            results.push(result);
         }
     }
-    sums
+    results
 }
 
 /// An aggregate of each partition, for each of its rows.

@@ -32,13 +32,8 @@ pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
         return aggregate.given_keys();
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let place = |key: usize| {
-            projection
-                .expr()
-                .iter()
-                .position(|expr| expr.expr.downcast_ref::<Column>().is_some_and(|column| column.index() == key))
-        };
-        return together(projection.input())?.into_iter().map(place).collect();
+        let exprs = || projection.expr().iter().map(|expr| &expr.expr);
+        return together(projection.input())?.into_iter().map(|key| place_of(key, exprs())).collect();
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         let keys = together(filter.input())?;
@@ -48,6 +43,11 @@ pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
         };
     }
     None
+}
+
+/// The place of a column of the input among expressions over it.
+pub(super) fn place_of<'a>(column: usize, mut exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Option<usize> {
+    exprs.position(|expr| expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column))
 }
 
 /// Whether the partitions by `keys` stand together in what a plan gives.

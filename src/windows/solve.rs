@@ -229,13 +229,17 @@ impl Spec {
         Ok(Solved { columns, parts, starts, order: given.unwrap_or_default(), results, next: 0, spec: self })
     }
 
+    fn keys_of(&self, columns: &[ArrayRef]) -> Vec<ArrayRef> {
+        self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect()
+    }
+
     /// The bounds of the partitions of rows that stand together.
     ///
     /// # Errors
     /// Those of encoding keys; too many rows.
     pub(super) fn runs(&self, columns: &[ArrayRef]) -> Result<Vec<usize>> {
         let rows = row_count(columns)? as usize;
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
+        let keys = self.keys_of(columns);
         let keys = Keys::new(&keys)?;
         let starts = (1..rows).filter(|&row| !keys.are_equal(row - 1, row));
         Ok(std::iter::once(0).chain(starts).chain((rows > 0).then_some(rows)).collect())
@@ -243,7 +247,7 @@ impl Spec {
 
     /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
     fn groups(&self, columns: &[ArrayRef], rows: u32) -> Result<(Vec<usize>, Vec<u32>)> {
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect();
+        let keys = self.keys_of(columns);
         let mut groups = Vec::with_capacity(rows as usize);
         let mut bounds = vec![0];
         let mut put = |group: u32| {
