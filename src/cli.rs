@@ -26,6 +26,12 @@ use crate::project::{Asked, MAX_THREADS, Project};
 /// How long running tasks may take to let go of their files after Ctrl-C.
 const GRACE: Duration = Duration::from_millis(1200);
 
+/// Tasks of its own that a worker runs before it looks for tasks from outside, and before it looks for what the system
+/// has for it. The runtime's own 61 are for short tasks: ours compute for milliseconds, and a second passes until a
+/// request to stop is seen.
+const TASKS_BEFORE_OTHERS: u32 = 2;
+const TASKS_BEFORE_EVENTS: u32 = 4;
+
 /// Stack of each worker thread; deep plans recurse.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -191,6 +197,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
     quiet_panics();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_stack_size(STACK_BYTES);
+    builder.global_queue_interval(TASKS_BEFORE_OTHERS).event_interval(TASKS_BEFORE_EVENTS);
     if let Some(threads) = asked.threads {
         builder.worker_threads(threads);
     }

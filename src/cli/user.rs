@@ -75,9 +75,8 @@ pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
     ConfigFile::parse(&text, &path.display().to_string())?;
     replace(&path, &text)?;
     super::note(&format!("user `{name}` is in {}; a running server knows it after a restart", path.display()));
-    match token {
-        Some(token) => super::print(&format!("{token}\n"))?,
-        None => {}
+    if let Some(token) = token {
+        super::print(&format!("{token}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

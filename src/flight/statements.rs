@@ -315,11 +315,15 @@ fn parse(source: &Arc<Source>) -> Result<(Statement, Vec<String>)> {
     }
 }
 
+/// Words that begin a statement of a transaction. There are none where nothing is written.
+const TRANSACTIONS: [&str; 6] = ["begin", "commit", "release", "rollback", "savepoint", "start"];
+
 /// Refuses a statement that begins like one that writes, before it is planned.
 fn refuse_writing(source: &Arc<Source>, statement: &Statement) -> Result<(), Status> {
     let text = statement.to_string();
     let first_word = text.split_whitespace().next().unwrap_or_default().to_lowercase();
-    if sqlfile::WRITING.contains(&first_word.as_str()) { Err(refusal(source)) } else { Ok(()) }
+    let is_refused = sqlfile::WRITING.iter().chain(&TRANSACTIONS).any(|word| *word == first_word);
+    if is_refused { Err(refusal(source)) } else { Ok(()) }
 }
 
 /// The answer to a statement that does more than read.
