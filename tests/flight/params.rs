@@ -56,7 +56,7 @@ async fn the_three_forms_of_parameters_mean_the_same() {
 async fn twelve_parameters_keep_their_order() {
     let served = Served::sample();
     let mut client = served.client().await;
-    let marks = vec!["?"; 12].join(" || ',' || ");
+    let marks = ["?"; 12].join(" || ',' || ");
     let values = (1..=12).map(|number| text(&format!("v{number}"))).collect();
     let batch = run(&mut client, &format!("select {marks} as all_values"), row(values)).await.unwrap();
     assert_eq!(batch.column(0).as_string::<i32>().value(0), "v1,v2,v3,v4,v5,v6,v7,v8,v9,v10,v11,v12");
