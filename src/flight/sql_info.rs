@@ -148,7 +148,8 @@ fn limits(infos: &mut SqlInfoDataBuilder) {
 
 fn transactions(infos: &mut SqlInfoDataBuilder) {
     let none = SqlTransactionIsolationLevel::SqlTransactionNone as i32;
-    infos.append(SqlInfo::SqlDefaultTransactionIsolation, none);
+    // an int32 by the protocol; the JDBC driver, alone to ask, takes an int64 and fails otherwise
+    infos.append(SqlInfo::SqlDefaultTransactionIsolation, i64::from(none));
     infos.append(SqlInfo::SqlTransactionsSupported, false);
     infos.append(SqlInfo::SqlSupportedTransactionsIsolationLevels, mask(&[none]));
     infos.append(SqlInfo::SqlDataDefinitionCausesTransactionCommit, false);

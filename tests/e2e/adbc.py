@@ -181,17 +181,11 @@ def _():
     same({"TABLE", "VIEW"} - set(connection.adbc_get_table_types()), set())
 
 
-@check("primary keys")
-def _():
-    found = tables(objects("all", db_schema_filter="public", table_name_filter="surveys"), "public")
-    keys = found["surveys"]["table_constraints"]
-    same([(key["constraint_type"], key["constraint_column_names"]) for key in keys], [("PRIMARY KEY", ["survey_id"])])
-
-
 @check("server information")
 def _():
     info = connection.adbc_get_info()
-    same((info["vendor_name"], info["vendor_sql"]), ("cxql", True))
+    same(info["vendor_name"], "cxql")
+    same(info["vendor_version"].count("."), 2)
 
 
 @check("error with its place")
