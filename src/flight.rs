@@ -5,6 +5,7 @@
 
 mod auth;
 mod columns;
+mod connections;
 mod endpoint;
 mod log;
 mod metadata;
@@ -27,7 +28,6 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server as Transport;
-use tonic::transport::server::TcpIncoming;
 
 use self::auth::Gate;
 pub use self::auth::{hash_password, new_token};
@@ -199,11 +199,11 @@ async fn serve(
     };
     let mut server = match tls {
         Some(tls) => {
-            let incoming = ReceiverStream::new(tls::accept(listener, tls));
+            let incoming = ReceiverStream::new(connections::encrypted(listener, tls));
             tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped))
         }
         None => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE));
+            let incoming = ReceiverStream::new(connections::plain(listener));
             tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped))
         }
     };

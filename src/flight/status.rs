@@ -111,8 +111,16 @@ fn code_of_arrow(error: &ArrowError) -> Code {
 fn code_of_parquet(error: &ParquetError) -> Code {
     match error {
         ParquetError::External(error) => code_of_any(error.as_ref()),
-        // files that are broken or not Parquet
-        _ => Code::DataLoss,
+        // files that are broken, cut off or not Parquet
+        ParquetError::General(_)
+        | ParquetError::EOF(_)
+        | ParquetError::ArrowError(_)
+        | ParquetError::IndexOutOfBound(..)
+        | ParquetError::NeedMoreData(_)
+        | ParquetError::NeedMoreDataRange(_) => Code::DataLoss,
+        ParquetError::NYI(_) => Code::Unimplemented,
+        // the crate may add kinds
+        _ => Code::Internal,
     }
 }
 

@@ -2,27 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
-use tokio_rustls::server::TlsStream;
 
 use super::log;
 use crate::config::TlsFiles;
 use crate::error::{Error, Result};
-
-/// How long a client may take to agree on encryption.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Connections that agree at a time; more wait.
-const HANDSHAKES_AT_A_TIME: usize = 256;
 
 /// Encryption with the newest content of its files.
 #[derive(Debug)]
@@ -40,7 +30,7 @@ impl Tls {
     }
 
     /// What the next connection uses. Files that are broken after a change leave what was there before.
-    fn config(&self) -> Arc<ServerConfig> {
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = stamps(&self.files);
         if stamps != current.0 {
@@ -100,40 +90,4 @@ fn config(files: &TlsFiles) -> Result<ServerConfig> {
     let mut config = config.map_err(|error| wrong(&files.certificate, format!("does not fit the key: {error}")))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
-}
-
-/// Accepts connections and encrypts them, each on its own: one that is slow holds up nobody.
-pub(super) fn accept(listener: TcpListener, tls: Tls) -> mpsc::Receiver<std::io::Result<TlsStream<TcpStream>>> {
-    let (sender, receiver) = mpsc::channel(HANDSHAKES_AT_A_TIME);
-    let turns = Arc::new(Semaphore::new(HANDSHAKES_AT_A_TIME));
-    tokio::spawn(async move {
-        // the semaphore is never closed
-        while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = sender.closed() => break,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // such as too many open files: others may end meanwhile
-                    log::error(&format!("a connection could not be accepted: {error}"));
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            // it only costs speed
-            let _ = stream.set_nodelay(true);
-            let (sender, acceptor) = (sender.clone(), TlsAcceptor::from(tls.config()));
-            tokio::spawn(async move {
-                let _turn = turn;
-                // what does not speak TLS, or has no certificate that counts, is dropped
-                if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                    // a server that stops takes no more
-                    let _ = sender.send(Ok(stream)).await;
-                }
-            });
-        }
-    });
-    receiver
 }

@@ -1,5 +1,6 @@
 //! `cxql serve` as clients meet it: the real program on a free port, and the Flight SQL client of arrow-rs.
 
+mod hostile;
 mod logins;
 mod metadata;
 mod params;

@@ -56,6 +56,24 @@ impl Served {
 
     /// A server in a folder with these files.
     pub(crate) fn start(files: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::started(files, args, cxql)
+    }
+
+    /// The same with so many open files at most.
+    #[cfg(unix)]
+    pub(crate) fn limited(open_files: usize, files: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::started(files, args, |folder, all| {
+            let plain = cxql(folder, all);
+            let mut command = Command::new("sh");
+            let script = format!("ulimit -n {open_files} && exec \"$0\" \"$@\"");
+            command.args(["-c", &script]).arg(plain.get_program()).args(plain.get_args());
+            command.current_dir(folder).stdin(Stdio::null()).env_clear();
+            command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+            command
+        })
+    }
+
+    fn started(files: &[(&str, &str)], args: &[&str], command: impl Fn(&Path, &[&str]) -> Command) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (name, text) in files {
             let path = folder.path().join(name);
@@ -64,8 +82,8 @@ impl Served {
         }
         let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--address-file", "address"];
         all.extend(args);
-        let mut child =
-            cxql(folder.path(), &all).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
+        let mut command = command(folder.path(), &all);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let log = Arc::new((Mutex::new(String::new()), Condvar::new()));
         // the line comes when clients can connect
@@ -108,6 +126,15 @@ impl Served {
         let endpoint =
             Channel::from_shared(format!("https://{}", self.address)).expect("an address").tls_config(tls)?;
         Ok(FlightSqlServiceClient::new(endpoint.connect().await?))
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a process").is_none()
     }
 
     /// What the server has said so far.
