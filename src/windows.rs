@@ -9,6 +9,8 @@ mod coding;
 mod collect;
 mod exec;
 mod functions;
+mod keys;
+mod order;
 mod plain_text;
 mod runs;
 mod solve;

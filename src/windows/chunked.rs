@@ -25,8 +25,8 @@ use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 use tokio::sync::Mutex;
 
+use super::keys::Keys;
 use super::runs::{place_of, together};
-use super::solve::Keys;
 
 /// Rows after which a chunk ends with its partition. So few that their groups stay near the processor.
 const CHUNK_ROWS: usize = 1 << 16;
