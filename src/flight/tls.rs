@@ -14,7 +14,6 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::log;
 use crate::config::TlsFiles;
 use crate::error::{Error, Result};
 
@@ -46,10 +45,10 @@ impl Tls {
         if stamps != current.0 {
             match config(&self.files) {
                 Ok(config) => {
-                    log::info("the certificate was read again");
+                    tracing::info!("the certificate was read again");
                     current.1 = Arc::new(config);
                 }
-                Err(error) => log::error(&format!("the old certificate stays: {error}")),
+                Err(error) => tracing::error!("the old certificate stays: {error}"),
             }
             // a broken file is not read again until it changes
             current.0 = stamps;
@@ -117,7 +116,7 @@ pub(super) fn accept(listener: TcpListener, tls: Tls) -> mpsc::Receiver<std::io:
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // such as too many open files: others may end meanwhile
-                    log::error(&format!("a connection could not be accepted: {error}"));
+                    tracing::error!("a connection could not be accepted: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }

@@ -170,7 +170,7 @@ async fn compression_makes_messages_smaller() {
         let info = client.execute("select 1 as a from generate_series(1, 100000)".to_owned(), None).await.unwrap();
         let mut request = Request::new(info.endpoint[0].ticket.clone().unwrap());
         request.metadata_mut().insert("x-cxql-compression", compression.parse().unwrap());
-        let mut raw = FlightServiceClient::connect(format!("http://{}", served.address)).await.unwrap();
+        let mut raw = FlightServiceClient::new(served.channel().await);
         let data: Vec<_> = raw.do_get(request).await.unwrap().into_inner().try_collect().await.unwrap();
         bytes.push(data.iter().map(|data| data.data_body.len()).sum::<usize>());
     }
@@ -203,7 +203,7 @@ async fn tickets_cannot_be_guessed() {
 #[tokio::test]
 async fn malformed_requests_are_the_clients_fault() {
     let served = Served::sample();
-    let mut raw = FlightServiceClient::connect(format!("http://{}", served.address)).await.unwrap();
+    let mut raw = FlightServiceClient::new(served.channel().await);
     let broken = Any { type_url: CommandStatementQuery::type_url().into(), value: vec![0xff; 9].into() };
     for bytes in [b"garbage".to_vec(), broken.encode_to_vec()] {
         let error = raw.get_flight_info(FlightDescriptor::new_cmd(bytes.clone())).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn malformed_requests_are_the_clients_fault() {
 #[tokio::test]
 async fn the_schema_is_told_without_running() {
     let served = Served::sample();
-    let mut raw = FlightServiceClient::connect(format!("http://{}", served.address)).await.unwrap();
+    let mut raw = FlightServiceClient::new(served.channel().await);
     let command = CommandStatementQuery { query: ENDLESS.into(), transaction_id: None }.as_any().encode_to_vec();
     let descriptor = FlightDescriptor::new_cmd(command);
     let info = raw.get_flight_info(descriptor.clone()).await.unwrap().into_inner();
@@ -318,7 +318,7 @@ async fn the_server_says_that_it_is_well() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;
     let served = Served::sample();
-    let mut health = HealthClient::connect(format!("http://{}", served.address)).await.unwrap();
+    let mut health = HealthClient::new(served.channel().await);
     for service in ["", "arrow.flight.protocol.FlightService"] {
         let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
         assert_eq!(answer.status, 1, "{service}");

@@ -89,9 +89,13 @@ impl Served {
         Self { child, address: address.trim().to_owned(), folder, log, reader: Some(reader) }
     }
 
-    pub(crate) async fn client(&self) -> Client {
+    pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
-        FlightSqlServiceClient::new(endpoint.connect().await.expect("the server answers"))
+        endpoint.connect().await.expect("the server answers")
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        FlightSqlServiceClient::new(self.channel().await)
     }
 
     /// A client that trusts a certificate's authority, and has a certificate of its own.
