@@ -42,7 +42,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<String>,
     /// The user; the password is that of CXQL_PASSWORD, or asked for. CXQL_TOKEN has a token in place of both
-    #[arg(long, value_name = "NAME", env = "CXQL_USER", hide_env_values = true, requires = "server")]
+    #[arg(long, value_name = "NAME", env = "CXQL_USER", hide_env_values = true)]
     user: Option<String>,
     /// PEM file of the authority of the server's certificate [default: those of the system]
     #[arg(long, value_name = "FILE", requires = "server")]

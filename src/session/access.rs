@@ -177,7 +177,7 @@ impl Role {
         }))
     }
 
-    fn grants(&self, name: &Name) -> bool {
+    pub(super) fn grants(&self, name: &Name) -> bool {
         self.schemas.contains(&name.0) || self.tables.contains(name)
     }
 
@@ -186,7 +186,7 @@ impl Role {
         [self.rows.keys().collect(), self.masks.keys().collect()]
     }
 
-    fn restricts(&self, name: &Name) -> bool {
+    pub(super) fn restricts(&self, name: &Name) -> bool {
         self.rows.contains_key(name) || self.masks.contains_key(name)
     }
 }

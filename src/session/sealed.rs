@@ -89,6 +89,18 @@ impl SealedTable {
         plan.build()
     }
 
+    /// The operators of [`SealedTable::plan`]. What an error says is not for users.
+    pub(super) async fn operators(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut state = self.state.clone();
+        state.mark_start_execution();
+        state.create_physical_plan(&self.plan(projection, filters, limit)?).await
+    }
+
     /// Whether a filter of the user may run before the table's own: it cannot fail, so that nothing about a row shows
     /// that is not there, and it looks at no column that shows something else.
     fn is_harmless(&self, filter: &Expr) -> bool {
@@ -141,10 +153,7 @@ impl TableProvider for SealedTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut state = self.state.clone();
-        state.mark_start_execution();
-        let plan = self.plan(projection, filters, limit)?;
-        let inner = state.create_physical_plan(&plan).await?;
+        let inner = self.operators(projection, filters, limit).await.map_err(hidden)?;
         let schema = match projection {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => Arc::clone(&self.schema),
@@ -231,6 +240,9 @@ impl ExecutionPlan for SealedExec {
     }
 }
 
+/// What users are told when something below a seal fails.
+const HIDDEN: &str = "a table, view or report that this reads cannot be read; the server's log says why";
+
 /// An error of what is below a seal. Its text may quote rows, tables or files that the user may not read: it is for the
 /// log. What is about the query as a whole stays.
 pub(super) fn hidden(error: DataFusionError) -> DataFusionError {
@@ -241,6 +253,9 @@ pub(super) fn hidden(error: DataFusionError) -> DataFusionError {
         Ok(own) => own.to_string(),
         Err(error) => error.strip_backtrace(),
     };
-    tracing::warn!(error = text.as_str(), "a table behind roles cannot be read");
-    Error::data("a table, view or report that this reads cannot be read; the server's log says why").into()
+    // a view above has nothing to add
+    if text != HIDDEN {
+        tracing::warn!(error = text.as_str(), "a table behind roles cannot be read");
+    }
+    Error::data(HIDDEN).into()
 }
