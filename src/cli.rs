@@ -5,6 +5,7 @@ mod demo;
 mod functions;
 mod list;
 mod query;
+mod remote;
 mod results;
 mod run;
 mod serve;

@@ -34,6 +34,9 @@ pub struct ConfigFile {
     /// Who may connect to the server; without any user everybody may.
     #[serde(default)]
     pub users: BTreeMap<String, UserConfig>,
+    /// What users with such a role may read.
+    #[serde(default)]
+    pub roles: BTreeMap<String, RoleConfig>,
     /// Columns of primary keys by table, for clients that ask.
     #[serde(default)]
     pub keys: BTreeMap<String, Vec<String>>,
@@ -62,6 +65,26 @@ pub struct ServeConfig {
     pub key: Option<PathBuf>,
     /// PEM file of the authorities whose clients may connect.
     pub client_ca: Option<PathBuf>,
+    /// Memory that one query may take, such as `1GB`; default as much as all together.
+    pub query_memory: Option<String>,
+    /// Seconds after which a session that nobody uses ends; default 12 hours.
+    pub idle_s: Option<u64>,
+    /// The form of the log's lines; default `text`.
+    #[serde(default)]
+    pub log: LogFormat,
+    /// `HOST:PORT` where Prometheus reads metrics; none without.
+    pub metrics: Option<String>,
+}
+
+/// The form of the server's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 impl ServeConfig {
@@ -101,6 +124,27 @@ pub struct UserConfig {
     pub password: Option<String>,
     /// The SHA-256 hash of a token, in hexadecimal digits.
     pub token: Option<String>,
+    /// What the user may read: names of `[roles]`, or `admin`. Everything without roles.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// `[roles.NAME]`: what users with this role may read.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleConfig {
+    /// Schemas of which everything may be read.
+    #[serde(default)]
+    pub schemas: Vec<String>,
+    /// Tables, views and reports that may be read: `name`, or `schema.name`.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// SQL conditions by table: rows that do not meet them are not there.
+    #[serde(default)]
+    pub rows: BTreeMap<String, String>,
+    /// SQL expressions by table and column, which show in place of the column.
+    #[serde(default)]
+    pub masks: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for UserConfig {

@@ -7,16 +7,22 @@ mod auth;
 mod columns;
 mod connections;
 mod endpoint;
+mod journal;
 mod log;
 mod metadata;
+mod metrics;
+mod options;
 mod params;
+mod reflection;
 mod service;
 mod sql_info;
 mod sql_types;
 mod statements;
 mod status;
 mod stream;
+mod system;
 mod tls;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -32,12 +38,18 @@ use tonic::transport::Server as Transport;
 use self::auth::Gate;
 pub use self::auth::{hash_password, new_token};
 use self::endpoint::Endpoint;
+use self::journal::Journal;
+pub use self::log::start_log;
+use self::metrics::{Gauges, Metrics};
 use self::service::Service;
+pub use self::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use self::stream::Limits;
+use self::system::{SYSTEM, SystemSchema};
 use self::tls::Tls;
+use self::visits::{VisitStore, Visits};
 use crate::config::{TlsFiles, UserConfig};
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::session::{Reads, Session};
 use crate::source::nearest;
 
 /// The size of a message that a client may send: a statement, or values of parameters.
@@ -73,6 +85,12 @@ pub struct ServeOptions {
     pub queue: Duration,
     /// How long a query may take; as long as it wants without.
     pub timeout: Option<Duration>,
+    /// Memory in bytes that a query may take; as much as all together without.
+    pub query_memory: Option<usize>,
+    /// How long a session is kept that nobody uses.
+    pub idle: Duration,
+    /// `HOST:PORT` for metrics; nowhere without.
+    pub metrics: Option<String>,
     /// Columns of primary keys by table.
     pub keys: BTreeMap<String, Vec<String>>,
 }
@@ -82,6 +100,7 @@ pub struct ServeOptions {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    metrics: Option<(TcpListener, SocketAddr)>,
     gate: Gate,
     tls: Option<Tls>,
     options: ServeOptions,
@@ -94,7 +113,7 @@ impl Server {
     /// An address that cannot be bound, or one that other machines reach when that was not asked for; a user that cannot
     /// log in.
     pub fn bind(options: ServeOptions) -> Result<Self> {
-        let gate = Gate::new(&options.users)?;
+        let gate = Gate::new(&options.users, options.idle)?;
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let listen = &options.listen;
         let usable = |cause| {
@@ -123,7 +142,13 @@ impl Server {
             }
         }
         listener.set_nonblocking(true).map_err(usable)?;
-        Ok(Self { listener, address, gate, tls, options })
+        let metrics = options.metrics.as_ref().map(|listen| bind_metrics(listen, options.is_open)).transpose()?;
+        Ok(Self { listener, address, metrics, gate, tls, options })
+    }
+
+    /// The address at which metrics are read, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// Whether connections are encrypted.
@@ -136,25 +161,50 @@ impl Server {
         self.address
     }
 
-    /// Serves until Ctrl-C or the system's request to end; then takes no new connections and lets queries end, for the
-    /// time of the options. A second signal ends at once. `ready` is called when clients can connect.
+    /// Serves a session until Ctrl-C or the system's request to end; then takes no new connections and lets queries end, for the
+    /// time of the options. A second signal ends at once. `readers` says what each user reads. `ready` is called when
+    /// clients can connect.
     ///
     /// # Errors
     /// Keys of tables that do not exist; what `ready` gives; a failure of the network.
-    pub async fn run(self, session: Arc<Session>, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub async fn run(
+        self,
+        session: Arc<Session>,
+        readers: BTreeMap<String, Reads>,
+        ready: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         check_keys(&session, &self.options.keys)?;
         let drain = self.options.drain;
+        let published = self.metrics.map(|(listener, _)| listener);
         let fault = |text: String| Error::Engine { message: text };
-        let limits = Limits::new(self.options.max_queries, self.options.queue, self.options.timeout);
-        let service = Service::new(session, self.options.keys, limits, Handle::current())
+        let options = self.options;
+        let limits = Limits::new(options.max_queries, options.queue, options.timeout, options.query_memory);
+        let metrics = Arc::new(Metrics::new());
+        let journal = Arc::new(Journal::new(Arc::clone(&metrics)));
+        let store = VisitStore::new(options.idle);
+        let system = SystemSchema { journal: Arc::clone(&journal), visits: store.clone() };
+        let everything = Arc::new(session.with_schema(SYSTEM, Arc::new(system))?);
+        let users = readers.into_iter().map(|(user, reads)| {
+            let session = match reads {
+                Reads::Everything => Arc::clone(&everything),
+                Reads::Data => Arc::clone(&session),
+                Reads::Left(left) => left,
+            };
+            (user, session)
+        });
+        let visits = Visits::new(store.clone(), Arc::clone(&everything), users.collect());
+        let gauges = Gauges { metrics: Arc::clone(&metrics), visits: store, session: Arc::clone(&session) };
+        let service = Service::new(session, journal, options.keys, limits, Handle::current())
             .map_err(|status| fault(status.message().to_owned()))?;
         let network = Builder::new_current_thread().enable_all().build();
         let network = network.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
         let (tell, ended) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
-        let (listener, tls, endpoint) = (self.listener, self.tls, Endpoint { service, gate: self.gate });
+        let endpoint = Endpoint { service, gate: self.gate, visits, metrics };
+        let (listener, tls) = (self.listener, self.tls);
+        let published = published.map(|listener| (listener, gauges));
         let thread = std::thread::Builder::new().name("cxql-network".into()).spawn(move || {
-            let result = network.block_on(serve(listener, tls, endpoint, drain, up));
+            let result = network.block_on(serve(listener, tls, endpoint, published, drain, up));
             // connections that are still open end here, and their queries with them
             network.shutdown_background();
             // nobody listens when the command was aborted
@@ -174,6 +224,7 @@ async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     endpoint: Endpoint,
+    published: Option<(TcpListener, Gauges)>,
     drain: Duration,
     up: oneshot::Sender<()>,
 ) -> Result<()> {
@@ -184,6 +235,18 @@ async fn serve(
         .max_encoding_message_size(usize::MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<FlightServiceServer<Endpoint>>().await;
+    let fault = |error| network(reflection::fault(&error));
+    // tools know one or the other version
+    let reflection = reflection::described().build_v1().map_err(fault)?;
+    let old_reflection = reflection::described().build_v1alpha().map_err(fault)?;
+    if let Some((listener, gauges)) = published {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| network(cause.to_string()))?;
+        tokio::spawn(async move {
+            if let Err(error) = metrics::publish(listener, gauges).await {
+                tracing::error!(%error, "metrics cannot be read any more");
+            }
+        });
+    }
     let (stop, stopped) = oneshot::channel::<()>();
     let router = Transport::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -192,6 +255,8 @@ async fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
         .add_service(health)
+        .add_service(reflection)
+        .add_service(old_reflection)
         .add_service(flight);
     let stopped = async move {
         // an end of the sender counts as well
@@ -217,17 +282,14 @@ async fn serve(
     let done = match done {
         Some(done) => done,
         None => {
-            log::info(&format!(
-                "stopping: running queries have {} seconds; another signal ends at once",
-                drain.as_secs()
-            ));
+            tracing::info!("stopping: running queries have {} seconds; another signal ends at once", drain.as_secs());
             reporter.set_not_serving::<FlightServiceServer<Endpoint>>().await;
             // a server that ended meanwhile needs no telling
             let _ = stop.send(());
             tokio::select! {
                 done = &mut server => done,
                 () = tokio::time::sleep(drain) => {
-                    log::info("queries that are still running are cancelled");
+                    tracing::info!("queries that are still running are cancelled");
                     return Ok(());
                 }
                 () = signals.next() => return Ok(()),
@@ -239,6 +301,25 @@ async fn serve(
         Ok(Err(error)) => Err(network(error.to_string())),
         Err(error) => Err(network(error.to_string())),
     }
+}
+
+/// Binds the address for metrics.
+fn bind_metrics(listen: &str, is_open: bool) -> Result<(TcpListener, SocketAddr)> {
+    let usable = |cause| {
+        Error::usage(format!(
+            "[serve] metrics: cannot listen on `{listen}`: {cause}; write HOST:PORT, such as 127.0.0.1:9090"
+        ))
+    };
+    let listener = TcpListener::bind(listen).map_err(usable)?;
+    let address = listener.local_addr().map_err(usable)?;
+    if !address.ip().is_loopback() && !is_open {
+        return Err(Error::usage(format!(
+            "[serve] metrics: `{listen}` can be reached from other machines, and metrics are neither encrypted nor behind a \
+             login; listen on 127.0.0.1, or add --open if that is meant"
+        )));
+    }
+    listener.set_nonblocking(true).map_err(usable)?;
+    Ok((listener, address))
 }
 
 /// Ctrl-C and the system's request to end.

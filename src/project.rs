@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{self, ConfigFile, S3Config, ServeConfig, TlsFiles, UserConfig, parse_size};
+use crate::config::{self, ConfigFile, RoleConfig, S3Config, ServeConfig, TlsFiles, UserConfig, parse_size};
 use crate::error::{Error, Result};
 use crate::report::{self, Library};
-use crate::session::{Session, SessionOptions, data_url};
+use crate::session::{ADMIN, Reads, Role, Session, SessionOptions, data_url};
+use crate::source::nearest;
 
 /// More threads than this are a slip of the hand.
 pub const MAX_THREADS: usize = 1024;
@@ -48,6 +49,8 @@ pub struct Project {
     pub tls: Option<TlsFiles>,
     /// Who may connect to the server.
     pub users: BTreeMap<String, UserConfig>,
+    /// What users with a role may read.
+    pub roles: BTreeMap<String, RoleConfig>,
     /// Columns of primary keys by table.
     pub keys: BTreeMap<String, Vec<String>>,
 }
@@ -120,7 +123,7 @@ impl Project {
             },
             files_in_from: false,
         };
-        Ok(Self { library, options, serve: file.serve, tls, users: file.users, keys: file.keys })
+        Ok(Self { library, options, serve: file.serve, tls, users: file.users, roles: file.roles, keys: file.keys })
     }
 
     /// Opens a session with the project's tables, views and reports.
@@ -132,6 +135,66 @@ impl Project {
         let session = Arc::new(Session::open(options).await?);
         report::register(&session, &self.library)?;
         Ok(session)
+    }
+
+    /// What each user reads of a session of this project.
+    ///
+    /// # Errors
+    /// A role that says something wrong about the data; a user without a role when there are roles, or with an unknown
+    /// one; roles that nobody can have.
+    pub async fn readers(&self, session: &Arc<Session>) -> Result<BTreeMap<String, Reads>> {
+        if self.users.is_empty() && !self.roles.is_empty() {
+            return Err(Error::usage(
+                "[roles] in cxql.toml: nobody logs in, so that roles have no effect; `cxql user add NAME --role ROLE` adds \
+                 a user",
+            ));
+        }
+        let mut roles = BTreeMap::new();
+        for (name, config) in &self.roles {
+            let role = Role::parse(name, config)?;
+            let alone = self.restricted(session, vec![Arc::clone(&role)])?;
+            alone.check_roles().await?;
+            roles.insert(name.as_str(), role);
+        }
+        let mut readers = BTreeMap::new();
+        let mut known: BTreeMap<&[String], Arc<Session>> = BTreeMap::new();
+        for (name, user) in &self.users {
+            let wrong = |what: String| Error::usage(format!("[users.{name}] in cxql.toml: {what}"));
+            let mut own = Vec::with_capacity(user.roles.len());
+            for role in &user.roles {
+                match roles.get(role.as_str()) {
+                    Some(role) => own.push(Arc::clone(role)),
+                    None if role == ADMIN => {}
+                    None => {
+                        let near = nearest(role, roles.keys().copied().chain([ADMIN]));
+                        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                        return Err(wrong(format!("there is no role `{role}`{near}")));
+                    }
+                }
+            }
+            let reads = if user.roles.iter().any(|role| role == ADMIN) {
+                Reads::Everything
+            } else if !own.is_empty() {
+                let session = match known.get(user.roles.as_slice()) {
+                    Some(session) => Arc::clone(session),
+                    None => self.restricted(session, own)?,
+                };
+                known.insert(&user.roles, Arc::clone(&session));
+                Reads::Left(session)
+            } else if roles.is_empty() {
+                Reads::Data
+            } else {
+                return Err(wrong(format!(
+                    "the user has no role; write roles = [\"{ADMIN}\"] for one who reads everything"
+                )));
+            };
+            readers.insert(name.clone(), reads);
+        }
+        Ok(readers)
+    }
+
+    fn restricted(&self, session: &Arc<Session>, roles: Vec<Arc<Role>>) -> Result<Arc<Session>> {
+        session.for_roles(roles, |below| report::register(below, &self.library)).map(Arc::new)
     }
 }
 

@@ -1,15 +1,20 @@
 //! The only place that builds a DataFusion session: limits, object stores, tables, views, functions.
 
+mod access;
 mod catalog;
 mod diagnose;
 mod discover;
 mod functions;
+mod granted;
 mod intervals;
 mod joins;
 mod memory;
 pub mod model;
 mod percentile;
 mod percentiles;
+mod sealed;
+mod settings;
+mod share;
 mod stores;
 mod tables;
 
@@ -28,7 +33,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -41,6 +46,8 @@ use datafusion::sql::sqlparser::ast;
 use object_store::ObjectStore;
 use url::Url;
 
+use self::access::Rules;
+pub use self::access::{ADMIN, Reads, Role};
 use self::catalog::ProjectSchema;
 pub use self::catalog::View;
 pub(crate) use self::diagnose::is_missing;
@@ -101,6 +108,10 @@ pub struct Session {
     context: SessionContext,
     schema: Arc<ProjectSchema>,
     memory: usize,
+    /// What may be read, when not everything.
+    rules: Option<Arc<Rules>>,
+    /// The session over which the views of such a session are planned.
+    below: Option<Arc<Session>>,
 }
 
 impl fmt::Debug for Session {
@@ -202,7 +213,7 @@ impl Session {
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);
         schema.attach(context.state_weak_ref());
-        Ok(Self { context, schema, memory })
+        Ok(Self { context, schema, memory, rules: None, below: None })
     }
 
     /// The engine's context, for statements that change the session.
@@ -230,15 +241,17 @@ impl Session {
     /// # Errors
     /// When the catalog refuses it.
     pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<()> {
-        let catalog = self.context.catalog(CATALOG);
-        let catalog = catalog.ok_or_else(|| Error::Engine { message: "the catalog is gone".into() })?;
+        let catalog = self.catalog()?;
+        let schema = self.left(name, schema);
         catalog.register_schema(name, schema).map_err(|error| diagnose::data_error(error, name))?;
         Ok(())
     }
 
     /// The catalog, schema and name of a table or view that is there.
     pub fn resolve(&self, table: &TableReference) -> Option<[String; 3]> {
-        let resolved = table.clone().resolve(CATALOG, SCHEMA);
+        let config = self.context.copied_config();
+        let defaults = &config.options().catalog;
+        let resolved = table.clone().resolve(&defaults.default_catalog, &defaults.default_schema);
         let catalog = self.context.catalog(&resolved.catalog)?;
         let is_there = catalog.schema(&resolved.schema)?.table_exist(&resolved.table);
         is_there.then(|| [resolved.catalog, resolved.schema, resolved.table].map(|part| part.to_string()))
@@ -313,7 +326,23 @@ impl Session {
     /// # Errors
     /// The engine's, as [`Session::logical_plan`].
     pub fn start(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Execution, DataFusionError> {
-        let stream = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
+        self.start_within(plan, None)
+    }
+
+    /// Starts operators that may take `memory` bytes of the memory of all.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn start_within(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        memory: Option<usize>,
+    ) -> Result<Execution, DataFusionError> {
+        let mut context = TaskContext::from(&self.state());
+        if let Some(memory) = memory {
+            context = context.with_runtime(share::limited(&self.context.runtime_env(), memory));
+        }
+        let stream = execute_stream(Arc::clone(&plan), Arc::new(context))?;
         Ok(Execution { schema: stream.schema(), stream, plan })
     }
 

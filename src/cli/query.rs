@@ -11,6 +11,7 @@ use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 
+use super::remote::{self, ServerArgs};
 use super::results::{self, ResultArgs, Step};
 use crate::error::{Error, Result};
 use crate::project::Project;
@@ -21,19 +22,22 @@ use crate::sqlfile;
 #[derive(Debug, Args)]
 pub(super) struct QueryArgs {
     /// The SQL, or `-` to read it from standard input. FROM may name a file: from 'calls.csv'
-    sql: String,
+    #[arg(required_unless_present = "cancel")]
+    sql: Option<String>,
     /// Allow statements that write: COPY, INSERT, CREATE, DROP
-    #[arg(long)]
+    #[arg(long, conflicts_with = "server")]
     write: bool,
     /// Only the Nth result
     #[arg(long, value_name = "N")]
     section: Option<usize>,
     #[command(flatten)]
     result: ResultArgs,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
-    let text = if args.sql == "-" {
+    let text = if args.sql.as_deref() == Some("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(|cause| Error::Io {
             action: "read",
@@ -42,8 +46,11 @@ pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
         })?;
         text
     } else {
-        args.sql
+        args.sql.unwrap_or_default()
     };
+    if let Some(url) = args.server.server.clone() {
+        return remote::run(args.server, &url, text, &args.result, project).await;
+    }
     let source = Arc::new(Source::query(&text));
     let statements = sqlfile::statements(&source)?;
     if statements.is_empty() {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::config::{LogFormat, parse_size};
 use crate::error::{Error, Result};
-use crate::flight::{ServeOptions, Server};
+use crate::flight::{ServeOptions, Server, start_log};
 use crate::project::Project;
 
 /// Where the server listens when nobody says otherwise.
@@ -20,6 +21,9 @@ const DRAIN_SECONDS: u64 = 30;
 /// Queries that run at a time, and how long others wait for their turn.
 const MAX_QUERIES: usize = 32;
 const QUEUE_SECONDS: u64 = 30;
+
+/// How long a session is kept that nobody uses.
+const IDLE_SECONDS: u64 = 12 * 60 * 60;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -36,6 +40,10 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
     let config = &project.serve;
+    start_log(config.log);
+    let query_memory = config.query_memory.as_ref().map(|text| {
+        parse_size(text).map_err(|error| Error::usage(format!("[serve] query_memory in cxql.toml: {error}")))
+    });
     let listen = args.listen.filter(|listen| !listen.is_empty()).or_else(|| config.listen.clone());
     let server = Server::bind(ServeOptions {
         listen: listen.unwrap_or_else(|| LISTEN.into()),
@@ -50,10 +58,15 @@ pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
             .map(|seconds| at_least_one("timeout_s", seconds))
             .transpose()?
             .map(Duration::from_secs),
+        query_memory: query_memory.transpose()?,
+        idle: Duration::from_secs(at_least_one("idle_s", config.idle_s.unwrap_or(IDLE_SECONDS))?),
+        metrics: config.metrics.clone(),
         keys: project.keys.clone(),
     })?;
     let (address, is_encrypted) = (server.address(), server.is_encrypted());
+    let metrics = server.metrics_address();
     let session = project.open(false).await?;
+    let readers = project.readers(&session).await?;
     let mut file = None;
     let ready = || {
         if let Some(path) = &args.address_file {
@@ -66,10 +79,17 @@ pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
         };
         let (scheme, encryption) =
             if is_encrypted { ("grpc+tls", "encrypted") } else { ("grpc", "without encryption") };
-        super::note(&format!("Flight SQL on {scheme}://{address}, {encryption}, {login}; Ctrl-C stops"));
+        let mut lines = vec![format!("Flight SQL on {scheme}://{address}, {encryption}, {login}; Ctrl-C stops")];
+        lines.extend(metrics.map(|address| format!("metrics on http://{address}/metrics")));
+        for line in lines.into_iter().rev() {
+            match config.log {
+                LogFormat::Text => super::note(&line),
+                LogFormat::Json => tracing::info!("{line}"),
+            }
+        }
         Ok(())
     };
-    server.run(session, ready).await?;
+    server.run(session, readers, ready).await?;
     Ok(ExitCode::SUCCESS)
 }
 

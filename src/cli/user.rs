@@ -10,6 +10,7 @@ use crate::config::{self, ConfigFile};
 use crate::error::{Error, Result};
 use crate::flight;
 use crate::project::Asked;
+use crate::session::ADMIN;
 
 #[derive(Debug, Args)]
 pub(super) struct UserArgs {
@@ -30,6 +31,9 @@ struct AddArgs {
     /// Make a token in place of a password; it is shown once
     #[arg(long, conflicts_with = "password_stdin")]
     token: bool,
+    /// What the user may read: a role of cxql.toml, or `admin`; may be given more than once
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
     /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
@@ -51,7 +55,11 @@ pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(cause) => return Err(Error::Io { action: "read", path, cause }),
     };
-    if ConfigFile::parse(&text, &path.display().to_string())?.users.contains_key(name) {
+    let config = ConfigFile::parse(&text, &path.display().to_string())?;
+    if let Some(role) = args.roles.iter().find(|role| *role != ADMIN && !config.roles.contains_key(*role)) {
+        return Err(Error::usage(format!("there is no [roles.{role}] in {}; write it first", path.display())));
+    }
+    if config.users.contains_key(name) {
         return Err(Error::usage(format!(
             "there is a user `{name}` already; remove [users.\"{name}\"] from {} first",
             path.display()
@@ -70,7 +78,11 @@ pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
     } else {
         "\n\n"
     };
-    let text = format!("{text}{gap}[users.\"{name}\"]\n{key} = \"{hash}\"\n");
+    let roles = match args.roles.as_slice() {
+        [] => String::new(),
+        roles => format!("roles = [\"{}\"]\n", roles.join("\", \"")),
+    };
+    let text = format!("{text}{gap}[users.\"{name}\"]\n{key} = \"{hash}\"\n{roles}");
     // what is written can be read again
     ConfigFile::parse(&text, &path.display().to_string())?;
     replace(&path, &text)?;

@@ -19,12 +19,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use super::log;
 use crate::config::UserConfig;
 use crate::error::{Error, Result};
-
-/// How long a login holds after its last use.
-const LOGIN_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How long a password that was right is not checked again for the same header: checking takes time on purpose.
 const BASIC_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -43,7 +39,8 @@ const CHECKS_AT_A_TIME: usize = 2;
 /// A password longer than this is none.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
-type Digested = [u8; 32];
+/// A SHA-256 hash.
+pub(super) type Digested = [u8; 32];
 
 /// The user of a request; `None` where nobody logs in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -110,8 +107,8 @@ fn parse_hash(text: &str) -> Option<Digested> {
 
 impl Gate {
     /// # Errors
-    /// A user whose password or token is no hash, or who has neither.
-    pub(super) fn new(users: &BTreeMap<String, UserConfig>) -> Result<Self> {
+    /// A user whose password or token is no hash, or who has neither. A login ends when nobody used it for `idle`.
+    pub(super) fn new(users: &BTreeMap<String, UserConfig>, idle: Duration) -> Result<Self> {
         let user = |(name, config): (&String, &UserConfig)| {
             let wrong = |what: &str| {
                 Error::usage(format!("[users.{name}] in cxql.toml: {what}; `cxql user add {name}` writes such a user"))
@@ -135,7 +132,7 @@ impl Gate {
         let nobody = if users.is_empty() { String::new() } else { hash_password(&Uuid::new_v4().to_string())? };
         Ok(Self {
             users,
-            logins: Cache::builder().max_capacity(MAX_LOGINS).time_to_idle(LOGIN_IDLE).build(),
+            logins: Cache::builder().max_capacity(MAX_LOGINS).time_to_idle(idle).build(),
             basics: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
             failures: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(FAILURES_LIFE).build(),
             checks: Semaphore::new(CHECKS_AT_A_TIME),
@@ -168,6 +165,16 @@ impl Gate {
             }
             // some tools always log in
             None => "nobody".to_owned(),
+        }
+    }
+
+    /// The login whose token a request has.
+    pub(super) fn login_of(&self, headers: &MetadataMap) -> Option<Digested> {
+        match authorization(headers)? {
+            Authorization::Bearer(token) => {
+                Some(sha256(token.as_bytes())).filter(|hash| self.logins.contains_key(hash))
+            }
+            Authorization::Basic(_) => None,
         }
     }
 
@@ -213,7 +220,7 @@ impl Gate {
                 || of_address.load(Ordering::Relaxed) >= MAX_FAILURES_OF_ADDRESS
         };
         let refused = || {
-            log::info(&format!("too many failed logins of {name:?} from {address}"));
+            tracing::warn!(user = name.as_str(), %address, "too many failed logins");
             Status::resource_exhausted("too many failed logins; wait a minute")
         };
         if late() {
@@ -241,11 +248,11 @@ impl Gate {
                 self.failures.invalidate(&(address, name));
                 of_address.fetch_sub(1, Ordering::Relaxed);
                 self.basics.insert(hash, Arc::clone(&user.name));
-                log::info(&format!("login of {:?} from {address}", user.name));
+                tracing::info!(user = &*user.name, %address, "login");
                 Ok(Arc::clone(&user.name))
             }
             _ => {
-                log::info(&format!("failed login of {name:?} from {address}"));
+                tracing::warn!(user = name.as_str(), %address, "failed login");
                 Err(wrong())
             }
         }
@@ -272,11 +279,13 @@ mod tests {
 
     use super::*;
 
+    const IDLE: Duration = Duration::from_secs(60);
+
     fn gate() -> (Gate, String) {
         let (token, hash) = new_token();
-        let ana = UserConfig { password: Some(hash_password("s:ecret").unwrap()), token: None };
-        let bot = UserConfig { password: None, token: Some(hash) };
-        (Gate::new(&BTreeMap::from([("ana".into(), ana), ("bot".into(), bot)])).unwrap(), token)
+        let ana = UserConfig { password: Some(hash_password("s:ecret").unwrap()), token: None, roles: vec![] };
+        let bot = UserConfig { password: None, token: Some(hash), roles: vec![] };
+        (Gate::new(&BTreeMap::from([("ana".into(), ana), ("bot".into(), bot)]), IDLE).unwrap(), token)
     }
 
     fn request(authorization: &str) -> Request<()> {
@@ -339,15 +348,16 @@ mod tests {
     #[test]
     fn users_without_a_hash_are_refused() {
         for (password, token) in [(Some("plain"), None), (None, Some("plain")), (None, None)] {
-            let user = UserConfig { password: password.map(str::to_owned), token: token.map(str::to_owned) };
-            let error = Gate::new(&BTreeMap::from([("ana".to_owned(), user)])).unwrap_err();
+            let user =
+                UserConfig { password: password.map(str::to_owned), token: token.map(str::to_owned), roles: vec![] };
+            let error = Gate::new(&BTreeMap::from([("ana".to_owned(), user)]), IDLE).unwrap_err();
             assert!(error.to_string().contains("[users.ana]"), "{error}");
         }
     }
 
     #[tokio::test]
     async fn without_users_everybody_is_nobody() {
-        let gate = Gate::new(&BTreeMap::new()).unwrap();
+        let gate = Gate::new(&BTreeMap::new(), IDLE).unwrap();
         assert_eq!(check(&gate, &Request::new(())).await.unwrap(), Caller(None));
     }
 }

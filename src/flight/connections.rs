@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::log;
 use super::tls::Tls;
 
 /// How long a client may take to say its first word, or to agree on encryption.
@@ -59,7 +58,7 @@ where
                 Err(error) => {
                     // such as too many open files; said once until it is over
                     if !std::mem::replace(&mut is_short, true) {
-                        log::error(&format!("no connection can be accepted: {error}"));
+                        tracing::error!("no connection can be accepted: {error}");
                     }
                     tokio::time::sleep(PAUSE).await;
                     continue;

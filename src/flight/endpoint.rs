@@ -1,5 +1,7 @@
 //! The gRPC service: what Flight SQL's own dispatch leaves out, and clear answers to malformed requests.
 
+use std::sync::Arc;
+
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{Any, Command};
 use arrow_flight::{
@@ -10,22 +12,63 @@ use futures::stream::{self, BoxStream, StreamExt};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::auth::Gate;
-use super::service::{CANCEL_FLIGHT_INFO, Service};
-use super::status;
+use super::auth::{Caller, Gate};
+use super::journal::code_name;
+use super::metrics::Metrics;
+use super::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID, Service};
+use super::visits::{COOKIE, Visit, Visits};
+use super::{options, status};
 
 /// A [`Service`] as tonic serves it, behind a [`Gate`].
 pub(super) struct Endpoint {
     pub(super) service: Service,
     pub(super) gate: Gate,
+    pub(super) visits: Visits,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Endpoint {
     /// The request with its user, when there is one who may ask.
     async fn admit<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
-        let caller = self.gate.check(request.metadata(), request.remote_addr()).await?;
+        let caller = self.check(&request).await?;
+        let login = self.gate.login_of(request.metadata());
+        let visit = self.visits.of(&caller, login, request.metadata(), request.remote_addr())?;
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(visit);
         Ok(request)
+    }
+
+    async fn check<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let checked = self.gate.check(request.metadata(), request.remote_addr()).await;
+        checked.inspect_err(|status| self.metrics.refused(code_name(status.code())))
+    }
+
+    /// The actions about sessions; `None` for another.
+    fn session_action(&self, request: &Request<Action>) -> Result<Option<Response<ActionStream>>, Status> {
+        let visit = Visit::of(request)?;
+        let (body, cookie) = match request.get_ref().r#type.as_str() {
+            options::SET => {
+                let (body, new) = options::set(&self.visits, &visit, &request.get_ref().body)?;
+                (body, new.map(|new| format!("{COOKIE}={}; Path=/; HttpOnly", new.id)))
+            }
+            options::GET => (options::get(&visit), None),
+            options::CLOSE => {
+                let login = self.gate.login_of(request.metadata());
+                let was_open = self.visits.close(&visit, login);
+                // a token of the configuration is no login and stays
+                let is_closed = self.gate.logout(request.metadata()) || was_open;
+                let cookie = was_open.then(|| format!("{COOKIE}=; Path=/; Max-Age=0"));
+                (options::CloseResult { status: if is_closed { 1 } else { 3 } }.encode_to_vec(), cookie)
+            }
+            _ => return Ok(None),
+        };
+        let answer = stream::iter([Ok(arrow_flight::Result { body: body.into() })]).boxed();
+        let mut response: Response<ActionStream> = Response::new(answer);
+        if let Some(cookie) = cookie {
+            let cookie = cookie.parse().map_err(|_| status::fault("a cookie is no header"))?;
+            response.metadata_mut().insert("set-cookie", cookie);
+        }
+        Ok(Some(response))
     }
 
     async fn info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
@@ -34,16 +77,7 @@ impl Endpoint {
     }
 }
 
-/// The action that ends a login.
-const CLOSE_SESSION: &str = "CloseSession";
-
-/// The answer to [`CLOSE_SESSION`].
-#[derive(Clone, PartialEq, prost::Message)]
-struct CloseSessionResult {
-    /// 1 closed, 3 cannot be closed.
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
+type ActionStream = <Service as FlightService>::DoActionStream;
 
 /// Refuses what is no message of Flight SQL, before the dispatch calls it an internal error.
 fn check(command: &[u8], what: &str) -> Result<(), Status> {
@@ -76,8 +110,9 @@ impl FlightService for Endpoint {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        let caller = self.gate.check(request.metadata(), request.remote_addr()).await?;
+        let caller = self.check(&request).await?;
         let token = self.gate.login(&caller);
+        self.metrics.logins.inc();
         let mut response: Response<Self::HandshakeStream> =
             Response::new(stream::iter([Ok(HandshakeResponse::default())]).boxed());
         let header = format!("Bearer {token}").parse();
@@ -123,13 +158,10 @@ impl FlightService for Endpoint {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let request = self.admit(request).await?;
-        if request.get_ref().r#type == CLOSE_SESSION {
-            // a token of the configuration is no login and stays
-            let status = if self.gate.logout(request.metadata()) { 1 } else { 3 };
-            let body = CloseSessionResult { status }.encode_to_vec().into();
-            return Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()));
+        match self.session_action(&request)? {
+            Some(answer) => Ok(answer),
+            None => self.service.do_action(request).await,
         }
-        self.service.do_action(request).await
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
@@ -139,7 +171,10 @@ impl FlightService for Endpoint {
             ("ClosePreparedStatement", "Forgets a prepared statement"),
             ("CancelQuery", "Stops a query by its FlightInfo; older form of CancelFlightInfo"),
             (CANCEL_FLIGHT_INFO, "Stops a query by its FlightInfo"),
-            (CLOSE_SESSION, "Ends the login whose token the request brings"),
+            (CANCEL_QUERY_ID, "Stops a query by its id, the body of the action"),
+            (options::SET, "Sets the catalog, schema, time_zone or timeout_s of the session"),
+            (options::GET, "Gives the options of the session"),
+            (options::CLOSE, "Ends the session, and the login whose token the request brings"),
         ];
         let action = |(name, description): (&str, &str)| {
             Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() })

@@ -1,23 +1,35 @@
-//! The server's log: lines on standard error.
-
-use std::io::Write;
+//! The server's log: structured lines on standard error. Texts from outside are fields and not part of the message: as
+//! such they are quoted, and one event stays one line.
 
 use chrono::{SecondsFormat, Utc};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
-/// Something that whoever runs the server should look at.
-pub(super) fn error(text: &str) {
-    line("error", text);
+use crate::config::LogFormat;
+
+/// Instants in UTC to the millisecond.
+struct Instants;
+
+impl FormatTime for Instants {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
+        write!(w, "{}", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
 }
 
-/// Something worth knowing.
-pub(super) fn info(text: &str) {
-    line("info", text);
-}
-
-fn line(level: &str, text: &str) {
-    let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    // one event is one line
-    let text = text.replace('\n', "\\n");
-    // a log that nobody reads any more stops nothing
-    let _ = writeln!(std::io::stderr(), "{at} {level} {text}");
+/// Begins the log of this process; one that has begun stays as it is.
+pub fn start_log(format: LogFormat) {
+    // what libraries say is for their authors; their headers and bodies are nobody's
+    let ours = Targets::new().with_target("cxql", LevelFilter::INFO);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_timer(Instants).with_ansi(false).with_target(false);
+    let layer = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    // a second server of this process writes to the log of the first
+    let _ = tracing_subscriber::registry().with(layer.with_filter(ours)).try_init();
 }

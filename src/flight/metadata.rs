@@ -14,7 +14,7 @@ use datafusion::logical_expr::TableType;
 use tonic::Status;
 
 use super::columns::{self, Origin};
-use super::{log, status};
+use super::status;
 use crate::session::{CATALOG, SCHEMA, Session};
 
 const TABLE: &str = "TABLE";
@@ -93,7 +93,8 @@ async fn table_columns(session: &Session, catalog: &str, schema: &str, table: &s
         }
         Ok(None) => Arc::new(Schema::empty()),
         Err(error) => {
-            log::info(&format!("{schema}.{table} is listed without columns: {error}"));
+            let error = error.to_string();
+            tracing::info!(error = error.as_str(), "{schema}.{table} is listed without columns");
             Arc::new(Schema::empty())
         }
     }
@@ -141,9 +142,15 @@ pub(super) fn primary_key_schema() -> SchemaRef {
 }
 
 /// The answer to GetPrimaryKeys: what the project declares.
-pub(super) fn primary_keys(keys: &Keys, query: &CommandGetPrimaryKeys) -> Result<RecordBatch, Status> {
+pub(super) fn primary_keys(
+    session: &Session,
+    keys: &Keys,
+    query: &CommandGetPrimaryKeys,
+) -> Result<RecordBatch, Status> {
     let is_asked = |asked: &Option<String>, name: &str| asked.as_ref().is_none_or(|asked| asked == name);
-    let is_here = is_asked(&query.catalog, CATALOG) && is_asked(&query.db_schema, SCHEMA);
+    let is_here = is_asked(&query.catalog, CATALOG)
+        && is_asked(&query.db_schema, SCHEMA)
+        && session.resolve(&TableReference::full(CATALOG, SCHEMA, query.table.as_str())).is_some();
     let columns: &[String] = match keys.get(&query.table) {
         Some(columns) if is_here => columns,
         _ => &[],

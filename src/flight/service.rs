@@ -24,6 +24,7 @@ use arrow_flight::{
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::TableReference;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tokio::runtime::Handle;
@@ -32,14 +33,20 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::auth::Caller;
+use super::journal::{Entry, Journal};
 use super::metadata::{self, Keys};
 use super::statements::{self, Prepared, Statements};
 use super::stream::{self as rows, DataStream, Job, Limits, Running, Task};
-use super::{log, sql_info, sql_types, status};
-use crate::session::Session;
+use super::system::{QUERIES, SYSTEM};
+use super::visits::Visit;
+use super::{sql_info, sql_types, status};
+use crate::session::{CATALOG, Session};
 
 /// The action that stops a query by its FlightInfo.
-pub(super) const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+
+/// The action that stops a query by its id.
+pub const CANCEL_QUERY_ID: &str = "cxql.CancelQueryId";
 
 /// The results of [`ActionCancelQueryResult`].
 const QUERY_CANCELLED: i32 = 1;
@@ -49,8 +56,10 @@ const QUERY_NOT_CANCELLABLE: i32 = 3;
 pub(super) struct Service {
     /// Where queries are planned and run; requests are answered on threads of their own.
     engine: Handle,
+    /// The session of all data, whose notes are those of all.
     session: Arc<Session>,
     statements: Arc<Statements>,
+    journal: Arc<Journal>,
     running: Arc<Running>,
     limits: Arc<Limits>,
     keys: Arc<Keys>,
@@ -64,10 +73,17 @@ type Info = Result<Response<FlightInfo>, Status>;
 impl Service {
     /// # Errors
     /// When the answers that never change cannot be built, which is a fault.
-    pub(super) fn new(session: Arc<Session>, keys: Keys, limits: Limits, engine: Handle) -> Result<Self, Status> {
+    pub(super) fn new(
+        session: Arc<Session>,
+        journal: Arc<Journal>,
+        keys: Keys,
+        limits: Limits,
+        engine: Handle,
+    ) -> Result<Self, Status> {
         Ok(Self {
             engine,
-            statements: Arc::new(Statements::new(Arc::clone(&session))),
+            statements: Arc::new(Statements::new()),
+            journal,
             running: Arc::default(),
             limits: Arc::new(limits),
             keys: Arc::new(keys),
@@ -85,37 +101,38 @@ impl Service {
     ) -> Result<T, Status> {
         let done = Task::spawn(&self.engine, work).await?;
         for note in self.session.take_notes() {
-            log::info(&note);
+            tracing::info!("{note}");
         }
         done
     }
 
-    async fn plan(&self, text: String) -> Result<Arc<Job>, Status> {
+    async fn plan(&self, visit: Arc<Visit>, text: String) -> Result<Arc<Job>, Status> {
         let statements = Arc::clone(&self.statements);
-        self.on_engine(async move { statements.plan(&text).await }).await
+        let watch = self.journal.plan(&visit, &text);
+        let entry = Arc::clone(&watch.entry);
+        watch.planned(self.on_engine(async move { statements.plan(&visit, &text, entry).await }).await)
     }
 
-    async fn job(&self, prepared: Arc<Prepared>) -> Result<Arc<Job>, Status> {
+    async fn job(&self, visit: Arc<Visit>, prepared: Arc<Prepared>) -> Result<Arc<Job>, Status> {
         let statements = Arc::clone(&self.statements);
-        self.on_engine(async move { statements.job(&prepared).await }).await
+        let watch = self.journal.plan(&visit, &prepared.source.text);
+        let entry = Arc::clone(&watch.entry);
+        watch.planned(self.on_engine(async move { statements.job(&visit, &prepared, entry).await }).await)
     }
 
     fn send(&self, job: &Arc<Job>, ticket: Uuid, headers: &MetadataMap) -> Answer {
         let options = rows::write_options(headers)?;
-        Ok(Response::new(rows::send_job(
-            &self.engine,
-            &self.session,
-            job,
-            ticket,
-            (&self.running, &self.limits),
-            options,
-        )))
+        let watch = self.journal.fetch(&job.entry);
+        let entry = Arc::clone(&watch.entry);
+        let sent = rows::send_job(&self.engine, watch, job, ticket, (&self.running, &self.limits), options);
+        Ok(marked(Response::new(sent), &entry))
     }
 
     fn job_info(&self, job: Arc<Job>, request: Request<FlightDescriptor>) -> Info {
-        let schema = Arc::clone(&job.schema);
+        let (schema, entry) = (Arc::clone(&job.schema), Arc::clone(&job.entry));
         let handle = Bytes::copy_from_slice(self.statements.keep_job(&Caller::of(&request), job).as_bytes());
-        info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())
+        let info = info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())?;
+        Ok(marked(info, &entry))
     }
 
     /// Stops what a FlightInfo of the same user stands for; true when it was there.
@@ -135,6 +152,12 @@ impl Service {
         }
         found
     }
+}
+
+/// An answer that names its query.
+fn marked<T>(mut response: Response<T>, entry: &Entry) -> Response<T> {
+    entry.mark(response.metadata_mut());
+    response
 }
 
 /// What a client needs to fetch a result.
@@ -187,7 +210,7 @@ impl FlightSqlService for Service {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let job = self.plan(query.query).await?;
+        let job = self.plan(Visit::of(&request)?, query.query).await?;
         self.job_info(job, request)
     }
 
@@ -205,7 +228,7 @@ impl FlightSqlService for Service {
         request: Request<FlightDescriptor>,
     ) -> Info {
         let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
-        let job = self.job(prepared).await?;
+        let job = self.job(Visit::of(&request)?, prepared).await?;
         self.job_info(job, request)
     }
 
@@ -288,20 +311,20 @@ impl FlightSqlService for Service {
         request: Request<Ticket>,
     ) -> Answer {
         let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
-        let job = self.job(prepared).await?;
+        let job = self.job(Visit::of(&request)?, prepared).await?;
         self.send(&job, Uuid::new_v4(), request.metadata())
     }
 
     async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Answer {
-        send_batch(metadata::catalogs(&self.session, query)?, &request)
+        send_batch(metadata::catalogs(&Visit::of(&request)?.session(), query)?, &request)
     }
 
     async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Answer {
-        send_batch(metadata::schemas(&self.session, query)?, &request)
+        send_batch(metadata::schemas(&Visit::of(&request)?.session(), query)?, &request)
     }
 
     async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Answer {
-        let session = Arc::clone(&self.session);
+        let session = Visit::of(&request)?.session();
         send_batch(self.on_engine(async move { metadata::tables(&session, query).await }).await?, &request)
     }
 
@@ -314,7 +337,7 @@ impl FlightSqlService for Service {
     }
 
     async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Answer {
-        send_batch(metadata::primary_keys(&self.keys, &query)?, &request)
+        send_batch(metadata::primary_keys(&Visit::of(&request)?.session(), &self.keys, &query)?, &request)
     }
 
     async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> Answer {
@@ -356,10 +379,14 @@ impl FlightSqlService for Service {
     async fn do_put_statement_update(
         &self,
         command: CommandStatementUpdate,
-        _request: Request<PeekableFlightDataStream>,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let statements = Arc::clone(&self.statements);
-        self.on_engine(async move { Err(statements.refuse_update(&command.query).await) }).await
+        let visit = Visit::of(&request)?;
+        let watch = self.journal.plan(&visit, &command.query);
+        let session = visit.session();
+        watch
+            .planned(self.on_engine(async move { Err(statements.refuse_update(&session, &command.query).await) }).await)
     }
 
     async fn do_put_statement_ingest(
@@ -405,7 +432,14 @@ impl FlightSqlService for Service {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let statements = Arc::clone(&self.statements);
-        let prepared = self.on_engine(async move { statements.prepare(&query.query).await }).await?;
+        let visit = Visit::of(&request)?;
+        let session = visit.session();
+        let text = query.query.clone();
+        let prepared = match self.on_engine(async move { statements.prepare(&session, &query.query).await }).await {
+            Ok(prepared) => prepared,
+            // what is executed is in the journal when it is; what cannot be, is now
+            Err(status) => return self.journal.plan(&visit, &text).planned(Err(status)),
+        };
         let dataset_schema = schema_bytes(&prepared.schema)?;
         let parameter_schema = schema_bytes(&statements::parameter_schema(&prepared))?;
         let prepared_statement_handle = self.statements.keep(&Caller::of(&request), prepared);
@@ -481,7 +515,19 @@ impl FlightSqlService for Service {
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
         let caller = Caller::of(&request);
+        let visit = Visit::of(&request)?;
         let action = request.into_inner();
+        if action.r#type == CANCEL_QUERY_ID {
+            // those who see the queries of others may stop them
+            let table = TableReference::full(CATALOG, SYSTEM, QUERIES);
+            let is_any = visit.session().resolve(&table).is_some();
+            let id = std::str::from_utf8(&action.body).ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
+            let id = id.ok_or_else(|| status::invalid(format!("{CANCEL_QUERY_ID} wants the id of a query")))?;
+            if !self.journal.cancel(id, &caller, is_any) {
+                return Err(Status::not_found(format!("there is no running query {id}, or it is not yours")));
+            }
+            return Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body: Bytes::new() })]).boxed()));
+        }
         if action.r#type != CANCEL_FLIGHT_INFO {
             return Err(Status::unimplemented(format!("there is no action `{}`", action.r#type)));
         }

@@ -19,9 +19,11 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::columns::{self, Origin};
+use super::journal::Entry;
 use super::params::{self, Param};
 use super::status;
 use super::stream::{Job, Step};
+use super::visits::Visit;
 use crate::error::{Error, Result};
 use crate::session::{Session, writes};
 use crate::source::Source;
@@ -44,7 +46,9 @@ const FRESH: Duration = Duration::from_secs(10);
 /// A statement that waits to be executed.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
+    /// Where it was planned, and is planned again.
+    session: Arc<Session>,
     plan: LogicalPlan,
     /// The statement, when its plan depends on the types of its parameters' values.
     replanned: Option<ast::Statement>,
@@ -62,29 +66,27 @@ pub(super) struct Prepared {
 /// The statements of a server.
 #[derive(Debug)]
 pub(super) struct Statements {
-    session: Arc<Session>,
     /// What is kept is found again by the user whose it is, and by nobody else.
     tickets: Cache<(Caller, Uuid), Arc<Job>>,
     prepared: Cache<(Caller, Uuid), Arc<Prepared>>,
 }
 
 impl Statements {
-    pub(super) fn new(session: Arc<Session>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            session,
             tickets: Cache::builder().max_capacity(MAX_KEPT).time_to_live(TICKET_LIFE).build(),
             prepared: Cache::builder().max_capacity(MAX_KEPT).time_to_idle(PREPARED_IDLE).build(),
         }
     }
 
     /// Plans a text that has no parameters.
-    pub(super) async fn plan(&self, text: &str) -> Result<Arc<Job>, Status> {
-        let prepared = self.prepare(text).await?;
-        self.job(&prepared).await
+    pub(super) async fn plan(&self, visit: &Visit, text: &str, entry: Arc<Entry>) -> Result<Arc<Job>, Status> {
+        let prepared = self.prepare(&visit.session(), text).await?;
+        self.job(visit, &prepared, entry).await
     }
 
     /// Plans a text once.
-    pub(super) async fn prepare(&self, text: &str) -> Result<Prepared, Status> {
+    pub(super) async fn prepare(&self, session: &Arc<Session>, text: &str) -> Result<Prepared, Status> {
         let source = Arc::new(Source::query(text));
         let (statement, names) = parse(&source).map_err(|error| status::own(&error))?;
         refuse_writing(&source, &statement)?;
@@ -92,18 +94,18 @@ impl Statements {
             Statement::Statement(statement) if !names.is_empty() => Some(statement.as_ref().clone()),
             _ => None,
         };
-        let (plan, replanned) = match self.session.logical_plan(statement).await {
+        let (plan, replanned) = match session.logical_plan(statement).await {
             Ok(plan) => (plan, None),
             // a function may want to know the type of its argument: text, until there are values
             Err(error) => match &simple {
                 Some(statement) => {
                     let texts = names.iter().map(|_| ScalarValue::Utf8(None)).collect::<Vec<_>>();
-                    match self.plan_typed(statement, &texts).await {
+                    match plan_typed(session, statement, &texts).await {
                         Ok(plan) => (plan, simple),
-                        Err(_) => return Err(self.failure(&source, error).await),
+                        Err(_) => return Err(status::failure(session, &source, error).await),
                     }
                 }
-                None => return Err(self.failure(&source, error).await),
+                None => return Err(status::failure(session, &source, error).await),
             },
         };
         if writes(&plan) || matches!(plan, LogicalPlan::Statement(_)) {
@@ -115,19 +117,19 @@ impl Statements {
         };
         let params = match params {
             Ok(params) => params,
-            Err(error) => return Err(self.failure(&source, error).await),
+            Err(error) => return Err(status::failure(session, &source, error).await),
         };
-        let origins = self.origins(&source, &plan);
+        let origins = origins(session, &source, &plan);
         let (schema, is_certain, fresh) = if params.is_empty() {
-            match self.session.physical_plan(&plan).await {
+            match session.physical_plan(&plan).await {
                 Ok(operators) => {
                     let schema = columns::shown(&operators.schema(), &origins, false);
                     (schema, true, Some((Instant::now(), operators)))
                 }
-                Err(error) => return Err(self.failure(&source, error).await),
+                Err(error) => return Err(status::failure(session, &source, error).await),
             }
         } else {
-            match self.with_nulls(&plan, &params).await {
+            match with_nulls(session, &plan, &params).await {
                 Ok(operators) => {
                     let is_certain = params.iter().all(|param| param.data_type.is_some());
                     (columns::shown(&operators.schema(), &origins, true), is_certain, None)
@@ -137,23 +139,26 @@ impl Statements {
             }
         };
         let (fresh, bound) = (Mutex::new(fresh), Mutex::default());
-        Ok(Prepared { source, plan, replanned, params, schema, is_certain, fresh, bound })
+        Ok(Prepared { source, session: Arc::clone(session), plan, replanned, params, schema, is_certain, fresh, bound })
     }
 
     /// The work of the next execution of a prepared statement.
-    pub(super) async fn job(&self, prepared: &Prepared) -> Result<Arc<Job>, Status> {
+    pub(super) async fn job(&self, visit: &Visit, prepared: &Prepared, entry: Arc<Entry>) -> Result<Arc<Job>, Status> {
         let source = Arc::clone(&prepared.source);
+        let session = Arc::clone(&prepared.session);
+        let timeout = visit.settings().timeout;
         if prepared.params.is_empty() {
             let fresh = prepared.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
             let operators = match fresh.filter(|(at, _)| at.elapsed() < FRESH) {
                 Some((_, operators)) => operators,
-                None => match self.session.physical_plan(&prepared.plan).await {
+                None => match session.physical_plan(&prepared.plan).await {
                     Ok(operators) => operators,
-                    Err(error) => return Err(self.failure(&source, error).await),
+                    Err(error) => return Err(status::failure(&session, &source, error).await),
                 },
             };
             let schema = Arc::clone(&prepared.schema);
-            return Ok(Arc::new(Job { source, schema, steps: vec![Step::Operators(operators)] }));
+            let steps = vec![Step::Operators(operators)];
+            return Ok(Arc::new(Job { source, session, schema, steps, timeout, entry }));
         }
         let rows = prepared.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if rows.is_empty() {
@@ -168,26 +173,27 @@ impl Statements {
         for (number, values) in rows.into_iter().enumerate() {
             let planned = async {
                 let plan = match &prepared.replanned {
-                    Some(statement) => self.plan_typed(statement, &values).await?,
+                    Some(statement) => plan_typed(&session, statement, &values).await?,
                     None => prepared.plan.clone(),
                 };
                 let plan = plan.with_param_values(ParamValues::from(values))?;
                 // the schema of all is that of the first
                 Ok::<_, DataFusionError>(match number {
-                    0 => Step::Operators(self.session.physical_plan(&plan).await?),
+                    0 => Step::Operators(session.physical_plan(&plan).await?),
                     _ => Step::Plan(Box::new(plan)),
                 })
             };
             let step = match planned.await {
                 Ok(step) => step,
-                Err(error) => return Err(self.failure(&source, error).await),
+                Err(error) => return Err(status::failure(&session, &source, error).await),
             };
             if let (Step::Operators(operators), false) = (&step, prepared.is_certain) {
-                schema = columns::shown(&operators.schema(), &self.origins(&source, &prepared.plan), true);
+                let origins = origins(&session, &source, &prepared.plan);
+                schema = columns::shown(&operators.schema(), &origins, true);
             }
             steps.push(step);
         }
-        Ok(Arc::new(Job { source, schema, steps }))
+        Ok(Arc::new(Job { source, session, schema, steps, timeout, entry }))
     }
 
     /// Keeps a job; the handle is its ticket.
@@ -239,58 +245,54 @@ impl Statements {
     }
 
     /// Judges a text that a client wants to run for its effect: none may.
-    pub(super) async fn refuse_update(&self, text: &str) -> Status {
-        match self.prepare(text).await {
+    pub(super) async fn refuse_update(&self, session: &Arc<Session>, text: &str) -> Status {
+        match self.prepare(session, text).await {
             Ok(_) => status::invalid("the statement returns rows; send it as a query and not as an update"),
             Err(status) => status,
         }
     }
+}
 
-    /// The operators of a plan whose parameters are NULL: enough to know the columns.
-    async fn with_nulls(
-        &self,
-        plan: &LogicalPlan,
-        params: &[Param],
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let plan = plan.clone().with_param_values(ParamValues::from(params::nulls(params)?))?;
-        self.session.physical_plan(&plan).await
-    }
+/// The operators of a plan whose parameters are NULL: enough to know the columns.
+async fn with_nulls(
+    session: &Session,
+    plan: &LogicalPlan,
+    params: &[Param],
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let plan = plan.clone().with_param_values(ParamValues::from(params::nulls(params)?))?;
+    session.physical_plan(&plan).await
+}
 
-    /// Plans a statement whose parameters have the types of these values.
-    async fn plan_typed(
-        &self,
-        statement: &ast::Statement,
-        values: &[ScalarValue],
-    ) -> Result<LogicalPlan, DataFusionError> {
-        let data_types = values.iter().map(|value| sql_type(&value.data_type())).collect::<Result<Vec<_>, _>>();
-        let prepare = ast::Statement::Prepare {
-            name: ast::Ident::new("statement"),
-            data_types: data_types.map_err(DataFusionError::Plan)?,
-            statement: Box::new(statement.clone()),
-        };
-        match self.session.logical_plan(Statement::Statement(Box::new(prepare))).await? {
-            LogicalPlan::Statement(PlanStatement::Prepare(prepared)) => Ok(Arc::unwrap_or_clone(prepared.input)),
-            other => Ok(other),
-        }
+/// Plans a statement whose parameters have the types of these values.
+async fn plan_typed(
+    session: &Session,
+    statement: &ast::Statement,
+    values: &[ScalarValue],
+) -> Result<LogicalPlan, DataFusionError> {
+    let data_types = values.iter().map(|value| sql_type(&value.data_type())).collect::<Result<Vec<_>, _>>();
+    let prepare = ast::Statement::Prepare {
+        name: ast::Ident::new("statement"),
+        data_types: data_types.map_err(DataFusionError::Plan)?,
+        statement: Box::new(statement.clone()),
+    };
+    match session.logical_plan(Statement::Statement(Box::new(prepare))).await? {
+        LogicalPlan::Statement(PlanStatement::Prepare(prepared)) => Ok(Arc::unwrap_or_clone(prepared.input)),
+        other => Ok(other),
     }
+}
 
-    /// The table of each column that is one of a table or view as it is.
-    fn origins(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Vec<Option<Origin>> {
-        let named_here = sqlfile::tokenize(source).map(|tokens| sqlfile::named_queries(&tokens)).unwrap_or_default();
-        let origin = |qualifier: &datafusion::common::TableReference| {
-            let is_named_here = qualifier.schema().is_none() && named_here.contains(qualifier.table());
-            (!is_named_here).then(|| self.session.resolve(qualifier)).flatten()
-        };
-        plan.schema()
-            .iter()
-            .map(|(qualifier, _)| qualifier.and_then(origin))
-            .map(|found| found.map(|[catalog, schema, table]| Origin { catalog, schema, table }))
-            .collect()
-    }
-
-    async fn failure(&self, source: &Arc<Source>, error: DataFusionError) -> Status {
-        status::failure(&self.session, source, error).await
-    }
+/// The table of each column that is one of a table or view as it is.
+fn origins(session: &Session, source: &Arc<Source>, plan: &LogicalPlan) -> Vec<Option<Origin>> {
+    let named_here = sqlfile::tokenize(source).map(|tokens| sqlfile::named_queries(&tokens)).unwrap_or_default();
+    let origin = |qualifier: &datafusion::common::TableReference| {
+        let is_named_here = qualifier.schema().is_none() && named_here.contains(qualifier.table());
+        (!is_named_here).then(|| session.resolve(qualifier)).flatten()
+    };
+    plan.schema()
+        .iter()
+        .map(|(qualifier, _)| qualifier.and_then(origin))
+        .map(|found| found.map(|[catalog, schema, table]| Origin { catalog, schema, table }))
+        .collect()
 }
 
 /// The columns of the values that a prepared statement wants.

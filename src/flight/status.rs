@@ -10,7 +10,6 @@ use datafusion::parquet::errors::ParquetError;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::log;
 use crate::error::Error;
 use crate::session::{Session, is_missing};
 use crate::source::Source;
@@ -39,7 +38,7 @@ pub(super) fn status(code: Code, error: &Error) -> Status {
 pub(super) fn fault(details: &str) -> Status {
     let number = Uuid::new_v4().simple().to_string();
     let number = &number[..12];
-    log::error(&format!("fault {number}: {details}"));
+    tracing::error!(fault = number, details, "a fault of the program");
     Status::internal(format!("a fault of the server, number {number}; its log says more, please report it"))
 }
 

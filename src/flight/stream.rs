@@ -28,6 +28,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
+use super::journal::{Entry, Watch};
 use super::{columns, status};
 use crate::session::Session;
 use crate::source::Source;
@@ -87,8 +88,12 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) source: Arc<Source>,
+    pub(super) session: Arc<Session>,
     pub(super) schema: SchemaRef,
     pub(super) steps: Vec<Step>,
+    /// How long it may take, when the client said so.
+    pub(super) timeout: Option<Duration>,
+    pub(super) entry: Arc<Entry>,
 }
 
 /// The queries that are running, by the ticket that started them.
@@ -150,12 +155,14 @@ pub(super) struct Limits {
     max: usize,
     wait: Duration,
     timeout: Option<Duration>,
+    memory: Option<usize>,
 }
 
 impl Limits {
-    /// `max` queries run at a time, others wait for their turn for `wait`; a query may take `timeout` in all.
-    pub(super) fn new(max: usize, wait: Duration, timeout: Option<Duration>) -> Self {
-        Self { turns: Arc::new(Semaphore::new(max)), max, wait, timeout }
+    /// `max` queries run at a time, others wait for their turn for `wait`; a query may take `timeout` in all, and `memory`
+    /// bytes.
+    pub(super) fn new(max: usize, wait: Duration, timeout: Option<Duration>, memory: Option<usize>) -> Self {
+        Self { turns: Arc::new(Semaphore::new(max)), max, wait, timeout, memory }
     }
 
     /// Waits for a turn. Who came first is first.
@@ -170,12 +177,16 @@ impl Limits {
         }
     }
 
-    /// Does something within the time that a query may take.
-    async fn timed(&self, work: impl Future<Output = Result<(), Status>>) -> Result<(), Status> {
-        match self.timeout {
+    /// Does something within the time that a query may take; a client may ask for less.
+    async fn timed(
+        &self,
+        asked: Option<Duration>,
+        work: impl Future<Output = Result<(), Status>>,
+    ) -> Result<(), Status> {
+        match self.timeout.into_iter().chain(asked).min() {
             None => work.await,
             Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
-                let seconds = timeout.as_secs();
+                let seconds = timeout.as_secs_f64();
                 Err(Status::deadline_exceeded(format!("the query took longer than {seconds} seconds and was stopped")))
             }),
         }
@@ -198,7 +209,7 @@ pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<D
 /// with the stream.
 pub(super) fn send_job(
     engine: &Handle,
-    session: &Arc<Session>,
+    watch: Watch,
     job: &Arc<Job>,
     ticket: Uuid,
     (running, limits): (&Arc<Running>, &Arc<Limits>),
@@ -206,14 +217,18 @@ pub(super) fn send_job(
 ) -> DataStream {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (handle, registration) = AbortHandle::new_pair();
+    watch.entry.stopped_by(handle.clone());
     let entry = running.add(ticket, handle);
-    let (session, job, limits) = (Arc::clone(session), Arc::clone(job), Arc::clone(limits));
+    let (job, limits) = (Arc::clone(job), Arc::clone(limits));
     let task = Task::spawn(engine, async move {
         let answers = sender.clone();
+        let followed = &watch;
         let work = async move {
             let _turn = limits.turn().await?;
-            let sent = send_batches(session, job, options, &answers);
-            limits.timed(sent).await
+            followed.runs();
+            let timeout = job.timeout;
+            let sent = send_batches(job, limits.memory, options, &followed.entry, &answers);
+            limits.timed(timeout, sent).await
         };
         let ended = AssertUnwindSafe(Abortable::new(work, registration)).catch_unwind().await;
         let last = match ended {
@@ -226,9 +241,10 @@ pub(super) fn send_job(
                 Some(status::fault(&format!("panic: {}", text.unwrap_or_default())))
             }
         };
-        if let Some(last) = last {
+        match last {
             // a stream that just ended would look like a whole result; a client that has gone wants nothing more
-            let _ = sender.send(Err(last)).await;
+            Some(last) => _ = sender.send(Err(watch.failed(last))).await,
+            None => watch.finished(),
         }
         drop(entry);
     });
@@ -237,21 +253,23 @@ pub(super) fn send_job(
 
 /// Runs a job and sends its rows as the client takes them.
 async fn send_batches(
-    session: Arc<Session>,
     job: Arc<Job>,
+    memory: Option<usize>,
     options: IpcWriteOptions,
+    entry: &Arc<Entry>,
     client: &mpsc::Sender<Result<FlightData, Status>>,
 ) -> Result<(), Status> {
     let mut encoder = FlightDataEncoderBuilder::new()
         .with_schema(Arc::clone(&job.schema))
         .with_options(options)
         .with_max_flight_data_size(usize::MAX)
-        .build(batches(session, job));
+        .build(batches(job, memory, entry));
     while let Some(data) = encoder.next().await {
-        match tokio::time::timeout(STALL, client.send(Ok(data.map_err(Status::from)?))).await {
+        let data = data.map_err(Status::from)?;
+        entry.count_bytes(data.data_header.len() + data.data_body.len());
+        match tokio::time::timeout(STALL, client.send(Ok(data))).await {
             Ok(Ok(())) => {}
-            // a client that has gone wants nothing more
-            Ok(Err(_)) => break,
+            Ok(Err(_)) => return Err(Status::cancelled("the client has gone")),
             Err(_) => {
                 let minutes = STALL.as_secs() / 60;
                 return Err(Status::cancelled(format!(
@@ -277,10 +295,16 @@ impl Stream for Receiving {
 }
 
 /// The batches of a job in the schema that was promised, in parts that fit into messages.
-fn batches(session: Arc<Session>, job: Arc<Job>) -> BoxStream<'static, Result<RecordBatch, FlightError>> {
+fn batches(
+    job: Arc<Job>,
+    memory: Option<usize>,
+    entry: &Arc<Entry>,
+) -> BoxStream<'static, Result<RecordBatch, FlightError>> {
     let steps = job.steps.clone();
-    let rows = stream::iter(steps).then(move |step| run(Arc::clone(&session), Arc::clone(&job), step)).try_flatten();
-    let parts = rows.map_ok(|batch| {
+    let entry = Arc::clone(entry);
+    let rows = stream::iter(steps).then(move |step| run(Arc::clone(&job), step, memory)).try_flatten();
+    let parts = rows.map_ok(move |batch| {
+        entry.count_rows(batch.num_rows());
         let mut parts = Vec::new();
         columns::split(batch, MESSAGE_BYTES, &mut parts);
         stream::iter(parts.into_iter().map(Ok))
@@ -290,17 +314,18 @@ fn batches(session: Arc<Session>, job: Arc<Job>) -> BoxStream<'static, Result<Re
 
 /// Runs one query of a job.
 async fn run(
-    session: Arc<Session>,
     job: Arc<Job>,
     step: Step,
+    memory: Option<usize>,
 ) -> Result<BoxStream<'static, Result<RecordBatch, Status>>, Status> {
+    let session = Arc::clone(&job.session);
     let started = async {
         let operators = match step {
             // those of the ticket stay as new, for a client that fetches twice
             Step::Operators(operators) => reset_plan_states(operators)?,
             Step::Plan(plan) => session.physical_plan(&plan).await?,
         };
-        session.start(operators)
+        session.start_within(operators, memory)
     };
     let execution = match started.await {
         Ok(execution) => execution,

@@ -10,7 +10,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::log;
 use crate::config::TlsFiles;
 use crate::error::{Error, Result};
 
@@ -36,10 +35,10 @@ impl Tls {
         if stamps != current.0 {
             match config(&self.files) {
                 Ok(config) => {
-                    log::info("the certificate was read again");
+                    tracing::info!("the certificate was read again");
                     current.1 = Arc::new(config);
                 }
-                Err(error) => log::error(&format!("the old certificate stays: {error}")),
+                Err(error) => tracing::error!("the old certificate stays: {error}"),
             }
             // a broken file is not read again until it changes
             current.0 = stamps;

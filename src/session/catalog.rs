@@ -94,7 +94,10 @@ pub(crate) struct ProjectSchema {
     /// Whether there is a data folder at all.
     pub(crate) has_data: bool,
     pub(crate) empty_folders: Vec<String>,
-    notes: Mutex<BTreeSet<String>>,
+    notes: Arc<Mutex<BTreeSet<String>>>,
+    /// Where tables are opened, when this is the schema of somebody who may not read everything; and the names that this
+    /// one may know.
+    base: Option<(Arc<ProjectSchema>, BTreeSet<String>)>,
     state: OnceLock<Weak<RwLock<SessionState>>>,
 }
 
@@ -127,9 +130,37 @@ impl ProjectSchema {
             data_shown,
             has_data,
             empty_folders,
-            notes: Mutex::default(),
+            notes: Arc::default(),
+            base: None,
             state: OnceLock::new(),
         }
+    }
+
+    /// A schema over the same tables and views, for somebody who may know these names. Tables are opened once for all.
+    pub(crate) fn above(base: &Arc<Self>, known: BTreeSet<String>) -> Self {
+        Self {
+            tables: base.tables.clone(),
+            views: base.views.clone(),
+            opened: Mutex::default(),
+            made: Mutex::default(),
+            files_in_from: false,
+            data_shown: base.data_shown.clone(),
+            has_data: base.has_data,
+            empty_folders: base.empty_folders.clone(),
+            notes: Arc::clone(&base.notes),
+            base: Some((Arc::clone(base), known)),
+            state: OnceLock::new(),
+        }
+    }
+
+    /// The names of tables and views.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.tables.keys().chain(self.views.keys().filter(|name| !self.tables.contains_key(*name)))
+    }
+
+    /// The names that errors may tell, when not all of them.
+    pub(crate) fn known(&self) -> Option<&BTreeSet<String>> {
+        self.base.as_ref().map(|(_, known)| known)
     }
 
     pub(crate) fn attach(&self, state: Weak<RwLock<SessionState>>) {
@@ -179,6 +210,9 @@ impl ProjectSchema {
 
     /// A table of the data, or a file named in FROM; never a view.
     async fn raw(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some((base, _)) = &self.base {
+            return Box::pin(base.below_view(name)).await;
+        }
         let config = match self.tables.get(name) {
             Some(config) => config.clone(),
             None if self.files_in_from && is_file_name(name) => TableConfig::at(file_address(name)?),

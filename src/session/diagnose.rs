@@ -115,7 +115,7 @@ pub(crate) async fn statement_error(
 }
 
 /// One of our own errors that went through the engine.
-fn own(error: DataFusionError) -> Result<Error, DataFusionError> {
+pub(super) fn own(error: DataFusionError) -> Result<Error, DataFusionError> {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(own) => Ok(*own),
@@ -182,7 +182,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     Some(&text[from..to])
 }
 
-fn column_error(error: &SchemaError, source: &Arc<Source>, spot: Option<Spot>) -> Error {
+pub(super) fn column_error(error: &SchemaError, source: &Arc<Source>, spot: Option<Spot>) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let spot = spot.or_else(|| token_spot(source, &field.name));
@@ -240,6 +240,15 @@ fn table_error(
             ours = ours.label(format!("did you mean `reports.{near}`?"));
         }
         return ours.help("`cxql list` shows the reports");
+    }
+    if let Some(known) = schema.known() {
+        // what somebody may not read is not there
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        if let Some(near) = nearest(name, known.iter().copied()) {
+            ours = ours.label(format!("did you mean `{near}`?"));
+        }
+        let none = known.is_empty();
+        return if none { ours } else { ours.help(format!("the tables and views here are {}", listed(&known))) };
     }
     let names: Vec<&str> =
         schema.tables().keys().map(String::as_str).chain(schema.views().map(|view| view.name.as_str())).collect();

@@ -140,7 +140,7 @@ def _():
 @check("schemas")
 def _():
     schemas = [each["db_schema_name"] for each in objects("db_schemas")[0]["catalog_db_schemas"]]
-    same(sorted(schemas), ["information_schema", "public", "reports"])
+    same(sorted(schemas), ["information_schema", "public", "reports", "system"])
 
 
 @check("tables and views")
@@ -164,7 +164,7 @@ def _():
 @check("columns of every table")
 def _():
     found = objects("all")
-    for schema in ("public", "reports", "information_schema"):
+    for schema in ("public", "reports", "information_schema", "system"):
         for name, table in tables(found, schema).items():
             if not table["table_columns"]:
                 raise AssertionError(f"{schema}.{name} has no columns")

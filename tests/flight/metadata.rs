@@ -28,7 +28,7 @@ async fn catalogs_schemas_and_types_are_listed() {
     assert_eq!(texts(&fetch(&mut client, info).await.unwrap(), "catalog_name"), ["cxql"]);
     let info = client.get_db_schemas(CommandGetDbSchemas::default()).await.unwrap();
     let batch = fetch(&mut client, info).await.unwrap();
-    assert_eq!(texts(&batch, "db_schema_name"), ["information_schema", "public", "reports"]);
+    assert_eq!(texts(&batch, "db_schema_name"), ["information_schema", "public", "reports", "system"]);
     for (catalog, pattern, expected) in
         [(Some("cxql"), Some("p%"), 1), (None, Some("_eports"), 1), (Some("other"), None, 0), (Some(""), None, 0)]
     {

@@ -1,0 +1,380 @@
+//! What was asked of the server: the last statements, with who asked, how long they took and how they ended.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::future::AbortHandle;
+use sha2::{Digest, Sha256};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use super::auth::Caller;
+use super::metrics::Metrics;
+use super::visits::Visit;
+use crate::source::Source;
+use crate::sqlfile;
+
+/// Statements that are kept, and how much of the text of each.
+const KEPT: usize = 5_000;
+const MAX_TEXT_BYTES: usize = 4_096;
+
+/// The header of answers and errors that names their query.
+pub(super) const QUERY_ID: &str = "x-cxql-query-id";
+
+/// Where a query is, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Planning,
+    /// Nobody has fetched it yet.
+    Planned,
+    Waiting,
+    Running,
+    Finished,
+    Failed,
+    Cancelled,
+}
+
+impl Outcome {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Planned => "planned",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How far a query is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    pub(super) outcome: Outcome,
+    /// How long planning took, waiting for a turn, and all of it.
+    pub(super) plan: Option<Duration>,
+    pub(super) wait: Option<Duration>,
+    pub(super) ended: Option<(DateTime<Utc>, Duration)>,
+    pub(super) code: Option<Code>,
+    fetched_at: Option<Instant>,
+}
+
+/// A query.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: Uuid,
+    pub(super) session_id: Uuid,
+    pub(super) user: Option<Arc<str>>,
+    /// The statement, cut when it is very long.
+    pub(super) text: Arc<str>,
+    pub(super) fingerprint: Arc<str>,
+    pub(super) started_at: DateTime<Utc>,
+    started: Instant,
+    progress: Mutex<Progress>,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    abort: Mutex<Option<AbortHandle>>,
+}
+
+impl Entry {
+    /// By what the query is stopped while it waits or runs.
+    pub(super) fn stopped_by(&self, abort: AbortHandle) {
+        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(abort);
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        *self.locked()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_rows(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Names the query in headers.
+    pub(super) fn mark(&self, headers: &mut MetadataMap) {
+        if let Ok(id) = self.id.to_string().parse() {
+            headers.insert(QUERY_ID, id);
+        }
+    }
+}
+
+/// The last queries of a server, oldest first.
+#[derive(Debug)]
+pub(super) struct Journal {
+    entries: Mutex<VecDeque<Arc<Entry>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Journal {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { entries: Mutex::default(), metrics }
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Arc::clone).collect()
+    }
+
+    fn add(&self, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() == KEPT {
+            entries.pop_front();
+        }
+        entries.push_back(Arc::clone(&entry));
+        entry
+    }
+
+    /// Stops a query that waits or runs: the caller's own, or that of `any`body. False when there is none.
+    pub(super) fn cancel(&self, id: Uuid, caller: &Caller, any: bool) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.iter().rfind(|entry| entry.id == id && (any || entry.user == caller.0));
+        let running = entry.filter(|entry| matches!(entry.locked().outcome, Outcome::Waiting | Outcome::Running));
+        let abort = running.and_then(|entry| entry.abort.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        abort.inspect(AbortHandle::abort).is_some()
+    }
+
+    /// A statement begins to be planned.
+    pub(super) fn plan(self: &Arc<Self>, visit: &Visit, text: &str) -> Watch {
+        visit.count_query();
+        let progress =
+            Progress { outcome: Outcome::Planning, plan: None, wait: None, ended: None, code: None, fetched_at: None };
+        let entry = self.add(Entry {
+            id: Uuid::new_v4(),
+            session_id: visit.id,
+            user: visit.caller.0.clone(),
+            text: cut(text).into(),
+            fingerprint: fingerprint(text).into(),
+            started_at: Utc::now(),
+            started: Instant::now(),
+            progress: Mutex::new(progress),
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            abort: Mutex::default(),
+        });
+        Watch { journal: Arc::clone(self), entry, is_over: false }
+    }
+
+    /// The rows of a planned statement begin to be fetched. One that was fetched before is another query now.
+    pub(super) fn fetch(self: &Arc<Self>, planned: &Arc<Entry>) -> Watch {
+        let mut progress = planned.locked();
+        let entry = if progress.outcome == Outcome::Planned {
+            progress.outcome = Outcome::Waiting;
+            progress.fetched_at = Some(Instant::now());
+            drop(progress);
+            Arc::clone(planned)
+        } else {
+            drop(progress);
+            let waiting = Progress {
+                outcome: Outcome::Waiting,
+                plan: None,
+                wait: None,
+                ended: None,
+                code: None,
+                fetched_at: Some(Instant::now()),
+            };
+            self.add(Entry {
+                id: Uuid::new_v4(),
+                session_id: planned.session_id,
+                user: planned.user.clone(),
+                text: Arc::clone(&planned.text),
+                fingerprint: Arc::clone(&planned.fingerprint),
+                started_at: Utc::now(),
+                started: Instant::now(),
+                progress: Mutex::new(waiting),
+                rows: AtomicU64::new(0),
+                bytes: AtomicU64::new(0),
+                abort: Mutex::default(),
+            })
+        };
+        self.metrics.waiting.inc();
+        Watch { journal: Arc::clone(self), entry, is_over: false }
+    }
+}
+
+/// Follows a query. Dropped before its end, the query was cancelled.
+#[derive(Debug)]
+pub(super) struct Watch {
+    journal: Arc<Journal>,
+    pub(super) entry: Arc<Entry>,
+    is_over: bool,
+}
+
+impl Watch {
+    /// Planning is over. An error names the query.
+    pub(super) fn planned<T>(mut self, result: Result<T, Status>) -> Result<T, Status> {
+        match result {
+            Ok(planned) => {
+                let mut progress = self.entry.locked();
+                progress.outcome = Outcome::Planned;
+                progress.plan = Some(self.entry.started.elapsed());
+                drop(progress);
+                self.is_over = true;
+                Ok(planned)
+            }
+            Err(status) => Err(self.failed(status)),
+        }
+    }
+
+    /// The query has its turn.
+    pub(super) fn runs(&self) {
+        let mut progress = self.entry.locked();
+        progress.outcome = Outcome::Running;
+        progress.wait = progress.fetched_at.map(|at| at.elapsed());
+        let metrics = &self.journal.metrics;
+        metrics.waiting.dec();
+        metrics.running.inc();
+        metrics.wait_seconds.observe(progress.wait.unwrap_or_default().as_secs_f64());
+    }
+
+    /// All rows were sent.
+    pub(super) fn finished(mut self) {
+        self.end(Outcome::Finished, None);
+    }
+
+    /// The error of the query, which names it from here on.
+    pub(super) fn failed(mut self, mut status: Status) -> Status {
+        let outcome = if status.code() == Code::Cancelled { Outcome::Cancelled } else { Outcome::Failed };
+        self.end(outcome, Some(status.code()));
+        self.entry.mark(status.metadata_mut());
+        status
+    }
+
+    fn end(&mut self, outcome: Outcome, code: Option<Code>) {
+        self.is_over = true;
+        let elapsed = self.entry.started.elapsed();
+        let mut progress = self.entry.locked();
+        let metrics = &self.journal.metrics;
+        match progress.outcome {
+            Outcome::Waiting => _ = metrics.waiting.dec(),
+            Outcome::Running => _ = metrics.running.dec(),
+            Outcome::Planning | Outcome::Planned | Outcome::Finished | Outcome::Failed | Outcome::Cancelled => {}
+        }
+        progress.outcome = outcome;
+        progress.code = code;
+        progress.ended = Some((Utc::now(), elapsed));
+        drop(progress);
+        let (rows, bytes) = (self.entry.rows(), self.entry.bytes());
+        metrics.query(outcome, elapsed, rows, bytes);
+        // the text may hold what is nobody's business; it is in system.queries for those who may read that
+        tracing::info!(
+            query_id = %self.entry.id,
+            session_id = %self.entry.session_id,
+            user = self.entry.user.as_deref(),
+            fingerprint = %self.entry.fingerprint,
+            outcome = outcome.name(),
+            code = code.map(code_name),
+            rows,
+            bytes,
+            elapsed_s = elapsed.as_secs_f64(),
+            "query ended"
+        );
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.end(Outcome::Cancelled, Some(Code::Cancelled));
+        }
+    }
+}
+
+/// The name of a code as gRPC writes it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The text, cut when it is very long.
+fn cut(text: &str) -> String {
+    match text.char_indices().find(|(at, c)| at + c.len_utf8() > MAX_TEXT_BYTES) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// A number that statements share which differ only in values, spaces, comments and the case of words.
+fn fingerprint(text: &str) -> String {
+    let mut hash = Sha256::new();
+    match sqlfile::tokenize(&Arc::new(Source::query(text))) {
+        Ok(tokens) => {
+            for token in tokens {
+                let word = match token.token {
+                    Token::Whitespace(_) | Token::EOF | Token::SemiColon => continue,
+                    Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
+                    Token::Number(..)
+                    | Token::SingleQuotedString(_)
+                    | Token::NationalStringLiteral(_)
+                    | Token::HexStringLiteral(_)
+                    | Token::Placeholder(_) => "?".to_owned(),
+                    other => other.to_string(),
+                };
+                hash.update(word.as_bytes());
+                hash.update([0]);
+            }
+        }
+        Err(_) => hash.update(text.trim().as_bytes()),
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_differ_in_values_have_one_fingerprint() {
+        let first = fingerprint("select a from t where b = 'x' and c > 1");
+        assert_eq!(first, fingerprint("SELECT a\nFROM t -- why\nWHERE b = 'it''s' AND c > 20.5;"));
+        assert_ne!(first, fingerprint("select b from t where b = 'x' and c > 1"));
+        assert_ne!(fingerprint("select \"A\""), fingerprint("select \"a\""));
+        // what is no SQL has one too
+        assert_eq!(fingerprint("select 'open").len(), 16);
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("select 1"), "select 1");
+        let long = cut(&"满".repeat(MAX_TEXT_BYTES));
+        assert!(long.len() <= MAX_TEXT_BYTES + 3 && long.ends_with("满..."), "{}", long.len());
+    }
+}

@@ -1,0 +1,199 @@
+//! The options of sessions: the messages of Flight that arrow-flight does not have, and what the options mean.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use tonic::Status;
+
+use super::status;
+use super::visits::{Kind, Settings, Visit, Visits, is_catalog};
+use crate::session::CATALOG;
+
+/// The actions.
+pub(super) const SET: &str = "SetSessionOptions";
+pub(super) const GET: &str = "GetSessionOptions";
+pub(super) const CLOSE: &str = "CloseSession";
+
+const OPTIONS: [&str; 4] = ["catalog", "schema", "time_zone", "timeout_s"];
+
+/// A value of an option. Without one the option is taken back.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OptionValue {
+    #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5")]
+    value: Option<Value>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Value {
+    #[prost(string, tag = "1")]
+    Text(String),
+    #[prost(bool, tag = "2")]
+    Boolean(bool),
+    #[prost(sfixed64, tag = "3")]
+    Integer(i64),
+    #[prost(double, tag = "4")]
+    Float(f64),
+    #[prost(message, tag = "5")]
+    Texts(Texts),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Texts {
+    #[prost(string, repeated, tag = "1")]
+    values: Vec<String>,
+}
+
+/// The body of [`SET`], and the answer to [`GET`].
+#[derive(Clone, PartialEq, Message)]
+struct Options {
+    #[prost(map = "string, message", tag = "1")]
+    options: HashMap<String, OptionValue>,
+}
+
+/// The answer to [`SET`]: the options that were not taken.
+#[derive(Clone, PartialEq, Message)]
+struct SetResult {
+    #[prost(map = "string, message", tag = "1")]
+    errors: HashMap<String, SetError>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SetError {
+    #[prost(int32, tag = "1")]
+    value: i32,
+}
+
+/// The values of [`SetError`].
+const INVALID_NAME: i32 = 1;
+const INVALID_VALUE: i32 = 2;
+
+/// The answer to [`CLOSE`].
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CloseResult {
+    /// 1 closed, 3 cannot be closed.
+    #[prost(int32, tag = "1")]
+    pub(super) status: i32,
+}
+
+/// Sets options of a session; gives the answer, and the session when it is a new one.
+pub(super) fn set(visits: &Visits, visit: &Arc<Visit>, body: &[u8]) -> Result<(Vec<u8>, Option<Arc<Visit>>), Status> {
+    let asked = Options::decode(body);
+    let asked = asked.map_err(|_| status::invalid(format!("{SET} wants a SetSessionOptionsRequest")))?;
+    let new = if visit.kind == Kind::Direct { Some(visits.own(visit)?) } else { None };
+    let target = new.as_ref().unwrap_or(visit);
+    let mut errors = HashMap::new();
+    let mut names: Vec<_> = asked.options.into_iter().collect();
+    names.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (name, value) in names {
+        let mut settings = target.settings();
+        let taken = apply(&mut settings, &name, value.value);
+        let taken = taken.and_then(|()| {
+            visits.set(target, settings).map_err(|error| {
+                tracing::info!(session_id = %target.id, option = name.as_str(), %error, "an option of a session was not taken");
+                INVALID_VALUE
+            })
+        });
+        if let Err(value) = taken {
+            errors.insert(name, SetError { value });
+        }
+    }
+    Ok((SetResult { errors }.encode_to_vec(), new))
+}
+
+/// Changes one setting; the error is that of [`SetError`].
+fn apply(settings: &mut Settings, name: &str, value: Option<Value>) -> Result<(), i32> {
+    if !OPTIONS.contains(&name) {
+        return Err(INVALID_NAME);
+    }
+    let text = |value: Option<Value>| match value {
+        None => Ok(None),
+        // an empty text takes back too: some clients cannot send nothing
+        Some(Value::Text(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_) | Value::Texts(_)) => Err(INVALID_VALUE),
+    };
+    match name {
+        // there is only one
+        "catalog" => match text(value)? {
+            Some(name) if !is_catalog(&name) => return Err(INVALID_VALUE),
+            _ => {}
+        },
+        "schema" => settings.schema = text(value)?,
+        "time_zone" => settings.time_zone = text(value)?,
+        _ => {
+            let seconds = match value {
+                None => None,
+                Some(Value::Integer(seconds)) => Some(seconds as f64),
+                Some(Value::Float(seconds)) => Some(seconds),
+                Some(Value::Text(text)) if text.is_empty() => None,
+                Some(Value::Text(text)) => Some(text.trim().parse::<f64>().map_err(|_| INVALID_VALUE)?),
+                Some(Value::Boolean(_) | Value::Texts(_)) => return Err(INVALID_VALUE),
+            };
+            let timeout = seconds.map(|seconds| match Duration::try_from_secs_f64(seconds) {
+                Ok(timeout) if !timeout.is_zero() => Ok(timeout),
+                _ => Err(INVALID_VALUE),
+            });
+            settings.timeout = timeout.transpose()?;
+        }
+    }
+    Ok(())
+}
+
+/// The options of a session.
+pub(super) fn get(visit: &Visit) -> Vec<u8> {
+    let settings = visit.settings();
+    let config = visit.session().context().copied_config();
+    let options = config.options();
+    let schema = options.catalog.default_schema.clone();
+    let zone = options.execution.time_zone.clone().unwrap_or_default();
+    let text = |text: String| OptionValue { value: Some(Value::Text(text)) };
+    let mut all = HashMap::from([
+        ("catalog".to_owned(), text(CATALOG.to_owned())),
+        ("schema".to_owned(), text(schema)),
+        ("time_zone".to_owned(), text(zone)),
+    ]);
+    if let Some(timeout) = settings.timeout {
+        all.insert("timeout_s".to_owned(), OptionValue { value: Some(Value::Float(timeout.as_secs_f64())) });
+    }
+    Options { options: all }.encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_have_names_and_types() {
+        let mut settings = Settings::default();
+        apply(&mut settings, "timeout_s", Some(Value::Integer(5))).unwrap();
+        apply(&mut settings, "schema", Some(Value::Text("reports".into()))).unwrap();
+        apply(&mut settings, "catalog", Some(Value::Text(CATALOG.into()))).unwrap();
+        let expected =
+            Settings { schema: Some("reports".into()), time_zone: None, timeout: Some(Duration::from_secs(5)) };
+        assert_eq!(settings, expected);
+        apply(&mut settings, "timeout_s", None).unwrap();
+        apply(&mut settings, "schema", Some(Value::Text(String::new()))).unwrap();
+        assert_eq!(settings, Settings::default());
+        assert_eq!(apply(&mut settings, "colour", None), Err(INVALID_NAME));
+        for (name, value) in [
+            ("catalog", Value::Text("other".into())),
+            ("schema", Value::Integer(1)),
+            ("timeout_s", Value::Integer(0)),
+            ("timeout_s", Value::Float(f64::NAN)),
+            ("timeout_s", Value::Text("soon".into())),
+            ("time_zone", Value::Boolean(true)),
+        ] {
+            assert_eq!(apply(&mut settings, name, Some(value)), Err(INVALID_VALUE), "{name}");
+        }
+    }
+
+    #[test]
+    fn messages_are_those_of_flight() {
+        // {"a": 1}: field 1 with key and value, of which field 3 has 64 bits
+        let bytes = [0x0a, 0x0e, 0x0a, 0x01, b'a', 0x12, 0x09, 0x19, 1, 0, 0, 0, 0, 0, 0, 0];
+        let options = HashMap::from([("a".to_owned(), OptionValue { value: Some(Value::Integer(1)) })]);
+        assert_eq!(Options { options: options.clone() }.encode_to_vec(), bytes);
+        assert_eq!(Options::decode(&bytes[..]).unwrap().options, options);
+    }
+}

@@ -1,0 +1,191 @@
+//! `system.queries` and `system.sessions`: what those who run the server ask it by SQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::error::ArrowError;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::journal::{Journal, code_name};
+use super::visits::VisitStore;
+
+/// The schema of these tables.
+pub(super) const SYSTEM: &str = "system";
+
+pub(super) const QUERIES: &str = "queries";
+const SESSIONS: &str = "sessions";
+
+/// The server's own tables.
+#[derive(Debug)]
+pub(super) struct SystemSchema {
+    pub(super) journal: Arc<Journal>,
+    pub(super) visits: VisitStore,
+}
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        [QUERIES, SESSIONS].map(str::to_owned).to_vec()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(match name {
+            QUERIES => {
+                Some(Arc::new(SystemTable { schema: queries_schema(), rows: Rows::Queries(Arc::clone(&self.journal)) }))
+            }
+            SESSIONS => {
+                Some(Arc::new(SystemTable { schema: sessions_schema(), rows: Rows::Sessions(self.visits.clone()) }))
+            }
+            _ => None,
+        })
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        matches!(name, QUERIES | SESSIONS)
+    }
+}
+
+#[derive(Debug)]
+enum Rows {
+    Queries(Arc<Journal>),
+    Sessions(VisitStore),
+}
+
+/// A table whose rows are those of the moment.
+#[derive(Debug)]
+struct SystemTable {
+    schema: SchemaRef,
+    rows: Rows,
+}
+
+#[async_trait]
+impl TableProvider for SystemTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let batch = match &self.rows {
+            Rows::Queries(journal) => queries(journal, &self.schema)?,
+            Rows::Sessions(visits) => sessions(visits, &self.schema)?,
+        };
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&self.schema), projection.cloned())?)
+    }
+}
+
+fn at() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
+    let fields = fields.iter().map(|(name, data_type, is_nullable)| Field::new(*name, data_type.clone(), *is_nullable));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn queries_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("query_id", Utf8, false),
+        ("session_id", Utf8, false),
+        ("user_name", Utf8, true),
+        ("fingerprint", Utf8, false),
+        ("statement", Utf8, false),
+        ("started_at", at(), false),
+        ("ended_at", at(), true),
+        ("plan_s", Float64, true),
+        ("wait_s", Float64, true),
+        ("elapsed_s", Float64, true),
+        ("row_count", UInt64, false),
+        ("byte_count", UInt64, false),
+        ("outcome", Utf8, false),
+        ("error_code", Utf8, true),
+    ])
+}
+
+fn texts<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
+    Arc::new(StringArray::from_iter(values))
+}
+
+fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter(values).with_timezone("UTC"))
+}
+
+fn seconds(values: impl Iterator<Item = Option<Duration>>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter(values.map(|value| value.map(|value| value.as_secs_f64()))))
+}
+
+fn queries(journal: &Journal, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let entries: Vec<_> = journal.entries().into_iter().map(|entry| (entry.progress(), entry)).collect();
+    let all = || entries.iter();
+    let columns = vec![
+        texts(all().map(|(_, entry)| Some(entry.id.to_string()))),
+        texts(all().map(|(_, entry)| Some(entry.session_id.to_string()))),
+        texts(all().map(|(_, entry)| entry.user.as_deref())),
+        texts(all().map(|(_, entry)| Some(&entry.fingerprint))),
+        texts(all().map(|(_, entry)| Some(&entry.text))),
+        instants(all().map(|(_, entry)| Some(entry.started_at.timestamp_micros()))),
+        instants(all().map(|(progress, _)| progress.ended.map(|(at, _)| at.timestamp_micros()))),
+        seconds(all().map(|(progress, _)| progress.plan)),
+        seconds(all().map(|(progress, _)| progress.wait)),
+        seconds(all().map(|(progress, _)| progress.ended.map(|(_, elapsed)| elapsed))),
+        Arc::new(UInt64Array::from_iter_values(all().map(|(_, entry)| entry.rows()))),
+        Arc::new(UInt64Array::from_iter_values(all().map(|(_, entry)| entry.bytes()))),
+        texts(all().map(|(progress, _)| Some(progress.outcome.name()))),
+        texts(all().map(|(progress, _)| progress.code.map(code_name))),
+    ];
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+fn sessions_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("session_id", Utf8, false),
+        ("user_name", Utf8, true),
+        ("kind", Utf8, false),
+        ("address", Utf8, true),
+        ("opened_at", at(), false),
+        ("used_at", at(), false),
+        ("schema_name", Utf8, true),
+        ("time_zone", Utf8, true),
+        ("timeout_s", Float64, true),
+        ("query_count", UInt64, false),
+    ])
+}
+
+fn sessions(visits: &VisitStore, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let mut visits: Vec<_> = visits.all().into_iter().map(|visit| (visit.settings(), visit)).collect();
+    visits.sort_by_key(|(_, visit)| visit.opened_at);
+    let all = || visits.iter();
+    let columns = vec![
+        texts(all().map(|(_, visit)| Some(visit.id.to_string()))),
+        texts(all().map(|(_, visit)| visit.caller.0.as_deref())),
+        texts(all().map(|(_, visit)| Some(visit.kind.name()))),
+        texts(all().map(|(_, visit)| visit.address.map(|address| address.to_string()))),
+        instants(all().map(|(_, visit)| Some(visit.opened_at.timestamp_micros()))),
+        instants(all().map(|(_, visit)| Some(visit.used_at()))),
+        texts(all().map(|(settings, _)| settings.schema.as_deref())),
+        texts(all().map(|(settings, _)| settings.time_zone.as_deref())),
+        seconds(all().map(|(settings, _)| settings.timeout)),
+        Arc::new(UInt64Array::from_iter_values(all().map(|(_, visit)| visit.query_count()))),
+    ];
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}

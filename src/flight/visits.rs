@@ -1,0 +1,264 @@
+//! Sessions of clients: what each of them set, and when it ends.
+//!
+//! A login has a session; its token names it. A client without one, such as one with a static token, gets a session when
+//! it sets something, and a cookie that names it. Everybody else shares one with those of the same user at the same
+//! address, in which nothing can be set.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use moka::sync::Cache;
+use parking_lot::RwLock;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+use super::auth::{Caller, Digested};
+use super::status;
+use crate::error::{Error, Result};
+use crate::session::{CATALOG, Session};
+
+/// The cookie that names a session, as Arrow's own servers call it.
+pub(super) const COOKIE: &str = "arrow_flight_session_id";
+
+/// Sessions that are kept.
+const MAX_VISITS: u64 = 100_000;
+
+/// What a session belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Login(Digested),
+    Cookie(Uuid),
+    Direct(Caller, Option<IpAddr>),
+}
+
+/// What names a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Login,
+    Cookie,
+    Direct,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Cookie => "cookie",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// What a client set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Settings {
+    pub(super) schema: Option<String>,
+    pub(super) time_zone: Option<String>,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// The session of a client.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) id: Uuid,
+    pub(super) caller: Caller,
+    pub(super) kind: Kind,
+    pub(super) address: Option<IpAddr>,
+    pub(super) opened_at: DateTime<Utc>,
+    /// Microseconds since 1970.
+    used_at: AtomicI64,
+    queries: AtomicU64,
+    now: RwLock<(Settings, Arc<Session>)>,
+}
+
+impl Visit {
+    fn new(id: Uuid, caller: Caller, kind: Kind, address: Option<IpAddr>, session: Arc<Session>) -> Arc<Self> {
+        let opened_at = Utc::now();
+        Arc::new(Self {
+            id,
+            caller,
+            kind,
+            address,
+            opened_at,
+            used_at: AtomicI64::new(opened_at.timestamp_micros()),
+            queries: AtomicU64::new(0),
+            now: RwLock::new((Settings::default(), session)),
+        })
+    }
+
+    /// The session of a request that was admitted.
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Arc<Self>, Status> {
+        let visit = request.extensions().get::<Arc<Self>>().map(Arc::clone);
+        visit.ok_or_else(|| status::fault("a request without a session"))
+    }
+
+    /// Where statements are planned.
+    pub(super) fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.now.read().1)
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.now.read().0.clone()
+    }
+
+    pub(super) fn used_at(&self) -> i64 {
+        self.used_at.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn query_count(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_query(&self) {
+        self.queries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The sessions that there are.
+#[derive(Debug, Clone)]
+pub(super) struct VisitStore(Cache<Key, Arc<Visit>>);
+
+impl VisitStore {
+    /// Sessions end when nobody used them for `idle`.
+    pub(super) fn new(idle: Duration) -> Self {
+        Self(Cache::builder().max_capacity(MAX_VISITS).time_to_idle(idle).build())
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Visit>> {
+        self.0.iter().map(|(_, visit)| visit).collect()
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.0.run_pending_tasks();
+        self.0.entry_count()
+    }
+}
+
+/// Gives each request its session.
+#[derive(Debug)]
+pub(super) struct Visits {
+    store: VisitStore,
+    /// What is read where nobody logs in.
+    open: Arc<Session>,
+    users: BTreeMap<String, Arc<Session>>,
+}
+
+impl Visits {
+    pub(super) fn new(store: VisitStore, open: Arc<Session>, users: BTreeMap<String, Arc<Session>>) -> Self {
+        Self { store, open, users }
+    }
+
+    /// What a user reads when nothing is set.
+    fn whole(&self, caller: &Caller) -> Result<Arc<Session>, Status> {
+        match &caller.0 {
+            None => Ok(Arc::clone(&self.open)),
+            Some(user) => match self.users.get(user.as_ref()) {
+                Some(session) => Ok(Arc::clone(session)),
+                None => Err(status::fault("a user without a session")),
+            },
+        }
+    }
+
+    /// The session of a request of a user: that of its cookie, else of its login.
+    pub(super) fn of(
+        &self,
+        caller: &Caller,
+        login: Option<Digested>,
+        headers: &MetadataMap,
+        address: Option<SocketAddr>,
+    ) -> Result<Arc<Visit>, Status> {
+        let address = address.map(|address| address.ip());
+        let visit = match (cookie(headers), login) {
+            (Some(id), _) => {
+                let visit = self.store.0.get(&Key::Cookie(id)).filter(|visit| visit.caller == *caller);
+                visit.ok_or_else(|| {
+                    Status::unauthenticated("the session of the cookie is not known or has ended; connect again")
+                })?
+            }
+            (None, Some(login)) => {
+                let session = self.whole(caller)?;
+                self.store.0.get_with(Key::Login(login), || {
+                    Visit::new(Uuid::new_v4(), caller.clone(), Kind::Login, address, session)
+                })
+            }
+            (None, None) => {
+                let session = self.whole(caller)?;
+                self.store.0.get_with(Key::Direct(caller.clone(), address), || {
+                    Visit::new(Uuid::new_v4(), caller.clone(), Kind::Direct, address, session)
+                })
+            }
+        };
+        visit.used_at.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
+        Ok(visit)
+    }
+
+    /// A session of its own for a client that shares one; its cookie names it.
+    pub(super) fn own(&self, shared: &Visit) -> Result<Arc<Visit>, Status> {
+        let id = Uuid::new_v4();
+        let session = self.whole(&shared.caller)?;
+        let visit = Visit::new(id, shared.caller.clone(), Kind::Cookie, shared.address, session);
+        self.store.0.insert(Key::Cookie(id), Arc::clone(&visit));
+        Ok(visit)
+    }
+
+    /// Changes what a session has set.
+    ///
+    /// # Errors
+    /// What cannot be: then nothing is changed.
+    pub(super) fn set(&self, visit: &Visit, settings: Settings) -> Result<()> {
+        let whole = self.whole(&visit.caller).map_err(|status| Error::Engine { message: status.message().into() })?;
+        let session = match (&settings.schema, &settings.time_zone) {
+            (None, None) => whole,
+            (schema, zone) => Arc::new(whole.with_settings(schema.as_deref(), zone.as_deref())?),
+        };
+        *visit.now.write() = (settings, session);
+        Ok(())
+    }
+
+    /// Ends the session of a cookie or login; false for one that is shared.
+    pub(super) fn close(&self, visit: &Visit, login: Option<Digested>) -> bool {
+        match (visit.kind, login) {
+            (Kind::Cookie, _) => self.store.0.remove(&Key::Cookie(visit.id)).is_some(),
+            (Kind::Login, Some(login)) => self.store.0.remove(&Key::Login(login)).is_some(),
+            (Kind::Login, None) | (Kind::Direct, _) => false,
+        }
+    }
+}
+
+/// The only catalog.
+pub(super) fn is_catalog(name: &str) -> bool {
+    name == CATALOG
+}
+
+/// The session that a request's cookies name.
+fn cookie(headers: &MetadataMap) -> Option<Uuid> {
+    let all = headers.get_all("cookie");
+    let mut pairs = all.iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(';'));
+    pairs.find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then(|| Uuid::parse_str(value.trim_matches('"')).ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let id = Uuid::new_v4();
+        let mut headers = MetadataMap::new();
+        headers.append("cookie", "a=b".parse().unwrap());
+        headers.append("cookie", format!("x=1; {COOKIE}=\"{id}\"; y").parse().unwrap());
+        assert_eq!(cookie(&headers), Some(id));
+        assert_eq!(cookie(&MetadataMap::new()), None);
+        let mut wrong = MetadataMap::new();
+        wrong.append("cookie", format!("{COOKIE}=1").parse().unwrap());
+        assert_eq!(cookie(&wrong), None);
+    }
+}
