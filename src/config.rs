@@ -67,6 +67,8 @@ pub struct ServeConfig {
     pub client_ca: Option<PathBuf>,
     /// Memory that one query may take, such as `1GB`; default as much as all together.
     pub query_memory: Option<String>,
+    /// Memory for the tables that one session brings, with `--allow-ingest`; default `256MB`.
+    pub ingest_memory: Option<String>,
     /// Seconds after which a session that nobody uses ends; default 12 hours.
     pub idle_s: Option<u64>,
     /// The form of the log's lines; default `text`.

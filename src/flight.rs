@@ -7,6 +7,7 @@ mod auth;
 mod columns;
 mod connections;
 mod endpoint;
+mod ingest;
 mod journal;
 mod log;
 mod metadata;
@@ -89,6 +90,8 @@ pub struct ServeOptions {
     pub query_memory: Option<usize>,
     /// How long a session is kept that nobody uses.
     pub idle: Duration,
+    /// Bytes of the tables that a session may bring; none are taken without.
+    pub ingest: Option<usize>,
     /// `HOST:PORT` for metrics; nowhere without.
     pub metrics: Option<String>,
     /// Columns of primary keys by table.
@@ -194,7 +197,7 @@ impl Server {
         });
         let visits = Visits::new(store.clone(), Arc::clone(&everything), users.collect());
         let gauges = Gauges { metrics: Arc::clone(&metrics), visits: store, session: Arc::clone(&session) };
-        let service = Service::new(session, journal, options.keys, limits, Handle::current())
+        let service = Service::new(session, journal, options.keys, limits, options.ingest, Handle::current())
             .map_err(|status| fault(status.message().to_owned()))?;
         let network = Builder::new_current_thread().enable_all().build();
         let network = network.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;

@@ -25,6 +25,9 @@ const QUEUE_SECONDS: u64 = 30;
 /// How long a session is kept that nobody uses.
 const IDLE_SECONDS: u64 = 12 * 60 * 60;
 
+/// What the tables that a session brings may take.
+const INGEST_BYTES: usize = 256 << 20;
+
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:32010]
@@ -36,11 +39,17 @@ pub(super) struct ServeArgs {
     /// Let other machines connect although nothing is encrypted or nobody has to log in
     #[arg(long)]
     open: bool,
+    /// Let clients bring tables, each into a schema of its session
+    #[arg(long)]
+    allow_ingest: bool,
 }
 
 pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
     let config = &project.serve;
     start_log(config.log);
+    let ingest = config.ingest_memory.as_ref().map_or(Ok(INGEST_BYTES), |text| {
+        parse_size(text).map_err(|error| Error::usage(format!("[serve] ingest_memory in cxql.toml: {error}")))
+    })?;
     let query_memory = config.query_memory.as_ref().map(|text| {
         parse_size(text).map_err(|error| Error::usage(format!("[serve] query_memory in cxql.toml: {error}")))
     });
@@ -60,6 +69,7 @@ pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
             .map(Duration::from_secs),
         query_memory: query_memory.transpose()?,
         idle: Duration::from_secs(at_least_one("idle_s", config.idle_s.unwrap_or(IDLE_SECONDS))?),
+        ingest: args.allow_ingest.then_some(ingest),
         metrics: config.metrics.clone(),
         keys: project.keys.clone(),
     })?;

@@ -62,6 +62,8 @@ pub(super) struct Service {
     journal: Arc<Journal>,
     running: Arc<Running>,
     limits: Arc<Limits>,
+    /// Bytes of the tables that a session may bring; none are taken without.
+    ingest: Option<usize>,
     keys: Arc<Keys>,
     infos: SqlInfoData,
     types: XdbcTypeInfoData,
@@ -78,6 +80,7 @@ impl Service {
         journal: Arc<Journal>,
         keys: Keys,
         limits: Limits,
+        ingest: Option<usize>,
         engine: Handle,
     ) -> Result<Self, Status> {
         Ok(Self {
@@ -86,8 +89,9 @@ impl Service {
             journal,
             running: Arc::default(),
             limits: Arc::new(limits),
+            ingest,
             keys: Arc::new(keys),
-            infos: sql_info::sql_info(&session)?,
+            infos: sql_info::sql_info(&session, ingest.is_some())?,
             types: sql_types::type_info()?,
             session,
         })
@@ -198,7 +202,9 @@ fn no_substrait() -> Status {
 }
 
 fn no_ingest() -> Status {
-    status::refused("this endpoint only reads: no data is taken in; add files to the data folder instead")
+    status::refused(
+        "this endpoint only reads: no data is taken in; add files to the data folder, or start it with --allow-ingest",
+    )
 }
 
 #[tonic::async_trait]
@@ -391,10 +397,15 @@ impl FlightSqlService for Service {
 
     async fn do_put_statement_ingest(
         &self,
-        _command: CommandStatementIngest,
-        _request: Request<PeekableFlightDataStream>,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(no_ingest())
+        let Some(limit) = self.ingest else { return Err(no_ingest()) };
+        let visit = Visit::of(&request)?;
+        let scratch = visit.scratch(limit).map_err(|error| status::own(&error))?;
+        let rows = scratch.put(&command, request.into_inner()).await?;
+        tracing::info!(session_id = %visit.id, table = command.table.as_str(), rows, "a table was brought");
+        Ok(rows)
     }
 
     async fn do_put_prepared_statement_query(

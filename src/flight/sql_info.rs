@@ -30,9 +30,9 @@ const ARROW_FORMAT: &str = "1.5";
 ///
 /// # Errors
 /// When it cannot be built, which is a fault.
-pub(super) fn sql_info(session: &Session) -> Result<SqlInfoData, Status> {
+pub(super) fn sql_info(session: &Session, allows_ingest: bool) -> Result<SqlInfoData, Status> {
     let mut infos = SqlInfoDataBuilder::new();
-    server(&mut infos);
+    server(&mut infos, allows_ingest);
     language(&mut infos);
     limits(&mut infos);
     transactions(&mut infos);
@@ -47,16 +47,16 @@ pub(super) fn sql_info(session: &Session) -> Result<SqlInfoData, Status> {
     infos.build().map_err(|error| status::fault(&error.to_string()))
 }
 
-fn server(infos: &mut SqlInfoDataBuilder) {
+fn server(infos: &mut SqlInfoDataBuilder, allows_ingest: bool) {
     infos.append(SqlInfo::FlightSqlServerName, "cxql");
     infos.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
     infos.append(SqlInfo::FlightSqlServerArrowVersion, ARROW_FORMAT);
-    infos.append(SqlInfo::FlightSqlServerReadOnly, true);
+    infos.append(SqlInfo::FlightSqlServerReadOnly, !allows_ingest);
     infos.append(SqlInfo::FlightSqlServerSql, true);
     infos.append(SqlInfo::FlightSqlServerSubstrait, false);
     infos.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
     infos.append(SqlInfo::FlightSqlServerCancel, true);
-    infos.append(SqlInfo::FlightSqlServerBulkIngestion, false);
+    infos.append(SqlInfo::FlightSqlServerBulkIngestion, allows_ingest);
     infos.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
     let idle = i32::try_from(PREPARED_IDLE.as_millis()).unwrap_or(i32::MAX);
     infos.append(SqlInfo::FlightSqlServerStatementTimeout, idle);
@@ -270,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn every_number_of_the_protocol_is_answered() {
         let session = Session::open(Default::default()).await.unwrap();
-        let batch = sql_info(&session).unwrap().record_batch(None).unwrap();
+        let batch = sql_info(&session, false).unwrap().record_batch(None).unwrap();
         let answered: BTreeSet<u32> = batch.column(0).as_primitive::<UInt32Type>().values().iter().copied().collect();
         // versions of Substrait have no value where there is no Substrait
         let wanted = (0..=11).filter(|number| ![6, 7].contains(number)).chain(100..=101).chain(500..=576);

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,8 +18,9 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::auth::{Caller, Digested};
+use super::ingest::{SCRATCH, Scratch};
 use super::status;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::{CATALOG, Session};
 
 /// The cookie that names a session, as Arrow's own servers call it.
@@ -73,6 +74,10 @@ pub(super) struct Visit {
     /// Microseconds since 1970.
     used_at: AtomicI64,
     queries: AtomicU64,
+    /// What is read when nothing is set and nothing was brought.
+    whole: Arc<Session>,
+    /// The tables that it brought.
+    scratch: OnceLock<Arc<Scratch>>,
     now: RwLock<(Settings, Arc<Session>)>,
 }
 
@@ -87,6 +92,8 @@ impl Visit {
             opened_at,
             used_at: AtomicI64::new(opened_at.timestamp_micros()),
             queries: AtomicU64::new(0),
+            whole: Arc::clone(&session),
+            scratch: OnceLock::new(),
             now: RwLock::new((Settings::default(), session)),
         })
     }
@@ -104,6 +111,39 @@ impl Visit {
 
     pub(super) fn settings(&self) -> Settings {
         self.now.read().0.clone()
+    }
+
+    /// Changes what is set.
+    ///
+    /// # Errors
+    /// What cannot be: then nothing is changed.
+    fn set(&self, settings: Settings) -> Result<()> {
+        // two requests change one after the other
+        let mut now = self.now.write();
+        let mut session = Arc::clone(&self.whole);
+        if let Some(scratch) = self.scratch.get() {
+            let scratch: Arc<Scratch> = Arc::clone(scratch);
+            session = Arc::new(session.with_schema(SCRATCH, scratch)?);
+        }
+        if settings.schema.is_some() || settings.time_zone.is_some() {
+            session = Arc::new(session.with_settings(settings.schema.as_deref(), settings.time_zone.as_deref())?);
+        }
+        *now = (settings, session);
+        Ok(())
+    }
+
+    /// The tables that the session brings, which may take `limit` bytes.
+    ///
+    /// # Errors
+    /// When there can be none, which is a fault.
+    pub(super) fn scratch(&self, limit: usize) -> Result<Arc<Scratch>> {
+        if let Some(scratch) = self.scratch.get() {
+            return Ok(Arc::clone(scratch));
+        }
+        let pool = &self.whole.context().runtime_env().memory_pool;
+        let scratch = Arc::clone(self.scratch.get_or_init(|| Scratch::new(pool, limit)));
+        self.set(self.settings())?;
+        Ok(scratch)
     }
 
     pub(super) fn used_at(&self) -> i64 {
@@ -211,13 +251,7 @@ impl Visits {
     /// # Errors
     /// What cannot be: then nothing is changed.
     pub(super) fn set(&self, visit: &Visit, settings: Settings) -> Result<()> {
-        let whole = self.whole(&visit.caller).map_err(|status| Error::Engine { message: status.message().into() })?;
-        let session = match (&settings.schema, &settings.time_zone) {
-            (None, None) => whole,
-            (schema, zone) => Arc::new(whole.with_settings(schema.as_deref(), zone.as_deref())?),
-        };
-        *visit.now.write() = (settings, session);
-        Ok(())
+        visit.set(settings)
     }
 
     /// Ends the session of a cookie or login; false for one that is shared.

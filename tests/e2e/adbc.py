@@ -201,7 +201,21 @@ def _():
         error = raises(lambda sql=sql: rows(sql), "only reads")
         same(error.status_code, adbc_driver_manager.AdbcStatusCode.UNAUTHORIZED)
     with connection.cursor() as cursor:
-        raises(lambda: cursor.adbc_ingest("t", pyarrow.table({"a": [1]}), mode="create"))
+        data = pyarrow.table({"a": [1]})
+        raises(lambda: cursor.adbc_ingest("t", data, mode="create", db_schema_name="public"), "scratch")
+
+
+@check("bring a table")
+def _():
+    with connection.cursor() as cursor:
+        data = pyarrow.table({"queue": ["sales", None], "goal": [0.8, 0.9]})
+        same(cursor.adbc_ingest("goals", data, mode="create"), 2)
+        same(cursor.adbc_ingest("goals", data, mode="append"), 2)
+        raises(lambda: cursor.adbc_ingest("goals", data, mode="create"), "there already")
+    same(rows("select count(*), count(queue), sum(goal) from scratch.goals"), [(4, 2, 3.4)])
+    with connection.cursor() as cursor:
+        cursor.adbc_ingest("goals", data, mode="replace")
+    same(rows("select count(*) from scratch.goals"), [(2,)])
 
 
 @check("cancel")

@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, program, data, folder):
         pathlib.Path(folder, "cxql.toml").write_text('[keys]\nsurveys = ["survey_id"]\n')
-        command = [program, "serve", "--project", folder, "--data", data, "--listen", "127.0.0.1:0"]
+        command = [program, "serve", "--project", folder, "--data", data, "--listen", "127.0.0.1:0", "--allow-ingest"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.log = []
         for line in self.process.stderr:

@@ -2,6 +2,7 @@
 
 mod access;
 mod hostile;
+mod ingest;
 mod logins;
 mod metadata;
 mod operations;

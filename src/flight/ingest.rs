@@ -1,0 +1,211 @@
+//! Tables that clients bring: kept in memory for the session that brought them, and gone with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::sql::server::PeekableFlightDataStream;
+use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::logical_expr::TableType;
+use futures::TryStreamExt;
+use parking_lot::Mutex;
+use tonic::Status;
+
+use super::status;
+use crate::session::CATALOG;
+use crate::types::type_name;
+
+/// The schema of the tables that a session brought.
+pub(super) const SCRATCH: &str = "scratch";
+
+/// The length of a table's name.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Tables that one session may bring.
+const MAX_TABLES: usize = 256;
+
+/// The tables of one session.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    tables: Mutex<BTreeMap<String, Brought>>,
+    pool: Arc<dyn MemoryPool>,
+    /// Bytes that all tables together may take.
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Brought {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    table: Arc<MemTable>,
+    memory: MemoryReservation,
+}
+
+/// What is to become of a table that is there, or not.
+struct Definition {
+    creates: bool,
+    exists: TableExistsOption,
+}
+
+impl Definition {
+    fn of(command: &CommandStatementIngest) -> Result<Self, Status> {
+        let options = command.table_definition_options.unwrap_or_default();
+        let unknown = |_| status::invalid("the table definition options are none of Flight SQL");
+        let missing = TableNotExistOption::try_from(options.if_not_exist).map_err(unknown)?;
+        let exists = TableExistsOption::try_from(options.if_exists).map_err(unknown)?;
+        Ok(Self { creates: missing != TableNotExistOption::Fail, exists })
+    }
+
+    /// Refuses what the table that is there, or its lack, does not allow.
+    fn check(&self, name: &str, known: Option<&Brought>) -> Result<(), Status> {
+        match (known, self.exists) {
+            (None, _) if !self.creates => {
+                Err(Status::not_found(format!("there is no table {SCRATCH}.{name} to append to")))
+            }
+            (Some(_), TableExistsOption::Fail | TableExistsOption::Unspecified) => Err(Status::already_exists(
+                format!("the table {SCRATCH}.{name} is there already; append to it or replace it"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Scratch {
+    /// `limit` bytes of the memory of `pool`.
+    pub(super) fn new(pool: &Arc<dyn MemoryPool>, limit: usize) -> Arc<Self> {
+        Arc::new(Self { tables: Mutex::default(), pool: Arc::clone(pool), limit })
+    }
+
+    fn used(&self) -> usize {
+        self.tables.lock().values().map(|brought| brought.memory.size()).sum()
+    }
+
+    /// Takes a table in, whole or not at all; gives its new rows.
+    pub(super) async fn put(
+        &self,
+        command: &CommandStatementIngest,
+        data: PeekableFlightDataStream,
+    ) -> Result<i64, Status> {
+        let definition = Definition::of(command)?;
+        let name = name_of(command)?;
+        definition.check(name, self.tables.lock().get(name))?;
+        let memory = MemoryConsumer::new(format!("table {SCRATCH}.{name}")).register(&self.pool);
+        let mut stream = FlightRecordBatchStream::new_from_flight_data(data.map_err(|status| status.into()));
+        let broken = |error| match error {
+            arrow_flight::error::FlightError::Tonic(status) => *status,
+            other => status::invalid(format!("the rows cannot be read: {other}")),
+        };
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.try_next().await.map_err(broken)? {
+            let bytes = batch.get_array_memory_size();
+            if self.used() + memory.size() + bytes > self.limit {
+                return Err(Status::resource_exhausted(format!(
+                    "the tables of a session may take {} MB in all; bring less, or replace a table",
+                    self.limit >> 20
+                )));
+            }
+            memory.try_grow(bytes).map_err(|error| Status::resource_exhausted(error.strip_backtrace()))?;
+            batches.push(batch);
+        }
+        let schema = stream.schema().cloned();
+        let schema = schema.ok_or_else(|| status::invalid("a table without columns: there was no schema"))?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        self.keep(name, &definition, schema, batches, memory)?;
+        i64::try_from(rows).map_err(|_| status::fault("more rows than there are numbers"))
+    }
+
+    fn keep(
+        &self,
+        name: &str,
+        definition: &Definition,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        memory: MemoryReservation,
+    ) -> Result<(), Status> {
+        let mut tables = self.tables.lock();
+        // another request may have brought it meanwhile
+        definition.check(name, tables.get(name))?;
+        let (schema, all) = match tables.get(name) {
+            Some(known) if definition.exists == TableExistsOption::Append => {
+                check_same(name, &known.schema, &schema)?;
+                let more = batches.into_iter().map(|batch| {
+                    RecordBatch::try_new(Arc::clone(&known.schema), batch.columns().to_vec())
+                        .map_err(|error| status::invalid(format!("rows for {SCRATCH}.{name}: {error}")))
+                });
+                let more = more.collect::<Result<Vec<_>, _>>()?;
+                memory.grow(known.memory.size());
+                (Arc::clone(&known.schema), known.batches.iter().cloned().chain(more).collect())
+            }
+            None if tables.len() >= MAX_TABLES => {
+                return Err(Status::resource_exhausted(format!("a session may bring {MAX_TABLES} tables")));
+            }
+            _ => (schema, batches),
+        };
+        let table = MemTable::try_new(Arc::clone(&schema), vec![all.clone()]);
+        let table = Arc::new(table.map_err(|error| status::invalid(error.strip_backtrace()))?);
+        tables.insert(name.to_owned(), Brought { schema, batches: all, table, memory });
+        Ok(())
+    }
+}
+
+/// The name of the table that is brought, when it may be.
+fn name_of(command: &CommandStatementIngest) -> Result<&str, Status> {
+    if command.transaction_id.is_some() {
+        return Err(status::invalid("there are no transactions here; send the table without one"));
+    }
+    let is_here = command.catalog.as_deref().is_none_or(|name| name.is_empty() || name == CATALOG)
+        && command.schema.as_deref().is_none_or(|name| name.is_empty() || name == SCRATCH);
+    if !is_here {
+        return Err(status::refused(format!(
+            "tables are only taken into the schema `{SCRATCH}` of `{CATALOG}`, which is the session's own"
+        )));
+    }
+    let name = command.table.as_str();
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(status::invalid(format!("a table has a name of 1 to {MAX_NAME_BYTES} bytes")));
+    }
+    Ok(name)
+}
+
+/// Appended rows have the columns of the table.
+fn check_same(name: &str, known: &Schema, new: &Schema) -> Result<(), Status> {
+    let wrong = |text: String| Err(status::invalid(format!("rows for {SCRATCH}.{name}: {text}")));
+    if known.fields().len() != new.fields().len() {
+        return wrong(format!("{} columns are wanted, got {}", known.fields().len(), new.fields().len()));
+    }
+    for (wanted, got) in known.fields().iter().zip(new.fields()) {
+        if wanted.name() != got.name() {
+            return wrong(format!("the column `{}` is wanted, got `{}`", wanted.name(), got.name()));
+        }
+        if wanted.data_type() != got.data_type() {
+            let (wanted_type, got_type) = (type_name(wanted.data_type()), type_name(got.data_type()));
+            return wrong(format!("`{}` is {wanted_type}, got {got_type}", wanted.name()));
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl SchemaProvider for Scratch {
+    fn table_names(&self) -> Vec<String> {
+        self.tables.lock().keys().cloned().collect()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        Ok(self.tables.lock().get(name).map(|brought| Arc::clone(&brought.table) as Arc<dyn TableProvider>))
+    }
+
+    async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
+        Ok(self.table_exist(name).then_some(TableType::Temporary))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.lock().contains_key(name)
+    }
+}
