@@ -184,7 +184,7 @@ pub(super) fn rows(params: &[Param], batches: &[RecordBatch]) -> Result<Vec<Vec<
             .collect::<Result<_, Status>>()?;
         for row in 0..batch.num_rows() {
             let value = |column| ScalarValue::try_from_array(column, row);
-            let values = columns.iter().map(value).collect::<DataFusionResult<Vec<_>>>();
+            let values = columns.iter().map(|column| value(column)).collect::<DataFusionResult<Vec<_>>>();
             rows.push(values.map_err(|error| status::fault(&error.to_string()))?);
         }
     }
