@@ -3,11 +3,13 @@
 mod check;
 mod demo;
 mod functions;
+mod job;
 mod list;
 mod query;
 mod remote;
 mod results;
 mod run;
+mod schedule;
 mod serve;
 mod shell;
 mod show;
@@ -110,6 +112,10 @@ enum Command {
     Shell(shell::ShellArgs),
     /// Serve tables, views and reports to BI tools over Arrow Flight SQL
     Serve(serve::ServeArgs),
+    /// Run the jobs of cxql.toml at their times
+    Schedule(schedule::ScheduleArgs),
+    /// List, run and look back at jobs
+    Job(job::JobArgs),
     /// Manage the users of the server
     User(user::UserArgs),
     /// List reports, views and tables
@@ -207,8 +213,8 @@ fn start(cli: Cli) -> Result<ExitCode> {
     // this thread waits without the runtime, whose timers and signals stand still when every worker is busy
     let (tell, events) = mpsc::channel();
     match cli.command {
-        // the server lets its queries end first
-        Command::Serve(_) => {}
+        // the server lets its queries end first, the scheduler its jobs
+        Command::Serve(_) | Command::Schedule(_) => {}
         // the shell stops a query on Ctrl-C and lives on
         Command::Shell(_) => listen(true, tell.clone()),
         _ => listen(false, tell.clone()),
@@ -229,7 +235,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
         Ok(Event::Signal) | Err(_) => {
             // a command that is writing gives its result up in good order, such as the parts of an upload; one that does
             // not listen is ended
-            results::request_stop();
+            crate::run::request_stop();
             let _ = events.recv_timeout(GRACE);
             stop.abort();
             Err(Error::Stopped)
@@ -297,6 +303,8 @@ async fn run_command(command: Command, asked: Asked) -> Result<ExitCode> {
         Command::Query(args) => query::run(args, Project::resolve(&asked)?).await,
         Command::Shell(args) => shell::run(args, Project::resolve(&asked)?).await,
         Command::Serve(args) => serve::run(args, Project::resolve(&asked)?).await,
+        Command::Schedule(args) => schedule::run(args, &asked).await,
+        Command::Job(args) => job::run(args, &asked).await,
         Command::User(args) => user::run(args, &asked),
         Command::List(args) => list::run(args, Project::resolve(&asked)?).await,
         Command::Show(args) => show::run(args, Project::resolve(&asked)?).await,

@@ -1,10 +1,18 @@
-//! `cxql.toml`: where the data is and the limits. Unknown keys are errors.
+//! `cxql.toml`: where the data is, the limits, the jobs. Unknown keys are errors.
+
+mod jobs;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::jobs::{
+    CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig, OneOrMany,
+    OutputConfig, Overlap, Send, Shape, Span, parse_span,
+};
+pub use self::secret::{Address, Secret, SecretText};
 use crate::error::{Error, Result};
 use crate::source::nearest;
 
@@ -43,6 +51,17 @@ pub struct ConfigFile {
     /// Tables beside those found below `data`.
     #[serde(default)]
     pub tables: BTreeMap<String, TableConfig>,
+    /// What holds for all jobs.
+    #[serde(default)]
+    pub jobs: JobsConfig,
+    /// The jobs.
+    #[serde(default)]
+    pub job: Vec<JobConfig>,
+    /// The mail server.
+    pub mail: Option<MailConfig>,
+    /// Other ways to tell somebody.
+    #[serde(default)]
+    pub channels: BTreeMap<String, ChannelConfig>,
 }
 
 /// `[serve]`: the Flight SQL server.
@@ -251,7 +270,14 @@ impl ConfigFile {
                     None => vec![format!("the keys here are {}", known.join(", "))],
                 })
             });
-            let source = crate::source::Source { name: name.into(), ..crate::source::Source::query(text) };
+            // a secret that stands where it does not belong is not shown again
+            let hidden = error.span().filter(|_| message.contains(secret::MISPLACED)).map(|span| {
+                let stars = text.get(span.clone()).map_or(0, |text| text.chars().count());
+                let (before, after) = (text.get(..span.start), text.get(span.end..));
+                format!("{}{}{}", before.unwrap_or_default(), "*".repeat(stars), after.unwrap_or_default())
+            });
+            let shown = hidden.as_deref().unwrap_or(text);
+            let source = crate::source::Source { name: name.into(), ..crate::source::Source::query(shown) };
             let spot = error.span().map(|span| {
                 let shown = text.get(span.clone()).map_or(1, |text| text.lines().next().unwrap_or("").chars().count());
                 source.spot_at(span.start, shown)

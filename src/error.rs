@@ -80,6 +80,27 @@ pub enum Error {
         cause: std::io::Error,
     },
 
+    /// The history of jobs cannot be read or written.
+    #[error("cannot {action} the history of jobs in {}: {cause}", path.display())]
+    History {
+        /// `open`, `read` or `write`.
+        action: &'static str,
+        /// Its file.
+        path: PathBuf,
+        /// The database's reason.
+        #[source]
+        cause: Box<rusqlite::Error>,
+    },
+
+    /// A message cannot be brought to somebody: a mail server, an address, a program.
+    #[error("{message}")]
+    Channel {
+        /// Which channel, what it said.
+        message: String,
+        /// Whether it makes sense to try again.
+        is_transient: bool,
+    },
+
     /// The engine failed in a way that no other variant names.
     #[error("{message}")]
     Engine {
@@ -137,6 +158,8 @@ impl Error {
             | Self::Output(_)
             | Self::Demo(_)
             | Self::Io { .. }
+            | Self::History { .. }
+            | Self::Channel { .. }
             | Self::Engine { .. } => 1,
             Self::Stopped => 130,
         }

@@ -45,12 +45,12 @@ use self::metrics::{Gauges, Metrics};
 use self::service::Service;
 pub use self::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use self::stream::Limits;
-use self::system::{SYSTEM, SystemSchema};
+use self::system::SystemSchema;
 use self::tls::Tls;
 use self::visits::{VisitStore, Visits};
 use crate::config::{TlsFiles, UserConfig};
 use crate::error::{Error, Result};
-use crate::session::{Reads, Session};
+use crate::session::{CATALOG, Reads, SYSTEM, Session};
 use crate::source::nearest;
 
 /// The size of a message that a client may send: a statement, or values of parameters.
@@ -185,12 +185,14 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let journal = Arc::new(Journal::new(Arc::clone(&metrics)));
         let store = VisitStore::new(options.idle);
-        let system = SystemSchema { journal: Arc::clone(&journal), visits: store.clone() };
+        let history = session.context().catalog(CATALOG).and_then(|catalog| catalog.schema(SYSTEM));
+        let system = SystemSchema { journal: Arc::clone(&journal), visits: store.clone(), history };
+        let data = Arc::new(session.without_schema(SYSTEM)?);
         let everything = Arc::new(session.with_schema(SYSTEM, Arc::new(system))?);
         let users = readers.into_iter().map(|(user, reads)| {
             let session = match reads {
                 Reads::Everything => Arc::clone(&everything),
-                Reads::Data => Arc::clone(&session),
+                Reads::Data => Arc::clone(&data),
                 Reads::Left(left) => left,
             };
             (user, session)

@@ -42,6 +42,7 @@ use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::object_store::ObjectStore;
+use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 pub use error::{OutputError, Result};
@@ -569,6 +570,30 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Brings a finished file to a place, whole or not at all, and gives its size.
+///
+/// # Errors
+/// A file that cannot be read, a place that cannot be written.
+pub async fn bring(file: &Path, destination: Destination) -> Result<u64> {
+    let failed = |source| OutputError::io(file.display().to_string(), source);
+    let mut reader = tokio::fs::File::open(file).await.map_err(failed)?;
+    let mut target = Target::open(destination).await?;
+    let mut bytes = 0;
+    loop {
+        let mut chunk = bytes::BytesMut::with_capacity(CHUNK_BYTES);
+        if reader.read_buf(&mut chunk).await.map_err(failed)? == 0 {
+            break;
+        }
+        bytes += chunk.len() as u64;
+        if let Err(error) = target.send(chunk.freeze()).await {
+            target.discard().await;
+            return Err(error);
+        }
+    }
+    target.commit().await?;
+    Ok(bytes)
 }
 
 /// The batch in pieces of at most about [`STEP_BYTES`].

@@ -6,6 +6,7 @@
 
 mod charted;
 mod facts;
+mod mail;
 mod png;
 mod words;
 
@@ -16,7 +17,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use maud::{Markup, PreEscaped, html};
 
 pub use self::charted::ChartedTables;
+pub(crate) use self::facts::value_text;
 pub use self::facts::{Facts, Freshness};
+pub use self::mail::{Banner, MailBody, MailPage, note_body};
 pub use self::png::PngSink;
 use self::words::Words;
 use crate::chart::{self, Size};

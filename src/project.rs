@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{self, ConfigFile, RoleConfig, S3Config, ServeConfig, TlsFiles, UserConfig, parse_size};
+use crate::config::{
+    self, ChannelConfig, ConfigFile, JobConfig, JobsConfig, MailConfig, RoleConfig, S3Config, ServeConfig, TlsFiles,
+    UserConfig, parse_size,
+};
 use crate::error::{Error, Result};
+use crate::history;
 use crate::report::{self, Library};
 use crate::session::{ADMIN, Reads, Role, Session, SessionOptions, data_url};
 use crate::source::nearest;
@@ -53,6 +57,25 @@ pub struct Project {
     pub roles: BTreeMap<String, RoleConfig>,
     /// Columns of primary keys by table.
     pub keys: BTreeMap<String, Vec<String>>,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its jobs and the ways to tell somebody.
+    pub work: Work,
+}
+
+/// What a project's configuration says of jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    /// What holds for all jobs.
+    pub settings: JobsConfig,
+    /// The jobs.
+    pub jobs: Vec<JobConfig>,
+    /// The mail server.
+    pub mail: Option<MailConfig>,
+    /// Other ways to tell somebody.
+    pub channels: BTreeMap<String, ChannelConfig>,
+    /// The file of the history.
+    pub store: PathBuf,
 }
 
 impl Project {
@@ -123,7 +146,19 @@ impl Project {
             },
             files_in_from: false,
         };
-        Ok(Self { library, options, serve: file.serve, tls, users: file.users, roles: file.roles, keys: file.keys })
+        let store = folder.join(file.jobs.store.clone().unwrap_or_else(|| PathBuf::from(history::FILE_NAME)));
+        let work = Work { settings: file.jobs, jobs: file.job, mail: file.mail, channels: file.channels, store };
+        Ok(Self {
+            library,
+            options,
+            serve: file.serve,
+            tls,
+            users: file.users,
+            roles: file.roles,
+            keys: file.keys,
+            folder,
+            work,
+        })
     }
 
     /// Opens a session with the project's tables, views and reports.
@@ -134,6 +169,9 @@ impl Project {
         let options = SessionOptions { files_in_from, ..self.options.clone() };
         let session = Arc::new(Session::open(options).await?);
         report::register(&session, &self.library)?;
+        if !self.work.jobs.is_empty() || self.work.store.exists() {
+            history::system::register(&session, &self.work.store)?;
+        }
         Ok(session)
     }
 

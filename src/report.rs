@@ -1,5 +1,6 @@
 //! A report file: header, typed parameters, statements, charts, checks.
 
+mod alert;
 mod chart;
 mod condition;
 mod draw;
@@ -14,6 +15,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+pub use self::alert::{Alert, Bad, Severity};
 pub(crate) use self::chart::words;
 pub use self::chart::{Chart, ChartKind};
 pub use self::condition::{Check, Condition, Verdict};
@@ -56,7 +58,7 @@ pub struct Section {
     /// Conditions that every row meets.
     pub checks: Vec<Condition>,
     /// Conditions over the result that somebody wants to be told of.
-    pub alerts: Vec<Condition>,
+    pub alerts: Vec<Alert>,
     /// The statement, its parameters as `$1`, `$2`, ... in the order of [`Report::params`].
     pub statement: Statement,
 }
@@ -140,11 +142,13 @@ fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], use
     let conditions = |key: &str, used: &mut [bool]| -> Result<Vec<Condition>> {
         header.iter().filter(|line| line.key == key).map(|line| Condition::parse(source, line, params, used)).collect()
     };
+    let alerts = header.iter().filter(|line| line.key == "alert");
+    let alerts = alerts.map(|line| Alert::parse(source, line, params, used)).collect::<Result<_>>()?;
     Ok(Section {
         title: single(source, header, "section")?.map(|line| line.value.clone()),
         chart: single(source, header, "chart")?.map(|line| Chart::parse(source, line)).transpose()?,
         checks: conditions("check", used)?,
-        alerts: conditions("alert", used)?,
+        alerts,
         statement: sqlfile::parse_tokens(source, tokens)?,
     })
 }

@@ -32,6 +32,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::TrackConsumersPool;
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
@@ -63,6 +64,8 @@ pub const CATALOG: &str = "cxql";
 pub const SCHEMA: &str = "public";
 /// The schema of reports.
 pub const REPORTS: &str = "reports";
+/// The schema of the history of jobs.
+pub const SYSTEM: &str = "system";
 
 /// Bytes of Parquet footers that a session keeps.
 const METADATA_CACHE_BYTES: usize = 128 << 20;
@@ -402,12 +405,26 @@ impl Session {
     /// # Errors
     /// An address of an unknown kind, or a store that is not configured.
     pub fn object_store(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
-        let store = self.context.runtime_env().object_store_registry.get_store(url);
-        let store = store.map_err(|error| diagnose::data_error(error, url.as_str()))?;
-        let path = object_store::path::Path::from_url_path(url.path())
-            .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
-        Ok((store, path))
+        store_and_path(self.context.runtime_env().object_store_registry.as_ref(), url)
     }
+}
+
+/// The store and path of an address, without a session.
+///
+/// # Errors
+/// As [`Session::object_store`].
+pub fn object_store(s3: &S3Config, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    store_and_path(&stores::Stores::new(s3.clone()), url)
+}
+
+fn store_and_path(
+    stores: &dyn ObjectStoreRegistry,
+    url: &Url,
+) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    let store = stores.get_store(url).map_err(|error| diagnose::data_error(error, url.as_str()))?;
+    let path = object_store::path::Path::from_url_path(url.path())
+        .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
+    Ok((store, path))
 }
 
 /// Whether any part of a plan changes anything outside the session's settings.

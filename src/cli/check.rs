@@ -8,6 +8,7 @@ use futures::StreamExt;
 use crate::error::{Error, Result};
 use crate::project::Project;
 use crate::report::{Check, Report, plan_section, plan_view};
+use crate::schedule;
 use crate::session::{Session, View};
 
 #[derive(Debug, Args)]
@@ -45,6 +46,15 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
                 Err(error) => Err(error),
             };
             tell("report", &file.name, outcome)?;
+        }
+        match schedule::jobs(&project) {
+            Ok(jobs) => {
+                for job in jobs {
+                    let sections = job.report.sections.len();
+                    tell("job", &job.name, Ok(format!("{} with {sections} sections", job.report.name)))?;
+                }
+            }
+            Err(error) => tell("job", "cxql.toml", Err(error))?,
         }
     }
     for name in &args.names {
@@ -112,18 +122,7 @@ async fn run_checks(
             return Err(session.execution_error(error, source, &execution.plan).await);
         }
     }
-    let failed: Vec<String> = checks
-        .iter()
-        .filter(|check| check.verdict.failed_count > 0)
-        .map(|check| {
-            format!(
-                "the check `{}` fails for {} of {} rows, first: {}",
-                check.text,
-                check.verdict.failed_count,
-                check.verdict.row_count,
-                check.verdict.first_failed.as_deref().unwrap_or_default()
-            )
-        })
-        .collect();
+    let failed: Vec<String> =
+        checks.iter().filter(|check| check.verdict.failed_count > 0).map(Check::failure).collect();
     if failed.is_empty() { Ok((rows, checks.len())) } else { Err(Error::Check { message: failed.join("\n") }) }
 }

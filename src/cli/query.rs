@@ -12,9 +12,10 @@ use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 
 use super::remote::{self, ServerArgs};
-use super::results::{self, ResultArgs, Step};
+use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
 use crate::project::Project;
+use crate::run::{self, Step};
 use crate::session::{Session, writes};
 use crate::source::Source;
 use crate::sqlfile;
@@ -62,13 +63,13 @@ pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
     for (number, statement) in statements.into_iter().enumerate() {
         if let Some(plan) = plan(&session, &source, statement, args.write).await? {
             let title = (count > 1).then(|| format!("Result {}", number + 1));
-            steps.push(Step { title, source: Arc::clone(&source), plan, checks: vec![], chart: None });
+            steps.push(Step { title, source: Arc::clone(&source), plan, checks: vec![], alerts: vec![], chart: None });
         }
     }
     if steps.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    results::show(&session, &args.result, results::pick(steps, args.section)?, None).await?;
+    results::show(&session, &args.result, run::pick(steps, args.section)?, None).await?;
     Ok(ExitCode::SUCCESS)
 }
 

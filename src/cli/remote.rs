@@ -24,10 +24,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
-use super::results::{self, ResultArgs, Step};
+use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
 use crate::flight::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use crate::project::Project;
+use crate::run::Step;
 use crate::session::{Session, SessionOptions};
 use crate::source::Source;
 
@@ -91,7 +92,7 @@ pub(super) async fn run(
     let options =
         SessionOptions { data: None, tables: Default::default(), views: Default::default(), ..project.options };
     let session = Session::open(options).await?;
-    let step = Step { title: None, source, plan, checks: vec![], chart: None };
+    let step = Step { title: None, source, plan, checks: vec![], alerts: vec![], chart: None };
     let result = ResultArgs { explain: false, ..result.clone() };
     match results::show(&session, &result, vec![step], None).await {
         Err(Error::Stopped) => {

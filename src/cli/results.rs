@@ -2,45 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, LazyLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
-use futures::StreamExt;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::watch;
 use url::Url;
 
 use crate::chart::Language;
 use crate::error::{Error, Result};
-use crate::output::{Destination, Format, Options, Outcome, OutputError, TableOptions, Width, Writer};
-use crate::page::{ChartedTables, Checked, Facts, PageSection, PageSink, PngSink};
-use crate::report::{Chart, Check, Report, Values};
+use crate::output::{Destination, Format, Options, OutputError, TableOptions, Width, Writer};
+use crate::page::{ChartedTables, Checked};
+use crate::report::{Report, Values};
+use crate::run::{self, Step, Target, Watch};
 use crate::session::Session;
-use crate::source::Source;
 use crate::windows;
 
 /// A query that takes longer shows its progress.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-
-static STOP: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
-
-/// Asks the running command to give its result up.
-pub(super) fn request_stop() {
-    STOP.send_replace(true);
-}
-
-/// Waits for [`request_stop`].
-async fn stop_requested() {
-    // the sender is static and never closes
-    let _ = STOP.subscribe().wait_for(|is_stopped| *is_stopped).await;
-}
 
 /// How results are shown and where they go.
 #[derive(Debug, Clone, Default, Args)]
@@ -105,20 +87,11 @@ impl ResultArgs {
     }
 }
 
-/// One statement to run.
-pub(super) struct Step {
-    pub(super) title: Option<String>,
-    pub(super) source: Arc<Source>,
-    pub(super) plan: LogicalPlan,
-    pub(super) checks: Vec<Check>,
-    pub(super) chart: Option<Chart>,
-}
-
 /// Runs steps into one result. `report` and the values of its parameters are told on a page.
 pub(super) async fn show(
     session: &Session,
     args: &ResultArgs,
-    steps: Vec<Step>,
+    mut steps: Vec<Step>,
     report: Option<(&Report, &Values)>,
 ) -> Result<()> {
     for text in session.take_notes() {
@@ -128,52 +101,29 @@ pub(super) async fn show(
         return explain(session, steps).await;
     }
     let format = args.format()?;
-    let sections = steps.len();
     let mut meter = Meter::new(args.output.is_none() && format != Format::Table);
-    let sheet_charts = steps.iter().map(|step| step.chart.as_ref().and_then(Chart::sheet_chart)).collect();
-    let options = Options { memory: session.encoder_memory(), sheet_charts, ..args.options(sections) };
+    let options = args.options(steps.len());
     let checked = Checked::default();
-    let mut writer = match format {
-        Format::Html => {
-            let sink = page(session, &steps, report, Checked::clone(&checked), options.page_rows).await?;
-            Writer::open_with(format, args.destination(session)?, options, Box::new(sink)).await?
-        }
-        Format::Png => {
-            let step = steps.first();
-            let title = step.and_then(|step| step.title.clone()).unwrap_or_default();
-            let sink = PngSink::new(step.and_then(|step| step.chart.clone()), &title);
-            Writer::open_with(format, args.destination(session)?, options, Box::new(sink)).await?
-        }
-        // a chart is for somebody who looks: nothing when the table goes into a pipe or a file
-        Format::Table
-            if args.goes_to_stdout()
-                && std::io::stdout().is_terminal()
-                && steps.iter().any(|step| step.chart.is_some()) =>
-        {
-            let table = format.sink(&options, true);
-            let charts = steps.iter().map(|step| step.chart.clone()).collect();
-            let language = Language::of(report.map_or("", |(report, _)| report.title.as_str()));
-            let sink = ChartedTables::new(&options.table, table, charts, language);
-            Writer::open_with(format, args.destination(session)?, options, Box::new(sink)).await?
-        }
-        _ => Writer::open(format, args.destination(session)?, options).await?,
+    let destination = args.destination(session)?;
+    // a chart is for somebody who looks: nothing when the table goes into a pipe or a file
+    let is_looked_at = format == Format::Table && args.goes_to_stdout() && std::io::stdout().is_terminal();
+    let writer = if is_looked_at && steps.iter().any(|step| step.chart.is_some()) {
+        let table = format.sink(&options, true);
+        let charts = steps.iter().map(|step| step.chart.clone()).collect();
+        let language = Language::of(report.map_or("", |(report, _)| report.title.as_str()));
+        let sink = ChartedTables::new(&options.table, table, charts, language);
+        Writer::open_with(format, destination, options, Box::new(sink)).await?
+    } else {
+        let all: Vec<&Step> = steps.iter().collect();
+        run::open_writer(session, format, destination, options, &all, report, &checked).await?
     };
-    let mut result = Ok(());
-    for step in steps {
-        let written = tokio::select! {
-            written = write_step(session, &mut writer, &mut meter, step, sections, &checked) => written,
-            () = stop_requested() => Err(Error::Stopped),
-        };
-        match written {
-            Ok(Outcome::Open) => {}
-            Ok(Outcome::Closed) => break,
-            Err(error) => {
-                result = Err(error);
-                break;
-            }
-        }
-    }
+    let mut targets = [Target { writer, section: None }];
+    let result = tokio::select! {
+        written = run::write(session, &mut steps, &mut targets, &checked, &mut meter) => written,
+        () = run::stop_requested() => Err(Error::Stopped),
+    };
     meter.clear();
+    let [Target { writer, .. }] = targets;
     if let Err(error) = result {
         writer.abort().await;
         return Err(error);
@@ -191,77 +141,6 @@ pub(super) async fn show(
         );
     }
     Ok(())
-}
-
-/// The page of the steps: that of a report, or tables with what they rest on.
-async fn page(
-    session: &Session,
-    steps: &[Step],
-    report: Option<(&Report, &Values)>,
-    checked: Checked,
-    most: usize,
-) -> Result<PageSink> {
-    let plans: Vec<&LogicalPlan> = steps.iter().map(|step| &step.plan).collect();
-    let facts = match (report, steps.first()) {
-        (Some((report, values)), _) => Facts::of_report(session, report, values, &plans).await?,
-        (None, Some(step)) => Facts::of_plans(session, &step.source, &plans).await?,
-        (None, None) => return Err(Error::usage("there is no result to make a page of")),
-    };
-    let section = |step: &Step| {
-        // the page's heading is not said twice
-        let title = step.title.clone().filter(|title| *title != facts.title);
-        PageSection { title, chart: step.chart.clone() }
-    };
-    let sections = steps.iter().map(section).collect();
-    Ok(PageSink::new(facts, sections, checked, most))
-}
-
-async fn write_step(
-    session: &Session,
-    writer: &mut Writer,
-    meter: &mut Meter,
-    mut step: Step,
-    sections: usize,
-    checked: &Checked,
-) -> Result<Outcome> {
-    let mut execution = session.execute(&step.source, &step.plan).await?;
-    let schema: SchemaRef = Arc::clone(&execution.schema);
-    let title = step.title.as_deref().filter(|_| sections > 1);
-    let mut outcome = writer.begin_section(title, schema).await?;
-    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
-    while outcome == Outcome::Open {
-        tokio::select! {
-            batch = execution.stream.next() => {
-                let Some(batch) = batch else { break };
-                let batch = match batch {
-                    Ok(batch) => batch,
-                    Err(error) => return Err(session.execution_error(error, &step.source, &execution.plan).await),
-                };
-                for check in &mut step.checks {
-                    if let Err(error) = check.look_at(&batch) {
-                        return Err(session.error(error, &step.source).await);
-                    }
-                }
-                outcome = writer.write(&batch).await?;
-            }
-            _ = ticks.tick() => meter.tick(&execution.plan),
-        }
-    }
-    meter.add(&execution.plan);
-    let verdicts = step.checks.iter().map(|check| (check.text.clone(), check.verdict.clone()));
-    checked.lock().unwrap_or_else(PoisonError::into_inner).extend(verdicts);
-    for check in step.checks.iter().filter(|check| check.verdict.failed_count > 0) {
-        meter.clear();
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: the check `{}` fails for {} of {} rows, first: {}",
-            check.text,
-            HumanCount(check.verdict.failed_count),
-            HumanCount(check.verdict.row_count),
-            check.verdict.first_failed.as_deref().unwrap_or_default()
-        );
-    }
-    Ok(outcome)
 }
 
 async fn explain(session: &Session, steps: Vec<Step>) -> Result<()> {
@@ -303,7 +182,7 @@ impl Meter {
         Self { started: Instant::now(), bar: None, is_quiet, rows: 0, bytes: 0 }
     }
 
-    fn tick(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+    fn show(&mut self, plan: &Arc<dyn ExecutionPlan>) {
         if self.is_quiet || self.started.elapsed() < PROGRESS_AFTER {
             return;
         }
@@ -348,6 +227,21 @@ impl Meter {
             HumanBytes(self.bytes),
             HumanCount(rows_out)
         );
+    }
+}
+
+impl Watch for Meter {
+    fn tick(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+        self.show(plan);
+    }
+
+    fn ended(&mut self, _section: usize, step: &Step, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+        self.add(plan);
+        for check in step.checks.iter().filter(|check| check.verdict.failed_count > 0) {
+            self.clear();
+            let _ = writeln!(std::io::stderr(), "warning: {}", check.failure());
+        }
+        Ok(())
     }
 }
 
@@ -399,16 +293,6 @@ pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(values)
-}
-
-/// Picks one of several sections; without a wish all.
-pub(super) fn pick<T>(items: Vec<T>, wanted: Option<usize>) -> Result<Vec<T>> {
-    let count = items.len();
-    match wanted {
-        None => Ok(items),
-        Some(number) if (1..=count).contains(&number) => Ok(items.into_iter().skip(number - 1).take(1).collect()),
-        Some(number) => Err(Error::usage(format!("--section wants a number from 1 to {count}, got {number}"))),
-    }
 }
 
 /// An output error, for callers that write tables of their own.

@@ -1,15 +1,13 @@
 //! `cxql run REPORT`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
-use super::results::{self, ResultArgs, Step};
+use super::results::{self, ResultArgs};
 use crate::error::Result;
 use crate::project::Project;
-use crate::report::{Report, Values, plan_section};
-use crate::session::Session;
+use crate::run::plan_report;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -32,7 +30,7 @@ pub(super) async fn run(args: RunArgs, project: Project) -> Result<ExitCode> {
     let report = project.library.report(&args.report)?;
     let values = report.bind(&results::parameters(&args.param)?)?;
     let session = project.open(false).await?;
-    let mut steps = plan(&session, &report, &values, args.section).await?;
+    let mut steps = plan_report(&session, &report, &values, args.section).await?;
     if args.no_chart {
         for step in &mut steps {
             step.chart = None;
@@ -40,26 +38,4 @@ pub(super) async fn run(args: RunArgs, project: Project) -> Result<ExitCode> {
     }
     results::show(&session, &args.result, steps, Some((&report, &values))).await?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The sections of a report, planned.
-pub(super) async fn plan(
-    session: &Session,
-    report: &Report,
-    values: &Values,
-    section: Option<usize>,
-) -> Result<Vec<Step>> {
-    let sections = results::pick(report.sections.iter().collect(), section)?;
-    let mut steps = Vec::with_capacity(sections.len());
-    for section in sections {
-        let planned = plan_section(session, report, section, values).await?;
-        steps.push(Step {
-            title: Some(section.title.clone().unwrap_or_else(|| report.title.clone())),
-            source: Arc::clone(&report.source),
-            plan: planned.plan,
-            checks: planned.checks,
-            chart: section.chart.clone(),
-        });
-    }
-    Ok(steps)
 }

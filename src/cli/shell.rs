@@ -20,12 +20,12 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::query;
-use super::results::{self, ResultArgs, Step};
-use super::run;
+use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
 use crate::output::Format;
 use crate::project::Project;
 use crate::report::words;
+use crate::run::{Step, plan_report};
 use crate::session::Session;
 use crate::source::{Source, nearest};
 use crate::sqlfile;
@@ -169,7 +169,8 @@ impl Shell {
                 super::print("done\n")?;
                 continue;
             };
-            let step = Step { title: None, source: Arc::clone(&source), plan, checks: vec![], chart: None };
+            let step =
+                Step { title: None, source: Arc::clone(&source), plan, checks: vec![], alerts: vec![], chart: None };
             results::show(&self.session, &self.args.result, vec![step], None).await?;
         }
         Ok(())
@@ -200,7 +201,7 @@ impl Shell {
                 let report = self.project.library.report(name)?;
                 let given: Vec<String> = given.iter().map(|text| (*text).to_string()).collect();
                 let values = report.bind(&results::parameters(&given)?)?;
-                let steps = run::plan(&self.session, &report, &values, None).await?;
+                let steps = plan_report(&self.session, &report, &values, None).await?;
                 results::show(&self.session, &self.args.result, steps, Some((&report, &values))).await
             }
             ("f", [name]) => {

@@ -37,10 +37,10 @@ use super::journal::{Entry, Journal};
 use super::metadata::{self, Keys};
 use super::statements::{self, Prepared, Statements};
 use super::stream::{self as rows, DataStream, Job, Limits, Running, Task};
-use super::system::{QUERIES, SYSTEM};
+use super::system::QUERIES;
 use super::visits::Visit;
 use super::{sql_info, sql_types, status};
-use crate::session::{CATALOG, Session};
+use crate::session::{CATALOG, SYSTEM, Session};
 
 /// The action that stops a query by its FlightInfo.
 pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";

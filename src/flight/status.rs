@@ -150,8 +150,8 @@ fn code_of_own(error: &Error) -> Code {
         Error::At { .. } | Error::Parameter { .. } => Code::InvalidArgument,
         Error::Usage { .. } | Error::Check { .. } => Code::FailedPrecondition,
         Error::Data { cause: Some(cause), .. } => code_of(cause),
-        Error::Data { cause: None, .. } | Error::Io { .. } => Code::Unavailable,
-        Error::Output(_) | Error::Demo(_) | Error::Engine { .. } => Code::Internal,
+        Error::Data { cause: None, .. } | Error::Io { .. } | Error::History { .. } => Code::Unavailable,
+        Error::Output(_) | Error::Demo(_) | Error::Channel { .. } | Error::Engine { .. } => Code::Internal,
         Error::Stopped => Code::Cancelled,
     }
 }

@@ -18,9 +18,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::journal::{Journal, code_name};
 use super::visits::VisitStore;
 
-/// The schema of these tables.
-pub(super) const SYSTEM: &str = "system";
-
 pub(super) const QUERIES: &str = "queries";
 const SESSIONS: &str = "sessions";
 
@@ -29,12 +26,15 @@ const SESSIONS: &str = "sessions";
 pub(super) struct SystemSchema {
     pub(super) journal: Arc<Journal>,
     pub(super) visits: VisitStore,
+    /// The history of jobs, where there are jobs.
+    pub(super) history: Option<Arc<dyn SchemaProvider>>,
 }
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        [QUERIES, SESSIONS].map(str::to_owned).to_vec()
+        let history = self.history.iter().flat_map(|history| history.table_names());
+        [QUERIES, SESSIONS].map(str::to_owned).into_iter().chain(history).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -45,12 +45,15 @@ impl SchemaProvider for SystemSchema {
             SESSIONS => {
                 Some(Arc::new(SystemTable { schema: sessions_schema(), rows: Rows::Sessions(self.visits.clone()) }))
             }
-            _ => None,
+            _ => match &self.history {
+                Some(history) => history.table(name).await?,
+                None => None,
+            },
         })
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        matches!(name, QUERIES | SESSIONS)
+        matches!(name, QUERIES | SESSIONS) || self.history.as_ref().is_some_and(|history| history.table_exist(name))
     }
 }
 

@@ -26,8 +26,8 @@ use crate::session::{CATALOG, Session};
 /// The cookie that names a session, as Arrow's own servers call it.
 pub(super) const COOKIE: &str = "arrow_flight_session_id";
 
-/// Sessions that are kept.
-const MAX_VISITS: u64 = 100_000;
+/// Sessions that are kept. One that has set something holds an engine state of its own.
+const MAX_VISITS: u64 = 10_000;
 
 /// What a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

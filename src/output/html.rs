@@ -149,12 +149,6 @@ impl Rows {
     /// A value that has no text.
     pub(crate) fn table(&self, name: &str, language: Language) -> Result<Markup> {
         let columns = (0..self.schema.fields().len()).map(|index| self.column(index)).collect::<Result<Vec<_>>>()?;
-        let is_english = language == Language::English;
-        let missing = match self.all - self.shown {
-            0 => None,
-            _ if is_english => Some(format!("The first {} of {} rows.", whole(self.shown), whole(self.all))),
-            _ => Some(format!("共 {} 行，此处为前 {} 行。", whole(self.all), whole(self.shown))),
-        };
         Ok(html! {
             div.scroll tabindex="0" role="region" aria-label=(text::visible(name)) {
                 table {
@@ -182,9 +176,67 @@ impl Rows {
                     }
                 }
             }
-            @if self.all == 0 { p.muted { (if is_english { "No rows." } else { "没有数据行。" }) } }
-            @if let Some(missing) = missing { p.muted { (missing) } }
+            @if let Some(missing) = self.missing(language) { p.muted { (missing) } }
         })
+    }
+
+    /// The rows that are kept.
+    pub(crate) fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
+    /// The table for a mail: its styles stand at its elements, since mail programs drop style sheets.
+    ///
+    /// # Errors
+    /// A value that has no text.
+    pub(crate) fn mail_table(&self, name: &str, language: Language) -> Result<Markup> {
+        let columns = (0..self.schema.fields().len()).map(|index| self.column(index)).collect::<Result<Vec<_>>>()?;
+        let style = |is_number: bool, extra: &str| {
+            let side = if is_number { "right" } else { "left" };
+            format!("padding:4px 8px;text-align:{side};border-bottom:1px solid #e3e6ea;vertical-align:top{extra}")
+        };
+        Ok(html! {
+            div style="overflow-x:auto" {
+              table aria-label=(text::visible(name)) cellpadding="0" cellspacing="0"
+                style="border-collapse:collapse;font-size:13px;line-height:1.35" {
+                thead { tr {
+                    @for column in &columns {
+                        th scope="col" style=(style(column.is_number, ";border-bottom:2px solid #9aa3af")) {
+                            // a long name may break at its underscores
+                            @for (at, part) in column.header.split('_').enumerate() {
+                                @if at > 0 { "_" wbr; }
+                                (part)
+                            }
+                        }
+                    }
+                } }
+                tbody {
+                    @for row in 0..self.shown {
+                        tr {
+                            @for column in &columns {
+                                @match column.cells.get(row).and_then(Option::as_ref) {
+                                    None => { td style=(style(column.is_number, ";color:#7a8491")) { "NULL" } }
+                                    Some(cell) => { td style=(style(column.is_number, "")) { (cell.shown) } }
+                                }
+                            }
+                        }
+                    }
+                }
+              }
+            }
+            @if let Some(line) = self.missing(language) { p style="color:#5b6573;font-size:13px;margin:6px 0 0" { (line) } }
+        })
+    }
+
+    /// What a reader is told about rows that are not shown.
+    fn missing(&self, language: Language) -> Option<String> {
+        let is_english = language == Language::English;
+        match self.all - self.shown {
+            _ if self.all == 0 => Some(if is_english { "No rows." } else { "没有数据行。" }.to_owned()),
+            0 => None,
+            _ if is_english => Some(format!("The first {} of {} rows.", whole(self.shown), whole(self.all))),
+            _ => Some(format!("共 {} 行，此处为前 {} 行。", whole(self.all), whole(self.shown))),
+        }
     }
 
     fn column(&self, index: usize) -> Result<HtmlColumn> {

@@ -111,7 +111,7 @@ fn now() -> DateTime<Utc> {
 }
 
 /// A parameter's value as a reader wants it.
-fn value_text(value: &ScalarValue) -> String {
+pub(crate) fn value_text(value: &ScalarValue) -> String {
     match value {
         ScalarValue::TimestampMicrosecond(Some(_), _)
         | ScalarValue::TimestampNanosecond(Some(_), _)

@@ -67,7 +67,7 @@ impl Sink for PngSink {
 ///
 /// # Errors
 /// A character that no font of the machine has.
-fn picture(plot: &Plot) -> Result<Vec<u8>> {
+pub(super) fn picture(plot: &Plot) -> Result<Vec<u8>> {
     let failed = |source: String| OutputError::encode(Format::Png, source);
     let svg = chart::standalone(plot, Size::Wide, Theme::Light);
     let mut fonts = Database::new();

@@ -1,4 +1,4 @@
-//! `-- check: ...` and `-- alert: ...`: conditions in SQL over the result of a section.
+//! Conditions in SQL over the result of a section, and `-- check: ...`, which every row meets.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{ColumnarValue, PhysicalExpr};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::param::{Param, Values};
+use crate::chart::{Form, Language};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::source::{Source, Spot};
@@ -45,6 +46,23 @@ pub struct Verdict {
 
 impl Condition {
     pub(super) fn parse(source: &Arc<Source>, line: &HeaderLine, params: &[Param], used: &mut [bool]) -> Result<Self> {
+        let (condition, rest) = Self::parse_start(source, line, params, used)?;
+        match rest.first() {
+            Some(next) => {
+                let spot = Some(sqlfile::token_spot(next));
+                Err(Error::at(source, spot, format!("unexpected `{}` after the condition", next.token)))
+            }
+            None => Ok(condition),
+        }
+    }
+
+    /// Parses the condition with which a line starts, and gives the tokens after it.
+    pub(super) fn parse_start(
+        source: &Arc<Source>,
+        line: &HeaderLine,
+        params: &[Param],
+        used: &mut [bool],
+    ) -> Result<(Self, Vec<TokenWithSpan>)> {
         // the text is padded to its place in the file, so that every place the parser reports is one of the file
         let padding = "\n".repeat(line.value_spot.line - 1) + &" ".repeat(line.value_spot.column - 1);
         let padded = Arc::new(Source { text: format!("{padding}{}", line.value).into(), ..Source::clone(source) });
@@ -69,16 +87,25 @@ impl Condition {
         let dialect = GenericDialect {};
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let expr = parser.parse_expr().map_err(|error| sqlfile::parser_error(source, &error, end))?;
-        let next = parser.peek_token();
-        if next.token != Token::EOF {
-            let spot = Some(sqlfile::token_spot(&next));
-            return Err(Error::at(source, spot, format!("unexpected `{}` after the condition", next.token)));
+        let mut rest = Vec::new();
+        loop {
+            let next = parser.next_token();
+            if next.token == Token::EOF {
+                break;
+            }
+            rest.push(next);
         }
-        Ok(Self { text: line.value.clone(), spot: line.value_spot, expr })
+        Ok((Self { text: line.value.clone(), spot: line.value_spot, expr }, rest))
     }
 
     /// The condition over the columns of `plan`, a boolean.
-    async fn plan(&self, session: &Session, source: &Arc<Source>, values: &Values, plan: &LogicalPlan) -> Result<Expr> {
+    pub(super) async fn plan(
+        &self,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &Values,
+        plan: &LogicalPlan,
+    ) -> Result<Expr> {
         let expr = session.plan_expr(source, self.expr.clone(), plan).await?;
         let bound = expr.transform_up(|expr| match &expr {
             Expr::Placeholder(placeholder) => {
@@ -133,41 +160,7 @@ impl Condition {
         }
     }
 
-    /// Checks that an alert can be computed: aggregates over the result, or a condition on each row.
-    pub(super) async fn validate_alert(
-        &self,
-        session: &Session,
-        source: &Arc<Source>,
-        values: &Values,
-        plan: &LogicalPlan,
-    ) -> Result<()> {
-        let expr = self.plan(session, source, values, plan).await?;
-        let aggregates = find_aggregate_exprs([&expr]);
-        let builder = LogicalPlanBuilder::from(plan.clone());
-        let built = if aggregates.is_empty() {
-            expr.get_type(plan.schema())
-        } else {
-            builder.aggregate(Vec::<Expr>::new(), aggregates.clone()).and_then(LogicalPlanBuilder::build).and_then(
-                |aggregated| {
-                    let rebased = expr.clone().transform_down(|part| {
-                        Ok(if aggregates.contains(&part) {
-                            let name = part.schema_name().to_string();
-                            Transformed::yes(Expr::Column(datafusion::common::Column::from_name(name)))
-                        } else {
-                            Transformed::no(part)
-                        })
-                    })?;
-                    rebased.data.get_type(aggregated.schema())
-                },
-            )
-        };
-        match built {
-            Ok(data_type) => self.boolean(source, &data_type),
-            Err(error) => Err(session.error(error, source).await),
-        }
-    }
-
-    fn boolean(&self, source: &Arc<Source>, data_type: &DataType) -> Result<()> {
+    pub(super) fn boolean(&self, source: &Arc<Source>, data_type: &DataType) -> Result<()> {
         match data_type {
             DataType::Boolean | DataType::Null => Ok(()),
             other => Err(Error::at(source, Some(self.spot), format!("a condition is true or false, this is {other}"))
@@ -187,6 +180,18 @@ pub struct Check {
 }
 
 impl Check {
+    /// What to tell about a check that fails.
+    pub fn failure(&self) -> String {
+        let count = |count: u64| Form::Number.tick(count as f64, 1.0, Language::English);
+        format!(
+            "the check `{}` fails for {} of {} rows, first: {}",
+            self.text,
+            count(self.verdict.failed_count),
+            count(self.verdict.row_count),
+            self.verdict.first_failed.as_deref().unwrap_or_default()
+        )
+    }
+
     /// Looks at a batch. A row whose condition is NULL passes, as with a CHECK constraint.
     ///
     /// # Errors

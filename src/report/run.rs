@@ -66,8 +66,8 @@ pub async fn plan_section(session: &Session, report: &Report, section: &Section,
     for condition in &section.checks {
         checks.push(condition.check(session, source, values, &plan).await?);
     }
-    for condition in &section.alerts {
-        condition.validate_alert(session, source, values, &plan).await?;
+    for alert in &section.alerts {
+        alert.plan(session, source, values, &plan).await?;
     }
     Ok(Planned { plan, checks })
 }

@@ -26,7 +26,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use parking_lot::RwLock;
 
-use super::{CATALOG, REPORTS, SCHEMA, diagnose, model, tables};
+use super::{CATALOG, REPORTS, SCHEMA, SYSTEM, diagnose, model, tables};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::source::{Source, nearest};
@@ -342,8 +342,10 @@ fn shadowed(mut state: SessionState, name: &str, table: Arc<dyn TableProvider>) 
     let catalog = MemoryCatalogProvider::new();
     let shadow = Arc::new(ShadowSchema { inner, name: name.to_string(), table });
     catalog.register_schema(SCHEMA, shadow).map_err(engine)?;
-    if let Some(reports) = schema_of(REPORTS) {
-        catalog.register_schema(REPORTS, reports).map_err(engine)?;
+    for name in [REPORTS, SYSTEM] {
+        if let Some(schema) = schema_of(name) {
+            catalog.register_schema(name, schema).map_err(engine)?;
+        }
     }
     let list = MemoryCatalogProviderList::new();
     list.register_catalog(CATALOG.to_string(), Arc::new(catalog));

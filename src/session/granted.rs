@@ -189,6 +189,18 @@ impl Session {
         Ok(self.with_context(SessionContext::new_with_state(state)))
     }
 
+    /// A session as this one that does not have a schema.
+    ///
+    /// # Errors
+    /// A catalog that cannot be made.
+    pub fn without_schema(&self, name: &str) -> Result<Self> {
+        let catalog = self.catalog()?;
+        let others = catalog.schema_names().into_iter().filter(|known| known != name);
+        let others = others.filter_map(|name| Some((name.clone(), catalog.schema(&name)?)));
+        let state = with_schemas(&self.state(), others)?;
+        Ok(self.with_context(SessionContext::new_with_state(state)))
+    }
+
     /// A session as this one in another context. Views stay those of the first.
     pub(super) fn with_context(&self, context: SessionContext) -> Self {
         Self {

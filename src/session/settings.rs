@@ -1,11 +1,6 @@
 //! Sessions that differ from others in what a user may set.
 
-use std::sync::Arc;
-
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
-};
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::FunctionRegistry;
@@ -19,27 +14,6 @@ impl Session {
     /// The catalogs that there are.
     pub fn catalogs(&self) -> Vec<String> {
         self.context.catalog_names()
-    }
-
-    /// A session as this one with one more schema. Views and reports do not see it.
-    ///
-    /// # Errors
-    /// When the catalog refuses it.
-    pub fn with_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<Self> {
-        let engine = |error: DataFusionError| diagnose::data_error(error, name);
-        let known = self.catalog()?;
-        let catalog = MemoryCatalogProvider::new();
-        for each in known.schema_names() {
-            if let Some(schema) = known.schema(&each) {
-                catalog.register_schema(&each, schema).map_err(engine)?;
-            }
-        }
-        catalog.register_schema(name, schema).map_err(engine)?;
-        let list = MemoryCatalogProviderList::new();
-        list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-        let mut state = self.state();
-        state.register_catalog_list(Arc::new(list));
-        Ok(self.with_context(SessionContext::new_with_state(state)))
     }
 
     /// A session as this one with another default schema or time zone. Views and reports keep their meaning: they are

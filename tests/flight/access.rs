@@ -269,8 +269,8 @@ async fn what_is_not_granted_is_not_there() {
     assert!(error.message().contains("did you mean `customers`?"), "{error:?}");
     let error = query(&mut ana, "select * from reports.aht_by_agnt").await.unwrap_err();
     assert!(error.message().contains("aht_by_agent") && !error.message().contains("aht_by_queue"), "{error:?}");
-    let mut prepared = ana.prepare("select count(*) from surveys where score > ?".into(), None).await.err();
-    assert_eq!(status(prepared.take().unwrap()).code(), Code::NotFound);
+    let refused = ana.prepare("select count(*) from surveys where score > ?".into(), None).await.err();
+    assert_eq!(status(refused.expect("it is not there")).code(), Code::NotFound);
 }
 
 #[tokio::test]

@@ -247,8 +247,8 @@ async fn the_command_line_asks_a_server() {
     assert!(String::from_utf8_lossy(&out.stdout).contains("SealedExec"), "{out:?}");
     let out = ask(&["--cancel", "c0ffee00-0000-4000-8000-000000000000"], Some(&token("ana")));
     assert!(String::from_utf8_lossy(&out.stderr).contains("there is no running query"), "{out:?}");
-    let out = command(folder.path(), &["query", "--server", "grpc://example.org:1", "--user", "ana", "select 1"]);
-    let out = { out }.output().unwrap();
+    let args = ["query", "--server", "grpc://example.org:1", "--user", "ana", "select 1"];
+    let out = command(folder.path(), &args).output().unwrap();
     assert!(out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains("unencrypted"), "{out:?}");
 }
 

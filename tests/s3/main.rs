@@ -1,6 +1,7 @@
 //! The program over S3 and http, as a user meets it: real servers on free ports, faults on the way, the binary itself.
 
 mod faults;
+mod jobs;
 mod program;
 mod read;
 mod refused;

@@ -90,6 +90,12 @@ impl User {
         self
     }
 
+    /// The same user in another project.
+    pub(crate) fn at(mut self, project: &str) -> Self {
+        self.project = project.into();
+        self
+    }
+
     /// A path in the user's home, as text for an argument.
     pub(crate) fn file(&self, name: &str) -> String {
         self.home.path().join(name).to_str().expect("the path is UTF-8").to_owned()

@@ -1,0 +1,24 @@
+//! `cxql schedule`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::project::Asked;
+use crate::schedule::{Office, Scheduler, SystemClock};
+
+#[derive(Debug, Args)]
+pub(super) struct ScheduleArgs {}
+
+pub(super) async fn run(_args: ScheduleArgs, asked: &Asked) -> Result<ExitCode> {
+    let office = Arc::new(Office::open(asked, Arc::new(SystemClock))?);
+    if office.jobs.is_empty() {
+        return Err(Error::usage("cxql.toml has no [[job]]; docs/jobs.md says how one looks"));
+    }
+    let enabled = office.jobs.iter().filter(|job| job.is_enabled).count();
+    super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", office.project.work.store.display()));
+    Scheduler::new(office)?.run(|| super::stopped(false)).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,280 @@
+//! The history of jobs: what ran, what was sent, which alerts were met. A file of SQLite that survives a crash at any
+//! point, and `system.runs`, `system.deliveries` and the other tables by which SQL reads it.
+//!
+//! Who works on something holds it: its row names a holder, and the holder keeps a lock on a file of that name. The
+//! system gives the lock back when the process ends, however it ends, so that what a dead process held is known at once
+//! and without a clock, and a process that only slept still holds what is its own.
+
+mod alerts;
+mod deliveries;
+mod runs;
+pub mod system;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
+
+pub use self::alerts::{AlertRecord, Told};
+pub use self::deliveries::{Content, Delivery, DeliveryState, Kind, NewDelivery, Purpose};
+pub use self::runs::{Ended, NewRun, Run, RunState, Trigger};
+use crate::error::{Error, Result};
+
+/// The store's file in a project folder.
+pub const FILE_NAME: &str = ".cxql/jobs.db";
+
+/// The layout of the tables; a file of a newer one is refused.
+const LAYOUT: i64 = 1;
+
+/// How long another process may hold the file.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(20);
+
+const TABLES: &str = "
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY, job TEXT NOT NULL, report TEXT NOT NULL, scheduled_at INTEGER NOT NULL,
+    trigger TEXT NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, max_attempts INTEGER NOT NULL,
+    parameters TEXT, holder TEXT, is_stop_asked INTEGER NOT NULL DEFAULT 0, recorded_at INTEGER NOT NULL,
+    next_at INTEGER, started_at INTEGER, ended_at INTEGER, row_count INTEGER, error TEXT);
+CREATE INDEX runs_by_job ON runs (job, scheduled_at);
+CREATE INDEX runs_by_state ON runs (state);
+CREATE TABLE attempts (
+    run_id TEXT NOT NULL, attempt INTEGER NOT NULL, host TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,
+    outcome TEXT NOT NULL, error TEXT, PRIMARY KEY (run_id, attempt));
+CREATE TABLE deliveries (
+    delivery_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, job TEXT NOT NULL, purpose TEXT NOT NULL, kind TEXT NOT NULL,
+    target TEXT NOT NULL, recipients TEXT NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, holder TEXT,
+    planned_at INTEGER NOT NULL, next_at INTEGER, sent_at INTEGER, removed_at INTEGER, message_id TEXT,
+    sha256 TEXT NOT NULL, byte_count INTEGER NOT NULL, is_repeatable INTEGER NOT NULL, slot TEXT, keep INTEGER,
+    file TEXT, content BLOB, is_told INTEGER NOT NULL DEFAULT 1, error TEXT);
+CREATE INDEX deliveries_by_run ON deliveries (run_id);
+CREATE INDEX deliveries_by_state ON deliveries (state);
+CREATE TABLE alerts (
+    run_id TEXT NOT NULL, job TEXT NOT NULL, alert TEXT NOT NULL, severity TEXT NOT NULL, section INTEGER NOT NULL,
+    bad_group TEXT NOT NULL, evaluated_at INTEGER NOT NULL, is_met INTEGER NOT NULL, is_told INTEGER NOT NULL,
+    figures TEXT NOT NULL);
+CREATE INDEX alerts_by_job ON alerts (job, alert);
+CREATE TABLE alert_states (
+    job TEXT NOT NULL, alert TEXT NOT NULL, bad_group TEXT NOT NULL, good_runs INTEGER NOT NULL,
+    since INTEGER NOT NULL, PRIMARY KEY (job, alert, bad_group));
+CREATE TABLE cursors (job TEXT PRIMARY KEY, looked_at INTEGER NOT NULL);
+";
+
+/// The history, opened to write.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+    holder: Holder,
+}
+
+/// This process's lock, by which others know that it lives.
+#[derive(Debug)]
+struct Holder {
+    name: String,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // one that stays is removed by the next who looks
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Store {
+    /// Opens the history in a file, or makes it.
+    ///
+    /// # Errors
+    /// A place that cannot be written, a file that is none or is of a newer program.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = folder_of(path);
+        let made = |folder: &Path| {
+            fs::create_dir_all(folder).map_err(|cause| Error::Io { action: "make", path: folder.into(), cause })
+        };
+        made(folder)?;
+        made(&holders(path))?;
+        let failed = failed(path, "open");
+        let mut connection = Connection::open(path).map_err(&failed)?;
+        connection.busy_timeout(BUSY).map_err(&failed)?;
+        // what is committed is on the disk, also when the machine loses power
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
+        match layout {
+            0 => {
+                transaction.execute_batch(TABLES).map_err(&failed)?;
+                transaction.pragma_update(None, "user_version", LAYOUT).map_err(&failed)?;
+            }
+            LAYOUT => {}
+            newer => {
+                return Err(Error::usage(format!(
+                    "{} was written by a newer cxql (layout {newer}, this one knows {LAYOUT}); use that one",
+                    path.display()
+                )));
+            }
+        }
+        transaction.commit().map_err(&failed)?;
+        let holder = Holder::new(path)?;
+        Ok(Self { connection: Mutex::new(connection), path: path.to_path_buf(), holder })
+    }
+
+    /// Where results wait for their delivery.
+    pub fn staging(&self, run_id: &str) -> PathBuf {
+        folder_of(&self.path).join("runs").join(run_id)
+    }
+
+    /// Its folder, from which the files of deliveries count.
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
+    /// This process's name in it.
+    pub fn holder(&self) -> &str {
+        &self.holder.name
+    }
+
+    /// Changes several things at once: all or none of them.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let failed = failed(&self.path, "write");
+        let mut connection = self.connection.lock();
+        // the lock comes first, so that what is read here stays true until the end
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let value = change(&transaction).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        Ok(value)
+    }
+
+    /// Sees what a change would give, and changes nothing.
+    fn undone<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let failed = failed(&self.path, "read");
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        // a transaction that is dropped is rolled back
+        change(&transaction).map_err(&failed)
+    }
+
+    /// Reads.
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        query(&self.connection.lock()).map_err(failed(&self.path, "read"))
+    }
+
+    /// Whether the process of a name lives.
+    fn is_alive(&self, holder: &str) -> bool {
+        if holder == self.holder.name {
+            return true;
+        }
+        let path = holders(&self.path).join(format!("{holder}.lock"));
+        let Ok(file) = File::open(&path) else { return false };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => true,
+            // a lock that cannot be asked for says nothing: better late than twice
+            Err(TryLockError::Error(_)) => true,
+            Ok(()) => {
+                // names are never used again
+                let _ = fs::remove_file(&path);
+                false
+            }
+        }
+    }
+
+    /// The names in `holder` columns whose processes have ended.
+    fn dead(&self) -> Result<Vec<String>> {
+        let holders: Vec<String> = self.read(|connection| {
+            let sql = "SELECT holder FROM runs WHERE holder IS NOT NULL UNION \
+                       SELECT holder FROM deliveries WHERE holder IS NOT NULL";
+            connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
+        })?;
+        Ok(holders.into_iter().filter(|holder| !self.is_alive(holder)).collect())
+    }
+
+    /// When somebody looked last at what is due for a job.
+    ///
+    /// # Errors
+    /// A history that cannot be read.
+    pub fn looked_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
+        self.read(|connection| {
+            let sql = "SELECT looked_at FROM cursors WHERE job = ?";
+            let found: Option<i64> = connection.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
+            Ok(found.map(instant))
+        })
+    }
+
+    /// Removes what is older than an instant, and the files that waited for its delivery. What is not finished stays.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub fn prune(&self, before: DateTime<Utc>) -> Result<usize> {
+        let before = micros(before);
+        let old: Vec<String> = self.write(|transaction| {
+            let sql = "SELECT run_id FROM runs WHERE ended_at < ?1 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE \
+                       d.run_id = runs.run_id AND (d.state IN ('planned', 'claimed', 'sending') OR \
+                       (d.keep IS NOT NULL AND d.removed_at IS NULL)))";
+            let old: Vec<String> =
+                transaction.prepare(sql)?.query_map([before], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            for run in &old {
+                for table in ["deliveries", "attempts", "alerts", "runs"] {
+                    transaction.execute(&format!("DELETE FROM {table} WHERE run_id = ?"), [run])?;
+                }
+            }
+            Ok(old)
+        })?;
+        for run in &old {
+            let _ = fs::remove_dir_all(self.staging(run));
+        }
+        Ok(old.len())
+    }
+}
+
+impl Holder {
+    fn new(store: &Path) -> Result<Self> {
+        let name = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
+        let path = holders(store).join(format!("{name}.lock"));
+        let failed = |cause| Error::Io { action: "lock", path: path.clone(), cause };
+        let lock = File::create_new(&path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(Self { name, path, _lock: lock })
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn holders(store: &Path) -> PathBuf {
+    folder_of(store).join("holders")
+}
+
+fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+    let path = path.to_path_buf();
+    move |cause| Error::History { action, path: path.clone(), cause: Box::new(cause) }
+}
+
+/// Opens the history to read only; `None` when there is none.
+fn open_to_read(path: &Path) -> Result<Option<Connection>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(path, "open"))?;
+    connection.busy_timeout(BUSY).map_err(failed(path, "open"))?;
+    Ok(Some(connection))
+}
+
+fn micros(at: DateTime<Utc>) -> i64 {
+    at.timestamp_micros()
+}
+
+fn instant(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+fn instant_at(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(instant))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Which alerts were met, and whether that is told: once, until the group has been good again.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Transaction, params};
+
+use super::{Run, micros};
+
+/// What one alert found in one run.
+#[derive(Debug, Clone)]
+pub struct AlertRecord {
+    /// The condition.
+    pub alert: String,
+    /// `warn` or `error`.
+    pub severity: String,
+    /// The section that it belongs to, counted from 1.
+    pub section: usize,
+    /// After how many good runs in a row a group is told again.
+    pub good_runs: u32,
+    /// The groups for which it is met, and their figures; the whole result is a group without a name.
+    pub bad: Vec<(String, String)>,
+}
+
+/// A group that is to be told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The condition.
+    pub alert: String,
+    /// `warn` or `error`.
+    pub severity: String,
+    /// The group; empty for the whole result.
+    pub group: String,
+    /// Its figures.
+    pub figures: String,
+    /// True when it is good again.
+    pub is_over: bool,
+}
+
+/// Records what the alerts of a run found, and gives what is to be told: groups that have become bad, and groups that have
+/// been good for as many runs as their alert wants.
+pub(super) fn record(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    alerts: &[AlertRecord],
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Vec<Told>> {
+    let mut told = Vec::new();
+    for alert in alerts {
+        let sql = "SELECT bad_group, good_runs FROM alert_states WHERE job = ? AND alert = ?";
+        let known: Vec<(String, u32)> = transaction
+            .prepare_cached(sql)?
+            .query_map(params![run.job, alert.alert], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let note = |group: &str, figures: &str, is_met: bool, is_told: bool| {
+            let sql = "INSERT INTO alerts (run_id, job, alert, severity, section, bad_group, evaluated_at, is_met, is_told, \
+                       figures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            transaction.prepare_cached(sql)?.execute(params![
+                run.run_id,
+                run.job,
+                alert.alert,
+                alert.severity,
+                alert.section as i64,
+                group,
+                micros(now),
+                is_met,
+                is_told,
+                figures
+            ])
+        };
+        let tell = |group: &str, figures: &str, is_over: bool| Told {
+            alert: alert.alert.clone(),
+            severity: alert.severity.clone(),
+            group: group.to_string(),
+            figures: figures.to_string(),
+            is_over,
+        };
+        for (group, figures) in &alert.bad {
+            let is_new = !known.iter().any(|(name, _)| name == group);
+            note(group, figures, true, is_new)?;
+            if is_new {
+                told.push(tell(group, figures, false));
+            }
+            let sql = "INSERT INTO alert_states (job, alert, bad_group, good_runs, since) VALUES (?, ?, ?, 0, ?) ON CONFLICT \
+                       (job, alert, bad_group) DO UPDATE SET good_runs = 0";
+            transaction.prepare_cached(sql)?.execute(params![run.job, alert.alert, group, micros(now)])?;
+        }
+        let bad: BTreeSet<&str> = alert.bad.iter().map(|(group, _)| group.as_str()).collect();
+        let good = known.iter().filter(|(group, _)| !bad.contains(group.as_str()));
+        for (group, good_runs) in good {
+            let is_over = good_runs + 1 >= alert.good_runs;
+            note(group, "", false, is_over)?;
+            if is_over {
+                told.push(tell(group, "", true));
+                let sql = "DELETE FROM alert_states WHERE job = ? AND alert = ? AND bad_group = ?";
+                transaction.execute(sql, params![run.job, alert.alert, group])?;
+            } else {
+                let sql =
+                    "UPDATE alert_states SET good_runs = good_runs + 1 WHERE job = ? AND alert = ? AND bad_group = ?";
+                transaction.execute(sql, params![run.job, alert.alert, group])?;
+            }
+        }
+        // a run in which nothing was bad and nothing had been is on record too
+        if alert.bad.is_empty() && !known.iter().any(|(group, _)| !bad.contains(group.as_str())) {
+            note("", "", false, false)?;
+        }
+    }
+    Ok(told)
+}

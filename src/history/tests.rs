@@ -1,0 +1,217 @@
+use super::*;
+use crate::config::Overlap;
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap()
+}
+
+fn new_run(second: i64, trigger: Trigger) -> NewRun {
+    NewRun {
+        run_id: format!("a-{second}"),
+        job: "a".into(),
+        report: "r".into(),
+        scheduled_at: at(second),
+        trigger,
+        max_attempts: 3,
+    }
+}
+
+fn mail(is_repeatable: bool) -> NewDelivery {
+    NewDelivery {
+        purpose: Purpose::Result,
+        kind: Kind::Mail,
+        target: "mail".into(),
+        recipients: vec!["x@example.com".into()],
+        content: Content::Bytes(b"hello".to_vec()),
+        message_id: Some("<1@x>".into()),
+        is_repeatable,
+        keep: None,
+    }
+}
+
+fn made(alerts: Vec<AlertRecord>) -> Ended {
+    Ended::Made { row_count: 1, parameters: String::new(), note: None, alerts }
+}
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&self.0.path().join("state/jobs.db")).unwrap()
+    }
+}
+
+#[test]
+fn a_run_is_claimed_once_and_what_a_dead_process_held_is_taken_back() {
+    let place = Place::new();
+    let (one, two) = (place.open(), place.open());
+    assert!(one.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap());
+    assert!(!two.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap());
+    assert_eq!(one.claim("a-0", at(1)).unwrap().unwrap().attempt, 1);
+    assert!(two.claim("a-0", at(1)).unwrap().is_none());
+    // the other lives, so that nothing is taken back
+    assert!(two.recover(at(2)).unwrap().is_empty());
+    drop(one);
+    let recovered = two.recover(at(3)).unwrap();
+    assert_eq!(recovered.len(), 1);
+    assert_eq!(two.claim("a-0", at(4)).unwrap().unwrap().attempt, 2);
+}
+
+#[test]
+fn two_runs_of_one_job_are_not_worked_on_at_a_time() {
+    let store = Place::new().open();
+    for second in [0, 1] {
+        store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
+    }
+    let run = store.claim("a-0", at(2)).unwrap().unwrap();
+    assert!(store.claim("a-1", at(2)).unwrap().is_none());
+    store.end(&run, &made(vec![]), &[], at(3)).unwrap();
+    assert!(store.claim("a-1", at(3)).unwrap().is_some());
+    // it has ended already
+    assert!(!store.end(&run, &made(vec![]), &[], at(4)).unwrap());
+}
+
+#[test]
+fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is_planned() {
+    for (is_repeatable, is_sending, wanted) in [
+        (false, false, DeliveryState::Planned),
+        (false, true, DeliveryState::Uncertain),
+        (true, true, DeliveryState::Planned),
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
+        let run = store.claim("a-0", at(0)).unwrap().unwrap();
+        store.end(&run, &made(vec![]), &[mail(is_repeatable)], at(1)).unwrap();
+        assert_eq!(store.run("a-0").unwrap().unwrap().state, RunState::Delivering);
+        let delivery = store.due_deliveries(None, at(1)).unwrap().remove(0);
+        assert!(store.claim_delivery(&delivery).unwrap());
+        if is_sending {
+            assert!(store.sending(&delivery).unwrap());
+        }
+        drop(store);
+        let store = place.open();
+        store.recover(at(2)).unwrap();
+        assert_eq!(store.deliveries("a-0").unwrap()[0].state, wanted);
+        let is_uncertain = wanted == DeliveryState::Uncertain;
+        assert_eq!(store.untold().unwrap().len(), usize::from(is_uncertain));
+        let state = if is_uncertain { RunState::Failed } else { RunState::Delivering };
+        assert_eq!(store.run("a-0").unwrap().unwrap().state, state);
+    }
+}
+
+#[test]
+fn a_run_succeeds_when_everything_of_it_is_there_and_what_was_sent_is_kept() {
+    let store = Place::new().open();
+    store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
+    let run = store.claim("a-0", at(0)).unwrap().unwrap();
+    store.end(&run, &made(vec![]), &[mail(false), mail(false)], at(1)).unwrap();
+    for delivery in store.due_deliveries(None, at(1)).unwrap() {
+        assert_ne!(store.run("a-0").unwrap().unwrap().state, RunState::Succeeded);
+        assert!(store.claim_delivery(&delivery).unwrap() && store.sending(&delivery).unwrap());
+        store.delivered(&delivery, None, true, at(2)).unwrap();
+    }
+    assert_eq!(store.run("a-0").unwrap().unwrap().state, RunState::Succeeded);
+    let kept = store.deliveries("a-0").unwrap();
+    assert_eq!(store.content(&kept[0]).unwrap().unwrap(), b"hello");
+    // of `hello`, by sha256sum
+    assert_eq!(kept[0].sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    assert_eq!(store.resend("a-0", at(3)).unwrap(), 2);
+    assert_eq!(store.due_deliveries(None, at(3)).unwrap().len(), 2);
+}
+
+#[test]
+fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
+    for (overlap, new, old_stops) in [
+        (Overlap::Skip, RunState::Skipped, false),
+        (Overlap::Queue, RunState::Queued, false),
+        (Overlap::Kill, RunState::Queued, true),
+    ] {
+        let store = Place::new().open();
+        store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
+        store.claim("a-0", at(0)).unwrap().unwrap();
+        let due = vec![new_run(1, Trigger::Schedule)];
+        let recorded = store.plan("a", overlap, at(1), |_| (due, vec![])).unwrap();
+        assert_eq!(recorded[0].1, new, "{overlap:?}");
+        assert_eq!(store.is_stop_asked("a-0").unwrap(), old_stops, "{overlap:?}");
+    }
+}
+
+#[test]
+fn runs_that_catch_up_do_not_leave_one_another_out() {
+    let store = Place::new().open();
+    let due: Vec<NewRun> = (0..3).map(|second| new_run(second, Trigger::CatchUp)).collect();
+    let recorded = store.plan("a", Overlap::Skip, at(9), |_| (due, vec![])).unwrap();
+    assert!(recorded.iter().all(|(_, state)| *state == RunState::Queued));
+}
+
+#[test]
+fn an_alert_is_told_once_and_again_after_good_runs() {
+    let store = Place::new().open();
+    let alert = |bad: &[&str]| AlertRecord {
+        alert: "n < 3".into(),
+        severity: "warn".into(),
+        section: 1,
+        good_runs: 2,
+        bad: bad.iter().map(|group| ((*group).to_string(), String::new())).collect(),
+    };
+    let mut told = Vec::new();
+    let story: [&[&str]; 7] = [&["x"], &["x", "y"], &["y"], &["x", "y"], &["y"], &["y"], &["x"]];
+    for (second, bad) in story.into_iter().enumerate() {
+        let second = second as i64;
+        store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
+        let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
+        let alerts = vec![alert(bad)];
+        let seen = store.preview(&run, &alerts, at(second)).unwrap();
+        // a preview changes nothing
+        assert_eq!(store.preview(&run, &alerts, at(second)).unwrap(), seen);
+        store.end(&run, &made(alerts), &[], at(second)).unwrap();
+        let shown = |told: &Told| format!("{}{}", if told.is_over { "-" } else { "+" }, told.group);
+        told.push(seen.iter().map(shown).collect::<Vec<_>>().join(" "));
+    }
+    // x is bad, one good run is not enough, two are
+    assert_eq!(told, ["+x", "+y", "", "", "", "-x", "+x"]);
+}
+
+#[test]
+fn only_the_newest_outputs_are_kept_and_a_place_that_is_used_again_stays() {
+    let store = Place::new().open();
+    for (second, target) in [(0, "one"), (1, "two"), (2, "one"), (3, "three")] {
+        store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
+        let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
+        let keep = Some(("{date}".to_string(), 2));
+        let output = NewDelivery { kind: Kind::Output, target: target.into(), keep, ..mail(true) };
+        store.end(&run, &made(vec![]), &[output], at(second)).unwrap();
+        let delivery = store.due_deliveries(None, at(second)).unwrap().remove(0);
+        assert!(store.claim_delivery(&delivery).unwrap() && store.sending(&delivery).unwrap());
+        store.delivered(&delivery, None, true, at(second)).unwrap();
+    }
+    let expired = store.expired("a", "{date}", 2).unwrap();
+    assert_eq!(expired.iter().map(|delivery| delivery.target.as_str()).collect::<Vec<_>>(), ["two"]);
+}
+
+#[test]
+fn old_runs_are_removed_and_open_ones_stay() {
+    let store = Place::new().open();
+    for second in [0, 1] {
+        store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
+        let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
+        let deliveries = if second == 0 { vec![] } else { vec![mail(false)] };
+        store.end(&run, &made(vec![]), &deliveries, at(second)).unwrap();
+    }
+    assert_eq!(store.prune(at(100)).unwrap(), 1);
+    assert!(store.run("a-0").unwrap().is_none() && store.run("a-1").unwrap().is_some());
+}
+
+#[test]
+fn a_file_that_is_no_history_is_told() {
+    let place = Place::new();
+    let path = place.0.path().join("jobs.db");
+    std::fs::write(&path, "not a database, but long enough to be looked at as one").unwrap();
+    let text = Store::open(&path).unwrap_err().to_string();
+    assert!(text.contains("cannot open the history of jobs in") && text.contains("jobs.db"), "{text}");
+}

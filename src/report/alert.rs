@@ -1,0 +1,443 @@
+//! `-- alert: CONDITION [per COLUMN, ...] [severity warn|error] [for N good runs]`: what somebody wants to be told of.
+//!
+//! The condition says what is bad. With aggregates it is about the whole result, or with `per` about each group; without
+//! aggregates it is about each row, and the row's labels (or the columns after `per`) say which group is bad. A group is
+//! told once, until it has been good again for as many runs as the line says (one when it says nothing).
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::utils::find_aggregate_exprs;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, is_true};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use futures::TryStreamExt;
+
+use super::condition::Condition;
+use super::param::{Param, Values};
+use crate::error::{Error, Result};
+use crate::session::Session;
+use crate::source::{Source, nearest};
+use crate::sqlfile::{self, HeaderLine};
+
+/// Bad groups that are told; more are counted only.
+const MOST_GROUPS: usize = 1_000;
+
+const FORM: &str = "write `-- alert: CONDITION [per COLUMN, ...] [severity warn|error] [for N good runs]`";
+
+/// How bad it is when an alert's condition is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Severity {
+    /// Somebody should look.
+    #[default]
+    Warn,
+    /// Somebody has to act.
+    Error,
+}
+
+impl Severity {
+    /// The word in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// An alert as it was written.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// The condition's text, without what follows it.
+    pub text: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The columns whose values name a group; none leaves it to the condition.
+    pub per: Vec<String>,
+    /// After how many good runs in a row a group is told again.
+    pub good_runs: u32,
+    condition: Condition,
+}
+
+/// A group for which an alert's condition is met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bad {
+    /// The group's columns and values; empty when the alert is about the whole result.
+    pub group: Vec<(String, String)>,
+    /// The figures that the condition looks at, as `column=value, ...`.
+    pub figures: String,
+}
+
+impl Bad {
+    /// The group as `queue=billing, team=a`.
+    pub fn name(&self) -> String {
+        self.group.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// An alert's plan: a row per bad group, its first columns the group.
+#[derive(Debug)]
+pub(super) struct AlertPlan {
+    plan: LogicalPlan,
+    group_count: usize,
+}
+
+impl Alert {
+    pub(super) fn parse(source: &Arc<Source>, line: &HeaderLine, params: &[Param], used: &mut [bool]) -> Result<Self> {
+        let (condition, rest) = Condition::parse_start(source, line, params, used)?;
+        let mut alert =
+            Self { text: line.value.clone(), severity: Severity::Warn, per: vec![], good_runs: 1, condition };
+        if let Some(first) = rest.first() {
+            let start = sqlfile::token_spot(first).column.saturating_sub(line.value_spot.column);
+            alert.text = line.value.chars().take(start).collect::<String>().trim_end().to_string();
+        }
+        alert.condition.text.clone_from(&alert.text);
+        let mut tokens = rest.iter().peekable();
+        let mut seen: Vec<&str> = vec![];
+        while let Some(token) = tokens.next() {
+            let word = word(token);
+            let known = ["per", "severity", "for"].into_iter().find(|known| *known == word);
+            let Some(clause) = known else {
+                let text = format!("unexpected `{}` after the condition", token.token);
+                return Err(Error::at(source, Some(sqlfile::token_spot(token)), text).help(FORM));
+            };
+            if seen.contains(&clause) {
+                let spot = Some(sqlfile::token_spot(token));
+                return Err(Error::at(source, spot, format!("`{clause}` stands twice")).help(FORM));
+            }
+            seen.push(clause);
+            let wanted = |what: &str, got: Option<&TokenWithSpan>| {
+                let spot = Some(sqlfile::token_spot(got.unwrap_or(token)));
+                let got = got.map_or_else(|| "nothing".to_string(), |got| format!("`{}`", got.token));
+                Error::at(source, spot, format!("after `{clause}` {what} is wanted, got {got}")).help(FORM)
+            };
+            match clause {
+                "per" => loop {
+                    match tokens.next() {
+                        Some(TokenWithSpan { token: Token::Word(word), .. }) => {
+                            let quoted = word.quote_style.is_some();
+                            alert.per.push(if quoted { word.value.clone() } else { word.value.to_lowercase() });
+                        }
+                        other => return Err(wanted("a column", other)),
+                    }
+                    if tokens.next_if(|token| token.token == Token::Comma).is_none() {
+                        break;
+                    }
+                },
+                "severity" => match tokens.next() {
+                    Some(token) if self::word(token) == "warn" => alert.severity = Severity::Warn,
+                    Some(token) if self::word(token) == "error" => alert.severity = Severity::Error,
+                    other => return Err(wanted("`warn` or `error`", other)),
+                },
+                _ => {
+                    let number = tokens.next();
+                    alert.good_runs = match number.map(|token| &token.token) {
+                        Some(Token::Number(text, _)) => text.parse().ok().filter(|count| (1..=1000).contains(count)),
+                        _ => None,
+                    }
+                    .ok_or_else(|| wanted("a whole number from 1 to 1000", number))?;
+                    for expected in [&["good"][..], &["runs", "run"]] {
+                        let next = tokens.next();
+                        if !next.is_some_and(|token| expected.contains(&self::word(token).as_str())) {
+                            return Err(wanted("`N good runs`", next));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(alert)
+    }
+
+    /// The alert over the rows of `plan`.
+    ///
+    /// # Errors
+    /// A condition that cannot be computed or is no condition, a column after `per` that the result lacks.
+    pub(super) async fn plan(
+        &self,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &Values,
+        plan: &LogicalPlan,
+    ) -> Result<AlertPlan> {
+        let expr = self.condition.plan(session, source, values, plan).await?;
+        let schema = plan.schema();
+        let mut groups = Vec::with_capacity(self.per.len());
+        for name in &self.per {
+            groups.push(self.column(source, schema, name)?);
+        }
+        let aggregates = find_aggregate_exprs([&expr]);
+        let built = if aggregates.is_empty() {
+            self.boolean(source, expr.get_type(schema).ok())?;
+            if self.per.is_empty() {
+                // the labels of a row say which group it is
+                let labels = schema.iter().filter(|(_, field)| !is_figure(field.data_type()));
+                groups.extend(labels.map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field)))));
+            }
+            self.rows(plan, expr, &groups)
+        } else {
+            self.aggregated(source, plan, expr, aggregates, &groups)?
+        };
+        match built {
+            Ok(plan) => Ok(AlertPlan { plan, group_count: groups.len() }),
+            Err(error) => Err(session.error(error, source).await),
+        }
+    }
+
+    /// Rows that meet the condition.
+    fn rows(&self, plan: &LogicalPlan, expr: Expr, groups: &[Expr]) -> datafusion::error::Result<LogicalPlan> {
+        let figures: Vec<Expr> = expr
+            .column_refs()
+            .into_iter()
+            .map(|column| Expr::Column(column.clone()))
+            .filter(|column| !groups.contains(column))
+            .collect();
+        let columns = groups.iter().cloned().chain(sorted(figures));
+        LogicalPlanBuilder::from(plan.clone()).filter(is_true(expr))?.project(columns)?.build()
+    }
+
+    /// Groups that meet a condition with aggregates.
+    fn aggregated(
+        &self,
+        source: &Arc<Source>,
+        plan: &LogicalPlan,
+        expr: Expr,
+        aggregates: Vec<Expr>,
+        groups: &[Expr],
+    ) -> Result<datafusion::error::Result<LogicalPlan>> {
+        let aggregated = match LogicalPlanBuilder::from(plan.clone())
+            .aggregate(groups.to_vec(), aggregates.clone())
+            .and_then(LogicalPlanBuilder::build)
+        {
+            Ok(aggregated) => aggregated,
+            Err(error) => return Ok(Err(error)),
+        };
+        let rebased = expr.transform_down(|part| {
+            Ok(if aggregates.contains(&part) {
+                Transformed::yes(Expr::Column(Column::from_name(part.schema_name().to_string())))
+            } else {
+                Transformed::no(part)
+            })
+        });
+        let rebased = match rebased {
+            Ok(rebased) => rebased.data,
+            Err(error) => return Ok(Err(error)),
+        };
+        let lacks = rebased.column_refs().into_iter().find(|column| !aggregated.schema().has_column(column)).cloned();
+        if let Some(column) = lacks {
+            let title = format!("`{}` has many values where the condition has aggregates", column.name);
+            return Err(Error::at(source, Some(self.condition.spot), title)
+                .help(format!("put it into an aggregate, or add `per {}`", column.name)));
+        }
+        self.boolean(source, rebased.get_type(aggregated.schema()).ok())?;
+        let figures = aggregates.iter().map(|part| Expr::Column(Column::from_name(part.schema_name().to_string())));
+        let columns: Vec<Expr> = groups.iter().cloned().chain(figures).collect();
+        Ok(LogicalPlanBuilder::from(aggregated)
+            .filter(is_true(rebased))
+            .and_then(|builder| builder.project(columns))
+            .and_then(LogicalPlanBuilder::build))
+    }
+
+    fn boolean(&self, source: &Arc<Source>, data_type: Option<DataType>) -> Result<()> {
+        match data_type {
+            Some(data_type) => self.condition.boolean(source, &data_type),
+            // what has no type is told by the engine, with its reason
+            None => Ok(()),
+        }
+    }
+
+    fn column(&self, source: &Arc<Source>, schema: &DFSchema, name: &str) -> Result<Expr> {
+        if let Some((qualifier, field)) = schema.iter().find(|(_, field)| field.name() == name) {
+            return Ok(Expr::Column(Column::from((qualifier, field))));
+        }
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let error = Error::at(source, Some(self.condition.spot), format!("the result has no column `{name}`"));
+        Err(match nearest(name, names.iter().copied()) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error.help(format!("it has {}", names.join(", "))),
+        })
+    }
+
+    /// The groups for which the condition is met over the rows of `plan`, in their order of name, and how many there are:
+    /// of very many only the first are given.
+    ///
+    /// # Errors
+    /// As the plan and the running of any statement.
+    pub async fn evaluate(
+        &self,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &Values,
+        plan: &LogicalPlan,
+    ) -> Result<(Vec<Bad>, usize)> {
+        let planned = self.plan(session, source, values, plan).await?;
+        let execution = session.execute(source, &planned.plan).await?;
+        let batches: Vec<RecordBatch> = match execution.stream.try_collect().await {
+            Ok(batches) => batches,
+            Err(error) => return Err(session.execution_error(error, source, &execution.plan).await),
+        };
+        let count = batches.iter().map(RecordBatch::num_rows).sum();
+        let mut bad: Vec<Bad> = Vec::new();
+        for batch in &batches {
+            for row in 0..batch.num_rows() {
+                let mut cells = cells(batch, row);
+                let figures = cells.split_off(planned.group_count.min(cells.len()));
+                let figures = figures
+                    .iter()
+                    .map(|(name, value)| format!("{}={}", name.replace("count(Int64(1))", "count(*)"), short(value)));
+                let figures = figures.collect::<Vec<_>>();
+                let found = Bad { group: cells, figures: figures.join(", ") };
+                // rows with the same labels are one group
+                if bad.len() < MOST_GROUPS && !bad.iter().any(|known| known.group == found.group) {
+                    bad.push(found);
+                }
+            }
+        }
+        bad.sort_by(|a, b| a.group.cmp(&b.group));
+        Ok((bad, count))
+    }
+}
+
+/// A number with the digits that somebody reads; other texts as they are.
+fn short(value: &str) -> String {
+    match value.parse::<f64>() {
+        Ok(number) if value.len() > 7 && value.contains('.') && number.is_finite() => {
+            let is_small = number != 0.0 && number.abs() < 0.001;
+            if is_small { format!("{number:.2e}") } else { format!("{number:.4}") }
+        }
+        _ => value.to_string(),
+    }
+}
+
+fn sorted(mut columns: Vec<Expr>) -> Vec<Expr> {
+    columns.sort_by_key(ToString::to_string);
+    columns
+}
+
+/// Whether a column holds measurements, not labels.
+fn is_figure(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+        || data_type.is_nested()
+        || matches!(data_type, DataType::Boolean | DataType::Null | DataType::Interval(_) | DataType::Duration(_))
+}
+
+fn word(token: &TokenWithSpan) -> String {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
+        _ => String::new(),
+    }
+}
+
+/// The cells of a row with their columns' names.
+fn cells(batch: &RecordBatch, row: usize) -> Vec<(String, String)> {
+    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+    let schema = batch.schema();
+    let cell = |(field, column): (&Arc<datafusion::arrow::datatypes::Field>, &datafusion::arrow::array::ArrayRef)| {
+        let text = ArrayFormatter::try_new(column.as_ref(), &options).map(|formatter| formatter.value(row).to_string());
+        (field.name().clone(), text.unwrap_or_else(|_| "?".into()))
+    };
+    schema.fields().iter().zip(batch.columns()).map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Report;
+    use crate::run::plan_report;
+
+    fn parse(line: &str) -> Result<Alert> {
+        let text = format!("-- alert: {line}\nselect 1 as a");
+        let source = Arc::new(Source { name: "r.sql".into(), ..Source::query(&text) });
+        Report::parse("r", &source).map(|report| report.sections[0].alerts[0].clone())
+    }
+
+    async fn bad(line: &str) -> Result<Vec<String>> {
+        let text = format!(
+            "-- alert: {line}\nselect * from (values ('billing', 'a', 0.4, 10), ('billing', 'b', 0.9, 20), \
+             ('delivery', 'a', 0.5, null)) as t (queue, team, fcr_ratio, n)"
+        );
+        let source = Arc::new(Source { name: "r.sql".into(), ..Source::query(&text) });
+        let report = Report::parse("r", &source)?;
+        let session = Session::open(Default::default()).await?;
+        let steps = plan_report(&session, &report, &vec![], None).await?;
+        let (bad, _) = steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await?;
+        Ok(bad.iter().map(|bad| format!("{}|{}", bad.name(), bad.figures)).collect())
+    }
+
+    #[test]
+    fn clauses_follow_the_condition_in_any_order() {
+        let alert = parse("fcr_ratio < 0.6 for 3 good runs per queue, \"Team\" severity error").unwrap();
+        assert_eq!((alert.text.as_str(), alert.severity, alert.good_runs), ("fcr_ratio < 0.6", Severity::Error, 3));
+        assert_eq!(alert.per, ["queue", "Team"]);
+        let alert = parse("min(fcr_ratio) < 0.6").unwrap();
+        assert_eq!((alert.text.as_str(), alert.severity, alert.good_runs), ("min(fcr_ratio) < 0.6", Severity::Warn, 1));
+    }
+
+    #[test]
+    fn a_wrong_clause_is_told_at_its_place() {
+        for (line, wanted) in [
+            ("a > 1 pro queue", "r.sql:1:17"),
+            ("a > 1 severity loud", "`warn` or `error` is wanted, got `loud`"),
+            ("a > 1 for 0 good runs", "from 1 to 1000"),
+            ("a > 1 for 2 bad runs", "`N good runs`"),
+            ("a > 1 per", "a column is wanted, got nothing"),
+            ("a > 1 per a per b", "`per` stands twice"),
+        ] {
+            let text = parse(line).unwrap_err().to_string();
+            assert!(text.contains(wanted), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn figures_have_the_digits_that_somebody_reads() {
+        for (value, wanted) in [
+            ("0.6743878226340172", "0.6744"),
+            ("0.4", "0.4"),
+            ("0.00000012345", "1.23e-7"),
+            ("123456789", "123456789"),
+            ("NaN", "NaN"),
+        ] {
+            assert_eq!(short(value), wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn aggregates_look_at_the_whole_result_or_at_groups() {
+        assert_eq!(bad("min(fcr_ratio) < 0.45").await.unwrap(), ["|min(t.fcr_ratio)=0.4"]);
+        assert!(bad("min(fcr_ratio) < 0.4").await.unwrap().is_empty());
+        let groups = bad("avg(fcr_ratio) < 0.6 and count(*) > 0 per queue").await.unwrap();
+        assert_eq!(groups, ["queue=delivery|avg(t.fcr_ratio)=0.5, count(*)=1"]);
+    }
+
+    #[tokio::test]
+    async fn rows_are_groups_named_by_their_labels() {
+        let rows = bad("fcr_ratio < 0.6").await.unwrap();
+        assert_eq!(rows, ["queue=billing, team=a|fcr_ratio=0.4", "queue=delivery, team=a|fcr_ratio=0.5"]);
+        assert_eq!(bad("fcr_ratio < 0.6 per team").await.unwrap(), ["team=a|fcr_ratio=0.4"]);
+        // NULL is not met
+        assert_eq!(bad("n > 15").await.unwrap(), ["queue=billing, team=b|n=20"]);
+    }
+
+    #[tokio::test]
+    async fn a_condition_over_the_parts_of_a_struct_works() {
+        let text = "-- alert: change.p_value < 0.01 and change.diff < 0\n\
+                    select 'billing' as queue, named_struct('p_value', 0.001, 'diff', -0.2) as change";
+        let source = Arc::new(Source::query(text));
+        let report = Report::parse("r", &source).unwrap();
+        let session = Session::open(Default::default()).await.unwrap();
+        let steps = plan_report(&session, &report, &vec![], None).await.unwrap();
+        let (bad, _) = steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await.unwrap();
+        assert_eq!(bad[0].name(), "queue=billing");
+    }
+
+    #[tokio::test]
+    async fn columns_beside_aggregates_are_refused_with_a_remedy() {
+        let text = bad("min(fcr_ratio) < n").await.unwrap_err().to_string();
+        assert!(text.contains("add `per n`"), "{text}");
+        let text = bad("fcr_ratio < 1 per quee").await.unwrap_err().to_string();
+        assert!(text.contains("did you mean `queue`?"), "{text}");
+        assert!(bad("fcr_ratio + 1").await.unwrap_err().to_string().contains("true or false"));
+    }
+}

@@ -1,0 +1,91 @@
+//! A program that is started with the message on its standard input.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::mail::Sent;
+use crate::config::ChannelConfig;
+use crate::error::{Error, Result};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MOST_TOLD: usize = 300;
+
+/// How often a program is asked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Starts the program in the project folder and waits for its end: exit code 0 is success, 75 (EX_TEMPFAIL) asks for
+/// another try. `on_the_way` is called directly before.
+///
+/// # Errors
+/// What `on_the_way` gives.
+pub(super) async fn send(
+    name: &str,
+    channel: &ChannelConfig,
+    folder: &Path,
+    delivery_id: &str,
+    body: &[u8],
+    on_the_way: impl FnOnce() -> Result<()>,
+) -> Result<Sent> {
+    let Some((program, arguments)) = channel.command.split_first() else {
+        return Err(Error::usage(format!("[channels.{name}] in cxql.toml: a command needs `command`")));
+    };
+    let told = |text: String| format!("channel {name}: {text}");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).env("CXQL_DELIVERY", delivery_id);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    on_the_way()?;
+    let child = match command.spawn() {
+        Ok(child) => child,
+        Err(cause) => return Ok(Sent::Never(told(format!("cannot start {program}: {cause}")))),
+    };
+    let timeout = channel.timeout.map_or(TIMEOUT, |span| span.0);
+    let body = body.to_vec();
+    let ended = tokio::task::spawn_blocking(move || wait(child, body, timeout)).await;
+    let (status, said) = match ended {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(cause)) => return Ok(Sent::Unknown(told(format!("{program}: {cause}")))),
+        Err(cause) => return Ok(Sent::Unknown(told(format!("{program}: {cause}")))),
+    };
+    Ok(match status.map(|status| status.code()) {
+        Some(Some(0)) => Sent::There { said: told("exit code 0".into()), refused: vec![] },
+        Some(Some(75)) => Sent::Again(told(format!("{program}: exit code 75: {said}"))),
+        Some(Some(code)) => Sent::Never(told(format!("{program}: exit code {code}: {said}"))),
+        Some(None) => Sent::Unknown(told(format!("{program} was ended by a signal: {said}"))),
+        None => Sent::Unknown(told(format!("{program} was stopped after {} seconds: {said}", timeout.as_secs()))),
+    })
+}
+
+/// Feeds a program and waits for its end, no longer than `timeout`: its status, and the start of what it said.
+fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Option<ExitStatus>, String)> {
+    let started = Instant::now();
+    let input = child.stdin.take();
+    let errors = child.stderr.take();
+    // a program that does not read, or writes much, must not stop us
+    std::thread::spawn(move || input.map(|mut input| input.write_all(&body)));
+    let (tell, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut errors) = errors {
+            let _ = errors.by_ref().take(4096).read_to_end(&mut text);
+            let _ = tell.send(text);
+            let _ = io::copy(&mut errors, &mut io::sink());
+        }
+    });
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if started.elapsed() >= timeout {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(LOOK);
+    };
+    // a grandchild may hold the pipe open
+    let said = said.recv_timeout(Duration::from_millis(500)).unwrap_or_default();
+    Ok((status, String::from_utf8_lossy(&said).trim().chars().take(MOST_TOLD).collect()))
+}

@@ -1,0 +1,204 @@
+//! Bringing what is planned to its place, and recording each step.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::mail::{self, Sent};
+use super::office::{Office, again_at, log};
+use super::{command, webhook};
+use crate::config::ChannelKind;
+use crate::error::{Error, Result};
+use crate::history::{Delivery, Kind};
+use crate::output::{self, Destination};
+use crate::session;
+
+const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+
+impl Office {
+    /// Brings a delivery to its place, when nobody else does.
+    ///
+    /// # Errors
+    /// A history that cannot be written. What goes wrong on the way is recorded and no error.
+    pub async fn deliver(&self, delivery: &Delivery) -> Result<()> {
+        if !self.store.claim_delivery(delivery)? {
+            return Ok(());
+        }
+        let sent = match self.bring(delivery).await {
+            Ok(sent) => sent,
+            Err(error @ Error::History { .. }) => return Err(error),
+            // a configuration may be mended meanwhile
+            Err(error) => Sent::Again(error.to_string()),
+        };
+        let now = self.now();
+        let name = &delivery.delivery_id;
+        match sent {
+            Sent::There { said, refused } => {
+                log("info", &format!("{name} is at {}", self.shown_target(delivery)));
+                let text = if refused.is_empty() { said } else { format!("refused: {}", refused.join("; ")) };
+                self.store.delivered(
+                    delivery,
+                    Some(&text).filter(|text| !text.is_empty()).map(String::as_str),
+                    refused.is_empty(),
+                    now,
+                )?;
+                self.tidy(delivery).await?;
+            }
+            Sent::Unknown(error) if !delivery.recipients.is_empty() || !self.is_repeatable(delivery) => {
+                log("error", &format!("{name} may be there or not: {error}"));
+                self.store.uncertain(delivery, &error, now)?;
+            }
+            Sent::Again(error) | Sent::Unknown(error) => {
+                let give_up = self.project.work.settings.give_up.map_or(GIVE_UP, |span| span.0);
+                let until = delivery.planned_at + chrono::Duration::from_std(give_up).unwrap_or_default();
+                let job = self.jobs.iter().find(|job| job.name == delivery.job);
+                let (delay, max) = job.map_or((Duration::from_secs(60), Duration::from_secs(3600)), |job| {
+                    (job.retry_delay, job.retry_max)
+                });
+                let again = Some(again_at(now, delay, max, delivery.tries + 1)).filter(|_| now < until);
+                let follows = again.map_or("given up".into(), |at| format!("again at {}", at.format("%H:%M:%S")));
+                log("warn", &format!("{name} is not delivered ({follows}): {error}"));
+                self.store.not_delivered(delivery, &error, again, now)?;
+            }
+            Sent::Never(error) => {
+                log("error", &format!("{name} is not delivered: {error}"));
+                self.store.not_delivered(delivery, &error, None, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn shown_target(&self, delivery: &Delivery) -> String {
+        if delivery.recipients.is_empty() { delivery.target.clone() } else { delivery.recipients.join(", ") }
+    }
+
+    /// Whether doing it twice changes nothing.
+    fn is_repeatable(&self, delivery: &Delivery) -> bool {
+        let channel = self.project.work.channels.get(&delivery.target);
+        let is_named = channel
+            .is_some_and(|channel| channel.kind == ChannelKind::Webhook && channel.shape == crate::config::Shape::Json);
+        delivery.kind == Kind::Output || (delivery.kind == Kind::Channel && is_named)
+    }
+
+    async fn bring(&self, delivery: &Delivery) -> Result<Sent> {
+        let (work, folder) = (&self.project.work, &self.project.folder);
+        let on_the_way = || match self.store.sending(delivery)? {
+            true => Ok(()),
+            false => Err(Error::Channel { message: "somebody else has it".into(), is_transient: true }),
+        };
+        if delivery.kind == Kind::Output {
+            return self.output(delivery, on_the_way).await;
+        }
+        let Some(content) = self.store.content(delivery)? else {
+            return Ok(Sent::Never("the history does not hold what is to be sent".into()));
+        };
+        if delivery.kind == Kind::Mail {
+            let Some(config) = &work.mail else { return Err(Error::usage("cxql.toml has no [mail]")) };
+            return mail::send(config, folder, &delivery.recipients, &content, on_the_way).await;
+        }
+        let name = &delivery.target;
+        let Some(channel) = work.channels.get(name) else {
+            return Err(Error::usage(format!("cxql.toml has no [channels.{name}]")));
+        };
+        let id = &delivery.delivery_id;
+        match channel.kind {
+            ChannelKind::Webhook => webhook::send(name, channel, folder, id, &content, self.now(), on_the_way).await,
+            ChannelKind::Command => command::send(name, channel, folder, id, &content, on_the_way).await,
+        }
+    }
+
+    /// Brings a file to its place under the same name each time.
+    async fn output(&self, delivery: &Delivery, on_the_way: impl FnOnce() -> Result<()>) -> Result<Sent> {
+        let Some(file) = &delivery.file else { return Ok(Sent::Never("its file is not known any more".into())) };
+        let file = self.store.folder().join(file);
+        if !file.is_file() {
+            return Ok(Sent::Never(format!("its file {} is gone", file.display())));
+        }
+        let destination = self.destination(&delivery.target)?;
+        if let Destination::File(path) = &destination
+            && let Some(parent) = path.parent()
+        {
+            let made = tokio::fs::create_dir_all(parent).await;
+            made.map_err(|cause| Error::Io { action: "make", path: parent.to_path_buf(), cause })?;
+        }
+        on_the_way()?;
+        match output::bring(&file, destination).await {
+            Ok(bytes) => Ok(Sent::There { said: format!("{bytes} bytes"), refused: vec![] }),
+            Err(error) => {
+                let mut text = error.to_string();
+                if let Some(cause) =
+                    std::error::Error::source(&error).filter(|cause| !text.contains(&cause.to_string()))
+                {
+                    text = format!("{text} ({})", cause.to_string().chars().take(300).collect::<String>());
+                }
+                Ok(Sent::Again(text))
+            }
+        }
+    }
+
+    fn destination(&self, target: &str) -> Result<Destination> {
+        if !target.contains("://") {
+            return Ok(Destination::File(self.project.folder.join(target)));
+        }
+        let url = Url::parse(target).map_err(|error| Error::usage(format!("`{target}` is no address: {error}")))?;
+        let (store, path) = session::object_store(&self.project.options.s3, &url)?;
+        Ok(Destination::Object { store, path, url: target.to_string() })
+    }
+
+    /// After an output is in its place: its copy here goes, and those that are too many.
+    async fn tidy(&self, delivery: &Delivery) -> Result<()> {
+        if let Some(file) = &delivery.file {
+            let path: PathBuf = self.store.folder().join(file);
+            // what stays is removed with the run
+            let _ = tokio::fs::remove_file(&path).await;
+            if let Some(folder) = path.parent() {
+                let _ = tokio::fs::remove_dir(folder).await;
+            }
+        }
+        let Some((slot, keep)) = &delivery.keep else { return Ok(()) };
+        for old in self.store.expired(&delivery.job, slot, *keep)? {
+            match self.remove(&old.target).await {
+                Ok(()) => {
+                    log("info", &format!("{} is removed: {keep} newer ones are kept", old.target));
+                    self.store.removed(&old, self.now())?;
+                }
+                // it is tried again after the next run
+                Err(error) => log("warn", &format!("{} cannot be removed: {error}", old.target)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, target: &str) -> Result<()> {
+        match self.destination(target)? {
+            Destination::Object { store, path, url } => {
+                use datafusion::object_store::{Error as StoreError, ObjectStoreExt};
+                match store.delete(&path).await {
+                    Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(Error::data(format!("{url}: {error}"))),
+                }
+            }
+            Destination::File(path) => match tokio::fs::remove_file(&path).await {
+                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::Io { action: "remove", path, cause })
+                }
+                _ => Ok(()),
+            },
+            Destination::Stdout => Ok(()),
+        }
+    }
+
+    /// Tells owners of deliveries that failed, are uncertain or did not reach everybody.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub fn tell_of_deliveries(&self) -> Result<()> {
+        for delivery in self.store.untold()? {
+            let Some(run) = self.store.run(&delivery.run_id)? else { continue };
+            let messages = self.delivery_notice(&delivery, &run);
+            self.store.tell(&delivery, &messages, self.now())?;
+        }
+        Ok(())
+    }
+}

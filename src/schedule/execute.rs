@@ -1,0 +1,631 @@
+//! One try of a run: wait for what it needs, make its results beside the history, say what is to be delivered.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::Column;
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement;
+use futures::TryStreamExt;
+
+use super::job::{Job, Recipient, jobs, recipient};
+use super::message::Message;
+use super::names::fill;
+use super::office::{Office, again_at, log};
+use crate::config::{FailedCheck, Send};
+use crate::error::{Error, Result};
+use crate::history::{AlertRecord, Content, Ended, Kind, NewDelivery, Purpose, Run, RunState, Told};
+use crate::output::{Destination, Format, Options};
+use crate::page::{Banner, Checked, MailPage, PageSection, value_text};
+use crate::project::Project;
+use crate::report::Values;
+use crate::run::{self, Step, Target, Watch, plan_report};
+use crate::session::Session;
+use crate::source::Source;
+use crate::sqlfile;
+
+/// Rows of a table in a mail.
+const MAIL_ROWS: usize = 50;
+
+/// How often it is looked whether somebody wants a run stopped.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Columns and values that say which group of a result is meant.
+type Group = Vec<(String, String)>;
+
+/// What a try gave.
+enum Tried {
+    /// Something that it needs is not there yet.
+    Wait { at: DateTime<Utc>, reason: String },
+    /// Something that it needs did not come in time.
+    Late(String),
+    /// Its results.
+    Made(Box<Made>),
+}
+
+struct Made {
+    row_count: u64,
+    parameters: String,
+    note: Option<String>,
+    alerts: Vec<AlertRecord>,
+    deliveries: Vec<NewDelivery>,
+}
+
+impl Office {
+    /// Works on a run that this process has claimed until its try has ended, and records how. `release` ends it without a
+    /// verdict, so that somebody else goes on; `stopped` ends it for good.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub async fn work_on(
+        &self,
+        run: &Run,
+        release: impl Future<Output = ()>,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<RunState> {
+        log("info", &format!("{} starts, try {}", run.run_id, run.attempt));
+        let known = self.jobs.iter().find(|job| job.name == run.job);
+        let timeout = known.map_or(std::time::Duration::from_secs(3600), |job| job.timeout);
+        let ended = tokio::select! {
+            tried = tokio::time::timeout(timeout, self.attempt(run)) => match tried {
+                Ok(Ok(tried)) => Ok(tried),
+                Ok(Err(error)) => Err((error.to_string(), false)),
+                Err(_) => Err((format!("it took longer than its limit of {} seconds", timeout.as_secs()), false)),
+            },
+            () = release => {
+                self.keep_trying(|| self.store.end(run, &Ended::Released, &[], self.now())).await?;
+                log("info", &format!("{} is left to the next scheduler", run.run_id));
+                return Ok(RunState::Queued);
+            }
+            () = stopped => Err(("stopped by Ctrl-C".into(), true)),
+            () = self.stop_asked(run) => Err(("stopped for the run after it, or by hand".into(), true)),
+        };
+        let (ended, deliveries) = match ended {
+            Ok(Tried::Made(made)) => {
+                let Made { row_count, parameters, note, alerts, deliveries } = *made;
+                (Ended::Made { row_count, parameters, note, alerts }, deliveries)
+            }
+            Ok(Tried::Wait { at, reason }) => (Ended::Wait { at, reason }, vec![]),
+            Ok(Tried::Late(error)) => {
+                let told = self.failure(known, run, &error);
+                (Ended::Over { state: RunState::Failed, error }, told)
+            }
+            Err((error, true)) => (Ended::Over { state: RunState::Stopped, error }, vec![]),
+            Err((error, false)) => match known.filter(|_| run.attempt < run.max_attempts) {
+                Some(job) => {
+                    let at = again_at(self.now(), job.retry_delay, job.retry_max, run.attempt);
+                    (Ended::Retry { at, error }, vec![])
+                }
+                None => {
+                    let told = self.failure(known, run, &error);
+                    (Ended::Over { state: RunState::Failed, error }, told)
+                }
+            },
+        };
+        if !matches!(ended, Ended::Made { .. }) {
+            let _ = fs::remove_dir_all(self.store.staging(&run.run_id));
+        }
+        let state = match &ended {
+            Ended::Made { .. } if deliveries.iter().any(|delivery| delivery.purpose.is_result()) => {
+                RunState::Delivering
+            }
+            Ended::Made { .. } => RunState::Succeeded,
+            Ended::Retry { .. } => RunState::Retrying,
+            Ended::Wait { .. } => RunState::Waiting,
+            Ended::Over { state, .. } => *state,
+            Ended::Released => RunState::Queued,
+        };
+        let text = match &ended {
+            Ended::Retry { at, error } => format!("failed, again at {}: {error}", at.format("%H:%M:%S")),
+            Ended::Wait { reason, .. } => format!("waits: {reason}"),
+            Ended::Over { state, error } => format!("{}: {error}", state.name()),
+            Ended::Made { row_count, .. } => format!("is made, {row_count} rows"),
+            Ended::Released => "is released".into(),
+        };
+        log(
+            if matches!(ended, Ended::Made { .. } | Ended::Wait { .. }) { "info" } else { "error" },
+            &format!("{} {text}", run.run_id),
+        );
+        if !self.keep_trying(|| self.store.end(run, &ended, &deliveries, self.now())).await? {
+            log("error", &format!("{} was taken by somebody else", run.run_id));
+        }
+        Ok(state)
+    }
+
+    /// Does something with the history, for a minute also when that fails: a disk may be full for a moment.
+    async fn keep_trying<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
+        const TRIES: u32 = 30;
+        for _ in 1..TRIES {
+            match change() {
+                Err(error) => log("error", &error.to_string()),
+                done => return done,
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        }
+        change()
+    }
+
+    /// Waits until somebody asks that a run be stopped.
+    async fn stop_asked(&self, run: &Run) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // a history that cannot be read now may be later
+            if self.store.is_stop_asked(&run.run_id).unwrap_or(false) {
+                return;
+            }
+        }
+    }
+
+    async fn attempt(&self, run: &Run) -> Result<Tried> {
+        // reports and settings are read anew for every run
+        let project = Project::resolve(&self.asked)?;
+        let jobs = jobs(&project)?;
+        let job = jobs.iter().find(|job| job.name == run.job);
+        let job = job.ok_or_else(|| Error::usage(format!("cxql.toml has no job `{}` any more", run.job)))?;
+        if let Some(reason) = self.missing_run(&jobs, job, run)? {
+            return Ok(self.wait(job, run, reason));
+        }
+        let session = project.open(false).await?;
+        for wait in &job.wait_for {
+            if let Some(reason) = wait.missing(&session, run.scheduled_at, job.zone).await? {
+                return Ok(self.wait(job, run, reason));
+            }
+        }
+        let made = self.make(&project, job, run, &session).await?;
+        Ok(Tried::Made(Box::new(made)))
+    }
+
+    fn wait(&self, job: &Job, run: &Run, reason: String) -> Tried {
+        let now = self.now();
+        // a run for a time long past counts from its own start
+        let base = run.started_at.unwrap_or(now).max(run.scheduled_at);
+        let span = |span: std::time::Duration| chrono::Duration::from_std(span).unwrap_or_default();
+        let deadline = base + span(job.wait_deadline);
+        if now >= deadline {
+            return Tried::Late(format!("waited until {} in vain: {reason}", deadline.format("%Y-%m-%d %H:%M:%S UTC")));
+        }
+        Tried::Wait { at: (now + span(job.wait_every)).min(deadline), reason }
+    }
+
+    /// What a job that must have succeeded before still lacks.
+    fn missing_run(&self, jobs: &[Job], job: &Job, run: &Run) -> Result<Option<String>> {
+        for name in &job.depends_on {
+            let needed = jobs.iter().find(|other| other.name == *name);
+            let at = match needed.and_then(|needed| needed.schedule.as_ref()) {
+                Some(schedule) => schedule.before(run.scheduled_at),
+                None => Some(run.scheduled_at),
+            };
+            let Some(at) = at else { continue };
+            let runs = self.store.runs_for(name, at)?;
+            if !runs.iter().any(|run| run.state == RunState::Succeeded) {
+                let state = runs.last().map_or("has not run", |run| run.state.name());
+                return Ok(Some(format!("job {name} for {}: {state}", at.format("%Y-%m-%d %H:%M:%S UTC"))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn make(&self, project: &Project, job: &Job, run: &Run, session: &Session) -> Result<Made> {
+        let report = &job.report;
+        let values = job.values(run.scheduled_at)?;
+        let mut steps = plan_report(session, report, &values, None).await?;
+        let checked = Checked::default();
+        let staging = self.store.staging(&run.run_id);
+        // parts of a try that was cut off
+        let _ = fs::remove_dir_all(&staging);
+        fs::create_dir_all(&staging).map_err(|cause| Error::Io { action: "make", path: staging.clone(), cause })?;
+        let mut files: Vec<(Format, PathBuf)> = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
+        let wanted = job.outputs.iter().map(|output| (output.format, output.section));
+        for (format, section) in wanted.chain(job.attach.iter().map(|format| (*format, None))) {
+            let path = staging.join(format!("{}-{}.{}", run.attempt, files.len() + 1, format.endings()[0]));
+            let held: Vec<&Step> = steps
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| section.is_none_or(|wanted| wanted == at + 1))
+                .map(|(_, step)| step)
+                .collect();
+            let options = Options { sections: held.len(), ..Options::default() };
+            let destination = Destination::File(path.clone());
+            let opened =
+                run::open_writer(session, format, destination, options, &held, Some((report, &values)), &checked).await;
+            match opened {
+                Ok(writer) => targets.push(Target { writer, section }),
+                Err(error) => {
+                    abort(targets).await;
+                    return Err(error);
+                }
+            }
+            files.push((format, path));
+        }
+        let all: Vec<&Step> = steps.iter().collect();
+        let facts = run::facts(session, &all, Some((report, &values))).await?;
+        let sections = steps.iter().map(|step| PageSection {
+            title: step.title.clone().filter(|title| *title != facts.title),
+            chart: step.chart.clone(),
+        });
+        let page = MailPage::new(facts.clone(), sections.collect(), Arc::clone(&checked), MAIL_ROWS);
+        let mut look = Look { page, row_count: 0, kept: vec![], room: session.encoder_memory() };
+        if let Err(error) = run::write(session, &mut steps, &mut targets, &checked, &mut look).await {
+            abort(targets).await;
+            return Err(error);
+        }
+        for target in targets {
+            target.writer.end().await?;
+        }
+        let note = self.look_at_checks(job, &checked)?;
+        let (alerts, groups) = look.alerts(session, &steps, &values).await?;
+        let told = self.store.preview(run, &alerts, self.now())?;
+        let mut deliveries = self.outputs(job, run, &files)?;
+        let links: Vec<String> = deliveries.iter().map(|delivery| delivery.target.clone()).collect();
+        let attachments = attachments(job, run, &files)?;
+        deliveries
+            .extend(self.messages(project, job, run, session, &look, &told, &groups, &links, &attachments).await?);
+        if let Some(note) = &note {
+            let title = format!("job {}: a check fails", job.name);
+            deliveries.extend(self.notice(job, run, title, vec![format!("run {}", run.run_id), note.clone()]));
+        }
+        let parameters = report.params.iter().zip(&values);
+        let parameters = parameters.map(|(param, value)| format!("{}={}", param.name, value_text(value)));
+        let parameters = parameters.collect::<Vec<_>>().join(", ");
+        Ok(Made { row_count: look.row_count, parameters, note, alerts, deliveries })
+    }
+
+    fn look_at_checks(&self, job: &Job, checked: &Checked) -> Result<Option<String>> {
+        let checked = checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed: Vec<String> = checked
+            .iter()
+            .filter(|(_, verdict)| verdict.failed_count > 0)
+            .map(|(text, verdict)| {
+                let first = verdict.first_failed.as_deref().unwrap_or_default();
+                format!(
+                    "the check `{text}` fails for {} of {} rows, first: {first}",
+                    verdict.failed_count, verdict.row_count
+                )
+            })
+            .collect();
+        if failed.is_empty() {
+            return Ok(None);
+        }
+        let message = failed.join("\n");
+        match job.failed_check {
+            FailedCheck::Tell => Ok(Some(message)),
+            FailedCheck::Fail => Err(Error::Check { message }),
+        }
+    }
+
+    /// The files and objects to write.
+    fn outputs(&self, job: &Job, run: &Run, files: &[(Format, PathBuf)]) -> Result<Vec<NewDelivery>> {
+        let mut deliveries = Vec::with_capacity(job.outputs.len());
+        for (output, (_, path)) in job.outputs.iter().zip(files) {
+            let target = fill(&output.template, job.filling(&run.run_id, run.scheduled_at));
+            let target = target.map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?;
+            let (sha256, byte_count) = hash(path)?;
+            let relative = path.strip_prefix(self.store.folder()).unwrap_or(path).display().to_string();
+            deliveries.push(NewDelivery {
+                purpose: Purpose::Result,
+                kind: Kind::Output,
+                target,
+                recipients: vec![],
+                content: Content::File { path: relative, sha256, byte_count },
+                message_id: None,
+                is_repeatable: true,
+                keep: output.keep.map(|keep| (output.template.clone(), keep)),
+            });
+        }
+        Ok(deliveries)
+    }
+
+    /// The result for its recipients, and the alerts for those who are told of them.
+    #[expect(clippy::too_many_arguments, reason = "everything that a run has come to meets here")]
+    async fn messages(
+        &self,
+        project: &Project,
+        job: &Job,
+        run: &Run,
+        session: &Session,
+        look: &Look,
+        told: &[Told],
+        groups: &BTreeMap<String, Group>,
+        links: &[String],
+        attachments: &[(String, &'static str, Vec<u8>)],
+    ) -> Result<Vec<NewDelivery>> {
+        let now = self.now();
+        let title = match &job.subject {
+            Some(subject) => fill(subject, job.filling(&run.run_id, run.scheduled_at))
+                .map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?,
+            None => job.report.title.clone(),
+        };
+        let is_bad = told.iter().any(|told| !told.is_over);
+        let is_sent = match job.send {
+            Send::Always => true,
+            Send::Alert => is_bad,
+            Send::Rows => look.row_count > 0,
+        };
+        let mut deliveries = Vec::new();
+        let mut people = job.recipients.clone();
+        if let Some(sql) = job.recipients_sql.as_ref().filter(|_| is_sent) {
+            people.extend(
+                recipients(project, session, "recipients_sql", sql).await?.into_iter().map(|(person, _)| person),
+            );
+        }
+        if is_sent && !people.is_empty() {
+            let message = message(job, run, Purpose::Result, &title, told, links);
+            let body = look.page.finish(&run.run_id, &banners(told), links)?;
+            deliveries.extend(message.deliveries(project, &people, Some(&body), attachments, "r", now)?);
+        } else {
+            people.clear();
+        }
+        if told.is_empty() {
+            return Ok(deliveries);
+        }
+        // who has the result knows of its alerts
+        let mut watchers: Vec<(Recipient, Vec<usize>)> = Vec::new();
+        let everything: Vec<usize> = (0..told.len()).collect();
+        for person in &job.alert_recipients {
+            watchers.push((person.clone(), everything.clone()));
+        }
+        if let Some(sql) = &job.alert_recipients_sql {
+            for (person, only) in recipients(project, session, "alert_recipients_sql", sql).await? {
+                let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
+                let concerns = |told: &Told| {
+                    // a group that is good again is in no row any more, but in its name
+                    let named = || told.group.split(", ").filter_map(|part| part.split_once('=')).map(own).collect();
+                    let group: Group = groups.get(&told.group).cloned().unwrap_or_else(named);
+                    only.iter().all(|(column, value)| {
+                        let of_group = group.iter().find(|(name, _)| name == column);
+                        of_group.is_none_or(|(_, of_group)| of_group == value)
+                    })
+                };
+                let concerned: Vec<usize> = (0..told.len()).filter(|at| told.get(*at).is_some_and(concerns)).collect();
+                match watchers.iter_mut().find(|(known, _)| *known == person) {
+                    Some((_, known)) => {
+                        known.extend(concerned);
+                        known.sort_unstable();
+                        known.dedup();
+                    }
+                    None => watchers.push((person, concerned)),
+                }
+            }
+        }
+        let mut by_alerts: BTreeMap<Vec<usize>, Vec<Recipient>> = BTreeMap::new();
+        for (person, concerned) in watchers {
+            if !concerned.is_empty() && !people.contains(&person) {
+                by_alerts.entry(concerned).or_default().push(person);
+            }
+        }
+        for (number, (concerned, people)) in by_alerts.into_iter().enumerate() {
+            let told: Vec<Told> = concerned.iter().filter_map(|at| told.get(*at).cloned()).collect();
+            let message = message(job, run, Purpose::Alert, &alert_title(&title, &told), &told, links);
+            let body = look.page.finish(&run.run_id, &banners(&told), links)?;
+            deliveries.extend(message.deliveries(project, &people, Some(&body), &[], &format!("a{number}"), now)?);
+        }
+        Ok(deliveries)
+    }
+}
+
+fn alert_title(title: &str, told: &[Told]) -> String {
+    let severity = if told.iter().any(|told| told.severity == "error" && !told.is_over) { "error" } else { "warn" };
+    if told.iter().all(|told| told.is_over) { format!("[good again] {title}") } else { format!("[{severity}] {title}") }
+}
+
+fn alert_line(told: &Told) -> String {
+    let group = if told.group.is_empty() { String::new() } else { format!("{}: ", told.group) };
+    if told.is_over {
+        return format!("good again: {group}`{}` is not met any more", told.alert);
+    }
+    let figures = if told.figures.is_empty() { String::new() } else { format!(" ({})", told.figures) };
+    format!("{}: {group}`{}` is met{figures}", told.severity, told.alert)
+}
+
+/// Of very many groups a mail names the first.
+fn banners(told: &[Told]) -> Vec<Banner> {
+    const MOST: usize = 30;
+    let banner = |told: &Told| Banner { text: alert_line(told), is_error: told.severity == "error" && !told.is_over };
+    let mut banners: Vec<Banner> = told.iter().take(MOST).map(banner).collect();
+    if told.len() > MOST {
+        banners.push(Banner { text: format!("and {} more", told.len() - MOST), is_error: false });
+    }
+    banners
+}
+
+fn message(job: &Job, run: &Run, purpose: Purpose, title: &str, told: &[Told], links: &[String]) -> Message {
+    Message {
+        purpose,
+        job: job.name.clone(),
+        run_id: run.run_id.clone(),
+        scheduled_at: run.scheduled_at,
+        title: title.to_string(),
+        is_error: told.iter().any(|told| told.severity == "error" && !told.is_over),
+        lines: told.iter().map(alert_line).collect(),
+        links: links.to_vec(),
+        alerts: told.to_vec(),
+    }
+}
+
+async fn abort(targets: Vec<Target>) {
+    for target in targets {
+        target.writer.abort().await;
+    }
+}
+
+/// The hash and size of a file.
+fn hash(path: &Path) -> Result<(String, u64)> {
+    use sha2::{Digest, Sha256};
+    let failed = |cause| Error::Io { action: "read", path: path.to_path_buf(), cause };
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let (mut digest, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
+    loop {
+        let read = std::io::Read::read(&mut file, &mut buffer).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        digest.update(buffer.get(..read).unwrap_or_default());
+        size += read as u64;
+    }
+    Ok((digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), size))
+}
+
+/// The files that mails carry.
+fn attachments(job: &Job, run: &Run, files: &[(Format, PathBuf)]) -> Result<Vec<(String, &'static str, Vec<u8>)>> {
+    let mut attachments = Vec::with_capacity(job.attach.len());
+    for (format, path) in files.iter().skip(job.outputs.len()) {
+        let bytes = fs::read(path).map_err(|cause| Error::Io { action: "read", path: path.clone(), cause })?;
+        // the mail has it from here on
+        let _ = fs::remove_file(path);
+        let day = run.scheduled_at.with_timezone(&job.zone).format("%Y-%m-%d");
+        attachments.push((format!("{}-{day}.{}", job.report.name, format.endings()[0]), media_type(*format), bytes));
+    }
+    Ok(attachments)
+}
+
+fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Table => "text/plain; charset=utf-8",
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::Tsv => "text/tab-separated-values; charset=utf-8",
+        Format::Json => "application/json",
+        Format::Ndjson => "application/x-ndjson",
+        Format::Markdown => "text/markdown; charset=utf-8",
+        Format::Parquet => "application/vnd.apache.parquet",
+        Format::Arrow => "application/vnd.apache.arrow.file",
+        Format::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Format::Html => "text/html; charset=utf-8",
+        Format::Png => "image/png",
+    }
+}
+
+/// The people that a query names in its column `recipient`, and what its other columns say.
+async fn recipients(project: &Project, session: &Session, key: &str, sql: &str) -> Result<Vec<(Recipient, Group)>> {
+    let source = Arc::new(Source { name: format!("cxql.toml, {key}"), ..Source::query(sql) });
+    let mut statements = sqlfile::parse(&source)?;
+    if statements.len() != 1 {
+        return Err(Error::at(&source, None, "one select is wanted"));
+    }
+    let plan = session.plan(&source, Statement::Statement(Box::new(statements.swap_remove(0).statement))).await?;
+    if crate::session::writes(&plan) {
+        return Err(Error::at(&source, None, "a query for recipients only reads"));
+    }
+    let execution = session.execute(&source, &plan).await?;
+    let Ok(place) = execution.schema.index_of("recipient") else {
+        return Err(
+            Error::at(&source, None, "the query has no column `recipient`").help("write `select address as recipient`")
+        );
+    };
+    let batches: Vec<RecordBatch> = match execution.stream.try_collect().await {
+        Ok(batches) => batches,
+        Err(error) => return Err(session.execution_error(error, &source, &execution.plan).await),
+    };
+    let options = FormatOptions::new();
+    let mut people: Vec<(Recipient, Group)> = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let mut found = None;
+            let mut only = Vec::new();
+            for (at, column) in batch.columns().iter().enumerate() {
+                // NULL says nothing: nobody, or every group
+                if column.logical_nulls().is_some_and(|nulls| nulls.is_null(row)) {
+                    continue;
+                }
+                let text = ArrayFormatter::try_new(column.as_ref(), &options)
+                    .map(|formatter| formatter.value(row).to_string());
+                let text = text.map_err(|error| Error::Engine { message: error.to_string() })?;
+                if at == place {
+                    found = Some(recipient(project, &text).map_err(|error| Error::data(format!("{key}: {error}")))?);
+                } else {
+                    only.push((execution.schema.field(at).name().clone(), text));
+                }
+            }
+            if let Some(person) = found {
+                people.push((person, only));
+            }
+        }
+    }
+    Ok(people)
+}
+
+/// Looks at a run: what mails show, and the rows that alerts are about.
+struct Look {
+    page: MailPage,
+    row_count: u64,
+    /// The rows of each section with an alert; `None` when they are too many to be kept.
+    kept: Vec<Option<Vec<RecordBatch>>>,
+    room: usize,
+}
+
+impl Watch for Look {
+    fn begun(&mut self, _section: usize, step: &Step, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+        self.page.begin(&plan.schema());
+        self.kept.push((!step.alerts.is_empty()).then(Vec::new));
+        Ok(())
+    }
+
+    fn rows(&mut self, _section: usize, batch: &RecordBatch) -> Result<()> {
+        self.row_count += batch.num_rows() as u64;
+        self.page.add(batch)?;
+        if let Some(kept) = self.kept.last_mut()
+            && let Some(batches) = kept
+        {
+            match self.room.checked_sub(batch.get_array_memory_size()) {
+                Some(room) => {
+                    self.room = room;
+                    batches.push(batch.clone());
+                }
+                None => *kept = None,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Look {
+    /// What the alerts find, and the columns of the groups by their names.
+    async fn alerts(
+        &self,
+        session: &Session,
+        steps: &[Step],
+        values: &Values,
+    ) -> Result<(Vec<AlertRecord>, BTreeMap<String, Group>)> {
+        let mut records = Vec::new();
+        let mut groups = BTreeMap::new();
+        for (at, step) in steps.iter().enumerate() {
+            let kept = self.kept.get(at).and_then(Option::as_ref);
+            for alert in &step.alerts {
+                // the rows that went out, so that result and alert agree; too many are asked for again
+                let plan = kept.and_then(|batches| rows_as_plan(&step.plan, batches));
+                let (bad, _) =
+                    alert.evaluate(session, &step.source, values, plan.as_ref().unwrap_or(&step.plan)).await?;
+                for bad in &bad {
+                    groups.insert(bad.name(), bad.group.clone());
+                }
+                records.push(AlertRecord {
+                    alert: alert.text.clone(),
+                    severity: alert.severity.name().into(),
+                    section: at + 1,
+                    good_runs: alert.good_runs,
+                    bad: bad.iter().map(|bad| (bad.name(), bad.figures.clone())).collect(),
+                });
+            }
+        }
+        Ok((records, groups))
+    }
+}
+
+/// A plan that gives these rows under the names that `plan` gives them.
+fn rows_as_plan(plan: &LogicalPlan, batches: &[RecordBatch]) -> Option<LogicalPlan> {
+    let schema = batches.first()?.schema();
+    let table = MemTable::try_new(schema, vec![batches.to_vec()]).ok()?;
+    let scan = LogicalPlanBuilder::scan("result", provider_as_source(Arc::new(table)), None).ok()?;
+    let columns = plan.schema().iter().map(|(qualifier, field)| {
+        let column = Expr::Column(Column::new(Some("result"), field.name()));
+        column.alias_qualified(qualifier.cloned(), field.name())
+    });
+    scan.project(columns).ok()?.build().ok()
+}

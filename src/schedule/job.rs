@@ -1,0 +1,439 @@
+//! A job of `cxql.toml`, checked: its report, its times, its destinations. Nothing is run here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+use lettre::message::Mailbox;
+
+use super::dates::DateExpr;
+use super::names::{Filling, fill, stamp};
+use super::times::{self, Schedule};
+use super::wait::WaitFor;
+use crate::config::{
+    CatchUp, ChannelConfig, ChannelKind, FailedCheck, JobConfig, OneOrMany, Overlap, Send, Shape, Span,
+};
+use crate::error::{Error, Result};
+use crate::history::{NewRun, Trigger};
+use crate::output::Format;
+use crate::project::Project;
+use crate::report::{Report, Values};
+use crate::source::{Source, nearest};
+use crate::types::{BaseType, ParamType};
+
+const RETRIES: u32 = 3;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Somebody who is told something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// A mail address.
+    Mail(Box<Mailbox>),
+    /// A channel of `cxql.toml`.
+    Channel(String),
+}
+
+/// A file or object that a job writes.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The template of its path or address.
+    pub template: String,
+    /// Its format.
+    pub format: Format,
+    /// How many of the newest are kept.
+    pub keep: Option<usize>,
+    /// The only section that it holds, counted from 1.
+    pub section: Option<usize>,
+}
+
+/// A value of a parameter.
+#[derive(Debug, Clone)]
+enum Given {
+    Text(String),
+    Date(DateExpr, BaseType),
+}
+
+/// A job that can be run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Its report.
+    pub report: Report,
+    /// Its times; none is run by hand or after the jobs that it depends on.
+    pub schedule: Option<Schedule>,
+    /// Whether the scheduler runs it.
+    pub is_enabled: bool,
+    /// Its zone.
+    pub zone: Tz,
+    given: BTreeMap<String, Given>,
+    /// What it writes.
+    pub outputs: Vec<Output>,
+    /// Who gets the result.
+    pub recipients: Vec<Recipient>,
+    /// A query for more of them.
+    pub recipients_sql: Option<String>,
+    /// When they get it.
+    pub send: Send,
+    /// The subject of mails.
+    pub subject: Option<String>,
+    /// Formats that a mail carries.
+    pub attach: Vec<Format>,
+    /// Who is told of alerts.
+    pub alert_recipients: Vec<Recipient>,
+    /// A query for more of them.
+    pub alert_recipients_sql: Option<String>,
+    /// Who is told when something goes wrong.
+    pub owner: Vec<Recipient>,
+    /// What follows from a check that fails.
+    pub failed_check: FailedCheck,
+    /// How often a run is tried.
+    pub max_attempts: u32,
+    /// The wait before the first retry.
+    pub retry_delay: Duration,
+    /// The longest wait.
+    pub retry_max: Duration,
+    /// How long a try may take.
+    pub timeout: Duration,
+    /// What happens when it is due while it runs.
+    pub overlap: Overlap,
+    /// What happens to times that were missed.
+    pub catch_up: CatchUp,
+    /// Jobs that must have succeeded before.
+    pub depends_on: Vec<String>,
+    /// What the data must have.
+    pub wait_for: Vec<WaitFor>,
+    /// How long after its time it waits.
+    pub wait_deadline: Duration,
+    /// How often it looks.
+    pub wait_every: Duration,
+}
+
+impl Job {
+    /// The name of the run for a time.
+    pub fn run_id(&self, scheduled: DateTime<Utc>) -> String {
+        format!("{}-{}", self.name, stamp(scheduled))
+    }
+
+    /// A run for a time.
+    pub fn new_run(&self, scheduled: DateTime<Utc>, trigger: Trigger) -> NewRun {
+        NewRun {
+            run_id: self.run_id(scheduled),
+            job: self.name.clone(),
+            report: self.report.name.clone(),
+            scheduled_at: scheduled,
+            trigger,
+            max_attempts: self.max_attempts,
+        }
+    }
+
+    /// The values of the report's parameters for a time.
+    ///
+    /// # Errors
+    /// A value that does not fit, a date beyond the calendar.
+    pub fn values(&self, scheduled: DateTime<Utc>) -> Result<Values> {
+        let mut texts = BTreeMap::new();
+        for (name, given) in &self.given {
+            let text = match given {
+                Given::Text(text) => Some(text.clone()),
+                Given::Date(expr, BaseType::Date) => expr.day(scheduled, self.zone).map(|day| day.to_string()),
+                Given::Date(expr, _) => expr
+                    .instant(scheduled, self.zone)
+                    .map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true).replace(".000000Z", "Z")),
+            };
+            let beyond = || self.wrong(format!("parameter `{name}` for {scheduled} lies beyond the calendar"));
+            texts.insert(name.clone(), text.ok_or_else(beyond)?);
+        }
+        self.report.bind(&texts)
+    }
+
+    /// What names of a run are filled from.
+    pub(super) fn filling<'a>(&'a self, run_id: &'a str, scheduled: DateTime<Utc>) -> Filling<'a> {
+        Filling {
+            job: &self.name,
+            report: &self.report.name,
+            title: &self.report.title,
+            run: run_id,
+            scheduled,
+            zone: self.zone,
+        }
+    }
+
+    fn wrong(&self, what: impl std::fmt::Display) -> Error {
+        wrong(&self.name, what)
+    }
+}
+
+fn wrong(job: &str, what: impl std::fmt::Display) -> Error {
+    Error::usage(format!("job `{job}` in cxql.toml: {what}"))
+}
+
+/// The jobs of a project.
+///
+/// # Errors
+/// The first thing that is wrong with one, with its job and its remedy.
+pub fn jobs(project: &Project) -> Result<Vec<Job>> {
+    let mut jobs: Vec<Job> = Vec::with_capacity(project.work.jobs.len());
+    if let Some(mail) = &project.work.mail {
+        let from: std::result::Result<Mailbox, _> = mail.from.parse();
+        from.map_err(|error| {
+            Error::usage(format!("[mail] from in cxql.toml: `{}` is no address: {error}", mail.from))
+        })?;
+    }
+    for (name, channel) in &project.work.channels {
+        channel_is_whole(name, channel)?;
+    }
+    for config in &project.work.jobs {
+        if jobs.iter().any(|job| job.name == config.name) {
+            return Err(wrong(&config.name, "there are two of this name; rename one"));
+        }
+        jobs.push(job(project, config)?);
+    }
+    for job in &jobs {
+        for needed in &job.depends_on {
+            if !jobs.iter().any(|other| other.name == *needed) {
+                let near = nearest(needed, jobs.iter().map(|job| job.name.as_str()));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                return Err(job.wrong(format!("depends_on: there is no job `{needed}`{hint}")));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let mut next = job.depends_on.clone();
+        while let Some(name) = next.pop() {
+            if name == job.name {
+                return Err(job.wrong("depends_on leads back to itself"));
+            }
+            if seen.insert(name.clone()) {
+                let further = jobs.iter().find(|other| other.name == name);
+                next.extend(further.map(|other| other.depends_on.clone()).unwrap_or_default());
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+fn channel_is_whole(name: &str, channel: &ChannelConfig) -> Result<()> {
+    let wrong = |what: &str| Err(Error::usage(format!("[channels.{name}] in cxql.toml: {what}")));
+    match channel.kind {
+        _ if name.contains('@') => wrong("a name with `@` would be read as a mail address; choose another"),
+        ChannelKind::Webhook if channel.url.is_none() => wrong("a webhook needs `url`"),
+        ChannelKind::Webhook if !channel.command.is_empty() => wrong("a webhook has no `command`"),
+        ChannelKind::Webhook
+            if channel.secret.is_some() && matches!(channel.shape, Shape::Slack | Shape::Teams | Shape::Wecom) =>
+        {
+            wrong("this shape knows no signature; remove `secret`")
+        }
+        ChannelKind::Command if channel.command.is_empty() => {
+            wrong("a command needs `command = [\"/path/of/program\", \"argument\"]`")
+        }
+        ChannelKind::Command if channel.url.is_some() || channel.secret.is_some() => {
+            wrong("a command has no `url` and no `secret`")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn job(project: &Project, config: &JobConfig) -> Result<Job> {
+    let name = &config.name;
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > 60 || !name.chars().all(is_name) {
+        return Err(wrong(name, "a name is up to 60 lower case letters, digits, `_` and `-`"));
+    }
+    let work = &project.work;
+    let report = report(project, config)?;
+    let zone_name = config.timezone.as_ref().or(work.settings.timezone.as_ref()).map_or("UTC", String::as_str);
+    let zone = times::zone(zone_name).map_err(|error| wrong(name, error))?;
+    let schedule = config.cron.as_ref().map(|cron| Schedule::parse(cron, zone)).transpose();
+    let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
+    let people = |key: &str, texts: &[String]| -> Result<Vec<Recipient>> {
+        texts
+            .iter()
+            .map(|text| recipient(project, text).map_err(|error| wrong(name, format!("{key}: {error}"))))
+            .collect()
+    };
+    let recipients = people("recipients", &config.recipients.0)?;
+    let alert_recipients = match &config.alert_recipients {
+        Some(OneOrMany(texts)) => people("alert_recipients", texts)?,
+        None if config.alert_recipients_sql.is_some() => vec![],
+        None => recipients.clone(),
+    };
+    let job = Job {
+        name: name.clone(),
+        schedule: schedule.map_err(|error| wrong(name, format!("cron: {error}")))?,
+        is_enabled: config.enabled.unwrap_or(true),
+        zone,
+        given: given(name, &report, &config.parameters)?,
+        outputs: config.outputs.iter().map(|output| self::output(name, output)).collect::<Result<_>>()?,
+        recipients,
+        recipients_sql: config.recipients_sql.clone(),
+        send: config.send,
+        subject: config.subject.clone(),
+        attach: formats(name, &config.attach.0)?,
+        alert_recipients,
+        alert_recipients_sql: config.alert_recipients_sql.clone(),
+        owner: people("owner", config.owner.as_ref().map_or(&work.settings.owner.0, |owner| &owner.0))?,
+        failed_check: config.failed_check,
+        max_attempts: config.retries.unwrap_or(RETRIES).min(100_000) + 1,
+        retry_delay: span(config.retry_delay, MINUTE),
+        retry_max: span(config.retry_max, HOUR),
+        timeout: span(config.timeout, HOUR),
+        overlap: config.overlap,
+        catch_up: config.catch_up,
+        depends_on: config.depends_on.0.clone(),
+        wait_for: config
+            .wait_for
+            .0
+            .iter()
+            .map(|text| WaitFor::parse(text).map_err(|error| wrong(name, format!("wait_for: {error}"))))
+            .collect::<Result<_>>()?,
+        wait_deadline: span(config.wait_deadline, HOUR),
+        wait_every: span(config.wait_every, MINUTE),
+        report,
+    };
+    if job.timeout.is_zero() || job.wait_every.is_zero() {
+        return Err(job.wrong("timeout and wait_every are longer than 0"));
+    }
+    // what can be wrong at its time is better known now
+    let now = Utc::now();
+    job.values(now)?;
+    let run_id = job.run_id(now);
+    for output in &job.outputs {
+        fill(&output.template, job.filling(&run_id, now)).map_err(|error| job.wrong(format!("outputs: {error}")))?;
+        fits(&job, output.format, output.section)?;
+    }
+    for format in &job.attach {
+        fits(&job, *format, None)?;
+    }
+    if let Some(subject) = &job.subject {
+        fill(subject, job.filling(&run_id, now)).map_err(|error| job.wrong(format!("subject: {error}")))?;
+    }
+    Ok(job)
+}
+
+/// Whether a format can hold the job's result.
+fn fits(job: &Job, format: Format, section: Option<usize>) -> Result<()> {
+    let count = job.report.sections.len();
+    if let Some(number) = section.filter(|number| !(1..=count).contains(number)) {
+        return Err(job.wrong(format!("outputs: `section` is a number from 1 to {count}, got {number}")));
+    }
+    if section.is_none() && count > 1 && !format.holds_sections() {
+        return Err(job.wrong(format!(
+            "{format} holds one section and the report has {count}; write {{ path = \"...\", section = 1 }}, or take xlsx, \
+             html, json or markdown"
+        )));
+    }
+    let charted = job.report.sections.get(section.unwrap_or(1) - 1).is_some_and(|section| section.chart.is_some());
+    if format == Format::Png && !charted {
+        return Err(job.wrong("png needs a section with a `chart:` line"));
+    }
+    Ok(())
+}
+
+fn report(project: &Project, config: &JobConfig) -> Result<Report> {
+    let name = &config.name;
+    match (&config.report, &config.sql) {
+        (Some(report), None) => {
+            let is_path = report.ends_with(".sql") || report.contains(['/', '\\']);
+            let found = if is_path { project.folder.join(report).display().to_string() } else { report.clone() };
+            project.library.report(&found).map_err(|error| match error {
+                Error::Usage { message } => wrong(name, message),
+                other => other,
+            })
+        }
+        (None, Some(sql)) => {
+            let source = Source { name: format!("cxql.toml, sql of job `{name}`"), ..Source::query(sql) };
+            let mut report = Report::parse(name, &std::sync::Arc::new(source))?;
+            if let Some(title) = &config.title {
+                report.title.clone_from(title);
+            }
+            Ok(report)
+        }
+        (None, None) => Err(wrong(name, "it needs `report = \"NAME\"` or `sql = \"select ...\"`")),
+        (Some(_), Some(_)) => Err(wrong(name, "it has both `report` and `sql`; keep one")),
+    }
+}
+
+fn given(job: &str, report: &Report, values: &BTreeMap<String, toml::Value>) -> Result<BTreeMap<String, Given>> {
+    let mut given = BTreeMap::new();
+    for (name, value) in values {
+        let known = report.params.iter().find(|param| param.name == *name);
+        let Some(param_type) = known.map(|param| param.param_type) else {
+            // the report says which names it has
+            report.bind(&BTreeMap::from([(name.clone(), String::new())])).map_err(|error| wrong(job, error))?;
+            continue;
+        };
+        let text = value_text(value).ok_or_else(|| {
+            wrong(job, format!("parameter `{name}`: a text, a number, true, false, a date or a list of them is wanted"))
+        })?;
+        given.insert(
+            name.clone(),
+            parsed(param_type, &text).map_err(|error| wrong(job, format!("parameter `{name}`: {error}")))?,
+        );
+    }
+    Ok(given)
+}
+
+fn parsed(param_type: ParamType, text: &str) -> Result<Given, String> {
+    let is_date = !param_type.is_list && matches!(param_type.base, BaseType::Date | BaseType::Timestamp);
+    match param_type.value(text) {
+        Ok(_) => Ok(Given::Text(text.to_string())),
+        Err(_) if is_date => DateExpr::parse(text).map(|expr| Given::Date(expr, param_type.base)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A value as it would be written after `-p name=`.
+fn value_text(value: &toml::Value) -> Option<String> {
+    Some(match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        toml::Value::Boolean(flag) => flag.to_string(),
+        toml::Value::Datetime(at) => at.to_string(),
+        toml::Value::Array(items) => {
+            let quoted = |item: &toml::Value| match item {
+                toml::Value::Array(_) => None,
+                item => Some(format!("\"{}\"", value_text(item)?.replace('"', "\"\""))),
+            };
+            items.iter().map(quoted).collect::<Option<Vec<_>>>()?.join(",")
+        }
+        toml::Value::Table(_) => return None,
+    })
+}
+
+fn output(job: &str, config: &crate::config::OutputConfig) -> Result<Output> {
+    if config.keep == Some(0) {
+        return Err(wrong(job, "outputs: `keep` is at least 1"));
+    }
+    // a brace may hold a dot or a slash
+    let ending = config.path.rsplit('}').next().unwrap_or_default();
+    let format = Format::from_path(format!("x{ending}")).map_err(|error| wrong(job, format!("outputs: {error}")))?;
+    Ok(Output { template: config.path.clone(), format, keep: config.keep, section: config.section })
+}
+
+fn formats(job: &str, names: &[String]) -> Result<Vec<Format>> {
+    names.iter().map(|name| name.parse::<Format>().map_err(|error| wrong(job, format!("attach: {error}")))).collect()
+}
+
+/// Who a text of the configuration or of a query means.
+///
+/// # Errors
+/// A text that is neither an address nor a channel.
+pub(super) fn recipient(project: &Project, text: &str) -> Result<Recipient, String> {
+    let text = text.trim();
+    if text.contains('@') {
+        if project.work.mail.is_none() {
+            return Err(format!("`{text}` is a mail address, and cxql.toml has no [mail]"));
+        }
+        let mailbox = text.parse::<Mailbox>().map_err(|error| format!("`{text}` is no mail address: {error}"))?;
+        return Ok(Recipient::Mail(Box::new(mailbox)));
+    }
+    if project.work.channels.contains_key(text) {
+        return Ok(Recipient::Channel(text.to_string()));
+    }
+    let near = nearest(text, project.work.channels.keys().map(String::as_str));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Err(format!("`{text}` is no mail address and no channel of cxql.toml{hint}"))
+}

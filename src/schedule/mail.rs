@@ -1,0 +1,303 @@
+//! Mails over SMTP, with TLS unless the configuration says otherwise.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use lettre::Message;
+use lettre::address::{Address, Envelope};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+
+use super::message::Attachments;
+use crate::config::{Encryption, MailConfig, SecretText};
+use crate::error::{Error, Result};
+use crate::page::MailBody;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a delivery came out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It is there; what the other side said, and whom it refused.
+    There {
+        /// The answer.
+        said: String,
+        /// Recipients that the server refused, with its words.
+        refused: Vec<String>,
+    },
+    /// It is not there, and another try may help.
+    Again(String),
+    /// It is not there, and no try will help.
+    Never(String),
+    /// Nobody knows whether it is there.
+    Unknown(String),
+}
+
+/// A mail's own name and its bytes.
+///
+/// # Errors
+/// Content that no mail can hold.
+pub(super) fn compose(
+    config: &MailConfig,
+    to: &[&Mailbox],
+    subject: &str,
+    body: &MailBody,
+    attachments: &Attachments,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<(String, Vec<u8>)> {
+    let failed = |cause: &dyn std::fmt::Display| Error::Engine { message: format!("the mail cannot be made: {cause}") };
+    let from: Mailbox = config.from.parse().map_err(|error| failed(&error))?;
+    // the same run has the same name, by which a receiver knows a mail that comes twice
+    let message_id = format!("<{name}@{}>", from.email.domain());
+    // a line end in a subject would be a header of its own
+    let subject: String = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).take(250).collect();
+    let mut builder = Message::builder()
+        .from(from)
+        .subject(subject)
+        .date(SystemTime::from(now))
+        .message_id(Some(message_id.clone()))
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()));
+    for mailbox in to {
+        builder = builder.to((*mailbox).clone());
+    }
+    let png = ContentType::parse("image/png").map_err(|error| failed(&error))?;
+    let mut related = MultiPart::related().singlepart(SinglePart::html(body.html.clone()));
+    for (id, picture) in &body.pictures {
+        let name = format!("{}.png", id.split('.').next().unwrap_or("chart"));
+        let part = Attachment::new_inline_with_name(id.clone(), name).body(picture.clone(), png.clone());
+        related = related.singlepart(part);
+    }
+    let both = MultiPart::alternative().singlepart(SinglePart::plain(body.text.clone())).multipart(related);
+    let message = if attachments.is_empty() {
+        builder.multipart(both)
+    } else {
+        let mut mixed = MultiPart::mixed().multipart(both);
+        for (name, content_type, bytes) in attachments {
+            let content_type = ContentType::parse(content_type).map_err(|error| failed(&error))?;
+            mixed = mixed.singlepart(Attachment::new(name.clone()).body(bytes.clone(), content_type));
+        }
+        builder.multipart(mixed)
+    };
+    Ok((message_id, message.map_err(|error| failed(&error))?.formatted()))
+}
+
+/// Hands a mail to the server. `on_the_way` is called when everything but the content has been accepted, directly before
+/// the content is sent; what it gives ends the delivery.
+///
+/// # Errors
+/// A configuration that cannot be used, what `on_the_way` gives.
+pub(super) async fn send(
+    config: &MailConfig,
+    folder: &Path,
+    to: &[String],
+    mail: &[u8],
+    on_the_way: impl FnOnce() -> Result<()>,
+) -> Result<Sent> {
+    let password = config.password.as_ref().map(|secret| secret.read(folder)).transpose()?;
+    let hide = |text: String| password.as_ref().map_or(text.clone(), |secret| secret.hide_in(&text));
+    let timeout = config.timeout.map_or(TIMEOUT, |span| span.0);
+    let from: Mailbox = config.from.parse().map_err(|error| Error::usage(format!("[mail] from: {error}")))?;
+    let mut addresses = Vec::with_capacity(to.len());
+    for text in to {
+        let address: Address =
+            text.parse().map_err(|error| Error::usage(format!("`{text}` is no address: {error}")))?;
+        addresses.push(address);
+    }
+    let envelope = Envelope::new(Some(from.email), addresses)
+        .map_err(|error| Error::usage(format!("a mail needs somebody to go to: {error}")))?;
+    let prepare = prepare(config, folder, password.as_ref(), timeout, &envelope, mail);
+    let (mut connection, refused) = match tokio::time::timeout(timeout.saturating_mul(4), prepare).await {
+        Ok(Ok(ready)) => ready,
+        Ok(Err(Fault::Own(error))) => return Err(error),
+        Ok(Err(Fault::Never(text))) => return Ok(Sent::Never(hide(text))),
+        Ok(Err(Fault::Server(error))) => {
+            let text = hide(format!("{}: {}", place(config), words(&error)));
+            return Ok(if error.is_permanent() { Sent::Never(text) } else { Sent::Again(text) });
+        }
+        Err(_) => return Ok(Sent::Again(format!("{} does not answer", place(config)))),
+    };
+    on_the_way()?;
+    let answer = tokio::time::timeout(timeout.saturating_mul(4), connection.message(mail)).await;
+    let sent = match answer {
+        Ok(Ok(response)) => {
+            let said = response.message().collect::<Vec<_>>().join(" ");
+            Sent::There { said: hide(format!("{} {said}", response.code())), refused }
+        }
+        // the server has said no
+        Ok(Err(error)) if error.is_permanent() => Sent::Never(hide(format!("{}: {}", place(config), words(&error)))),
+        Ok(Err(error)) if error.is_transient() => Sent::Again(hide(format!("{}: {}", place(config), words(&error)))),
+        Ok(Err(error)) => Sent::Unknown(hide(format!("{}: {}", place(config), words(&error)))),
+        Err(_) => Sent::Unknown(format!("{} did not answer after it had the mail", place(config))),
+    };
+    if matches!(sent, Sent::There { .. }) {
+        // the mail is there, whatever the server says to this; its record does not wait for it
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(Duration::from_secs(2), connection.quit()).await;
+        });
+    }
+    Ok(sent)
+}
+
+enum Fault {
+    Own(Error),
+    Server(lettre::transport::smtp::Error),
+    Never(String),
+}
+
+impl From<lettre::transport::smtp::Error> for Fault {
+    fn from(error: lettre::transport::smtp::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+/// Connects, logs in and names the recipients: all that can be refused before the content is sent.
+async fn prepare(
+    config: &MailConfig,
+    folder: &Path,
+    password: Option<&SecretText>,
+    timeout: Duration,
+    envelope: &Envelope,
+    mail: &[u8],
+) -> std::result::Result<(AsyncSmtpConnection, Vec<String>), Fault> {
+    let name = ClientId::default();
+    let port = config.port.unwrap_or(if config.encryption == Encryption::Tls { 465 } else { 587 });
+    let server = (config.host.as_str(), port);
+    let tls = || tls(config, folder);
+    let is_here = ["localhost", "127.0.0.1", "::1"].contains(&config.host.as_str());
+    if config.encryption == Encryption::None && password.is_some() && !is_here {
+        return Err(Fault::Never(format!(
+            "a password is not sent to {} without encryption; set `encryption` in [mail] to \"starttls\" or \"tls\"",
+            place(config)
+        )));
+    }
+    let first = match config.encryption {
+        Encryption::Tls => Some(tls().map_err(Fault::Own)?),
+        Encryption::Starttls | Encryption::None => None,
+    };
+    let mut connection = AsyncSmtpConnection::connect_tokio1(server, Some(timeout), &name, first, None).await?;
+    if config.encryption == Encryption::Starttls {
+        if !connection.can_starttls() {
+            return Err(Fault::Never(format!(
+                "{} offers no STARTTLS; set `encryption` in [mail] to \"tls\", or to \"none\" for a server on this machine",
+                place(config)
+            )));
+        }
+        connection.starttls(tls().map_err(Fault::Own)?, &name).await?;
+    }
+    if let (Some(user), Some(password)) = (&config.user, password) {
+        let credentials = Credentials::new(user.clone(), password.expose().to_string());
+        connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
+    }
+    let mut options = vec![];
+    let is_plain = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+    if !envelope.to().iter().chain(envelope.from()).all(is_plain) {
+        if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+            return Err(Fault::Never(format!("{} takes only addresses of plain letters", place(config))));
+        }
+        options.push(MailParameter::SmtpUtfEight);
+    }
+    if !mail.is_ascii() {
+        options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    connection.command(Mail::new(envelope.from().cloned(), options)).await?;
+    let mut refused = vec![];
+    let mut last = None;
+    for address in envelope.to() {
+        match connection.command(Rcpt::new(address.clone(), vec![])).await {
+            Ok(_) => {}
+            Err(error) if error.is_permanent() => {
+                refused.push(format!("{address}: {}", words(&error)));
+                last = Some(error);
+            }
+            Err(error) => return Err(Fault::Server(error)),
+        }
+    }
+    // the others get it; without any there is nothing to send
+    if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
+        return Err(Fault::Server(error));
+    }
+    connection.command(Data).await?;
+    Ok((connection, refused))
+}
+
+fn tls(config: &MailConfig, folder: &Path) -> Result<TlsParameters> {
+    let failed = |cause: &dyn std::fmt::Display| Error::usage(format!("[mail] encryption: {cause}"));
+    let mut builder = TlsParameters::builder(config.host.clone());
+    if let Some(ca) = &config.ca {
+        let path = folder.join(ca);
+        let pem = std::fs::read(&path).map_err(|cause| Error::Io { action: "read", path, cause })?;
+        builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| failed(&error))?);
+    }
+    builder.build_rustls().map_err(|error| failed(&error))
+}
+
+fn place(config: &MailConfig) -> String {
+    format!("the mail server {}", config.host)
+}
+
+/// An error with its causes.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> MailConfig {
+        MailConfig {
+            from: "Reports <reports@example.com>".into(),
+            host: "localhost".into(),
+            port: None,
+            encryption: Encryption::None,
+            ca: None,
+            user: None,
+            password: None,
+            timeout: None,
+        }
+    }
+
+    #[test]
+    fn a_mail_has_its_parts() {
+        let body = MailBody {
+            html: "<p>满意度</p>".into(),
+            text: "满意度".into(),
+            pictures: vec![("chart1.w@cxql".into(), vec![1, 2, 3])],
+        };
+        let to: Mailbox = "张三 <a@example.com>".parse().unwrap();
+        let attachments = [("满意度.csv".to_string(), "text/csv", b"a\n1\n".to_vec())];
+        let now = "2025-01-06T08:00:00Z".parse().unwrap();
+        let (id, bytes) = compose(&config(), &[&to], "a\r\nBcc: x@y.z", &body, &attachments, "w.1", now).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(id, "<w.1@example.com>");
+        for wanted in [
+            "Message-ID: <w.1@example.com>",
+            "Auto-Submitted: auto-generated",
+            "Date: Mon, 06 Jan 2025 08:00:00 +0000",
+            "Content-ID: <chart1.w@cxql>",
+            "Content-Type: image/png",
+            "multipart/mixed",
+            "multipart/alternative",
+            "multipart/related",
+            "text/csv",
+        ] {
+            assert!(text.contains(wanted), "{wanted}\n{text}");
+        }
+        assert!(!text.contains("\nBcc:"), "{text}");
+    }
+}

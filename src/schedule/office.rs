@@ -1,0 +1,141 @@
+//! What all parts of the work on jobs share: the project, its jobs, the history, the clock, the log.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rand::Rng;
+
+use super::job::{Job, jobs};
+use crate::error::{Error, Result};
+use crate::history::Store;
+use crate::project::{Asked, Project};
+use crate::source::nearest;
+
+/// Says what time it is; tests have one of their own.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+}
+
+/// What all parts of the work share.
+pub struct Office {
+    /// How the project is found: reports are read anew for every run.
+    pub asked: Asked,
+    /// The project as it was when the work began.
+    pub project: Project,
+    /// Its jobs.
+    pub jobs: Vec<Job>,
+    /// The history.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Office").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Office {
+    /// Opens the history of a project and checks its jobs.
+    ///
+    /// # Errors
+    /// A broken project or job, a history that cannot be opened.
+    pub fn open(asked: &Asked, clock: Arc<dyn Clock>) -> Result<Self> {
+        let project = Project::resolve(asked)?;
+        let jobs = jobs(&project)?;
+        let store = Store::open(&project.work.store)?;
+        Ok(Self { asked: asked.clone(), project, jobs, store, clock })
+    }
+
+    /// Now.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// A job by its name.
+    ///
+    /// # Errors
+    /// No job of that name, with the nearest.
+    pub fn job(&self, name: &str) -> Result<&Job> {
+        self.jobs.iter().find(|job| job.name == name).ok_or_else(|| {
+            let near = nearest(name, self.jobs.iter().map(|job| job.name.as_str()));
+            let hint = match near {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None if self.jobs.is_empty() => "; cxql.toml has no [[job]]".into(),
+                None => "; `cxql job list` shows all".into(),
+            };
+            Error::usage(format!("there is no job `{name}`{hint}"))
+        })
+    }
+
+    /// Whether every secret that a message needs can be read.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn check_secrets(&self) -> Result<()> {
+        let folder = &self.project.folder;
+        let work = &self.project.work;
+        if let Some(secret) = work.mail.as_ref().and_then(|mail| mail.password.as_ref()) {
+            secret.read(folder)?;
+        }
+        for channel in work.channels.values() {
+            if let Some(url) = &channel.url {
+                url.read(folder)?;
+            }
+            if let Some(secret) = &channel.secret {
+                secret.read(folder)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line of the log, on standard error.
+pub(super) fn log(level: &str, text: &str) {
+    let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+    // one event is one line; a log that nobody reads any more stops nothing
+    let _ = writeln!(std::io::stderr(), "{at} {level} {}", text.replace('\n', "\\n"));
+}
+
+/// The wait after the `tries`th failure: doubled each time up to `max`, and of that at random between the half and all, so
+/// that what failed together does not come back together. `random` is from 0 to 1.
+pub fn backoff(delay: Duration, max: Duration, tries: u32, random: f64) -> Duration {
+    let doubled = delay.saturating_mul(2u32.saturating_pow(tries.saturating_sub(1).min(31)));
+    doubled.min(max).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+}
+
+/// When to try again.
+pub(super) fn again_at(now: DateTime<Utc>, delay: Duration, max: Duration, tries: u32) -> DateTime<Utc> {
+    let wait = backoff(delay, max, tries, rand::rng().random());
+    now + chrono::Duration::from_std(wait).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_spread() {
+        let seconds = Duration::from_secs;
+        let waits =
+            |random: f64| (1..=5).map(|tries| backoff(seconds(10), seconds(60), tries, random)).collect::<Vec<_>>();
+        assert_eq!(waits(1.0), [10, 20, 40, 60, 60].map(seconds));
+        assert_eq!(waits(0.0), [5, 10, 20, 30, 30].map(seconds));
+        assert_eq!(backoff(seconds(1), seconds(3600), u32::MAX, 1.0), seconds(3600));
+    }
+}

@@ -1,0 +1,514 @@
+//! The scheduler: looks what is due, starts it, delivers, and starts again from the history after any end.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::job::Job;
+use super::office::{Office, log};
+use super::times::{self, Due};
+use crate::error::{Error, Result};
+use crate::history::{NewRun, Run, RunState, Trigger};
+
+/// The longest time without a look: others may have left work.
+const LOOK: Duration = Duration::from_secs(1);
+
+const DRAIN: Duration = Duration::from_secs(30);
+const MAX_PARALLEL: usize = 2;
+const MAX_DELIVERIES: usize = 8;
+const KEEP_DAYS: u32 = 400;
+
+/// How far back jobs that run after others look for those.
+const DEPENDENCIES: chrono::Duration = chrono::Duration::days(3);
+
+/// Times that a message lists.
+const MOST_LISTED: usize = 20;
+
+/// Runs the jobs of a project.
+#[derive(Debug)]
+pub struct Scheduler {
+    office: Arc<Office>,
+    /// When it looked last at each job that has times.
+    looked: BTreeMap<String, DateTime<Utc>>,
+    last_look: Option<DateTime<Utc>>,
+    pruned: Option<DateTime<Utc>>,
+    working: JoinSet<Result<()>>,
+    delivering: JoinSet<Result<String>>,
+    on_the_way: HashSet<String>,
+    release: watch::Sender<bool>,
+    max_parallel: usize,
+}
+
+impl Scheduler {
+    /// A scheduler over a project's jobs.
+    ///
+    /// # Errors
+    /// A secret that cannot be read, a history that cannot be written.
+    pub fn new(office: Arc<Office>) -> Result<Self> {
+        office.check_secrets()?;
+        let now = office.now();
+        let mut looked = BTreeMap::new();
+        for job in &office.jobs {
+            if !job.is_enabled {
+                office.store.forget(&job.name)?;
+            } else if job.schedule.is_some() {
+                // a clock that was ahead has left a time that is still to come
+                looked.insert(job.name.clone(), office.store.seen_first(&job.name, now)?.min(now));
+            } else {
+                office.store.seen_first(&job.name, now)?;
+            }
+        }
+        let max_parallel = office.project.work.settings.max_parallel.unwrap_or(MAX_PARALLEL).max(1);
+        Ok(Self {
+            office,
+            looked,
+            last_look: None,
+            pruned: None,
+            working: JoinSet::new(),
+            delivering: JoinSet::new(),
+            on_the_way: HashSet::new(),
+            release: watch::Sender::new(false),
+            max_parallel,
+        })
+    }
+
+    /// Runs until the first `signal`: then starts nothing more, lets what runs end for the time of the configuration, and
+    /// leaves the rest to the next scheduler. A second signal leaves it at once.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub async fn run<F: Future<Output = ()>>(mut self, signal: impl Fn() -> F) -> Result<()> {
+        let mut stop = std::pin::pin!(signal());
+        loop {
+            let wait = self.tick()?;
+            tokio::select! {
+                () = &mut stop => break,
+                () = tokio::time::sleep(wait) => {}
+                Some(ended) = self.working.join_next() => done(ended)?,
+                Some(ended) = self.delivering.join_next() => { self.on_the_way.remove(&done(ended)?); }
+            }
+        }
+        let drain = self.office.project.work.settings.drain.map_or(DRAIN, |span| span.0);
+        if !self.working.is_empty() || !self.delivering.is_empty() {
+            log("info", &format!("stopping; what runs has {} seconds to end", drain.as_secs()));
+        }
+        let everything = async {
+            while let Some(ended) = self.working.join_next().await {
+                done(ended)?;
+            }
+            while let Some(ended) = self.delivering.join_next().await {
+                done(ended)?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            ended = everything => return ended,
+            () = tokio::time::sleep(drain) => {}
+            () = signal() => {}
+        }
+        self.release.send_replace(true);
+        while let Some(ended) = self.working.join_next().await {
+            done(ended)?;
+        }
+        Ok(())
+    }
+
+    /// Looks once: records what is due, starts what can be started. Gives the time until something may be due.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub fn tick(&mut self) -> Result<Duration> {
+        let now = self.office.now();
+        for run in self.office.store.recover(now)? {
+            log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
+        }
+        self.plan(now)?;
+        self.start(now)?;
+        self.deliver(now)?;
+        self.office.tell_of_deliveries()?;
+        self.prune(now)?;
+        self.last_look = Some(now);
+        let due = self.office.jobs.iter().filter(|job| self.looked.contains_key(&job.name));
+        let due = due.filter_map(|job| job.schedule.as_ref()?.after(now));
+        let next = due.chain(self.office.store.next_turn()?).min();
+        let wait = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(LOOK);
+        Ok(wait.clamp(Duration::from_millis(10), LOOK))
+    }
+
+    /// Records what is due.
+    fn plan(&mut self, now: DateTime<Utc>) -> Result<()> {
+        if let Some(last) = self.last_look.filter(|last| now < *last) {
+            // what waits for its next try does not wait longer for it
+            self.office.store.set_back(last - now)?;
+            log("warn", &format!("the clock was set back to {now}; times that have run are not run again"));
+            for looked in self.looked.values_mut() {
+                *looked = now.min(*looked);
+            }
+        }
+        let office = Arc::clone(&self.office);
+        for job in office.jobs.iter().filter(|job| job.is_enabled) {
+            match &job.schedule {
+                Some(schedule) => {
+                    let looked = self.looked.get(&job.name).copied().unwrap_or(now);
+                    if schedule.after(looked).is_none_or(|next| next > now) {
+                        continue;
+                    }
+                    let due = times::due(schedule, looked, now, job.catch_up);
+                    self.record(job, &due, now)?;
+                    self.looked.insert(job.name.clone(), now);
+                }
+                None if !job.depends_on.is_empty() => self.follow(job, now)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, job: &Job, due: &Due, now: DateTime<Utc>) -> Result<()> {
+        let trigger = |at: &DateTime<Utc>| if due.late.contains(at) { Trigger::CatchUp } else { Trigger::Schedule };
+        let run: Vec<NewRun> = due.run.iter().map(|at| job.new_run(*at, trigger(at))).collect();
+        let missed: Vec<NewRun> = due.missed.iter().map(|at| job.new_run(*at, Trigger::Schedule)).collect();
+        let recorded = self.office.store.plan(&job.name, job.overlap, now, |_| (run, missed))?;
+        for (run, state) in &recorded {
+            match state {
+                RunState::Skipped => {
+                    log("warn", &format!("{} is left out: the run before it has not ended", run.run_id))
+                }
+                RunState::Missed => log("warn", &format!("{} was missed: no scheduler ran", run.run_id)),
+                _ => log("info", &format!("{} is due", run.run_id)),
+            }
+        }
+        let shown = |at: DateTime<Utc>| at.with_timezone(&job.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+        let missed: Vec<&NewRun> =
+            recorded.iter().filter(|(_, state)| *state == RunState::Missed).map(|(run, _)| run).collect();
+        let late: Vec<&NewRun> =
+            recorded.iter().filter(|(run, _)| run.trigger == Trigger::CatchUp).map(|(run, _)| run).collect();
+        let Some(last) = missed.last().or(late.last()) else { return Ok(()) };
+        let mut lines = vec![format!("no scheduler ran at {} of its times", missed.len() + late.len())];
+        let list = |what: &str, runs: &[&NewRun], lines: &mut Vec<String>| {
+            lines.extend(runs.iter().take(MOST_LISTED).map(|run| format!("{what}: {}", shown(run.scheduled_at))));
+            if runs.len() > MOST_LISTED {
+                lines.push(format!("{what}: {} more", runs.len() - MOST_LISTED));
+            }
+        };
+        list("not run", &missed, &mut lines);
+        list("run now", &late, &mut lines);
+        if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
+            lines.push(format!(
+                "run them: cxql job backfill {} --from {} --to {}",
+                job.name,
+                first.scheduled_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                last.scheduled_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            ));
+        }
+        if let Some(run) = self.office.store.run(&last.run_id)? {
+            let messages = self.office.notice(job, &run, format!("job {}: times were missed", job.name), lines);
+            self.office.store.announce(&run.run_id, &job.name, &messages, now)?;
+        }
+        Ok(())
+    }
+
+    /// A job without times runs for each time for which all that it depends on have succeeded.
+    fn follow(&self, job: &Job, now: DateTime<Utc>) -> Result<()> {
+        let store = &self.office.store;
+        let since = store.seen_first(&job.name, now)?.max(now - DEPENDENCIES);
+        let mut ready: Option<BTreeSet<DateTime<Utc>>> = None;
+        for name in &job.depends_on {
+            let times: BTreeSet<DateTime<Utc>> = store.succeeded_since(name, since)?.into_iter().collect();
+            ready = Some(match ready {
+                Some(ready) => ready.intersection(&times).copied().collect(),
+                None => times,
+            });
+        }
+        for at in ready.unwrap_or_default() {
+            if store.run(&job.run_id(at))?.is_none() && store.add_run(&job.new_run(at, Trigger::Dependency), now)? {
+                log("info", &format!("{} is due: what it depends on has succeeded", job.run_id(at)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the runs whose turn has come.
+    fn start(&mut self, now: DateTime<Utc>) -> Result<()> {
+        for run in self.office.store.ready(now)? {
+            if self.office.give_up_if_spent(&run, now)? {
+                continue;
+            }
+            if self.working.len() >= self.max_parallel {
+                break;
+            }
+            let Some(run) = self.office.store.claim(&run.run_id, now)? else { continue };
+            let office = Arc::clone(&self.office);
+            let mut released = self.release.subscribe();
+            self.working.spawn(async move {
+                let release = async move {
+                    // without a scheduler nobody waits any more
+                    let _ = released.wait_for(|is_released| *is_released).await;
+                };
+                office.work_on(&run, release, std::future::pending()).await.map(drop)
+            });
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, now: DateTime<Utc>) -> Result<()> {
+        for delivery in self.office.store.due_deliveries(None, now)? {
+            if self.delivering.len() >= MAX_DELIVERIES {
+                break;
+            }
+            if !self.on_the_way.insert(delivery.delivery_id.clone()) {
+                continue;
+            }
+            let office = Arc::clone(&self.office);
+            self.delivering.spawn(async move { office.deliver(&delivery).await.map(|()| delivery.delivery_id) });
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self, now: DateTime<Utc>) -> Result<()> {
+        if self.pruned.is_some_and(|last| now - last < chrono::Duration::days(1)) {
+            return Ok(());
+        }
+        self.pruned = Some(now);
+        let days = self.office.project.work.settings.keep_days.unwrap_or(KEEP_DAYS);
+        let removed = self.office.store.prune(now - chrono::Duration::days(days.into()))?;
+        if removed > 0 {
+            log("info", &format!("{removed} runs older than {days} days are removed from the history"));
+        }
+        Ok(())
+    }
+}
+
+impl Office {
+    /// Ends a run that was tried as often as it may, or whose job is gone; true when it did.
+    fn give_up_if_spent(&self, run: &Run, now: DateTime<Utc>) -> Result<bool> {
+        let job = self.jobs.iter().find(|job| job.name == run.job);
+        let error = if job.is_none() {
+            format!("cxql.toml has no job `{}` any more", run.job)
+        } else if run.attempt >= run.max_attempts {
+            run.error.clone().unwrap_or_else(|| "it was tried as often as it may".into())
+        } else {
+            return Ok(false);
+        };
+        let told = self.failure(job, run, &error);
+        self.store.give_up(run, &error, now, told)
+    }
+
+    /// Works on one run here and now until it has ended for good, then delivers what is due, and gives how it stands.
+    ///
+    /// # Errors
+    /// A run that somebody else works on, a history that cannot be written, a stop.
+    pub async fn run_here(&self, run_id: &str, stopped: impl Future<Output = ()>) -> Result<Run> {
+        let mut stopped = std::pin::pin!(stopped);
+        for run in self.store.recover(self.now())? {
+            log("warn", &format!("{} was cut off: the process that ran it ended", run.run_id));
+        }
+        let found = || -> Result<Run> {
+            self.store.run(run_id)?.ok_or_else(|| Error::usage(format!("the history has no run `{run_id}`")))
+        };
+        loop {
+            let run = found()?;
+            let now = self.now();
+            if run.state.is_final() || run.state == RunState::Delivering || self.give_up_if_spent(&run, now)? {
+                break;
+            }
+            let next = run.next_at.unwrap_or(now);
+            if next <= now
+                && let Some(run) = self.store.claim(run_id, now)?
+            {
+                let stop = async { stopped.as_mut().await };
+                let state = self.work_on(&run, std::future::pending(), stop).await?;
+                if state == RunState::Stopped {
+                    return Err(Error::Stopped);
+                }
+                continue;
+            }
+            // its next try, or the end of another run of its job
+            let wait = (next - now).to_std().unwrap_or_default().clamp(Duration::from_millis(200), LOOK);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = &mut stopped => {
+                    self.store.stop(run_id, self.now())?;
+                    return Err(Error::Stopped);
+                }
+            }
+        }
+        self.deliver_here(run_id).await?;
+        found()
+    }
+
+    /// Delivers what is due in this project, and for one run again until it is there or was tried as often as its job may.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub async fn deliver_here(&self, run_id: &str) -> Result<()> {
+        let tries = self.store.run(run_id)?.map_or(1, |run| run.max_attempts);
+        loop {
+            self.tell_of_deliveries()?;
+            let due = self.store.due_deliveries(None, self.now())?;
+            let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|delivery| delivery.run_id == run_id);
+            let mut is_idle = true;
+            for delivery in own.iter().chain(&others) {
+                // those of other runs are tried once
+                if delivery.tries < tries || delivery.run_id != run_id {
+                    self.deliver(delivery).await?;
+                    is_idle = is_idle && delivery.run_id != run_id;
+                }
+            }
+            self.tell_of_deliveries()?;
+            if !is_idle {
+                continue;
+            }
+            let open = self.store.deliveries(run_id)?;
+            let is_open = |delivery: &&crate::history::Delivery| {
+                delivery.state == crate::history::DeliveryState::Planned && delivery.tries < tries
+            };
+            if !open.iter().any(|delivery| is_open(&delivery)) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn done<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|error| {
+        Err(Error::Engine { message: format!("a fault of the program ended a job: {error}; please report it") })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::project::Asked;
+    use crate::schedule::Clock;
+
+    /// A clock that stands until it is set.
+    #[derive(Debug)]
+    struct FakeClock(Mutex<DateTime<Utc>>);
+
+    impl Clock for FakeClock {
+        fn now(&self) -> DateTime<Utc> {
+            *self.0.lock()
+        }
+    }
+
+    struct Stage {
+        clock: Arc<FakeClock>,
+        asked: Asked,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Stage {
+        fn new(job: &str, now: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let text = format!("[[job]]\nname = \"a\"\nsql = \"select 1 as a\"\noverlap = \"queue\"\n{job}\n");
+            std::fs::write(folder.path().join("cxql.toml"), text).unwrap();
+            let asked = Asked { project: Some(folder.path().to_path_buf()), ..Asked::default() };
+            Self { clock: Arc::new(FakeClock(Mutex::new(now.parse().unwrap()))), asked, _folder: folder }
+        }
+
+        fn scheduler(&self) -> Scheduler {
+            let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+            Scheduler::new(Arc::new(Office::open(&self.asked, clock).unwrap())).unwrap()
+        }
+
+        fn set(&self, now: &str) {
+            *self.clock.0.lock() = now.parse().unwrap();
+        }
+
+        /// Looks at an instant, and starts nothing.
+        fn look(&self, scheduler: &mut Scheduler, now: &str) {
+            self.set(now);
+            let now = self.clock.now();
+            scheduler.plan(now).unwrap();
+            scheduler.last_look = Some(now);
+        }
+    }
+
+    fn runs(scheduler: &Scheduler) -> Vec<String> {
+        let mut runs = scheduler.office.store.runs(None, 10_000).unwrap();
+        runs.reverse();
+        runs.iter().map(|run| format!("{} {}", run.scheduled_at.format("%m-%dT%H:%M"), run.state.name())).collect()
+    }
+
+    #[test]
+    fn half_a_year_of_days_has_each_day_once() {
+        let stage = Stage::new("cron = \"30 2 * * *\"\ntimezone = \"Europe/Berlin\"", "2025-01-01T00:00:00Z");
+        let mut scheduler = stage.scheduler();
+        let mut now: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
+        // from winter over both changes: looked at every half an hour of 2025 at which it may be due
+        while now < "2025-11-10T00:00:00Z".parse::<DateTime<Utc>>().unwrap() {
+            *stage.clock.0.lock() = now;
+            scheduler.plan(now).unwrap();
+            scheduler.last_look = Some(now);
+            now += chrono::Duration::minutes(30);
+        }
+        let runs = runs(&scheduler);
+        // 1 January to 9 November
+        assert_eq!(runs.len(), 313);
+        assert!(runs.contains(&"03-30T01:00 queued".to_string()) && runs.contains(&"10-26T00:30 queued".to_string()));
+        assert!(runs.iter().all(|run| run.ends_with("queued")));
+    }
+
+    #[test]
+    fn a_clock_set_back_runs_nothing_twice() {
+        let stage = Stage::new("cron = \"0 * * * *\"", "2025-01-01T07:30:00Z");
+        let mut scheduler = stage.scheduler();
+        for now in ["08:00:01", "09:00:01", "07:10:00", "08:00:01", "09:00:01", "10:00:01"] {
+            stage.look(&mut scheduler, &format!("2025-01-01T{now}Z"));
+        }
+        assert_eq!(runs(&scheduler), ["01-01T08:00 queued", "01-01T09:00 queued", "01-01T10:00 queued"]);
+        // a clock that was years ahead does not stop the job for years
+        let stage = Stage::new("cron = \"0 * * * *\"", "2031-01-01T07:30:00Z");
+        drop(stage.scheduler());
+        stage.set("2025-01-01T07:30:00Z");
+        let mut scheduler = stage.scheduler();
+        stage.look(&mut scheduler, "2025-01-01T08:00:01Z");
+        assert_eq!(runs(&scheduler), ["01-01T08:00 queued"]);
+    }
+
+    #[test]
+    fn a_scheduler_that_was_down_records_what_it_missed() {
+        let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T09:00:00Z");
+        drop(stage.scheduler());
+        stage.set("2025-01-04T12:00:00Z");
+        let mut scheduler = stage.scheduler();
+        stage.look(&mut scheduler, "2025-01-04T12:00:00Z");
+        assert_eq!(runs(&scheduler), ["01-02T08:00 missed", "01-03T08:00 missed", "01-04T08:00 queued"]);
+        // another one that starts later records nothing of it again
+        let mut other = stage.scheduler();
+        stage.look(&mut other, "2025-01-04T12:00:01Z");
+        assert_eq!(runs(&other).len(), 3);
+    }
+
+    #[test]
+    fn two_schedulers_record_each_time_once() {
+        let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
+        let (mut one, mut two) = (stage.scheduler(), stage.scheduler());
+        stage.look(&mut one, "2025-01-01T08:00:01Z");
+        stage.look(&mut two, "2025-01-01T08:00:02Z");
+        assert_eq!(runs(&one), ["01-01T08:00 queued"]);
+    }
+
+    #[test]
+    fn a_job_that_is_switched_off_misses_nothing() {
+        let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
+        drop(stage.scheduler());
+        let path = stage.asked.project.clone().unwrap().join("cxql.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}enabled = false\n")).unwrap();
+        let mut off = stage.scheduler();
+        stage.look(&mut off, "2025-02-01T07:00:00Z");
+        std::fs::write(&path, text).unwrap();
+        let mut on = stage.scheduler();
+        stage.look(&mut on, "2025-02-01T08:00:01Z");
+        assert_eq!(runs(&on), ["02-01T08:00 queued"]);
+    }
+}

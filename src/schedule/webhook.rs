@@ -1,0 +1,225 @@
+//! Messages over HTTP, signed where the other side knows a signature.
+//!
+//! The generic form is signed as `X-Cxql-Signature: v1=HEX`, HEX the HMAC-SHA256 of `TIMESTAMP.BODY` with the channel's
+//! secret and TIMESTAMP the seconds in `X-Cxql-Timestamp`; `X-Cxql-Delivery` names the delivery, the same in each try.
+//! Feishu and DingTalk have signatures of their own.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio_rustls::rustls::crypto::ring;
+use url::{Host, Url};
+
+use super::mail::Sent;
+use crate::config::{ChannelConfig, SecretText, Shape};
+use crate::error::{Error, Result};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What of an answer is read and told.
+const MOST_ANSWER: usize = 64 << 10;
+const MOST_TOLD: usize = 300;
+
+/// Posts a message. `on_the_way` is called directly before.
+///
+/// # Errors
+/// A channel that cannot be used, what `on_the_way` gives.
+pub(super) async fn send(
+    name: &str,
+    channel: &ChannelConfig,
+    folder: &Path,
+    delivery_id: &str,
+    body: &[u8],
+    now: DateTime<Utc>,
+    on_the_way: impl FnOnce() -> Result<()>,
+) -> Result<Sent> {
+    let wrong = |what: &str| Error::usage(format!("[channels.{name}] in cxql.toml: {what}"));
+    let address = channel.url.as_ref().ok_or_else(|| wrong("a webhook needs `url`"))?.read(folder)?;
+    // the address itself may be a secret, so that no error shows it
+    let mut url = Url::parse(address.expose()).map_err(|_| wrong("`url` is no address such as https://host/path"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if channel.allow_http || is_here(&url) => {}
+        "http" => {
+            return Err(wrong("`url` is plain http, which anybody on the way can read; use https, or set allow_http"));
+        }
+        _ => return Err(wrong("`url` begins with https://")),
+    }
+    let secret = channel.secret.as_ref().map(|secret| secret.read(folder)).transpose()?;
+    let timeout = channel.timeout.map_or(TIMEOUT, |span| span.0);
+    // the whole program encrypts by one library; a second call changes nothing
+    let _ = ring::default_provider().install_default();
+    let client = Client::builder().timeout(timeout).redirect(Policy::none()).build();
+    let client = client.map_err(|error| wrong(&format!("no connection can be made: {}", error.without_url())))?;
+    let mut body = body.to_vec();
+    let mut headers = vec![("content-type", "application/json".to_string())];
+    headers.push(("user-agent", concat!("cxql/", env!("CARGO_PKG_VERSION")).to_string()));
+    match (channel.shape, &secret) {
+        (Shape::Json, secret) => {
+            let timestamp = now.timestamp().to_string();
+            headers.push(("x-cxql-delivery", delivery_id.to_string()));
+            if let Some(secret) = secret {
+                let signed = [timestamp.as_bytes(), b".", body.as_slice()].concat();
+                headers.push(("x-cxql-signature", format!("v1={}", hex(&hmac(secret.expose(), &signed)))));
+            }
+            headers.push(("x-cxql-timestamp", timestamp));
+        }
+        (Shape::Feishu, Some(secret)) => body = feishu(&body, secret, now)?,
+        (Shape::Dingtalk, Some(secret)) => {
+            let timestamp = now.timestamp_millis().to_string();
+            let sign = hmac(secret.expose(), format!("{timestamp}\n{}", secret.expose()).as_bytes());
+            url.query_pairs_mut().append_pair("timestamp", &timestamp).append_pair("sign", &STANDARD.encode(sign));
+        }
+        _ => {}
+    }
+    let mut request = client.post(url).body(body);
+    for (header, value) in headers {
+        request = request.header(header, value);
+    }
+    let hide = |text: String| {
+        let text = address.hide_in(&text);
+        secret.as_ref().map_or(text.clone(), |secret| secret.hide_in(&text))
+    };
+    on_the_way()?;
+    let told = |text: String| format!("channel {name}: {}", hide(text));
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) if error.is_connect() || error.is_builder() => {
+            return Ok(Sent::Again(told(words(&error.without_url()))));
+        }
+        Err(error) => return Ok(Sent::Unknown(told(words(&error.without_url())))),
+    };
+    let status = response.status();
+    let answer = read(response).await;
+    let short: String = answer.chars().take(MOST_TOLD).collect();
+    let sent = match status {
+        _ if status.is_success() => match refusal(channel.shape, &answer) {
+            None => Sent::There { said: told(format!("{} {short}", status.as_u16())), refused: vec![] },
+            // these services answer 200 and say no inside
+            Some(Refusal { is_transient: true, text }) => Sent::Again(told(text)),
+            Some(Refusal { text, .. }) => Sent::Never(told(text)),
+        },
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY => {
+            Sent::Again(told(format!("{status}: {short}")))
+        }
+        _ if status.is_server_error() => Sent::Again(told(format!("{status}: {short}"))),
+        _ => Sent::Never(told(format!("{status}: {short}"))),
+    };
+    Ok(sent)
+}
+
+async fn read(mut response: reqwest::Response) -> String {
+    let mut answer = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        answer.extend_from_slice(&chunk);
+        if answer.len() > MOST_ANSWER {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&answer).trim().to_string()
+}
+
+struct Refusal {
+    text: String,
+    is_transient: bool,
+}
+
+/// What a service that always answers 200 says inside.
+fn refusal(shape: Shape, answer: &str) -> Option<Refusal> {
+    let key = match shape {
+        Shape::Feishu => "code",
+        Shape::Dingtalk | Shape::Wecom => "errcode",
+        Shape::Json | Shape::Slack | Shape::Teams => return None,
+    };
+    let answer: Value = serde_json::from_str(answer).ok()?;
+    let code = answer.get(key).and_then(Value::as_i64).unwrap_or(0);
+    let text = answer.get("errmsg").or_else(|| answer.get("msg")).and_then(Value::as_str).unwrap_or_default();
+    // too many messages: Feishu 9499 and 11232, DingTalk 130101, WeCom 45009; -1 is a busy server
+    let is_transient = [-1, 9499, 11232, 130_101, 45009].contains(&code);
+    (code != 0).then(|| Refusal { text: format!("{key} {code}: {text}"), is_transient })
+}
+
+/// The body with Feishu's signature: the HMAC-SHA256 of nothing, its key `TIMESTAMP\nSECRET`.
+fn feishu(body: &[u8], secret: &SecretText, now: DateTime<Utc>) -> Result<Vec<u8>> {
+    let failed = |cause: serde_json::Error| Error::Engine { message: format!("the message cannot be signed: {cause}") };
+    let mut message: Value = serde_json::from_slice(body).map_err(failed)?;
+    let timestamp = now.timestamp().to_string();
+    let sign = hmac(&format!("{timestamp}\n{}", secret.expose()), b"");
+    if let Some(fields) = message.as_object_mut() {
+        fields.insert("timestamp".into(), json!(timestamp));
+        fields.insert("sign".into(), json!(STANDARD.encode(sign)));
+    }
+    serde_json::to_vec(&message).map_err(failed)
+}
+
+fn hmac(key: &str, data: &[u8]) -> Vec<u8> {
+    match Hmac::<Sha256>::new_from_slice(key.as_bytes()) {
+        Ok(mut mac) => {
+            mac.update(data);
+            mac.finalize().into_bytes().to_vec()
+        }
+        // keys may have any length
+        Err(_) => vec![],
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether an address is this machine's.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_those_of_the_services() {
+        // RFC 4231, test case 2
+        let mac = hex(&hmac("Jefe", b"what do ya want for nothing?"));
+        assert_eq!(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        // openssl dgst -sha256 -hmac $'1700000000\nhush' -binary </dev/null | base64
+        let secret = SecretText::from("hush".to_string());
+        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let body: Value = serde_json::from_slice(&feishu(b"{\"msg_type\":\"text\"}", &secret, now).unwrap()).unwrap();
+        assert_eq!(body["timestamp"], "1700000000");
+        assert_eq!(body["sign"], "hr9XYhIKnr9hsmPfMb6rGd7Y0SONRmoNUPqB7k9RizM=");
+    }
+
+    #[test]
+    fn a_refusal_inside_a_good_answer_is_seen() {
+        assert!(refusal(Shape::Slack, "ok").is_none());
+        assert!(refusal(Shape::Wecom, "{\"errcode\":0,\"errmsg\":\"ok\"}").is_none());
+        let refused = refusal(Shape::Dingtalk, "{\"errcode\":310000,\"errmsg\":\"sign not match\"}").unwrap();
+        assert_eq!((refused.text.as_str(), refused.is_transient), ("errcode 310000: sign not match", false));
+        assert!(refusal(Shape::Wecom, "{\"errcode\":45009}").unwrap().is_transient);
+        assert!(refusal(Shape::Feishu, "{\"code\":19021,\"msg\":\"sign match fail\"}").is_some());
+    }
+}

@@ -1,0 +1,408 @@
+//! Jobs as a user meets them: the real program, mail servers, webhooks and schedulers that fail and recover.
+
+#[allow(dead_code)]
+#[path = "../cli/program.rs"]
+mod program;
+mod servers;
+
+use std::collections::BTreeSet;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use self::program::{Folder, Ran};
+use self::servers::{Fault, Http, Smtp};
+
+const REPORT: &str = "-- title: Contacts by topic\n-- param: since timestamp = 2025-01-01\n\
+                      -- chart: bar x=topic y=n\n-- check: n > 0\n-- alert: n < 3 severity error for 2 good runs\n\
+                      select topic, n from contacts where at >= $since order by topic";
+
+const CONTACTS: &str = "topic,n,at\nbilling,5,2025-03-01T00:00:00Z\ndelivery,7,2025-03-02T00:00:00Z\n";
+
+/// What most jobs here have: short waits.
+const QUICK: &str = "retry_delay = \"1ms\"\nretry_max = \"20ms\"\n";
+
+fn project(config: &str) -> Folder {
+    let config = format!("[tables.contacts]\npath = \"contacts.csv\"\n{config}");
+    Folder::with(&[("sql/topics.sql", REPORT), ("data/contacts.csv", CONTACTS), ("cxql.toml", &config)])
+}
+
+fn rows(folder: &Folder, sql: &str) -> Vec<String> {
+    folder.cxql(&["query", sql, "-f", "csv"]).out().lines().skip(1).map(str::to_string).collect()
+}
+
+fn run(folder: &Folder, name: &str, at: &str) -> Ran {
+    folder.cxql(&["job", "run", name, "--at", at])
+}
+
+#[test]
+fn a_job_writes_its_outputs_and_sends_its_mail_once() {
+    let smtp = Smtp::start(&[]);
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"weekly\"\nreport = \"topics\"\ncron = \"0 8 * * MON\"\ntimezone = \"Europe/Berlin\"\n\
+         parameters = {{ since = \"start of last week\" }}\noutputs = [\"out/{{job}}/{{date:%Y}}/{{scheduled}}.html\", \
+         \"out/latest.csv\"]\nrecipients = [\"Ada <ada@example.com>\", \"bob@example.com\"]\nattach = \"xlsx\"\n\
+         subject = \"{{title}}, {{date}}\"\n{QUICK}",
+        smtp.config()
+    ));
+    run(&folder, "weekly", "2025-03-03T08:00").says("weekly-20250303T070000Z succeeded, 2 rows");
+    assert_eq!(folder.names("out/weekly/2025"), ["20250303T070000Z.html"]);
+    assert!(folder.read("out/latest.csv").starts_with("topic,n\n"));
+    let mails = smtp.taken();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].to, ["ada@example.com", "bob@example.com"]);
+    for wanted in [
+        "Message-ID: <weekly-20250303T070000Z.r@example.com>",
+        "Subject: Contacts by topic, 2025-03-03",
+        "Content-ID: <chart1.weekly-20250303T070000Z@cxql>",
+        "topics-2025-03-03.xlsx",
+    ] {
+        assert!(mails[0].text.contains(wanted), "{wanted}\n{}", mails[0].text);
+    }
+    run(&folder, "weekly", "2025-03-03T07:00:00Z").says("has run already");
+    assert_eq!(smtp.taken().len(), 1);
+    // exactly what was sent is sent once more
+    folder.cxql(&["job", "resend", "weekly-20250303T070000Z"]).says("sent again");
+    let mails = smtp.taken();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[0].text, mails[1].text);
+    let found = rows(&folder, "select kind, state from system.deliveries order by kind, target");
+    assert_eq!(found, ["mail,sent", "output,sent", "output,sent"]);
+    // the week before 3 March begins on 24 February, in Berlin an hour before midnight UTC
+    let found = rows(&folder, "select parameters, state from system.runs");
+    assert_eq!(found, ["since=2025-02-23T23:00:00Z,succeeded"]);
+    let list = folder.cxql(&["job", "list", "-f", "csv"]).out();
+    assert!(list.contains("\nweekly,topics,20") && list.contains(",2025-03-03T07:00:00Z,succeeded,"), "{list}");
+    let history = folder.cxql(&["job", "history", "weekly", "-f", "csv"]).out();
+    assert!(history.contains("weekly-20250303T070000Z,2025-03-03T07:00:00Z,manual,succeeded,1,"), "{history}");
+}
+
+#[test]
+fn a_mail_server_that_fails_is_asked_again_and_gets_one_mail() {
+    let smtp = Smtp::start(&[Fault::Closed, Fault::Busy]);
+    smtp.refuse("gone@example.com");
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = [\"x@example.com\", \"gone@example.com\"]\n\
+         owner = \"ops@example.com\"\nretries = 5\n{QUICK}",
+        smtp.config()
+    ));
+    run(&folder, "a", "2025-03-03").says("succeeded");
+    let mails = smtp.taken();
+    assert_eq!(mails.iter().filter(|mail| mail.to == ["x@example.com"]).count(), 1);
+    // who was refused is told to the owner
+    let told: Vec<_> = mails.iter().filter(|mail| mail.to == ["ops@example.com"]).collect();
+    assert_eq!(told.len(), 1, "{mails:?}");
+    assert!(told[0].plain().contains("did not reach everybody"), "{}", told[0].text);
+}
+
+#[test]
+fn a_mail_that_may_have_arrived_is_not_sent_twice_and_the_owner_is_told() {
+    let smtp = Smtp::start(&[Fault::Silent]);
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = \"x@example.com\"\nowner = \"ops@example.com\"\n{QUICK}",
+        smtp.config()
+    ));
+    run(&folder, "a", "2025-03-03").fails(1, &["1 of its deliveries failed"]);
+    let mails = smtp.taken();
+    assert_eq!(mails.iter().filter(|mail| mail.to == ["x@example.com"]).count(), 1);
+    assert!(
+        mails.iter().any(|mail| mail.to == ["ops@example.com"] && mail.plain().contains("may have arrived or not"))
+    );
+    assert_eq!(rows(&folder, "select state from system.deliveries where purpose = 'result'"), ["uncertain"]);
+}
+
+#[test]
+fn a_job_that_fails_tells_its_owner_after_its_last_retry() {
+    let smtp = Smtp::start(&[]);
+    let folder = project(&format!(
+        "[tables.nothing_here]\npath = \"nothing_here.csv\"\n{}[[job]]\nname = \"a\"\nsql = \"select * from nothing_here\"\nowner = \"ops@example.com\"\nretries = 2\n{QUICK}",
+        smtp.config()
+    ));
+    run(&folder, "a", "2025-03-03").fails(1, &["a-20250303T000000Z failed", "nothing_here"]);
+    let mails = smtp.taken();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].text.contains("Subject: job a failed") && mails[0].plain().contains("tried 3 times"), "{mails:?}");
+    let found = rows(&folder, "select attempt, outcome from system.attempts order by attempt");
+    assert_eq!(found, ["1,failed", "2,failed", "3,failed"]);
+    // mended, the same run succeeds
+    folder.write("data/nothing_here.csv", "a\n1\n");
+    run(&folder, "a", "2025-03-03").says("succeeded, 1 rows");
+}
+
+#[test]
+fn secrets_stay_secret() {
+    let smtp = Smtp::start(&[]);
+    let http = Http::start(&[(500, "no hush-hook"), (403, "hush-hook is wrong")]);
+    let folder = project(&format!(
+        "{}user = \"me\"\npassword = {{ env = \"PASS\" }}\n[channels.hook]\nkind = \"webhook\"\nurl = {{ file = \"hook\" \
+         }}\nsecret = {{ env = \"HOOK\" }}\n[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = [\"x@example.com\", \
+         \"hook\"]\nretries = 1\n{QUICK}",
+        smtp.config()
+    ));
+    folder.write("hook", format!("http://{}/hush-path\n", http.address));
+    let args = ["job", "run", "a", "--at", "2025-03-03"];
+    folder.cxql(&args).fails(2, &["the environment variable PASS is not set"]);
+    let ran = folder.cxql_env(&[("PASS", "hush-hush"), ("HOOK", "hush-hook")], &args);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(!smtp.logins().is_empty());
+    // it was used, and repeated by both servers
+    let posted = http.posted();
+    assert_eq!((posted.len(), posted[0].path.as_str()), (2, "/hush-path"));
+    assert!(posted[0].header("x-cxql-signature").starts_with("v1="), "{posted:?}");
+    let all = format!("{}{}", ran.err, rows(&folder, "select * from system.deliveries").join("\n"));
+    assert!(all.contains("(hidden)"), "{all}");
+    assert!(!all.contains("hush"), "{all}");
+}
+
+#[test]
+fn mails_go_over_tls_to_a_server_that_an_authority_vouches_for() {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    let smtp = Smtp::encrypted(Arc::new(config));
+    let mail = |ca: &str| {
+        format!(
+            "[mail]\nfrom = \"reports@example.com\"\nhost = \"localhost\"\nport = {}\nencryption = \"tls\"\n{ca}\
+             [[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = \"x@example.com\"\nretries = 0\n{QUICK}",
+            smtp.address.port()
+        )
+    };
+    let folder = project(&mail("ca = \"ca.pem\"\n"));
+    folder.write("ca.pem", authority.pem());
+    run(&folder, "a", "2025-03-03").says("succeeded");
+    assert_eq!(smtp.taken().len(), 1);
+    // without the authority nothing is sent
+    let folder = project(&mail(""));
+    run(&folder, "a", "2025-03-03").fails(1, &["is not delivered", "certificate"]);
+    // a server without encryption is not given a mail that wants it
+    let plain = Smtp::start(&[]);
+    let text = plain.config().replace("\"none\"", "\"starttls\"");
+    let folder =
+        project(&format!("{text}[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = \"x@example.com\"\n"));
+    run(&folder, "a", "2025-03-03").fails(1, &["offers no STARTTLS"]);
+    assert_eq!((smtp.taken().len(), plain.taken().len()), (1, 0));
+}
+
+#[test]
+fn a_webhook_is_repeated_under_the_same_name() {
+    let http = Http::start(&[(503, "later"), (429, "slower")]);
+    let folder = project(&format!(
+        "[channels.hook]\nkind = \"webhook\"\nurl = \"http://{}/x\"\nsecret = {{ env = \"HOOK\" }}\n[[job]]\nname = \"a\"\n\
+         report = \"topics\"\nrecipients = \"hook\"\nretries = 5\n{QUICK}",
+        http.address
+    ));
+    folder.cxql_env(&[("HOOK", "key")], &["job", "run", "a", "--at", "2025-03-03"]).says("succeeded");
+    let posted = http.posted();
+    assert_eq!(posted.len(), 3);
+    let names: BTreeSet<&str> = posted.iter().map(|posted| posted.header("x-cxql-delivery")).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["a-20250303T000000Z/1"]);
+    assert!(posted.iter().all(|one| one.body == posted[0].body));
+    assert!(posted[0].body.contains("\"title\":\"Contacts by topic\""), "{}", posted[0].body);
+}
+
+#[test]
+fn a_command_gets_the_message() {
+    let folder = project(
+        "[channels.pager]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"cat > told.json\"]\n[[job]]\nname = \"a\"\n\
+         report = \"topics\"\nrecipients = \"pager\"\n",
+    );
+    run(&folder, "a", "2025-03-03").says("succeeded");
+    assert!(folder.read("told.json").contains("\"run\":\"a-20250303T000000Z\""));
+}
+
+#[test]
+fn an_alert_is_told_once_until_it_has_been_good_for_two_runs() {
+    let smtp = Smtp::start(&[]);
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"a\"\nreport = \"topics\"\nsend = \"alert\"\nalert_recipients_sql = \"select 'lead@example.com' \
+         as recipient, 'billing' as topic\"\n",
+        smtp.config()
+    ));
+    let mut told = Vec::new();
+    // bad, bad, good, bad, good, good, bad: the one good run does not count
+    for (day, billing) in [2, 1, 5, 2, 5, 5, 1].into_iter().enumerate() {
+        folder.write(
+            "data/contacts.csv",
+            format!("topic,n,at\nbilling,{billing},2025-03-01T00:00:00Z\nother,1,2025-03-01T00:00:00Z\n"),
+        );
+        run(&folder, "a", &format!("2025-03-0{}", day + 1)).says("succeeded");
+        told.push(smtp.taken().len());
+    }
+    assert_eq!(told, [1, 1, 1, 1, 1, 2, 3]);
+    let mails = smtp.taken();
+    assert!(mails[0].text.contains("Subject: [error] Contacts by topic"), "{}", mails[0].text);
+    // the lead hears of billing and not of the others
+    assert!(
+        mails[0].plain().contains("topic=billing") && !mails[0].plain().contains("topic=other"),
+        "{}",
+        mails[0].plain()
+    );
+    assert!(mails[1].text.contains("[good again]"), "{}", mails[1].text);
+    let met = "select count(*) filter (where is_met), count(*) filter (where is_told) from system.alerts where bad_group = \
+               'topic=billing'";
+    assert_eq!(rows(&folder, met), ["4,3"]);
+}
+
+#[test]
+fn a_run_waits_for_data_until_its_deadline() {
+    let folder = project(&format!(
+        "[[job]]\nname = \"a\"\nreport = \"topics\"\nwait_for = \"newest(contacts.at) >= yesterday\"\nwait_every = \"10ms\"\n\
+         wait_deadline = \"300ms\"\n{QUICK}"
+    ));
+    run(&folder, "a", "2025-03-03").says("succeeded");
+    run(&folder, "a", "2025-03-09")
+        .fails(1, &["in vain: newest contacts.at is 2025-03-02T00:00:00Z, at or after 2025-03-08T00:00:00Z is wanted"]);
+}
+
+#[test]
+fn a_job_runs_after_those_that_it_depends_on() {
+    let folder = project(&format!(
+        "[[job]]\nname = \"load\"\nsql = \"select 1 as a\"\n[[job]]\nname = \"a\"\nreport = \"topics\"\ndepends_on = \
+         \"load\"\nwait_every = \"10ms\"\nwait_deadline = \"200ms\"\n{QUICK}"
+    ));
+    run(&folder, "a", "2025-03-03").fails(1, &["job load for 2025-03-03 00:00:00 UTC: has not run"]);
+    run(&folder, "load", "2025-03-03").says("succeeded");
+    run(&folder, "a", "2025-03-03").says("succeeded");
+}
+
+#[test]
+fn a_backfill_runs_each_time_once_and_keeps_the_newest() {
+    let folder = project(
+        "[[job]]\nname = \"a\"\nreport = \"topics\"\ncron = \"0 6 * * *\"\nparameters = { since = \"yesterday\" }\n\
+         outputs = [{ path = \"out/{date}.csv\", keep = 2 }]\n",
+    );
+    let fill = ["job", "backfill", "a", "--from", "2025-03-01", "--to", "2025-03-04"];
+    let times = folder.cxql(&[&fill[..], &["--dry-run"]].concat()).out();
+    assert_eq!(times.lines().count(), 3, "{times}");
+    folder.cxql(&fill).says("a-20250303T060000Z succeeded, 1 rows");
+    assert_eq!(folder.names("out"), ["2025-03-02.csv", "2025-03-03.csv"]);
+    folder.cxql(&fill).says("a-20250301T060000Z has run already");
+    // each run binds the day before its own time
+    let found = rows(&folder, "select parameters from system.runs order by scheduled_at");
+    assert_eq!(found, ["since=2025-02-28", "since=2025-03-01", "since=2025-03-02"]);
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_run_succeeds_when_there_is_room() {
+    let sql = "select value as n, md5(cast(value as text)) as t from range(80000)";
+    let folder =
+        project(&format!("[[job]]\nname = \"a\"\nsql = \"{sql}\"\noutputs = [\"out/a.csv\"]\nretries = 1\n{QUICK}"));
+    // about 3 MB do not fit, the history does
+    let args = ["job", "run", "a", "--at", "2025-03-03"];
+    let ran = Ran::of(folder.command_after("trap '' XFSZ\nulimit -f 2048", &args), None);
+    ran.fails(1, &["no space left"]);
+    assert_eq!(rows(&folder, "select state, attempt from system.runs"), ["failed,2"]);
+    assert!(!folder.path("out/a.csv").exists());
+    run(&folder, "a", "2025-03-03").says("succeeded, 80000 rows");
+    assert_eq!(folder.read("out/a.csv").lines().count(), 80_001);
+    // nothing waits any more
+    assert!(!folder.path(".cxql/runs/a-20250303T000000Z").exists());
+}
+
+fn schedule(folder: &Folder) -> Child {
+    folder.command(&["schedule"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+fn stop(child: Child) -> (Option<i32>, String) {
+    let ended = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(ended.expect("kill runs").success());
+    let output = child.wait_with_output().expect("the program ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_there() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no {what} after a minute");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn two_schedulers_run_each_time_once_and_stop_in_good_order() {
+    let folder = project(
+        "[[job]]\nname = \"tick\"\nsql = \"select 1 as a\"\ncron = \"* * * * * *\"\noverlap = \"queue\"\noutputs = \
+         [\"out/{scheduled}.csv\"]\n[[job]]\nname = \"after\"\nsql = \"select 2 as a\"\ndepends_on = \"tick\"\noutputs = \
+         [\"after/{scheduled}.csv\"]\n",
+    );
+    let (one, two) = (schedule(&folder), schedule(&folder));
+    let count = |name: &str| std::fs::read_dir(folder.path(name)).map_or(0, Iterator::count);
+    wait_for("outputs", || count("out") >= 4 && count("after") >= 2);
+    let (ended_one, ended_two) = (stop(one), stop(two));
+    assert_eq!((ended_one.0, ended_two.0), (Some(0), Some(0)), "{}\n{}", ended_one.1, ended_two.1);
+    let twice = "select count(*) from (select run_id from system.attempts where outcome = 'made' group by run_id having \
+                 count(*) > 1)";
+    assert_eq!(rows(&folder, twice), ["0"]);
+    let log = format!("{}{}", ended_one.1, ended_two.1);
+    let starts: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once(" info tick-"))
+        .filter(|(_, rest)| rest.contains(" starts"))
+        .map(|(_, rest)| rest)
+        .collect();
+    let unique: BTreeSet<&str> = starts.iter().copied().collect();
+    assert_eq!(starts.len(), unique.len(), "{log}");
+    assert!(!log.contains("error"), "{log}");
+}
+
+#[test]
+fn a_scheduler_that_was_killed_goes_on_and_tells_what_it_missed() {
+    let smtp = Smtp::start(&[]);
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"slow\"\nsql = \"select count(*) as n from range(3000) a cross join range(200000) b\"\ncron = \
+         \"* * * * * *\"\ncatch_up = \"none\"\nretries = 100\noutputs = [\"out/{{scheduled}}.csv\"]\n{QUICK}",
+        smtp.config()
+    ));
+    let mut child = schedule(&folder);
+    wait_for("run", || folder.path(".cxql/runs").exists());
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    let open = "select count(*) from system.runs where state = 'running'";
+    assert_eq!(rows(&folder, open), ["1"]);
+    let child = schedule(&folder);
+    let done = "select count(*) from system.runs where state = 'succeeded' and attempt > 1";
+    wait_for("second try", || rows(&folder, done) == ["1"]);
+    let (code, log) = stop(child);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("was cut off"), "{log}");
+    let lost = "select count(*) from system.attempts where outcome = 'lost'";
+    assert_eq!(rows(&folder, lost), ["1"]);
+}
+
+#[test]
+fn wrong_jobs_are_told_before_anything_runs() {
+    let smtp = "[mail]\nfrom = \"a@example.com\"\nhost = \"x\"\n";
+    for (job, wanted) in [
+        ("report = \"topcis\"", "did you mean `topics`?"),
+        ("report = \"topics\"\ncron = \"61 * * * *\"", "cron expression"),
+        ("report = \"topics\"\ntimezone = \"Europe/Berln\"", "did you mean `Europe/Berlin`?"),
+        ("report = \"topics\"\nparameters = { sinc = \"today\" }", "did you mean `since`?"),
+        ("report = \"topics\"\nparameters = { since = \"soon\" }", "start of last week"),
+        ("report = \"topics\"\noutputs = [\"{jbo}.csv\"]", "is not known"),
+        ("report = \"topics\"\noutputs = [\"a.doc\"]", "outputs"),
+        ("report = \"topics\"\nrecipients = \"opss\"", "no mail address and no channel"),
+        ("report = \"topics\"\ndepends_on = \"b\"", "there is no job `b`"),
+        ("report = \"topics\"\nwait_for = \"soon\"", "newest(TABLE.COLUMN)"),
+        ("report = \"topics\"\nsql = \"select 1\"", "both `report` and `sql`"),
+    ] {
+        let folder = project(&format!("{smtp}[[job]]\nname = \"a\"\n{job}\n"));
+        folder.cxql(&["job", "list"]).fails(2, &["job `a`", wanted]);
+    }
+    project("").cxql(&["schedule"]).fails(2, &["has no [[job]]"]);
+    project("").cxql(&["job", "run", "a"]).fails(2, &["there is no job `a`"]);
+}
