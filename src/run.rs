@@ -87,7 +87,7 @@ pub fn pick<T>(items: Vec<T>, wanted: Option<usize>) -> Result<Vec<T>> {
     match wanted {
         None => Ok(items),
         Some(number) if (1..=count).contains(&number) => Ok(items.into_iter().skip(number - 1).take(1).collect()),
-        Some(number) => Err(Error::usage(format!("the section is a number from 1 to {count}, got {number}"))),
+        Some(number) => Err(Error::usage(format!("--section wants a number from 1 to {count}, got {number}"))),
     }
 }
 

@@ -63,7 +63,8 @@ fn a_run_is_claimed_once_and_what_a_dead_process_held_is_taken_back() {
 
 #[test]
 fn two_runs_of_one_job_are_not_worked_on_at_a_time() {
-    let store = Place::new().open();
+    let place = Place::new();
+    let store = place.open();
     for second in [0, 1] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
     }
@@ -106,7 +107,8 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
 
 #[test]
 fn a_run_succeeds_when_everything_of_it_is_there_and_what_was_sent_is_kept() {
-    let store = Place::new().open();
+    let place = Place::new();
+    let store = place.open();
     store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
     let run = store.claim("a-0", at(0)).unwrap().unwrap();
     store.end(&run, &made(vec![]), &[mail(false), mail(false)], at(1)).unwrap();
@@ -131,7 +133,8 @@ fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
         (Overlap::Queue, RunState::Queued, false),
         (Overlap::Kill, RunState::Queued, true),
     ] {
-        let store = Place::new().open();
+        let place = Place::new();
+        let store = place.open();
         store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
         store.claim("a-0", at(0)).unwrap().unwrap();
         let due = vec![new_run(1, Trigger::Schedule)];
@@ -143,7 +146,8 @@ fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
 
 #[test]
 fn runs_that_catch_up_do_not_leave_one_another_out() {
-    let store = Place::new().open();
+    let place = Place::new();
+    let store = place.open();
     let due: Vec<NewRun> = (0..3).map(|second| new_run(second, Trigger::CatchUp)).collect();
     let recorded = store.plan("a", Overlap::Skip, at(9), |_| (due, vec![])).unwrap();
     assert!(recorded.iter().all(|(_, state)| *state == RunState::Queued));
@@ -151,7 +155,8 @@ fn runs_that_catch_up_do_not_leave_one_another_out() {
 
 #[test]
 fn an_alert_is_told_once_and_again_after_good_runs() {
-    let store = Place::new().open();
+    let place = Place::new();
+    let store = place.open();
     let alert = |bad: &[&str]| AlertRecord {
         alert: "n < 3".into(),
         severity: "warn".into(),
@@ -179,7 +184,8 @@ fn an_alert_is_told_once_and_again_after_good_runs() {
 
 #[test]
 fn only_the_newest_outputs_are_kept_and_a_place_that_is_used_again_stays() {
-    let store = Place::new().open();
+    let place = Place::new();
+    let store = place.open();
     for (second, target) in [(0, "one"), (1, "two"), (2, "one"), (3, "three")] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
@@ -196,7 +202,8 @@ fn only_the_newest_outputs_are_kept_and_a_place_that_is_used_again_stays() {
 
 #[test]
 fn old_runs_are_removed_and_open_ones_stay() {
-    let store = Place::new().open();
+    let place = Place::new();
+    let store = place.open();
     for second in [0, 1] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
