@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 
 use super::sql_types::SqlType;
+use crate::session::model;
 use crate::types::{plain_part, rebuilt};
 
 /// Where a column of a result or a table comes from.
@@ -28,7 +29,7 @@ pub(super) fn shown(schema: &Schema, origins: &[Option<Origin>], always_nullable
     let field = |(at, field): (usize, &Arc<Field>)| {
         let data_type = readable(field.data_type());
         let mut metadata = field.metadata().clone();
-        metadata.extend(sql_metadata(&data_type, origins.get(at).and_then(Option::as_ref)));
+        metadata.extend(sql_metadata(field.name(), &data_type, origins.get(at).and_then(Option::as_ref)));
         Field::new(field.name(), data_type, always_nullable || field.is_nullable()).with_metadata(metadata)
     };
     // what readers of Parquet files keep in a schema (such as an index for pandas) is about the file and not the result
@@ -68,7 +69,7 @@ pub(super) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
 }
 
 /// What Flight SQL clients ask of a column.
-fn sql_metadata(data_type: &DataType, origin: Option<&Origin>) -> HashMap<String, String> {
+fn sql_metadata(name: &str, data_type: &DataType, origin: Option<&Origin>) -> HashMap<String, String> {
     let sql = SqlType::of(data_type);
     let mut pairs = vec![
         ("TYPE_NAME", sql.name.to_owned()),
@@ -82,6 +83,9 @@ fn sql_metadata(data_type: &DataType, origin: Option<&Origin>) -> HashMap<String
     }
     if let Some(scale) = scale(data_type) {
         pairs.push(("SCALE", scale.to_string()));
+    }
+    if let Some(remark) = model::remark(name) {
+        pairs.push(("REMARKS", remark.to_owned()));
     }
     if let Some(origin) = origin {
         pairs.push(("CATALOG_NAME", origin.catalog.clone()));

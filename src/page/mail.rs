@@ -208,12 +208,7 @@ impl MailPage {
             out.extend_from_slice(format!("{} = {}\n", visible(parameter), visible(value)).as_bytes());
         }
         out.extend_from_slice(format!("{} {}\n", words.generated, facts.generated_at).as_bytes());
-        let table = TableOptions {
-            width: Width::Fixed(TEXT_COLUMNS),
-            color: Color::Never,
-            max_rows: self.most,
-            ..TableOptions::default()
-        };
+        let table = TableOptions { width: Width::Fixed(TEXT_COLUMNS), color: Color::Never, max_rows: self.most };
         for section in &self.done {
             out.push(b'\n');
             let options = Options { table: table.clone(), ..Options::default() };

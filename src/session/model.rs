@@ -76,8 +76,73 @@ pub fn schema(table: &str) -> Option<SchemaRef> {
     Some(Arc::new(Schema::new(fields)))
 }
 
+/// What a column with this name means, in a few words: one of the model, or one whose ending tells its unit.
+pub fn remark(column: &str) -> Option<&'static str> {
+    let known = match column {
+        "interaction_id" => "one contact on any channel",
+        "customer_id" => "one customer",
+        "survey_id" => "one answer to a survey",
+        "agent_id" => "one agent",
+        "order_id" => "one order",
+        "event_id" => "one click, view or step",
+        "session_id" => "one visit of the site",
+        "channel" => "phone, chat, email and the like",
+        "direction" => "inbound or outbound",
+        "queue" => "where the contact waited",
+        "team" => "the agent's team",
+        "topic" => "what the contact was about",
+        "product" => "the product that the contact was about",
+        "wait_s" => "seconds until an agent answered or the customer left",
+        "talk_s" => "seconds of conversation",
+        "hold_s" => "seconds on hold",
+        "wrap_s" => "seconds of work after the conversation",
+        "dwell_s" => "seconds on the page",
+        "is_abandoned" => "the customer left before an answer",
+        "is_resolved" => "the agent logged the contact as resolved",
+        "transfer_count" => "how often the contact was passed on",
+        "text" => "what was said or written",
+        "language" => "ISO 639 code",
+        "kind" => "nps, csat or ces",
+        "score" => "the answer on the scale of its kind",
+        "comment" => "what the customer wrote beside the score",
+        "segment" => "the customer's segment",
+        "acquisition_cost" => "what winning the customer cost",
+        "churned_at" => "when the customer left, UTC; NULL for one who stays",
+        "amount" => "what the order was worth",
+        "state" => "what the agent was doing",
+        _ => return unit(column),
+    };
+    Some(known)
+}
+
+/// The unit that the ending of a column's name tells.
+fn unit(column: &str) -> Option<&'static str> {
+    let endings = [
+        ("_at", "instant, UTC"),
+        ("_s", "seconds"),
+        ("_ratio", "share, 0 to 1"),
+        ("_count", "number of rows or things"),
+        ("_date", "calendar day"),
+    ];
+    let found = endings.iter().find(|(ending, _)| column.ends_with(ending));
+    found.map(|(_, unit)| *unit).or_else(|| column.starts_with("is_").then_some("yes or no; NULL is not known"))
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn every_column_of_the_model_means_something() {
+        for table in super::TABLES {
+            for field in super::schema(table).unwrap().fields() {
+                let plain = ["name", "event", "page", "region", "city"];
+                let is_known = super::remark(field.name()).is_some() || plain.contains(&field.name().as_str());
+                assert!(is_known, "{table}.{}", field.name());
+            }
+        }
+        assert_eq!(super::remark("fcr_ratio"), Some("share, 0 to 1"));
+        assert_eq!(super::remark("x"), None);
+    }
+
     use super::*;
 
     #[test]

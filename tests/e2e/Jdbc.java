@@ -261,6 +261,7 @@ public final class Jdbc {
                     if (rows.getString("COLUMN_NAME").equals("score")) {
                         same(rows.getInt("DATA_TYPE"), Types.INTEGER);
                         same(rows.getString("IS_NULLABLE"), "YES");
+                        same(rows.getString("REMARKS"), "the answer on the scale of its kind");
                     }
                 }
                 same(new TreeSet<>(names), new TreeSet<>(List.of("score", "survey_id")));
