@@ -36,7 +36,7 @@ use super::auth::Caller;
 use super::journal::{Entry, Journal};
 use super::metadata::{self, Keys};
 use super::statements::{self, Prepared, Statements};
-use super::stream::{self as rows, DataStream, Job, Limits, Running, Task};
+use super::stream::{self as rows, DataStream, Job, Limits, Running, Task, TicketKey};
 use super::system::QUERIES;
 use super::visits::Visit;
 use super::{sql_info, sql_types, status};
@@ -124,7 +124,7 @@ impl Service {
         watch.planned(self.on_engine(async move { statements.job(&visit, &prepared, entry).await }).await)
     }
 
-    fn send(&self, job: &Arc<Job>, ticket: Uuid, headers: &MetadataMap) -> Answer {
+    fn send(&self, job: &Arc<Job>, ticket: TicketKey, headers: &MetadataMap) -> Answer {
         let options = rows::write_options(headers)?;
         let watch = self.journal.fetch(&job.entry);
         let entry = Arc::clone(&watch.entry);
@@ -148,11 +148,10 @@ impl Service {
         });
         let mut found = false;
         for handle in handles {
-            // a ticket that runs is also kept for another fetch; too old for that, it may still run
-            if let Some(handle) = self.statements.forget_job(caller, &handle) {
-                self.running.cancel(handle);
-                found = true;
-            }
+            // a ticket that runs is also kept for another fetch; no longer kept, it may still run
+            let Ok(ticket) = Uuid::from_slice(&handle) else { continue };
+            let was_kept = self.statements.forget_job(caller, &handle).is_some();
+            found |= self.running.cancel(&(caller.clone(), ticket)) || was_kept;
         }
         found
     }
@@ -307,8 +306,9 @@ impl FlightSqlService for Service {
     }
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Answer {
-        let (handle, job) = self.statements.find_job(&Caller::of(&request), &ticket.statement_handle)?;
-        self.send(&job, handle, request.metadata())
+        let caller = Caller::of(&request);
+        let (handle, job) = self.statements.find_job(&caller, &ticket.statement_handle)?;
+        self.send(&job, (caller, handle), request.metadata())
     }
 
     async fn do_get_prepared_statement(
@@ -316,9 +316,10 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<Ticket>,
     ) -> Answer {
-        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        let caller = Caller::of(&request);
+        let prepared = self.statements.find(&caller, &query.prepared_statement_handle)?;
         let job = self.job(Visit::of(&request)?, prepared).await?;
-        self.send(&job, Uuid::new_v4(), request.metadata())
+        self.send(&job, (caller, Uuid::new_v4()), request.metadata())
     }
 
     async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Answer {

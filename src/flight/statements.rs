@@ -13,6 +13,7 @@ use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tonic::Status;
 use uuid::Uuid;
@@ -30,8 +31,12 @@ use crate::source::Source;
 use crate::sqlfile;
 use crate::types::sql_type;
 
-/// How many tickets and prepared statements are kept.
-const MAX_KEPT: u64 = 10_000;
+/// How many tickets are kept, each with its operators: beyond it those go that were not asked for the longest. Clients fetch
+/// at once.
+const MAX_TICKETS: u64 = 2_000;
+
+/// How many prepared statements are kept.
+const MAX_PREPARED: u64 = 10_000;
 
 /// How long a ticket can be fetched.
 const TICKET_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -74,8 +79,16 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new() -> Self {
         Self {
-            tickets: Cache::builder().max_capacity(MAX_KEPT).time_to_live(TICKET_LIFE).build(),
-            prepared: Cache::builder().max_capacity(MAX_KEPT).time_to_idle(PREPARED_IDLE).build(),
+            tickets: Cache::builder()
+                .eviction_policy(EvictionPolicy::lru())
+                .max_capacity(MAX_TICKETS)
+                .time_to_live(TICKET_LIFE)
+                .build(),
+            prepared: Cache::builder()
+                .eviction_policy(EvictionPolicy::lru())
+                .max_capacity(MAX_PREPARED)
+                .time_to_idle(PREPARED_IDLE)
+                .build(),
         }
     }
 

@@ -28,6 +28,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
+use super::auth::Caller;
 use super::journal::{Entry, Watch};
 use super::{columns, status};
 use crate::session::Session;
@@ -96,21 +97,24 @@ pub(super) struct Job {
     pub(super) entry: Arc<Entry>,
 }
 
-/// The queries that are running, by the ticket that started them.
+/// A ticket and whose it is.
+pub(super) type TicketKey = (Caller, Uuid);
+
+/// The queries that are running, by the ticket that started them. They are found however long ago that was.
 #[derive(Debug, Default)]
-pub(super) struct Running(Mutex<HashMap<Uuid, Vec<(Uuid, AbortHandle)>>>);
+pub(super) struct Running(Mutex<HashMap<TicketKey, Vec<(Uuid, AbortHandle)>>>);
 
 impl Running {
     /// Stops the queries of a ticket; false when there are none.
-    pub(super) fn cancel(&self, ticket: Uuid) -> bool {
-        let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+    pub(super) fn cancel(&self, ticket: &TicketKey) -> bool {
+        let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket);
         stopped.iter().flatten().for_each(|(_, handle)| handle.abort());
         stopped.is_some()
     }
 
-    fn add(self: &Arc<Self>, ticket: Uuid, handle: AbortHandle) -> Registration {
+    fn add(self: &Arc<Self>, ticket: TicketKey, handle: AbortHandle) -> Registration {
         let run = Uuid::new_v4();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(ticket).or_default().push((run, handle));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(ticket.clone()).or_default().push((run, handle));
         Registration { running: Arc::clone(self), ticket, run }
     }
 }
@@ -118,7 +122,7 @@ impl Running {
 /// An entry of [`Running`], taken out when dropped.
 struct Registration {
     running: Arc<Running>,
-    ticket: Uuid,
+    ticket: TicketKey,
     run: Uuid,
 }
 
@@ -211,7 +215,7 @@ pub(super) fn send_job(
     engine: &Handle,
     watch: Watch,
     job: &Arc<Job>,
-    ticket: Uuid,
+    ticket: TicketKey,
     (running, limits): (&Arc<Running>, &Arc<Limits>),
     options: IpcWriteOptions,
 ) -> DataStream {

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::RwLock;
 use tonic::metadata::MetadataMap;
@@ -166,7 +167,9 @@ pub(super) struct VisitStore(Cache<Key, Arc<Visit>>);
 impl VisitStore {
     /// Sessions end when nobody used them for `idle`.
     pub(super) fn new(idle: Duration) -> Self {
-        Self(Cache::builder().max_capacity(MAX_VISITS).time_to_idle(idle).build())
+        Self(
+            Cache::builder().eviction_policy(EvictionPolicy::lru()).max_capacity(MAX_VISITS).time_to_idle(idle).build(),
+        )
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Visit>> {

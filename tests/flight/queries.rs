@@ -253,6 +253,24 @@ async fn queries_are_cancelled_by_their_info() {
     }
 }
 
+#[tokio::test]
+async fn a_query_is_cancelled_however_many_tickets_came_after_its_own() {
+    let served = Served::sample();
+    let mut client = served.client().await;
+    let first = client.execute(ENDLESS.to_owned(), None).await.unwrap();
+    let mut stream = client.do_get(first.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    assert!(stream.next().await.unwrap().is_ok());
+    // more than are kept
+    let mut last = None;
+    for _ in 0..2_100 {
+        last = Some(client.execute("select 1 as a".to_owned(), None).await.unwrap());
+    }
+    assert_eq!(fetch(&mut client, last.unwrap()).await.unwrap().num_rows(), 1);
+    assert!(cancel(&mut client, &first, false).await);
+    let end = stream.try_for_each(|_| async { Ok(()) }).await;
+    assert_eq!(status(end.unwrap_err()).code(), Code::Cancelled);
+}
+
 async fn cancel(client: &mut Client, info: &FlightInfo, is_old: bool) -> bool {
     if is_old {
         let body = arrow_flight::sql::ActionCancelQueryRequest { info: info.encode_to_vec().into() }.as_any();
