@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, causes};
 use crate::project::{Asked, MAX_THREADS, Project};
 
 /// How long running tasks may take to let go of their files after Ctrl-C.
@@ -181,13 +181,11 @@ fn report(error: &Error) {
     let mut text = error.to_string();
     if let Error::Output(output) = error {
         // the system's or the store's own words, when the message does not have them
-        let mut cause = std::error::Error::source(output);
-        while let Some(inner) = cause {
-            let words = inner.to_string();
+        for cause in causes(output) {
+            let words = cause.to_string();
             if !text.contains(&words) && !words.contains("panicked") {
                 text = format!("{text} ({})", words.chars().take(300).collect::<String>());
             }
-            cause = inner.source();
         }
     }
     let prefix = if text.starts_with("error") { "" } else { "error: " };

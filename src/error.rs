@@ -1,5 +1,6 @@
 //! What can go wrong, each with where it happened and how to mend it.
 
+use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,24 @@ use crate::source::{Source, Spot};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The errors below an error, the nearest first.
+pub(crate) fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// An error with the words of its causes that it does not have itself.
+pub(crate) fn with_causes(error: &dyn StdError) -> String {
+    causes(error).map(ToString::to_string).fold(error.to_string(), |text, cause| match text.contains(&cause) {
+        true => text,
+        false => format!("{text}: {cause}"),
+    })
+}
+
+/// An error with the words of all its causes.
+pub(crate) fn with_all_causes(error: &dyn StdError) -> String {
+    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
 
 /// Everything that cxql reports to a user.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,7 @@ use prost::Message;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use super::results::{self, ResultArgs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_all_causes};
 use crate::flight::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use crate::project::Project;
 use crate::run::Step;
@@ -124,10 +124,12 @@ async fn connect(args: &ServerArgs, url: &str) -> Result<Client> {
     let mut endpoint = endpoint.map_err(|error| Error::usage(format!("--server: {wanted}, got `{url}`: {error}")))?;
     if is_encrypted {
         let tls = ClientTlsConfig::new().ca_certificates(authorities(args)?);
-        endpoint = endpoint.tls_config(tls).map_err(|error| Error::usage(format!("--server: {}", chain(&error))))?;
+        endpoint =
+            endpoint.tls_config(tls).map_err(|error| Error::usage(format!("--server: {}", with_all_causes(&error))))?;
     }
     let channel = endpoint.connect().await;
-    let channel = channel.map_err(|error| Error::data(format!("cannot connect to {url}: {}", chain(&error))))?;
+    let channel =
+        channel.map_err(|error| Error::data(format!("cannot connect to {url}: {}", with_all_causes(&error))))?;
     let mut client = FlightSqlServiceClient::new(channel);
     client.set_header(COMPRESSION.0, COMPRESSION.1);
     if let Some(token) = token {
@@ -144,17 +146,6 @@ async fn connect(args: &ServerArgs, url: &str) -> Result<Client> {
         client.set_header("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))));
     }
     Ok(client)
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// Whose certificates are believed.

@@ -8,7 +8,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::status;
-use super::visits::{Kind, Settings, Visit, Visits, is_catalog};
+use super::visits::{Kind, Settings, Visit, Visits};
 use crate::session::CATALOG;
 
 /// The actions.
@@ -90,7 +90,7 @@ pub(super) fn set(visits: &Visits, visit: &Arc<Visit>, body: &[u8]) -> Result<(V
         let mut settings = target.settings();
         let taken = apply(&mut settings, &name, value.value);
         let taken = taken.and_then(|()| {
-            visits.set(target, settings).map_err(|error| {
+            target.set(settings).map_err(|error| {
                 tracing::info!(session_id = %target.id, option = name.as_str(), %error, "an option of a session was not taken");
                 INVALID_VALUE
             })
@@ -116,7 +116,7 @@ fn apply(settings: &mut Settings, name: &str, value: Option<Value>) -> Result<()
     match name {
         // there is only one
         "catalog" => match text(value)? {
-            Some(name) if !is_catalog(&name) => return Err(INVALID_VALUE),
+            Some(name) if name != CATALOG => return Err(INVALID_VALUE),
             _ => {}
         },
         "schema" => settings.schema = text(value)?,

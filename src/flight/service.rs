@@ -149,9 +149,9 @@ impl Service {
         let mut found = false;
         for handle in handles {
             // a ticket that runs is also kept for another fetch; no longer kept, it may still run
-            let Ok(ticket) = Uuid::from_slice(&handle) else { continue };
-            let was_kept = self.statements.forget_job(caller, &handle).is_some();
-            found |= self.running.cancel(&(caller.clone(), ticket)) || was_kept;
+            let Some(ticket) = statements::key(caller, &handle) else { continue };
+            let was_kept = self.statements.forget_job(&ticket);
+            found |= self.running.cancel(&ticket) || was_kept;
         }
         found
     }
@@ -307,8 +307,8 @@ impl FlightSqlService for Service {
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Answer {
         let caller = Caller::of(&request);
-        let (handle, job) = self.statements.find_job(&caller, &ticket.statement_handle)?;
-        self.send(&job, (caller, handle), request.metadata())
+        let (ticket, job) = self.statements.find_job(&caller, &ticket.statement_handle)?;
+        self.send(&job, ticket, request.metadata())
     }
 
     async fn do_get_prepared_statement(

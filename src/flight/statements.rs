@@ -23,7 +23,7 @@ use super::columns::{self, Origin};
 use super::journal::Entry;
 use super::params::{self, Param};
 use super::status;
-use super::stream::{Job, Step};
+use super::stream::{Job, Step, TicketKey};
 use super::visits::Visit;
 use crate::error::{Error, Result};
 use crate::session::{Session, writes};
@@ -72,7 +72,7 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Statements {
     /// What is kept is found again by the user whose it is, and by nobody else.
-    tickets: Cache<(Caller, Uuid), Arc<Job>>,
+    tickets: Cache<TicketKey, Arc<Job>>,
     prepared: Cache<(Caller, Uuid), Arc<Prepared>>,
 }
 
@@ -217,16 +217,15 @@ impl Statements {
     }
 
     /// The job of a ticket.
-    pub(super) fn find_job(&self, caller: &Caller, handle: &[u8]) -> Result<(Uuid, Arc<Job>), Status> {
+    pub(super) fn find_job(&self, caller: &Caller, handle: &[u8]) -> Result<(TicketKey, Arc<Job>), Status> {
         key(caller, handle)
-            .and_then(|key| Some((key.1, self.tickets.get(&key)?)))
+            .and_then(|key| Some((key.clone(), self.tickets.get(&key)?)))
             .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
     }
 
-    /// Forgets a ticket; gives its handle when it was there.
-    pub(super) fn forget_job(&self, caller: &Caller, handle: &[u8]) -> Option<Uuid> {
-        let key = key(caller, handle)?;
-        self.tickets.remove(&key).map(|_| key.1)
+    /// Forgets a ticket; true when it was kept.
+    pub(super) fn forget_job(&self, ticket: &TicketKey) -> bool {
+        self.tickets.remove(ticket).is_some()
     }
 
     /// Keeps a prepared statement.
@@ -313,7 +312,8 @@ pub(super) fn parameter_schema(prepared: &Prepared) -> Schema {
     params::schema(&prepared.params)
 }
 
-fn key(caller: &Caller, handle: &[u8]) -> Option<(Caller, Uuid)> {
+/// What a handle from a client stands for; `None` when it is none of ours.
+pub(super) fn key(caller: &Caller, handle: &[u8]) -> Option<(Caller, Uuid)> {
     Some((caller.clone(), Uuid::from_slice(handle).ok()?))
 }
 

@@ -9,14 +9,12 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::error::ArrowError;
-use datafusion::catalog::memory::MemorySourceConfig;
-use datafusion::catalog::{SchemaProvider, Session, TableProvider};
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 
 use super::journal::{Journal, code_name};
 use super::visits::VisitStore;
+use crate::session::{Moment, MomentTable};
 
 pub(super) const QUERIES: &str = "queries";
 const SESSIONS: &str = "sessions";
@@ -39,12 +37,8 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         Ok(match name {
-            QUERIES => {
-                Some(Arc::new(SystemTable { schema: queries_schema(), rows: Rows::Queries(Arc::clone(&self.journal)) }))
-            }
-            SESSIONS => {
-                Some(Arc::new(SystemTable { schema: sessions_schema(), rows: Rows::Sessions(self.visits.clone()) }))
-            }
+            QUERIES => Some(MomentTable::new(queries_schema(), Rows::Queries(Arc::clone(&self.journal)))),
+            SESSIONS => Some(MomentTable::new(sessions_schema(), Rows::Sessions(self.visits.clone()))),
             _ => match &self.history {
                 Some(history) => history.table(name).await?,
                 None => None,
@@ -63,35 +57,13 @@ enum Rows {
     Sessions(VisitStore),
 }
 
-/// A table whose rows are those of the moment.
-#[derive(Debug)]
-struct SystemTable {
-    schema: SchemaRef,
-    rows: Rows,
-}
-
 #[async_trait]
-impl TableProvider for SystemTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        _state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batch = match &self.rows {
-            Rows::Queries(journal) => queries(journal, &self.schema)?,
-            Rows::Sessions(visits) => sessions(visits, &self.schema)?,
-        };
-        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&self.schema), projection.cloned())?)
+impl Moment for Rows {
+    async fn rows(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+        Ok(match self {
+            Self::Queries(journal) => queries(journal, schema)?,
+            Self::Sessions(visits) => sessions(visits, schema)?,
+        })
     }
 }
 

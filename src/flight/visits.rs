@@ -22,7 +22,7 @@ use super::auth::{Caller, Digested};
 use super::ingest::{SCRATCH, Scratch};
 use super::status;
 use crate::error::Result;
-use crate::session::{CATALOG, Session};
+use crate::session::Session;
 
 /// The cookie that names a session, as Arrow's own servers call it.
 pub(super) const COOKIE: &str = "arrow_flight_session_id";
@@ -118,7 +118,7 @@ impl Visit {
     ///
     /// # Errors
     /// What cannot be: then nothing is changed.
-    fn set(&self, settings: Settings) -> Result<()> {
+    pub(super) fn set(&self, settings: Settings) -> Result<()> {
         // two requests change one after the other
         let mut now = self.now.write();
         let mut session = Arc::clone(&self.whole);
@@ -249,14 +249,6 @@ impl Visits {
         Ok(visit)
     }
 
-    /// Changes what a session has set.
-    ///
-    /// # Errors
-    /// What cannot be: then nothing is changed.
-    pub(super) fn set(&self, visit: &Visit, settings: Settings) -> Result<()> {
-        visit.set(settings)
-    }
-
     /// Ends the session of a cookie or login; false for one that is shared.
     pub(super) fn close(&self, visit: &Visit, login: Option<Digested>) -> bool {
         match (visit.kind, login) {
@@ -265,11 +257,6 @@ impl Visits {
             (Kind::Login, None) | (Kind::Direct, _) => false,
         }
     }
-}
-
-/// The only catalog.
-pub(super) fn is_catalog(name: &str) -> bool {
-    name == CATALOG
 }
 
 /// The session that a request's cookies name.

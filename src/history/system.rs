@@ -1,6 +1,5 @@
 //! The schema `system`: the history as tables that SQL reads, in every door.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,16 +8,13 @@ use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::catalog::{SchemaProvider, Session as EngineSession, TableProvider};
-use datafusion::datasource::MemTable;
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use rusqlite::Connection;
 
 use super::{failed, open_to_read};
 use crate::error::{Error, Result};
-use crate::session::{SYSTEM, Session};
+use crate::session::{Moment, MomentTable, SYSTEM, Session};
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy)]
@@ -115,8 +111,8 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let found = TABLES.iter().find(|(known, _)| *known == name);
-        Ok(found.map(|(name, columns)| {
-            Arc::new(SystemTable { name, columns, schema: schema(columns), store: self.store.clone() }) as _
+        Ok(found.map(|(name, columns)| -> Arc<dyn TableProvider> {
+            MomentTable::new(schema(columns), Rows { name, columns, store: self.store.clone() })
         }))
     }
 
@@ -125,18 +121,12 @@ impl SchemaProvider for SystemSchema {
     }
 }
 
-/// A table of the history. Each query reads it anew.
-struct SystemTable {
+/// The rows of a table of the history.
+#[derive(Debug)]
+struct Rows {
     name: &'static str,
     columns: Columns,
-    schema: SchemaRef,
     store: PathBuf,
-}
-
-impl fmt::Debug for SystemTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SystemTable({})", self.name)
-    }
 }
 
 fn schema(columns: Columns) -> SchemaRef {
@@ -153,26 +143,11 @@ fn schema(columns: Columns) -> SchemaRef {
 }
 
 #[async_trait]
-impl TableProvider for SystemTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn EngineSession,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let (name, columns, schema, store) = (self.name, self.columns, self.schema(), self.store.clone());
+impl Moment for Rows {
+    async fn rows(&self, schema: &SchemaRef) -> DataFusionResult<RecordBatch> {
+        let (name, columns, schema, store) = (self.name, self.columns, Arc::clone(schema), self.store.clone());
         let read = tokio::task::spawn_blocking(move || read(name, columns, schema, &store)).await;
-        let batch = read.map_err(|error| DataFusionError::External(Box::new(error)))??;
-        MemTable::try_new(self.schema(), vec![vec![batch]])?.scan(state, projection, filters, limit).await
+        Ok(read.map_err(|error| DataFusionError::External(Box::new(error)))??)
     }
 }
 

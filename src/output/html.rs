@@ -261,8 +261,10 @@ impl Rows {
             let options = text::options(column.data_type(), Times::Spaced).with_display_error(true);
             let formatter = text::formatter(Format::Html, column, &options)?;
             for row in 0..column.len() {
-                cells
-                    .push((!is_null(row)).then(|| Cell { shown: cut(&formatter.value(row).to_string()), value: None }));
+                cells.push((!is_null(row)).then(|| Cell {
+                    shown: text::shortened(&formatter.value(row).to_string(), LONGEST_CELL),
+                    value: None,
+                }));
             }
         }
         if !floats.is_empty() {
@@ -305,13 +307,6 @@ fn reading_form(name: &str) -> Option<Form> {
 
 fn whole(count: usize) -> String {
     Form::Number.tick(count as f64, 1.0, Language::English)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_CELL) {
-        Some((end, _)) => text::visible(text.get(..end).unwrap_or_default()) + "…",
-        None => text::visible(text),
-    }
 }
 
 #[cfg(test)]

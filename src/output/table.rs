@@ -223,7 +223,7 @@ impl Column {
             let options = text::options(column.data_type(), Times::Spaced).with_display_error(true);
             let formatter = text::formatter(Format::Table, column, &options)?;
             for row in 0..column.len() {
-                cells.push((!is_null(row)).then(|| shortened(&formatter.value(row).to_string())));
+                cells.push((!is_null(row)).then(|| text::shortened(&formatter.value(row).to_string(), LONGEST_CELL)));
             }
         }
         if !floats.is_empty() {
@@ -232,14 +232,7 @@ impl Column {
         }
         let at_right = text::is_number(data_type);
         let can_be_cut = !(at_right || data_type.is_temporal() || *data_type == DataType::Boolean);
-        Ok(Self { header: shortened(field.name()), cells, at_right, can_be_cut })
-    }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_CELL) {
-        Some((end, _)) => text::visible(text.get(..end).unwrap_or_default()) + "…",
-        None => text::visible(text),
+        Ok(Self { header: text::shortened(field.name(), LONGEST_CELL), cells, at_right, can_be_cut })
     }
 }
 

@@ -152,6 +152,14 @@ fn is_lost(value: f64, decimals: usize) -> bool {
         && format!("{value:.decimals$}").parse::<f64>().is_ok_and(|shown| (shown - value).abs() > 0.05 * value.abs())
 }
 
+/// The text as it may be shown, with at most so many of its characters.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => visible(text.get(..end).unwrap_or_default()) + "…",
+        None => visible(text),
+    }
+}
+
 /// The text as it may reach a terminal: control characters, escape sequences and marks that turn the direction of
 /// writing are made visible instead of doing their work.
 pub(crate) fn visible(text: &str) -> String {

@@ -15,7 +15,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 
 use super::message::Attachments;
 use crate::config::{Encryption, MailConfig, SecretText};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::page::MailBody;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -117,7 +117,7 @@ pub(super) async fn send(
         Ok(Err(Fault::Own(error))) => return Err(error),
         Ok(Err(Fault::Never(text))) => return Ok(Sent::Never(hide(text))),
         Ok(Err(Fault::Server(error))) => {
-            let text = hide(format!("{}: {}", place(config), words(&error)));
+            let text = hide(format!("{}: {}", place(config), with_causes(&error)));
             return Ok(if error.is_permanent() { Sent::Never(text) } else { Sent::Again(text) });
         }
         Err(_) => return Ok(Sent::Again(format!("{} does not answer", place(config)))),
@@ -130,9 +130,13 @@ pub(super) async fn send(
             Sent::There { said: hide(format!("{} {said}", response.code())), refused }
         }
         // the server has said no
-        Ok(Err(error)) if error.is_permanent() => Sent::Never(hide(format!("{}: {}", place(config), words(&error)))),
-        Ok(Err(error)) if error.is_transient() => Sent::Again(hide(format!("{}: {}", place(config), words(&error)))),
-        Ok(Err(error)) => Sent::Unknown(hide(format!("{}: {}", place(config), words(&error)))),
+        Ok(Err(error)) if error.is_permanent() => {
+            Sent::Never(hide(format!("{}: {}", place(config), with_causes(&error))))
+        }
+        Ok(Err(error)) if error.is_transient() => {
+            Sent::Again(hide(format!("{}: {}", place(config), with_causes(&error))))
+        }
+        Ok(Err(error)) => Sent::Unknown(hide(format!("{}: {}", place(config), with_causes(&error)))),
         Err(_) => Sent::Unknown(format!("{} did not answer after it had the mail", place(config))),
     };
     if matches!(sent, Sent::There { .. }) {
@@ -212,7 +216,7 @@ async fn prepare(
         match connection.command(Rcpt::new(address.clone(), vec![])).await {
             Ok(_) => {}
             Err(error) if error.is_permanent() => {
-                refused.push(format!("{address}: {}", words(&error)));
+                refused.push(format!("{address}: {}", with_causes(&error)));
                 last = Some(error);
             }
             Err(error) => return Err(Fault::Server(error)),
@@ -239,20 +243,6 @@ fn tls(config: &MailConfig, folder: &Path) -> Result<TlsParameters> {
 
 fn place(config: &MailConfig) -> String {
     format!("the mail server {}", config.host)
-}
-
-/// An error with its causes.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

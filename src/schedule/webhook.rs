@@ -21,7 +21,7 @@ use url::{Host, Url};
 
 use super::mail::Sent;
 use crate::config::{ChannelConfig, SecretText, Shape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_all_causes};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -94,9 +94,9 @@ pub(super) async fn send(
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => {
-            return Ok(Sent::Again(told(words(&error.without_url()))));
+            return Ok(Sent::Again(told(with_all_causes(&error.without_url()))));
         }
-        Err(error) => return Ok(Sent::Unknown(told(words(&error.without_url())))),
+        Err(error) => return Ok(Sent::Unknown(told(with_all_causes(&error.without_url())))),
     };
     let status = response.status();
     let answer = read(response).await;
@@ -184,16 +184,6 @@ fn is_here(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
         None => false,
     }
-}
-
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

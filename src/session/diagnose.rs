@@ -18,7 +18,7 @@ use object_store::Error as StoreError;
 
 use super::catalog::{self, ProjectSchema};
 use super::tables::shown;
-use crate::error::Error;
+use crate::error::{Error, with_causes};
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile;
 use crate::types::with_type_names;
@@ -586,7 +586,7 @@ const DENIED: [&str; 6] = [
 
 /// An object store's error with a remedy.
 pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
-    let full = chain(error);
+    let full = with_causes(error);
     let place = |path: &str| if address.is_empty() { path.to_string() } else { shown(address) };
     let message = match error {
         _ if full.contains("NoSuchBucket") || full.contains("bucket does not exist") => {
@@ -627,19 +627,6 @@ pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
         }
     };
     Error::Data { message, cause: None }
-}
-
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        next = error.source();
-    }
-    text
 }
 
 /// What of a store's long message helps a user: the S3 error code, or the last part of the chain.
