@@ -19,15 +19,22 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result, causes};
 use crate::project::{Asked, MAX_THREADS, Project};
 
-/// How long running tasks may take to let go of their files after Ctrl-C.
+/// How long a command may take to end in good order after a signal: an upload is given up, a run is recorded.
 const GRACE: Duration = Duration::from_millis(1200);
+
+/// How long one may take that leaves nothing behind but files of its own, which are removed then. It is enough to clear
+/// a line of progress; what its query holds goes with the process.
+const BRIEF_GRACE: Duration = Duration::from_millis(30);
+
+/// How often is looked whether uploads have ended.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Tasks of its own that a worker runs before it looks for tasks from outside, and before it looks for what the system
 /// has for it. The runtime's own 61 are for short tasks: ours compute for milliseconds, and a second passes until a
@@ -217,6 +224,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
         Command::Shell(_) => listen(true, tell.clone()),
         _ => listen(false, tell.clone()),
     }
+    let is_brief = matches!(cli.command, Command::Run(_) | Command::Query(_) | Command::Check(_));
     let command = runtime.spawn(run_command(cli.command, asked));
     let stop = command.abort_handle();
     runtime.spawn(async move {
@@ -231,15 +239,26 @@ fn start(cli: Cli) -> Result<ExitCode> {
     let result = match events.recv() {
         Ok(Event::Done(result)) => result,
         Ok(Event::Signal) | Err(_) => {
-            // a command that is writing gives its result up in good order, such as the parts of an upload; one that does
-            // not listen is ended
+            // one that does not listen is ended
+            let since = Instant::now();
             crate::run::request_stop();
-            let _ = events.recv_timeout(GRACE);
+            let _ = events.recv_timeout(if is_brief { BRIEF_GRACE } else { GRACE });
+            let wait_for_uploads = |most| {
+                while crate::output::has_uploads() && since.elapsed() < most {
+                    std::thread::sleep(TICK);
+                }
+            };
+            wait_for_uploads(GRACE);
             stop.abort();
+            wait_for_uploads(GRACE + GRACE / 4);
             Err(Error::Stopped)
         }
     };
-    runtime.shutdown_timeout(GRACE / 4);
+    if is_brief {
+        runtime.shutdown_background();
+    } else {
+        runtime.shutdown_timeout(GRACE / 4);
+    }
     // a query that is busy still holds its spill files and its output
     crate::session::remove_spill_folders();
     crate::output::remove_unfinished();

@@ -47,7 +47,7 @@ use tokio::task::JoinHandle;
 
 pub use error::{OutputError, Result};
 pub use table::{Color, TableOptions, Width};
-pub use target::remove_unfinished;
+pub use target::{has_uploads, remove_unfinished};
 pub(crate) use text::visible;
 pub use xlsx::SheetChart;
 

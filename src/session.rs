@@ -457,7 +457,17 @@ fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
 /// Removes the spill folders of this process, also those that a query which is still busy holds. For the end of a
 /// program: a session cannot spill afterwards.
 pub fn remove_spill_folders() {
-    SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    // a file that is made in a folder while it is emptied keeps it; afterwards none can be made
+    const TRIES: usize = 20;
+    for folder in SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let path = folder.keep();
+        for _ in 0..TRIES {
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
+                _ => break,
+            }
+        }
+    }
 }
 
 /// The full address of a configured table.

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -124,9 +125,13 @@ static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 struct Listed(PathBuf);
 
 impl Listed {
-    fn new(path: &Path) -> Self {
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        Self(path.to_owned())
+    /// Makes a file and lists it, at once, so that none is made after [`remove_unfinished`].
+    fn make(builder: &tempfile::Builder, folder: &Path) -> io::Result<(File, TempPath, Self)> {
+        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, temporary) = builder.tempfile_in(folder)?.into_parts();
+        unfinished.insert(temporary.to_path_buf());
+        let listed = Self(temporary.to_path_buf());
+        Ok((file, temporary, listed))
     }
 }
 
@@ -137,12 +142,14 @@ impl Drop for Listed {
 }
 
 /// Removes the temporary files of results that are not finished, also of writers that a busy query still holds. For the
-/// end of a program: such a result cannot be finished afterwards.
+/// end of a program: no file is begun or put in its place afterwards.
 pub fn remove_unfinished() {
-    for path in std::mem::take(&mut *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)) {
+    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in std::mem::take(&mut *unfinished) {
         // one that is gone already is what is wanted
         let _ = fs::remove_file(path);
     }
+    std::mem::forget(unfinished);
 }
 
 impl Local {
@@ -272,11 +279,10 @@ fn open_file(path: &Path) -> Result<Target> {
         // The system takes the umask off, as it does for every new file.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let (file, temporary) = builder.tempfile_in(folder).map_err(failed)?.into_parts();
+    let (file, temporary, listed) = Listed::make(&builder, folder).map_err(failed)?;
     if let Some(metadata) = existing {
         keep_rights(&file, &metadata).map_err(failed)?;
     }
-    let listed = Listed::new(&temporary);
     let new = NewFile { temporary: Some(temporary), place, _listed: listed };
     Local::start(named, file, |file| file.sync_all(), Some(new)).map(Target::Local)
 }
@@ -345,6 +351,32 @@ pub(super) struct Object {
 struct Upload {
     upload: Option<Box<dyn MultipartUpload>>,
     parts: JoinSet<datafusion::object_store::Result<()>>,
+    counted: Option<Counted>,
+}
+
+/// Uploads that are neither complete nor given up.
+static UPLOADS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of [`UPLOADS`], until dropped.
+#[derive(Debug)]
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        UPLOADS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        UPLOADS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether an upload is neither complete nor given up. One that the program leaves so keeps its parts in the store.
+pub fn has_uploads() -> bool {
+    UPLOADS.load(Ordering::Relaxed) > 0
 }
 
 impl Upload {
@@ -371,7 +403,11 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), Handle::try_current()) {
             self.parts.abort_all();
-            runtime.spawn(async move { upload.abort().await });
+            let counted = self.counted.take();
+            runtime.spawn(async move {
+                let _ = upload.abort().await;
+                drop(counted);
+            });
         }
     }
 }
@@ -386,9 +422,10 @@ impl Object {
         self.waiting.push_back(chunk);
         while self.waiting_bytes >= self.part_bytes {
             if self.upload.is_none() {
+                let counted = Counted::new();
                 let begun = self.store.put_multipart(&self.path).await;
                 let upload = begun.map_err(|source| failed(&self.url, source))?;
-                self.upload = Some(Upload { upload: Some(upload), parts: JoinSet::new() });
+                self.upload = Some(Upload { upload: Some(upload), parts: JoinSet::new(), counted: Some(counted) });
             }
             let part = self.take(self.part_bytes);
             self.put(part).await?;

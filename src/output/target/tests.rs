@@ -309,7 +309,7 @@ async fn an_upload_that_fails_or_is_dropped_is_aborted_once() {
             let upload = Failing { part, parts: 0, aborted: Arc::clone(&aborted) };
             let mut object = Object::new(Arc::new(InMemory::new()), "x".into(), "s3://bucket/x".to_owned());
             object.part_bytes = 10;
-            object.upload = Some(Upload { upload: Some(Box::new(upload)), parts: JoinSet::new() });
+            object.upload = Some(Upload { upload: Some(Box::new(upload)), parts: JoinSet::new(), counted: None });
             object.send(Bytes::from(vec![0; 25])).await.unwrap();
             if commit {
                 let error = Box::new(object).commit().await.unwrap_err();
