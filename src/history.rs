@@ -103,19 +103,9 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
-        match layout {
-            0 => {
-                transaction.execute_batch(TABLES).map_err(&failed)?;
-                transaction.pragma_update(None, "user_version", LAYOUT).map_err(&failed)?;
-            }
-            LAYOUT => {}
-            newer => {
-                return Err(Error::usage(format!(
-                    "{} was written by a newer cxql (layout {newer}, this one knows {LAYOUT}); use that one",
-                    path.display()
-                )));
-            }
+        if !has_tables(&transaction, path)? {
+            transaction.execute_batch(TABLES).map_err(&failed)?;
+            transaction.pragma_update(None, "user_version", LAYOUT).map_err(&failed)?;
         }
         transaction.commit().map_err(&failed)?;
         let holder = Holder::new(path)?;
@@ -253,7 +243,22 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> Erro
     move |cause| Error::History { action, path: path.clone(), cause: Box::new(cause) }
 }
 
-/// Opens the history to read only; `None` when there is none.
+/// Whether a file has the tables of a history: not when it has just been made.
+fn has_tables(connection: &Connection, path: &Path) -> Result<bool> {
+    match connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map_err(failed(path, "open"))?
+    {
+        0 => Ok(false),
+        LAYOUT => Ok(true),
+        newer => Err(Error::usage(format!(
+            "{} was written by a newer cxql (layout {newer}, this one knows {LAYOUT}); use that one",
+            path.display()
+        ))),
+    }
+}
+
+/// Opens the history to read only; `None` when there is none, or nobody has written to it yet.
 fn open_to_read(path: &Path) -> Result<Option<Connection>> {
     if !path.exists() {
         return Ok(None);
@@ -261,7 +266,7 @@ fn open_to_read(path: &Path) -> Result<Option<Connection>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed(path, "open"))?;
     connection.busy_timeout(BUSY).map_err(failed(path, "open"))?;
-    Ok(Some(connection))
+    Ok(has_tables(&connection, path)?.then_some(connection))
 }
 
 fn micros(at: DateTime<Utc>) -> i64 {

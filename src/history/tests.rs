@@ -222,3 +222,17 @@ fn a_file_that_is_no_history_is_told() {
     let text = Store::open(&path).unwrap_err().to_string();
     assert!(text.contains("cannot open the history of jobs in") && text.contains("jobs.db"), "{text}");
 }
+
+#[test]
+fn a_history_that_nobody_has_written_to_is_empty_and_one_of_a_newer_program_is_refused() {
+    let place = Place::new();
+    let path = place.0.path().join("jobs.db");
+    assert!(open_to_read(&path).unwrap().is_none());
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    assert!(path.exists() && open_to_read(&path).unwrap().is_none());
+    connection.pragma_update(None, "user_version", LAYOUT + 1).unwrap();
+    for error in [open_to_read(&path).err(), Store::open(&path).err()] {
+        assert!(error.unwrap().to_string().contains("written by a newer cxql"));
+    }
+}

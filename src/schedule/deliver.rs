@@ -9,12 +9,15 @@ use super::mail::{self, Sent};
 use super::office::{Office, again_at, log};
 use super::{command, webhook};
 use crate::config::ChannelKind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::history::{Delivery, Kind};
 use crate::output::{self, Destination};
 use crate::session;
 
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest wait that the other side can ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 impl Office {
     /// Brings a delivery to its place, when nobody else does.
@@ -49,24 +52,29 @@ impl Office {
                 log("error", &format!("{name} may be there or not: {error}"));
                 self.store.uncertain(delivery, &error, now)?;
             }
-            Sent::Again(error) | Sent::Unknown(error) => {
-                let give_up = self.project.work.settings.give_up.map_or(GIVE_UP, |span| span.0);
-                let until = delivery.planned_at + chrono::Duration::from_std(give_up).unwrap_or_default();
-                let job = self.jobs.iter().find(|job| job.name == delivery.job);
-                let (delay, max) = job.map_or((Duration::from_secs(60), Duration::from_secs(3600)), |job| {
-                    (job.retry_delay, job.retry_max)
-                });
-                let again = Some(again_at(now, delay, max, delivery.tries + 1)).filter(|_| now < until);
-                let follows = again.map_or("given up".into(), |at| format!("again at {}", at.format("%H:%M:%S")));
-                log("warn", &format!("{name} is not delivered ({follows}): {error}"));
-                self.store.not_delivered(delivery, &error, again, now)?;
-            }
+            Sent::Again(error) | Sent::Unknown(error) => self.again(delivery, &error, Duration::ZERO)?,
+            Sent::Later(error, wait) => self.again(delivery, &error, wait)?,
             Sent::Never(error) => {
                 log("error", &format!("{name} is not delivered: {error}"));
                 self.store.not_delivered(delivery, &error, None, now)?;
             }
         }
         Ok(())
+    }
+
+    /// Records that a delivery is to be tried again, after `wait` at the earliest, unless it has been tried for too long.
+    fn again(&self, delivery: &Delivery, error: &str, wait: Duration) -> Result<()> {
+        let now = self.now();
+        let span = |span: Duration| chrono::Duration::from_std(span).unwrap_or_default();
+        let until = delivery.planned_at + span(self.project.work.settings.give_up.map_or(GIVE_UP, |span| span.0));
+        let job = self.jobs.iter().find(|job| job.name == delivery.job);
+        let (delay, max) =
+            job.map_or((Duration::from_secs(60), Duration::from_secs(3600)), |job| (job.retry_delay, job.retry_max));
+        let at = again_at(now, delay, max, delivery.tries + 1).max(now + span(wait.min(LONGEST_WAIT)));
+        let again = Some(at).filter(|_| now < until);
+        let follows = again.map_or("given up".into(), |at| format!("again at {}", at.format("%H:%M:%S")));
+        log("warn", &format!("{} is not delivered ({follows}): {error}", delivery.delivery_id));
+        self.store.not_delivered(delivery, error, again, now)
     }
 
     fn shown_target(&self, delivery: &Delivery) -> String {
@@ -125,15 +133,7 @@ impl Office {
         on_the_way()?;
         match output::bring(&file, destination).await {
             Ok(bytes) => Ok(Sent::There { said: format!("{bytes} bytes"), refused: vec![] }),
-            Err(error) => {
-                let mut text = error.to_string();
-                if let Some(cause) =
-                    std::error::Error::source(&error).filter(|cause| !text.contains(&cause.to_string()))
-                {
-                    text = format!("{text} ({})", cause.to_string().chars().take(300).collect::<String>());
-                }
-                Ok(Sent::Again(text))
-            }
+            Err(error) => Ok(Sent::Again(with_causes(&error))),
         }
     }
 

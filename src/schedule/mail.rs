@@ -32,6 +32,8 @@ pub(super) enum Sent {
     },
     /// It is not there, and another try may help.
     Again(String),
+    /// It is not there, and the other side says how long to wait until another try.
+    Later(String, Duration),
     /// It is not there, and no try will help.
     Never(String),
     /// Nobody knows whether it is there.

@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -99,6 +100,7 @@ pub(super) async fn send(
         Err(error) => return Ok(Sent::Unknown(told(with_all_causes(&error.without_url())))),
     };
     let status = response.status();
+    let wait = wait_asked(&response, now);
     let answer = read(response).await;
     let short: String = answer.chars().take(MOST_TOLD).collect();
     let sent = match status {
@@ -109,12 +111,19 @@ pub(super) async fn send(
             Some(Refusal { text, .. }) => Sent::Never(told(text)),
         },
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY => {
-            Sent::Again(told(format!("{status}: {short}")))
+            Sent::Later(told(format!("{status}: {short}")), wait)
         }
-        _ if status.is_server_error() => Sent::Again(told(format!("{status}: {short}"))),
+        _ if status.is_server_error() => Sent::Later(told(format!("{status}: {short}")), wait),
         _ => Sent::Never(told(format!("{status}: {short}"))),
     };
     Ok(sent)
+}
+
+/// How long the other side asks to wait, in seconds or until a time (RFC 9110, section 10.2.3); nothing without a word.
+fn wait_asked(response: &reqwest::Response, now: DateTime<Utc>) -> Duration {
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let until = || DateTime::parse_from_rfc2822(asked).ok().and_then(|at| (at.to_utc() - now).to_std().ok());
+    asked.parse().map(Duration::from_secs).ok().or_else(until).unwrap_or_default()
 }
 
 async fn read(mut response: reqwest::Response) -> String {

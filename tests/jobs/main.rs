@@ -174,28 +174,31 @@ fn mails_go_over_tls_to_a_server_that_an_authority_vouches_for() {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
         .unwrap();
-    let smtp = Smtp::encrypted(Arc::new(config));
-    let mail = |ca: &str| {
+    let config = Arc::new(config);
+    let (smtp, asked) = (Smtp::encrypted(Arc::clone(&config), false), Smtp::encrypted(config, true));
+    let mail = |smtp: &Smtp, encryption: &str, ca: &str| {
         format!(
-            "[mail]\nfrom = \"reports@example.com\"\nhost = \"localhost\"\nport = {}\nencryption = \"tls\"\n{ca}\
+            "[mail]\nfrom = \"reports@example.com\"\nhost = \"localhost\"\nport = {}\nencryption = \"{encryption}\"\n{ca}\
              [[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = \"x@example.com\"\nretries = 0\n{QUICK}",
             smtp.address.port()
         )
     };
-    let folder = project(&mail("ca = \"ca.pem\"\n"));
-    folder.write("ca.pem", authority.pem());
-    run(&folder, "a", "2025-03-03").says("succeeded");
-    assert_eq!(smtp.taken().len(), 1);
-    // without the authority nothing is sent
-    let folder = project(&mail(""));
-    run(&folder, "a", "2025-03-03").fails(1, &["is not delivered", "certificate"]);
+    for (smtp, encryption) in [(&smtp, "tls"), (&asked, "starttls")] {
+        let folder = project(&mail(smtp, encryption, "ca = \"ca.pem\"\n"));
+        folder.write("ca.pem", authority.pem());
+        run(&folder, "a", "2025-03-03").says("succeeded");
+        assert_eq!(smtp.taken().len(), 1, "{encryption}");
+        // without the authority nothing is sent
+        let folder = project(&mail(smtp, encryption, ""));
+        run(&folder, "a", "2025-03-03").fails(1, &["is not delivered", "certificate"]);
+    }
     // a server without encryption is not given a mail that wants it
     let plain = Smtp::start(&[]);
     let text = plain.config().replace("\"none\"", "\"starttls\"");
     let folder =
         project(&format!("{text}[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = \"x@example.com\"\n"));
     run(&folder, "a", "2025-03-03").fails(1, &["offers no STARTTLS"]);
-    assert_eq!((smtp.taken().len(), plain.taken().len()), (1, 0));
+    assert_eq!((smtp.taken().len(), asked.taken().len(), plain.taken().len()), (1, 1, 0));
 }
 
 #[test]
@@ -209,6 +212,9 @@ fn a_webhook_is_repeated_under_the_same_name() {
     folder.cxql_env(&[("HOOK", "key")], &["job", "run", "a", "--at", "2025-03-03"]).says("succeeded");
     let posted = http.posted();
     assert_eq!(posted.len(), 3);
+    // 503 is tried again after milliseconds; 429 came with `Retry-After: 1`
+    let waited = posted[2].at - posted[1].at;
+    assert!(waited >= Duration::from_secs(1), "{waited:?}");
     let names: BTreeSet<&str> = posted.iter().map(|posted| posted.header("x-cxql-delivery")).collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["a-20250303T000000Z/1"]);
     assert!(posted.iter().all(|one| one.body == posted[0].body));
@@ -358,6 +364,47 @@ fn two_schedulers_run_each_time_once_and_stop_in_good_order() {
     let unique: BTreeSet<&str> = starts.iter().copied().collect();
     assert_eq!(starts.len(), unique.len(), "{log}");
     assert!(!log.contains("error"), "{log}");
+}
+
+#[test]
+fn a_new_run_ends_the_one_before_it_when_the_job_says_so() {
+    let folder = project(
+        "[[job]]\nname = \"slow\"\nsql = \"select count(*) as n from range(30000) a cross join range(200000) b\"\ncron = \
+         \"* * * * * *\"\ncatch_up = \"none\"\noverlap = \"kill\"\noutputs = [\"out/{scheduled}.csv\"]\n",
+    );
+    let child = schedule(&folder);
+    let stopped = "select count(*) > 1 from system.runs where state = 'stopped'";
+    wait_for("run that was stopped", || rows(&folder, stopped) == ["true"]);
+    let (code, log) = stop(child);
+    assert_eq!(code, Some(0), "{log}");
+    // one at a time: each began when the one before it had ended
+    let together = "select count(*) from system.attempts a join system.attempts b on a.run_id < b.run_id \
+                    and b.started_at < a.ended_at";
+    assert_eq!(rows(&folder, together), ["0"], "{log}");
+    assert!(!folder.path("out").exists(), "{log}");
+}
+
+#[test]
+fn a_history_that_cannot_be_written_is_told_and_nothing_runs() {
+    let folder = project("[[job]]\nname = \"a\"\nreport = \"topics\"\noutputs = [\"out/a.csv\"]\n");
+    // a file where the folder of the history belongs: no rights help, root's neither
+    folder.write(".cxql", "");
+    run(&folder, "a", "2025-03-03").fails(1, &[".cxql"]);
+    let output = folder.command(&["schedule"]).output().expect("the program ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains(".cxql"), "{told}");
+    assert!(!folder.path("out").exists());
+    // a history that is none
+    let folder = project("[[job]]\nname = \"a\"\nreport = \"topics\"\noutputs = [\"out/a.csv\"]\n");
+    run(&folder, "a", "2025-03-03").says("succeeded");
+    std::fs::remove_file(folder.path("out/a.csv")).expect("it is there");
+    for name in ["jobs.db-wal", "jobs.db-shm"] {
+        // they are there or not
+        drop(std::fs::remove_file(folder.path(&format!(".cxql/{name}"))));
+    }
+    folder.write(".cxql/jobs.db", "this is no database, whatever its name says, and it is long enough for a page");
+    run(&folder, "a", "2025-03-04").fails(1, &["jobs.db"]);
+    assert!(!folder.path("out/a.csv").exists());
 }
 
 #[test]

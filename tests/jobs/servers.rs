@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -64,23 +65,28 @@ impl Smtp {
             for stream in listener.incoming().flatten() {
                 let mails = Arc::clone(&shared);
                 // a client that goes away ends its conversation
-                thread::spawn(move || drop(talk(stream, &mails)));
+                thread::spawn(move || drop(talk(stream, &mails, true)));
             }
         });
         Self { address, mails }
     }
 
-    /// A server that encrypts from the first byte.
-    pub(crate) fn encrypted(config: Arc<ServerConfig>) -> Self {
+    /// A server that encrypts from the first byte, or once it is asked to.
+    pub(crate) fn encrypted(config: Arc<ServerConfig>, is_asked: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let mails = Arc::new(Mutex::new(Mails::default()));
         let shared = Arc::clone(&mails);
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for mut stream in listener.incoming().flatten() {
                 let connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
                 let mails = Arc::clone(&shared);
-                thread::spawn(move || drop(talk(StreamOwned::new(connection, stream), &mails)));
+                thread::spawn(move || {
+                    if is_asked && !matches!(talk_until_encrypted(&mut stream), Ok(true)) {
+                        return;
+                    }
+                    drop(talk(StreamOwned::new(connection, stream), &mails, !is_asked));
+                });
             }
         });
         Self { address, mails }
@@ -111,7 +117,30 @@ impl Smtp {
     }
 }
 
-fn talk(stream: impl Read + Write, mails: &Mutex<Mails>) -> std::io::Result<()> {
+/// What is said before encryption; whether the client asked for it.
+fn talk_until_encrypted(stream: &mut TcpStream) -> std::io::Result<bool> {
+    // nothing is read ahead: what follows is encrypted
+    let line = |stream: &mut TcpStream| -> std::io::Result<String> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\n") && stream.read(&mut byte)? == 1 {
+            line.push(byte[0]);
+        }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_uppercase())
+    };
+    stream.write_all(b"220 test\r\n")?;
+    loop {
+        let line = line(stream)?;
+        match line.as_str() {
+            "" => return Ok(false),
+            "STARTTLS" => return stream.write_all(b"220 go on\r\n").map(|()| true),
+            _ if line.starts_with("EHLO") => stream.write_all(b"250-test\r\n250 STARTTLS\r\n")?,
+            _ => stream.write_all(b"530 5.7.0 STARTTLS first\r\n")?,
+        }
+    }
+}
+
+fn talk(stream: impl Read + Write, mails: &Mutex<Mails>, greets: bool) -> std::io::Result<()> {
     let fault = locked(mails).faults.pop_front();
     if fault == Some(Fault::Closed) {
         return Ok(());
@@ -122,7 +151,9 @@ fn talk(stream: impl Read + Write, mails: &Mutex<Mails>) -> std::io::Result<()> 
             reader.get_mut().write_all(format!("{}\r\n", $text).as_bytes()).and_then(|()| reader.get_mut().flush())
         };
     }
-    say!("220 test")?;
+    if greets {
+        say!("220 test")?;
+    }
     let mut to = Vec::new();
     loop {
         let mut line = String::new();
@@ -183,6 +214,7 @@ pub(crate) struct Posted {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+    pub(crate) at: Instant,
 }
 
 impl Posted {
@@ -198,7 +230,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// A server that gives these answers first, and then 200.
+    /// A server that gives these answers first, and then 200. With 429 it asks to wait a second.
     pub(crate) fn start(answers: &[(u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -236,7 +268,13 @@ fn answer(stream: &TcpStream, code: u16, body: &str, posted: &Mutex<Vec<Posted>>
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
     let mut content = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut content)?;
-    locked(posted).push(Posted { path, headers, body: String::from_utf8_lossy(&content).into_owned() });
-    let head = format!("HTTP/1.1 {code} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    locked(posted).push(Posted {
+        path,
+        headers,
+        body: String::from_utf8_lossy(&content).into_owned(),
+        at: Instant::now(),
+    });
+    let wait = if code == 429 { "retry-after: 1\r\n" } else { "" };
+    let head = format!("HTTP/1.1 {code} x\r\n{wait}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
     (&mut &*stream).write_all(head.as_bytes())
 }
