@@ -246,11 +246,7 @@ async fn serve(
     let old_reflection = reflection::described().build_v1alpha().map_err(fault)?;
     if let Some((listener, gauges)) = published {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| network(cause.to_string()))?;
-        tokio::spawn(async move {
-            if let Err(error) = metrics::publish(listener, gauges).await {
-                tracing::error!(%error, "metrics cannot be read any more");
-            }
-        });
+        tokio::spawn(metrics::publish(listener, gauges));
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let router = Transport::builder()

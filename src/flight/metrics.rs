@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Router, serve};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -16,7 +19,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use tokio::net::TcpListener;
 
+use super::connections;
 use super::journal::Outcome;
 use super::visits::VisitStore;
 use crate::session::Session;
@@ -110,9 +115,20 @@ pub(super) struct Gauges {
     pub(super) session: Arc<Session>,
 }
 
-/// Answers Prometheus until the runtime ends.
-pub(super) async fn publish(listener: tokio::net::TcpListener, gauges: Gauges) -> std::io::Result<()> {
-    serve(listener, Router::new().route("/metrics", get(page)).with_state(Arc::new(gauges))).await
+/// How long one answer may take, so that a reader that stands still holds nothing for long.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Answers Prometheus until the runtime ends, one question for each connection.
+pub(super) async fn publish(listener: TcpListener, gauges: Gauges) {
+    let service = Router::new().route("/metrics", get(page)).with_state(Arc::new(gauges));
+    let service = TowerToHyperService::new(service);
+    let mut connections = connections::plain(listener);
+    while let Some(Ok(stream)) = connections.recv().await {
+        let mut http = http1::Builder::new();
+        let answer = http.keep_alive(false).serve_connection(TokioIo::new(stream), service.clone());
+        // a reader that goes away, or is too slow, gets nothing
+        tokio::spawn(tokio::time::timeout(ANSWER, answer));
+    }
 }
 
 async fn page(State(gauges): State<Arc<Gauges>>) -> impl IntoResponse {

@@ -95,6 +95,19 @@ public final class Jdbc {
                 holds(statement.executeQuery("select 1").next(), "no row");
             }
         });
+        check("session options", () -> {
+            // the driver has one, the catalog
+            try (Connection other = DriverManager.getConnection(url + "&catalog=cxql");
+                    Statement statement = other.createStatement()) {
+                same(other.getCatalog(), "cxql");
+                holds(statement.executeQuery("select 1").next(), "no row");
+            }
+            try (Connection other = DriverManager.getConnection(url + "&catalog=nothing")) {
+                throw new IllegalStateException("a catalog that is not there was taken");
+            } catch (SQLException wanted) {
+                holds(wanted.getMessage() != null, "no reason");
+            }
+        });
         check("empty result", () -> {
             try (Statement statement = connection.createStatement();
                     ResultSet rows = statement.executeQuery("select topic, wait_s from interactions where 1 = 0")) {

@@ -218,6 +218,22 @@ def _():
     same(rows("select count(*) from scratch.goals"), [(2,)])
 
 
+@check("session options")
+def _():
+    # with cookies the session is this connection's alone
+    options = {"adbc.flight.sql.rpc.with_cookie_middleware": "true"}
+    with flight.connect(address, db_kwargs=options, autocommit=True) as own:
+        native, prefix = own.adbc_connection, "adbc.flight.sql.session.option."
+        native.set_options(**{prefix + "time_zone": "Asia/Shanghai", prefix + "schema": "reports"})
+        same(native.get_option(prefix + "time_zone"), "Asia/Shanghai")
+        with own.cursor() as cursor:
+            # 17:00 in Greenwich is the next day in Shanghai; the report is found without its schema
+            cursor.execute("select cast(timestamptz '2025-03-01T17:00:00Z' as date), (select count(*) from fcr_by_topic) > 1")
+            same(cursor.fetchall(), [(datetime.date(2025, 3, 2), True)])
+        raises(lambda: native.set_options(**{prefix + "time_zone": "Mars"}))
+    same(rows("select cast(timestamptz '2025-03-01T17:00:00Z' as date)"), [(datetime.date(2025, 3, 1),)])
+
+
 @check("cancel")
 def _():
     with connect() as other, other.cursor() as cursor:

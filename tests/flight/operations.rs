@@ -13,6 +13,7 @@ use tonic::{Code, Request};
 
 use crate::access::{as_user, token, user};
 use crate::server::{Served, command, fetch, query, run, sample};
+use crate::tls::Authority;
 
 const ENDLESS: &str = "select count(*) from generate_series(1, 1000000000000) a(x) where x % 7 <> 1";
 
@@ -127,6 +128,12 @@ async fn prometheus_reads_metrics() {
         assert!(text.contains(line), "{line} in {text}");
     }
     assert!(http(&address, "/other").starts_with("HTTP/1.1 404"));
+    // one that asks for half a page is dropped, and others are answered meanwhile
+    let mut slow = TcpStream::connect(&address).unwrap();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").unwrap();
+    assert!(http(&address, "/metrics").starts_with("HTTP/1.1 200"));
+    slow.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    assert_eq!(slow.read(&mut [0; 100]).unwrap(), 0);
     let out = run(&[("cxql.toml", "[serve]\nmetrics = '0.0.0.0:0'\n")], &["serve", "--listen", "127.0.0.1:0"]);
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(2) && text.contains("[serve] metrics") && text.contains("--open"), "{text}");
@@ -250,6 +257,31 @@ async fn the_command_line_asks_a_server() {
     let args = ["query", "--server", "grpc://example.org:1", "--user", "ana", "select 1"];
     let out = command(folder.path(), &args).output().unwrap();
     assert!(out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains("unencrypted"), "{out:?}");
+}
+
+#[test]
+fn the_command_line_asks_a_server_over_tls() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign();
+    let config = format!("[serve]\ncertificate = 'certificate.pem'\nkey = 'key.pem'\n{}", users());
+    let files = [("cxql.toml", config.as_str()), ("certificate.pem", &certificate), ("key.pem", &key)];
+    let served = Served::start(&files, &["--data", &sample()]);
+    let url = served.address.replace("127.0.0.1", "grpc+tls://localhost");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(folder.path().join("other.pem"), Authority::new().pem()).unwrap();
+    let ask = |ca: &str| {
+        let args = ["query", "--server", &url, "--ca", ca, "select distinct region from customers"];
+        command(folder.path(), &args).env("CXQL_TOKEN", token("ana")).output().unwrap()
+    };
+    let out = ask("ca.pem");
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "region\nEurope\n", "{out:?}");
+    for (ca, code, text) in [("other.pem", 1, "certificate"), ("none.pem", 2, "--ca: cannot read")] {
+        let out = ask(ca);
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(code) && told.contains(text), "{told}");
+        assert!(!told.contains(&token("ana")), "{told}");
+    }
 }
 
 #[cfg(unix)]
