@@ -97,15 +97,21 @@ public final class Jdbc {
         });
         check("session options", () -> {
             // the driver has one, the catalog
-            try (Connection other = DriverManager.getConnection(url + "&catalog=cxql");
-                    Statement statement = other.createStatement()) {
-                same(other.getCatalog(), "cxql");
-                holds(statement.executeQuery("select 1").next(), "no row");
+            Connection other = DriverManager.getConnection(url + "&catalog=cxql");
+            try (Statement statement = other.createStatement()) {
+                holds(statement.executeQuery("select count(*) from reports.fcr_by_topic").next(), "no row");
             }
-            try (Connection other = DriverManager.getConnection(url + "&catalog=nothing")) {
-                throw new IllegalStateException("a catalog that is not there was taken");
+            try {
+                other.close();
+            } catch (SQLException twice) {
+                // up to 18.3 it ends its session twice: https://github.com/apache/arrow-java/issues/863
+                holds(twice.getMessage().contains("Channel shutdown invoked"), twice.getMessage());
+            }
+            try {
+                DriverManager.getConnection(url + "&catalog=nothing");
+                throw new AssertionError("a catalog that is not there was taken");
             } catch (SQLException wanted) {
-                holds(wanted.getMessage() != null, "no reason");
+                holds(wanted.getMessage().toLowerCase().contains("catalog"), wanted.getMessage());
             }
         });
         check("empty result", () -> {
