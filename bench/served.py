@@ -1,12 +1,14 @@
 """`cxql serve` under load, and how fast rows travel; see the head of flight.rs for what a client does.
 
-The queries are timed beside DuckDB in process, where as many threads share one database, and the transport beside the
-program writing the same Arrow stream into a pipe.
+The queries are timed beside DuckDB in process, where as many threads share one database, the transport beside the
+program writing the same Arrow stream into a pipe, and cancelling by the server's processor time.
 """
 
 import json
 import os
 import re
+import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ SMALL = ("select channel, count(*) as contact_count, avg(wait_s) as wait_avg_s f
 LARGE = "select interaction_id, customer_id, started_at, queue, wait_s, talk_s from interactions limit 200000"
 WIDE = "select interaction_id, customer_id, started_at, queue, wait_s, talk_s from interactions"
 SHARE_GOAL = 0.7
+CANCELS, CANCEL_GOAL_S = 40, 0.1
 
 
 class Server:
@@ -187,7 +190,51 @@ def transport(bench, args):
     return {"flight": over, "pipe": into}, lines
 
 
-PARTS = {part.__name__: part for part in (load, queries, transport)}
+def cancel(bench, args):
+    """How long the server works on when a client is killed or interrupted, or its query stopped by id."""
+    server, kinds = Server(bench), {"client killed": signal.SIGKILL, "client interrupted": signal.SIGINT, "stopped by id": None}
+    ask = [bench.cxql, "query", "--server", f"grpc://{server.address}", "-f", "csv"]
+    sql = (HERE / "questions/fcr_by_topic/cxql.sql").read_text().strip()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = time.perf_counter()
+    subprocess.run([*ask, sql], check=True, **quiet)
+    whole = time.perf_counter() - started
+    records, rows = {"whole": whole}, []
+    for kind, number in kinds.items():
+        took = []
+        for moment in range(CANCELS):
+            client = subprocess.Popen([*ask, sql], **quiet)
+            time.sleep(whole * (moment + 0.5) / CANCELS)
+            if number is None:
+                running = "select query_id from system.queries where outcome = 'running' and statement not like '%system.queries%'"
+                found = subprocess.run([*ask, running], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+                sent = time.perf_counter()
+                for query_id in found:
+                    subprocess.run([*ask[:4], "--cancel", query_id], **quiet)
+                is_late = not found
+            else:
+                sent = time.perf_counter()
+                client.send_signal(number)
+                is_late = False
+            last, before = sent, server.cpu()
+            # the system counts in hundredths of a second
+            while time.perf_counter() - last < 0.1:
+                time.sleep(0.002)
+                now = server.cpu()
+                if now > before:
+                    last, before = time.perf_counter(), now
+            if client.wait() != 0 and not is_late:
+                took.append(last - sent)
+        records[kind] = took
+        rows.append([kind, len(took), f"{statistics.median(took) * 1e3:.0f} ms", f"{max(took) * 1e3:.0f} ms",
+                     verdict(max(took) / CANCEL_GOAL_S, 1)])
+    server.stop()
+    lines = [f"First-contact resolution, {whole:.1f} s as a whole; until the server's processor time stands still.", "",
+             *table(["way", "times", "median", "longest", "longest / 100 ms"], rows)]
+    return records, lines
+
+
+PARTS = {part.__name__: part for part in (load, queries, transport, cancel)}
 
 
 def run(bench, args):

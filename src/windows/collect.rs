@@ -236,6 +236,8 @@ pub(super) async fn collect(
                 seen.clear();
             }
             morsels.push(morsel);
+            // a scan gives a million rows at a time to whoever asks: who wants to stop this waits for a morsel at most
+            tokio::task::yield_now().await;
         }
         if is_last {
             let files = writer.map(Writer::finish).transpose()?;
