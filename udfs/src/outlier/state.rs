@@ -52,14 +52,20 @@ pub(crate) fn modified_zscores(x: &[f64], is_known: impl Fn(usize) -> bool, scra
     let Some(spread) = Spread::of(x, &is_known) else { return };
     let values = || measurements(x, &is_known).map(|(row, value)| (row, value * spread.scale));
 
-    scratch.clear();
-    scratch.extend(values().map(|(_, value)| value));
-    let median = median(scratch);
-    for value in scratch.iter_mut() {
-        *value = (*value - median).abs();
-    }
-    let mean_deviation = scratch.iter().sum::<f64>() / spread.count as f64;
-    let median_deviation = self::median(scratch);
+    let middle = match Counts::of(&spread, values) {
+        Some(counts) => counts.middle(),
+        None => {
+            scratch.clear();
+            scratch.extend(values().map(|(_, value)| value));
+            let median = median(scratch);
+            for value in scratch.iter_mut() {
+                *value = (*value - median).abs();
+            }
+            let mean_deviation = scratch.iter().sum::<f64>() / spread.count as f64;
+            Middle { median, median_deviation: self::median(scratch), mean_deviation }
+        }
+    };
+    let Middle { median, median_deviation, mean_deviation } = middle;
     let unit =
         if median_deviation > 0.0 { median_deviation / MAD_FACTOR } else { MEAN_DEVIATION_FACTOR * mean_deviation };
     if unit > 0.0 {
@@ -83,6 +89,7 @@ fn write(out: &mut [f64], scores: impl Iterator<Item = (usize, f64)>) {
 struct Spread {
     count: usize,
     least: f64,
+    greatest: f64,
     /// A power of two by which values are multiplied before they are squared or subtracted: both scores stay the same, and
     /// neither the square of 1e200 nor that of 1e-200 leaves the range of an f64.
     scale: f64,
@@ -106,7 +113,86 @@ impl Spread {
         } else {
             1.0
         };
-        (count >= 2 && greatest > least).then_some(Self { count, least, scale })
+        (count >= 2 && greatest > least).then_some(Self { count, least, greatest, scale })
+    }
+}
+
+/// The middle of values, and how far they lie from it.
+struct Middle {
+    median: f64,
+    median_deviation: f64,
+    mean_deviation: f64,
+}
+
+/// How often each value occurs, where all are whole numbers and their range is no wider than they are many: durations in
+/// seconds. Medians are read off the counts, to the last digit those of the values.
+struct Counts {
+    least: f64,
+    counts: Vec<u32>,
+    count: usize,
+}
+
+impl Counts {
+    /// `None` when the values are others.
+    fn of<V: Iterator<Item = (usize, f64)>>(spread: &Spread, values: impl Fn() -> V) -> Option<Self> {
+        // so that the counts stay near the processor
+        const MOST_PLACES: f64 = 65536.0;
+        let Spread { count, least, greatest, scale } = *spread;
+        let width = greatest - least + 1.0;
+        if scale != 1.0 || width > MOST_PLACES || width > count as f64 || u32::try_from(count).is_err() {
+            return None;
+        }
+        let mut counts = vec![0; width as usize];
+        for (_, value) in values() {
+            let place = (value - least) as u32;
+            if f64::from(place) + least != value {
+                return None;
+            }
+            *counts.get_mut(place as usize)? += 1;
+        }
+        Some(Self { least, counts, count })
+    }
+
+    /// The values that occur, with their counts, from the least.
+    fn values(&self) -> impl DoubleEndedIterator<Item = (f64, usize)> + Clone {
+        let known = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        known.map(|(place, &count)| (place as f64 + self.least, count as usize))
+    }
+
+    /// The median of values that come in order with their counts.
+    fn median(&self, mut ordered: impl Iterator<Item = (f64, usize)>) -> f64 {
+        let (middle, is_odd) = (self.count / 2, self.count % 2 == 1);
+        let mut passed = 0;
+        let mut lower_middle = f64::NAN;
+        loop {
+            let Some((value, count)) = ordered.next() else { return f64::NAN };
+            passed += count;
+            // the value before the middle one may be another
+            if passed == middle {
+                lower_middle = value;
+            }
+            if passed > middle {
+                let is_before = !is_odd && passed - count < middle;
+                let lower_middle = if is_before { value } else { lower_middle };
+                return if is_odd { value } else { (lower_middle + value) / 2.0 };
+            }
+        }
+    }
+
+    fn middle(&self) -> Middle {
+        let median = self.median(self.values());
+        let deviations = |(value, count): (f64, usize)| ((value - median).abs(), count);
+        // away from the median to both sides, the nearer first
+        let below = self.values().rev().skip_while(|(value, _)| *value >= median).map(deviations);
+        let above = self.values().skip_while(|(value, _)| *value < median).map(deviations);
+        let (mut below, mut above) = (below.peekable(), above.peekable());
+        let nearer = std::iter::from_fn(|| match (below.peek(), above.peek()) {
+            (Some((lower, _)), Some((upper, _))) if lower < upper => below.next(),
+            (_, Some(_)) => above.next(),
+            (_, None) => below.next(),
+        });
+        let mean_deviation = self.values().map(deviations).map(|(value, count)| value * count as f64).sum::<f64>();
+        Middle { median, median_deviation: self.median(nearer), mean_deviation: mean_deviation / self.count as f64 }
     }
 }
 
@@ -172,6 +258,31 @@ mod tests {
     fn when_the_median_deviation_is_0_the_mean_deviation_replaces_it() {
         // median 5, MAD 0; mean deviation 10 / 5 = 2; 10 / (1.253314 * 2) = 3.989423.
         assert_close(&modified(&[5.0, 5.0, 5.0, 5.0, 15.0]), &[0.0, 0.0, 0.0, 0.0, 10.0 / 2.506_628]);
+    }
+
+    #[test]
+    fn counted_values_have_the_scores_of_kept_ones() {
+        // a fraction that is moved away again keeps them from being counted
+        let mut random = 1_u64;
+        for (size, width, least) in
+            [(2, 2, 0), (3, 2, -1), (100, 7, 1000), (101, 60, -30), (5000, 4000, 0), (400, 3, 5)]
+        {
+            for _ in 0..20 {
+                let mut x: Vec<f64> = (0..size)
+                    .map(|_| {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        (least + (random >> 33) as i64 % width) as f64
+                    })
+                    .collect();
+                let spread = Spread::of(&x, |_| true);
+                let whole = modified(&x);
+                let is_counted =
+                    spread.is_none_or(|spread| Counts::of(&spread, || x.iter().copied().enumerate()).is_some());
+                x.iter_mut().for_each(|value| *value /= 1024.0);
+                assert_close(&whole, &modified(&x));
+                assert!(is_counted, "{size} {width}");
+            }
+        }
     }
 
     #[test]
