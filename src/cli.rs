@@ -15,6 +15,7 @@ mod shell;
 mod show;
 mod user;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -166,7 +167,7 @@ impl Global {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = Cli::command().get_matches_from(arguments());
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -178,6 +179,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The process's arguments. SQL that begins with a comment is no option: a space before it says so.
+fn arguments() -> impl Iterator<Item = OsString> {
+    std::env::args_os().map(|argument| match argument.to_str() {
+        Some(text) if text.strip_prefix("--").is_some_and(|text| text.starts_with(char::is_whitespace)) => {
+            format!(" {text}").into()
+        }
+        _ => argument,
+    })
 }
 
 /// Writes an error to standard error; one that cannot be written there is lost, and the exit code tells.

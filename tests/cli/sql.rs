@@ -93,6 +93,14 @@ fn types_that_do_not_fit_are_marked() {
 }
 
 #[test]
+fn a_query_may_begin_with_a_comment() {
+    let folder = Folder::new();
+    assert_eq!(folder.cxql(&["query", "-- how many\nselect 1 as a", "-f", "csv"]).out(), "a\n1\n");
+    folder.cxql(&["query", "--\nselect a"]).fails(1, &["<query>:2:8"]).points_at("a");
+    folder.cxql(&["query", "--how many", "select 1"]).fails(2, &["unexpected argument '--how many'"]);
+}
+
+#[test]
 fn a_query_has_no_parameters() {
     let ran = Folder::new().query("select $since as a");
     ran.fails(1, &["$since", "<query>:1:8"]).points_at("$since");
