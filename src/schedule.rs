@@ -4,6 +4,7 @@
 //! ended, what the alerts found and everything that is to be delivered; only then is anything delivered, each delivery
 //! recorded step by step. So whatever ends the process, nothing that was promised is forgotten.
 
+mod audience;
 mod command;
 mod dates;
 mod deliver;

@@ -6,12 +6,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::deliver::{CHANNEL_TIMEOUT, MOST_TOLD};
 use super::mail::Sent;
 use crate::config::ChannelConfig;
 use crate::error::{Error, Result};
-
-const TIMEOUT: Duration = Duration::from_secs(30);
-const MOST_TOLD: usize = 300;
 
 /// How often a program is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -41,7 +39,7 @@ pub(super) async fn send(
         Ok(child) => child,
         Err(cause) => return Ok(Sent::Never(told(format!("cannot start {program}: {cause}")))),
     };
-    let timeout = channel.timeout.map_or(TIMEOUT, |span| span.0);
+    let timeout = channel.timeout.map_or(CHANNEL_TIMEOUT, |span| span.0);
     let body = body.to_vec();
     let ended = tokio::task::spawn_blocking(move || wait(child, body, timeout)).await;
     let (status, said) = match ended {

@@ -16,6 +16,12 @@ use crate::session;
 
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a channel may take to answer when its configuration says nothing.
+pub(super) const CHANNEL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of the other side's words that are told.
+pub(super) const MOST_TOLD: usize = 300;
+
 /// The longest wait that the other side can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 

@@ -7,29 +7,23 @@ use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::Column;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::sql::parser::Statement;
-use futures::TryStreamExt;
 
-use super::job::{Job, Recipient, jobs, recipient};
-use super::message::Message;
+use super::job::{Job, jobs};
 use super::names::fill;
 use super::office::{Office, again_at, log};
-use crate::config::{FailedCheck, Send};
+use crate::config::FailedCheck;
 use crate::error::{Error, Result};
-use crate::history::{AlertRecord, Content, Ended, Kind, NewDelivery, Purpose, Run, RunState, Told};
+use crate::history::{AlertRecord, Content, Ended, Kind, NewDelivery, Purpose, Run, RunState};
 use crate::output::{Destination, Format, Options};
-use crate::page::{Banner, Checked, MailPage, PageSection, value_text};
+use crate::page::{Checked, MailPage, PageSection, value_text};
 use crate::project::Project;
 use crate::report::Values;
 use crate::run::{self, Step, Target, Watch, plan_report};
 use crate::session::Session;
-use crate::source::Source;
-use crate::sqlfile;
 
 /// Rows of a table in a mail.
 const MAIL_ROWS: usize = 50;
@@ -38,7 +32,7 @@ const MAIL_ROWS: usize = 50;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Columns and values that say which group of a result is meant.
-type Group = Vec<(String, String)>;
+pub(super) type Group = Vec<(String, String)>;
 
 /// What a try gave.
 enum Tried {
@@ -322,132 +316,6 @@ impl Office {
         }
         Ok(deliveries)
     }
-
-    /// The result for its recipients, and the alerts for those who are told of them.
-    #[expect(clippy::too_many_arguments, reason = "everything that a run has come to meets here")]
-    async fn messages(
-        &self,
-        project: &Project,
-        job: &Job,
-        run: &Run,
-        session: &Session,
-        look: &Look,
-        told: &[Told],
-        groups: &BTreeMap<String, Group>,
-        links: &[String],
-        attachments: &[(String, &'static str, Vec<u8>)],
-    ) -> Result<Vec<NewDelivery>> {
-        let now = self.now();
-        let title = match &job.subject {
-            Some(subject) => fill(subject, job.filling(&run.run_id, run.scheduled_at))
-                .map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?,
-            None => job.report.title.clone(),
-        };
-        let is_bad = told.iter().any(|told| !told.is_over);
-        let is_sent = match job.send {
-            Send::Always => true,
-            Send::Alert => is_bad,
-            Send::Rows => look.row_count > 0,
-        };
-        let mut deliveries = Vec::new();
-        let mut people = job.recipients.clone();
-        if let Some(sql) = job.recipients_sql.as_ref().filter(|_| is_sent) {
-            people.extend(
-                recipients(project, session, "recipients_sql", sql).await?.into_iter().map(|(person, _)| person),
-            );
-        }
-        if is_sent && !people.is_empty() {
-            let message = message(job, run, Purpose::Result, &title, told, links);
-            let body = look.page.finish(&run.run_id, &banners(told), links)?;
-            deliveries.extend(message.deliveries(project, &people, Some(&body), attachments, "r", now)?);
-        } else {
-            people.clear();
-        }
-        if told.is_empty() {
-            return Ok(deliveries);
-        }
-        // who has the result knows of its alerts
-        let mut watchers: Vec<(Recipient, Vec<usize>)> = Vec::new();
-        let everything: Vec<usize> = (0..told.len()).collect();
-        for person in &job.alert_recipients {
-            watchers.push((person.clone(), everything.clone()));
-        }
-        if let Some(sql) = &job.alert_recipients_sql {
-            for (person, only) in recipients(project, session, "alert_recipients_sql", sql).await? {
-                let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
-                let concerns = |told: &Told| {
-                    // a group that is good again is in no row any more, but in its name
-                    let named = || told.group.split(", ").filter_map(|part| part.split_once('=')).map(own).collect();
-                    let group: Group = groups.get(&told.group).cloned().unwrap_or_else(named);
-                    only.iter().all(|(column, value)| {
-                        let of_group = group.iter().find(|(name, _)| name == column);
-                        of_group.is_none_or(|(_, of_group)| of_group == value)
-                    })
-                };
-                let concerned: Vec<usize> = (0..told.len()).filter(|at| told.get(*at).is_some_and(concerns)).collect();
-                match watchers.iter_mut().find(|(known, _)| *known == person) {
-                    Some((_, known)) => {
-                        known.extend(concerned);
-                        known.sort_unstable();
-                        known.dedup();
-                    }
-                    None => watchers.push((person, concerned)),
-                }
-            }
-        }
-        let mut by_alerts: BTreeMap<Vec<usize>, Vec<Recipient>> = BTreeMap::new();
-        for (person, concerned) in watchers {
-            if !concerned.is_empty() && !people.contains(&person) {
-                by_alerts.entry(concerned).or_default().push(person);
-            }
-        }
-        for (number, (concerned, people)) in by_alerts.into_iter().enumerate() {
-            let told: Vec<Told> = concerned.iter().filter_map(|at| told.get(*at).cloned()).collect();
-            let message = message(job, run, Purpose::Alert, &alert_title(&title, &told), &told, links);
-            let body = look.page.finish(&run.run_id, &banners(&told), links)?;
-            deliveries.extend(message.deliveries(project, &people, Some(&body), &[], &format!("a{number}"), now)?);
-        }
-        Ok(deliveries)
-    }
-}
-
-fn alert_title(title: &str, told: &[Told]) -> String {
-    let severity = if told.iter().any(|told| told.severity == "error" && !told.is_over) { "error" } else { "warn" };
-    if told.iter().all(|told| told.is_over) { format!("[good again] {title}") } else { format!("[{severity}] {title}") }
-}
-
-fn alert_line(told: &Told) -> String {
-    let group = if told.group.is_empty() { String::new() } else { format!("{}: ", told.group) };
-    if told.is_over {
-        return format!("good again: {group}`{}` is not met any more", told.alert);
-    }
-    let figures = if told.figures.is_empty() { String::new() } else { format!(" ({})", told.figures) };
-    format!("{}: {group}`{}` is met{figures}", told.severity, told.alert)
-}
-
-/// Of very many groups a mail names the first.
-fn banners(told: &[Told]) -> Vec<Banner> {
-    const MOST: usize = 30;
-    let banner = |told: &Told| Banner { text: alert_line(told), is_error: told.severity == "error" && !told.is_over };
-    let mut banners: Vec<Banner> = told.iter().take(MOST).map(banner).collect();
-    if told.len() > MOST {
-        banners.push(Banner { text: format!("and {} more", told.len() - MOST), is_error: false });
-    }
-    banners
-}
-
-fn message(job: &Job, run: &Run, purpose: Purpose, title: &str, told: &[Told], links: &[String]) -> Message {
-    Message {
-        purpose,
-        job: job.name.clone(),
-        run_id: run.run_id.clone(),
-        scheduled_at: run.scheduled_at,
-        title: title.to_string(),
-        is_error: told.iter().any(|told| told.severity == "error" && !told.is_over),
-        lines: told.iter().map(alert_line).collect(),
-        links: links.to_vec(),
-        alerts: told.to_vec(),
-    }
 }
 
 async fn abort(targets: Vec<Target>) {
@@ -502,59 +370,10 @@ fn media_type(format: Format) -> &'static str {
     }
 }
 
-/// The people that a query names in its column `recipient`, and what its other columns say.
-async fn recipients(project: &Project, session: &Session, key: &str, sql: &str) -> Result<Vec<(Recipient, Group)>> {
-    let source = Arc::new(Source { name: format!("cxql.toml, {key}"), ..Source::query(sql) });
-    let mut statements = sqlfile::parse(&source)?;
-    if statements.len() != 1 {
-        return Err(Error::at(&source, None, "one select is wanted"));
-    }
-    let plan = session.plan(&source, Statement::Statement(Box::new(statements.swap_remove(0).statement))).await?;
-    if crate::session::writes(&plan) {
-        return Err(Error::at(&source, None, "a query for recipients only reads"));
-    }
-    let execution = session.execute(&source, &plan).await?;
-    let Ok(place) = execution.schema.index_of("recipient") else {
-        return Err(
-            Error::at(&source, None, "the query has no column `recipient`").help("write `select address as recipient`")
-        );
-    };
-    let batches: Vec<RecordBatch> = match execution.stream.try_collect().await {
-        Ok(batches) => batches,
-        Err(error) => return Err(session.execution_error(error, &source, &execution.plan).await),
-    };
-    let options = FormatOptions::new();
-    let mut people: Vec<(Recipient, Group)> = Vec::new();
-    for batch in &batches {
-        for row in 0..batch.num_rows() {
-            let mut found = None;
-            let mut only = Vec::new();
-            for (at, column) in batch.columns().iter().enumerate() {
-                // NULL says nothing: nobody, or every group
-                if column.logical_nulls().is_some_and(|nulls| nulls.is_null(row)) {
-                    continue;
-                }
-                let text = ArrayFormatter::try_new(column.as_ref(), &options)
-                    .map(|formatter| formatter.value(row).to_string());
-                let text = text.map_err(|error| Error::Engine { message: error.to_string() })?;
-                if at == place {
-                    found = Some(recipient(project, &text).map_err(|error| Error::data(format!("{key}: {error}")))?);
-                } else {
-                    only.push((execution.schema.field(at).name().clone(), text));
-                }
-            }
-            if let Some(person) = found {
-                people.push((person, only));
-            }
-        }
-    }
-    Ok(people)
-}
-
 /// Looks at a run: what mails show, and the rows that alerts are about.
-struct Look {
-    page: MailPage,
-    row_count: u64,
+pub(super) struct Look {
+    pub(super) page: MailPage,
+    pub(super) row_count: u64,
     /// The rows of each section with an alert; `None` when they are too many to be kept.
     kept: Vec<Option<Vec<RecordBatch>>>,
     room: usize,

@@ -20,15 +20,13 @@ use sha2::Sha256;
 use tokio_rustls::rustls::crypto::ring;
 use url::{Host, Url};
 
+use super::deliver::{CHANNEL_TIMEOUT, MOST_TOLD};
 use super::mail::Sent;
 use crate::config::{ChannelConfig, SecretText, Shape};
 use crate::error::{Error, Result, with_all_causes};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What of an answer is read and told.
 const MOST_ANSWER: usize = 64 << 10;
-const MOST_TOLD: usize = 300;
 
 /// Posts a message. `on_the_way` is called directly before.
 ///
@@ -56,7 +54,7 @@ pub(super) async fn send(
         _ => return Err(wrong("`url` begins with https://")),
     }
     let secret = channel.secret.as_ref().map(|secret| secret.read(folder)).transpose()?;
-    let timeout = channel.timeout.map_or(TIMEOUT, |span| span.0);
+    let timeout = channel.timeout.map_or(CHANNEL_TIMEOUT, |span| span.0);
     // the whole program encrypts by one library; a second call changes nothing
     let _ = ring::default_provider().install_default();
     let client = Client::builder().timeout(timeout).redirect(Policy::none()).build();

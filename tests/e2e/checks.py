@@ -1,11 +1,29 @@
-"""How a client's checks are written and told: one line `call<TAB>result` for each, `yes` or what went wrong."""
+"""How checks are written and told."""
 
 import sys
 import traceback
 
 
+class Counts:
+    """Conditions that must hold; those that do not are told."""
+
+    def __init__(self):
+        self.passes = self.failures = 0
+
+    def __call__(self, name, condition, detail=""):
+        if condition:
+            self.passes += 1
+        else:
+            self.failures += 1
+            print(f"FAIL  {name} {detail}", flush=True)
+
+    def end(self):
+        print(f"{self.passes} passed, {self.failures} failed")
+        sys.exit(1 if self.failures else 0)
+
+
 class Checks:
-    """Runs checks and counts failures."""
+    """The calls of a client, one line `call<TAB>result` for each: `yes` or what went wrong."""
 
     def __init__(self):
         self.failures = 0

@@ -21,24 +21,15 @@ import openpyxl
 import pyarrow.feather
 import pyarrow.parquet
 
+from checks import Counts
+
 QUERY = """
 select topic, count(*) as contact_count, avg(wait_s) as wait_s, min(started_at) as first_at,
     max(case when is_resolved then 1 else 0 end) as is_resolved, min(text) as note
 from interactions group by topic order by topic nulls first
 """
 
-failures = 0
-passes = 0
-
-
-def check(name, condition, detail=""):
-    global failures, passes
-    if condition:
-        passes += 1
-        print(f"ok    {name}")
-    else:
-        failures += 1
-        print(f"FAIL  {name} {detail}")
+check = Counts()
 
 
 def plain(value):
@@ -122,8 +113,7 @@ def main():
     ).fetchone()[0]
     check("nps equals the arithmetic in DuckDB", math.isclose(answer, by_hand, abs_tol=1e-6), f"{answer} {by_hand}")
 
-    print(f"{passes} passed, {failures} failed")
-    raise SystemExit(1 if failures else 0)
+    check.end()
 
 
 main()

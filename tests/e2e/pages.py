@@ -18,22 +18,14 @@ import zlib
 
 from playwright.sync_api import sync_playwright
 
+from checks import Counts
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GALLERIES = ["docs/gallery.html", "docs/gallery.zh-CN.html"]
 REPORTS = ["kpi_overview", "contact_volume", "fcr_by_topic", "service_level_by_hour_of_week", "nps_by_month"]
 VIEWS = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark", 390, 844)]
 
-failures = 0
-passes = 0
-
-
-def check(name, condition, detail=""):
-    global failures, passes
-    if condition:
-        passes += 1
-    else:
-        failures += 1
-        print(f"FAIL  {name} {detail}")
+check = Counts()
 
 
 def chromium():
@@ -182,8 +174,7 @@ def main():
         subprocess.run([program, "query", sql, "-o", hostile], check=True, capture_output=True)
         look(browser, hostile, "hostile", pictures)
         browser.close()
-    print(f"{passes} passed, {failures} failed")
-    sys.exit(1 if failures else 0)
+    check.end()
 
 
 if __name__ == "__main__":

@@ -320,15 +320,33 @@ fn a_full_disk_is_told_and_the_run_succeeds_when_there_is_room() {
     assert!(!folder.path(".cxql/runs/a-20250303T000000Z").exists());
 }
 
-fn schedule(folder: &Folder) -> Child {
-    folder.command(&["schedule"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts")
+/// A scheduler, which does not outlive its test.
+struct Scheduler(Child);
+
+impl Scheduler {
+    fn start(folder: &Folder) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path("log")).expect("a file");
+        Self(folder.command(&["schedule"]).stdout(Stdio::null()).stderr(log).spawn().expect("the program starts"))
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().expect("it is killed");
+        self.0.wait().expect("it ends");
+    }
+
+    /// Asks it to end; its exit code.
+    fn stop(mut self) -> Option<i32> {
+        let ended = std::process::Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        assert!(ended.expect("kill runs").success());
+        self.0.wait().expect("the program ends").code()
+    }
 }
 
-fn stop(child: Child) -> (Option<i32>, String) {
-    let ended = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    assert!(ended.expect("kill runs").success());
-    let output = child.wait_with_output().expect("the program ends");
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        // one that has ended cannot be killed
+        let _ = self.0.kill();
+    }
 }
 
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
@@ -346,15 +364,15 @@ fn two_schedulers_run_each_time_once_and_stop_in_good_order() {
          [\"out/{scheduled}.csv\"]\n[[job]]\nname = \"after\"\nsql = \"select 2 as a\"\ndepends_on = \"tick\"\noutputs = \
          [\"after/{scheduled}.csv\"]\n",
     );
-    let (one, two) = (schedule(&folder), schedule(&folder));
+    let (one, two) = (Scheduler::start(&folder), Scheduler::start(&folder));
     let count = |name: &str| std::fs::read_dir(folder.path(name)).map_or(0, Iterator::count);
     wait_for("outputs", || count("out") >= 4 && count("after") >= 2);
-    let (ended_one, ended_two) = (stop(one), stop(two));
-    assert_eq!((ended_one.0, ended_two.0), (Some(0), Some(0)), "{}\n{}", ended_one.1, ended_two.1);
+    let ended = (one.stop(), two.stop());
+    let log = folder.read("log");
+    assert_eq!(ended, (Some(0), Some(0)), "{log}");
     let twice = "select count(*) from (select run_id from system.attempts where outcome = 'made' group by run_id having \
                  count(*) > 1)";
     assert_eq!(rows(&folder, twice), ["0"]);
-    let log = format!("{}{}", ended_one.1, ended_two.1);
     let starts: Vec<&str> = log
         .lines()
         .filter_map(|line| line.split_once(" info tick-"))
@@ -372,10 +390,11 @@ fn a_new_run_ends_the_one_before_it_when_the_job_says_so() {
         "[[job]]\nname = \"slow\"\nsql = \"select count(*) as n from range(30000) a cross join range(200000) b\"\ncron = \
          \"* * * * * *\"\ncatch_up = \"none\"\noverlap = \"kill\"\noutputs = [\"out/{scheduled}.csv\"]\n",
     );
-    let child = schedule(&folder);
+    let child = Scheduler::start(&folder);
     let stopped = "select count(*) > 1 from system.runs where state = 'stopped'";
     wait_for("run that was stopped", || rows(&folder, stopped) == ["true"]);
-    let (code, log) = stop(child);
+    let code = child.stop();
+    let log = folder.read("log");
     assert_eq!(code, Some(0), "{log}");
     // one at a time: each began when the one before it had ended
     let together = "select count(*) from system.attempts a join system.attempts b on a.run_id < b.run_id \
@@ -415,16 +434,16 @@ fn a_scheduler_that_was_killed_goes_on_and_tells_what_it_missed() {
          \"* * * * * *\"\ncatch_up = \"none\"\nretries = 100\noutputs = [\"out/{{scheduled}}.csv\"]\n{QUICK}",
         smtp.config()
     ));
-    let mut child = schedule(&folder);
+    let mut child = Scheduler::start(&folder);
     wait_for("run", || folder.path(".cxql/runs").exists());
-    child.kill().expect("it is killed");
-    child.wait().expect("it ends");
+    child.kill();
     let open = "select count(*) from system.runs where state = 'running'";
     assert_eq!(rows(&folder, open), ["1"]);
-    let child = schedule(&folder);
+    let child = Scheduler::start(&folder);
     let done = "select count(*) from system.runs where state = 'succeeded' and attempt > 1";
     wait_for("second try", || rows(&folder, done) == ["1"]);
-    let (code, log) = stop(child);
+    let code = child.stop();
+    let log = folder.read("log");
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("was cut off"), "{log}");
     let lost = "select count(*) from system.attempts where outcome = 'lost'";
