@@ -235,7 +235,11 @@ fn start(cli: Cli) -> Result<ExitCode> {
         Command::Shell(_) => listen(true, tell.clone()),
         _ => listen(false, tell.clone()),
     }
-    let is_brief = matches!(cli.command, Command::Run(_) | Command::Query(_) | Command::Check(_));
+    let is_brief = match &cli.command {
+        Command::Run(_) | Command::Check(_) => true,
+        Command::Query(args) => args.is_brief(),
+        _ => false,
+    };
     let command = runtime.spawn(run_command(cli.command, asked));
     let stop = command.abort_handle();
     runtime.spawn(async move {
@@ -247,24 +251,26 @@ fn start(cli: Cli) -> Result<ExitCode> {
         // nobody waits any more after a signal
         let _ = tell.send(Event::Done(result));
     });
-    let result = match events.recv() {
+    let event = events.recv();
+    let since = Instant::now();
+    let wait_for_uploads = |most| {
+        while crate::output::has_uploads() && since.elapsed() < most {
+            std::thread::sleep(TICK);
+        }
+    };
+    let result = match event {
         Ok(Event::Done(result)) => result,
         Ok(Event::Signal) | Err(_) => {
             // one that does not listen is ended
-            let since = Instant::now();
             crate::run::request_stop();
             let _ = events.recv_timeout(if is_brief { BRIEF_GRACE } else { GRACE });
-            let wait_for_uploads = |most| {
-                while crate::output::has_uploads() && since.elapsed() < most {
-                    std::thread::sleep(TICK);
-                }
-            };
             wait_for_uploads(GRACE);
             stop.abort();
-            wait_for_uploads(GRACE + GRACE / 4);
             Err(Error::Stopped)
         }
     };
+    // such as those of a command that was ended, or of one that failed
+    wait_for_uploads(GRACE + GRACE / 4);
     if is_brief {
         runtime.shutdown_background();
     } else {

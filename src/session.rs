@@ -440,8 +440,8 @@ pub fn writes(plan: &LogicalPlan) -> bool {
     found || visited.is_err()
 }
 
-/// The folders that sessions of this process spill to.
-static SPILL_FOLDERS: Mutex<Vec<tempfile::TempDir>> = Mutex::new(Vec::new());
+/// The folders that sessions of this process spill to; `None` once the program ends.
+static SPILL_FOLDERS: Mutex<Option<Vec<tempfile::TempDir>>> = Mutex::new(Some(vec![]));
 
 /// A new folder for spill files, kept until [`remove_spill_folders`].
 fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
@@ -450,16 +450,17 @@ fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
         Error::usage(format!("cannot spill to {}: {cause}; name a folder with --temp-dir", parent.display()))
     })?;
     let path = folder.path().to_path_buf();
-    SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+    SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).as_mut().ok_or(Error::Stopped)?.push(folder);
     Ok(path)
 }
 
 /// Removes the spill folders of this process, also those that a query which is still busy holds. For the end of a
-/// program: a session cannot spill afterwards.
+/// program: no session can spill afterwards.
 pub fn remove_spill_folders() {
     // a file that is made in a folder while it is emptied keeps it; afterwards none can be made
     const TRIES: usize = 20;
-    for folder in SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    let folders = SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).take();
+    for folder in folders.into_iter().flatten() {
         let path = folder.keep();
         for _ in 0..TRIES {
             match std::fs::remove_dir_all(&path) {

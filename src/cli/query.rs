@@ -37,6 +37,13 @@ pub(super) struct QueryArgs {
     server: ServerArgs,
 }
 
+impl QueryArgs {
+    /// Whether it leaves nothing behind, here or at a server, but files of this process.
+    pub(super) fn is_brief(&self) -> bool {
+        !self.write && self.server.server.is_none()
+    }
+}
+
 pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
     let text = if args.sql.as_deref() == Some("-") {
         let mut text = String::new();

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use datafusion::object_store::path::Path as ObjectPath;
@@ -117,39 +117,41 @@ struct NewFile {
     _listed: Listed,
 }
 
-/// The temporary files of this process that are not in their place yet.
-static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// The temporary files of this process that are not in their place yet; `None` once the program ends.
+static UNFINISHED: Mutex<Option<BTreeSet<PathBuf>>> = Mutex::new(Some(BTreeSet::new()));
+
+fn unfinished() -> MutexGuard<'static, Option<BTreeSet<PathBuf>>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An entry of [`UNFINISHED`], taken out when dropped.
 #[derive(Debug)]
 struct Listed(PathBuf);
 
 impl Listed {
-    /// Makes a file and lists it, at once, so that none is made after [`remove_unfinished`].
-    fn make(builder: &tempfile::Builder, folder: &Path) -> io::Result<(File, TempPath, Self)> {
-        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, temporary) = builder.tempfile_in(folder)?.into_parts();
-        unfinished.insert(temporary.to_path_buf());
-        let listed = Self(temporary.to_path_buf());
-        Ok((file, temporary, listed))
+    /// `None` when the program ends and nothing more can be finished.
+    fn new(path: &Path) -> Option<Self> {
+        unfinished().as_mut()?.insert(path.to_owned());
+        Some(Self(path.to_owned()))
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        if let Some(unfinished) = unfinished().as_mut() {
+            unfinished.remove(&self.0);
+        }
     }
 }
 
 /// Removes the temporary files of results that are not finished, also of writers that a busy query still holds. For the
-/// end of a program: no file is begun or put in its place afterwards.
+/// end of a program: no result can be finished afterwards.
 pub fn remove_unfinished() {
-    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-    for path in std::mem::take(&mut *unfinished) {
+    let paths = unfinished().take();
+    for path in paths.into_iter().flatten() {
         // one that is gone already is what is wanted
         let _ = fs::remove_file(path);
     }
-    std::mem::forget(unfinished);
 }
 
 impl Local {
@@ -279,7 +281,8 @@ fn open_file(path: &Path) -> Result<Target> {
         // The system takes the umask off, as it does for every new file.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let (file, temporary, listed) = Listed::make(&builder, folder).map_err(failed)?;
+    let (file, temporary) = builder.tempfile_in(folder).map_err(failed)?.into_parts();
+    let listed = Listed::new(&temporary).ok_or_else(|| failed(io::Error::other("the program ends")))?;
     if let Some(metadata) = existing {
         keep_rights(&file, &metadata).map_err(failed)?;
     }

@@ -139,7 +139,7 @@ impl Office {
         on_the_way()?;
         match output::bring(&file, destination).await {
             Ok(bytes) => Ok(Sent::There { said: format!("{bytes} bytes"), refused: vec![] }),
-            Err(error) => Ok(Sent::Again(with_causes(&error))),
+            Err(error) => Ok(Sent::Again(with_causes(&error).chars().take(MOST_TOLD).collect())),
         }
     }
 

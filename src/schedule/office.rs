@@ -108,8 +108,9 @@ impl Office {
 /// One line of the log, on standard error.
 pub(super) fn log(level: &str, text: &str) {
     let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    // one event is one line; a log that nobody reads any more stops nothing
-    let _ = writeln!(std::io::stderr(), "{at} {level} {}", text.replace('\n', "\\n"));
+    // one event is one line, written at once; a log that nobody reads any more stops nothing
+    let line = format!("{at} {level} {}\n", text.replace('\n', "\\n"));
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// The wait after the `tries`th failure: doubled each time up to `max`, and of that at random between the half and all, so

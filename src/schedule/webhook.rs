@@ -98,7 +98,8 @@ pub(super) async fn send(
         Err(error) => return Ok(Sent::Unknown(told(with_all_causes(&error.without_url())))),
     };
     let status = response.status();
-    let wait = wait_asked(&response, now);
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait_asked(asked.unwrap_or_default(), now);
     let answer = read(response).await;
     let short: String = answer.chars().take(MOST_TOLD).collect();
     let sent = match status {
@@ -117,9 +118,8 @@ pub(super) async fn send(
     Ok(sent)
 }
 
-/// How long the other side asks to wait, in seconds or until a time (RFC 9110, section 10.2.3); nothing without a word.
-fn wait_asked(response: &reqwest::Response, now: DateTime<Utc>) -> Duration {
-    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+/// How long `Retry-After` asks to wait, in seconds or until a time (RFC 9110, section 10.2.3); 0 when it says nothing.
+fn wait_asked(asked: &str, now: DateTime<Utc>) -> Duration {
     let until = || DateTime::parse_from_rfc2822(asked).ok().and_then(|at| (at.to_utc() - now).to_std().ok());
     asked.parse().map(Duration::from_secs).ok().or_else(until).unwrap_or_default()
 }
@@ -208,6 +208,22 @@ mod tests {
         let body: Value = serde_json::from_slice(&feishu(b"{\"msg_type\":\"text\"}", &secret, now).unwrap()).unwrap();
         assert_eq!(body["timestamp"], "1700000000");
         assert_eq!(body["sign"], "hr9XYhIKnr9hsmPfMb6rGd7Y0SONRmoNUPqB7k9RizM=");
+    }
+
+    #[test]
+    fn waits_are_read_as_seconds_and_as_times() {
+        let now = "1994-11-06T08:49:07Z".parse().unwrap();
+        // the time is RFC 9110's own example
+        for (asked, seconds) in [
+            ("120", 120),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 30),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
+            ("soon", 0),
+            ("-1", 0),
+            ("", 0),
+        ] {
+            assert_eq!(wait_asked(asked, now), Duration::from_secs(seconds), "{asked}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The arithmetic of z-scores, over plain slices.
 //!
 //! One call works on one partition. Nothing is allocated but, when a partition is larger than all before it, more of the
-//! scratch space that the caller keeps.
+//! scratch space that the caller keeps, and counts of whole numbers, which are fewer than the partition's rows.
 //!
 //! - `is_known(row)` says whether the value of the row is known. Unknown values, NaN and infinities are no measurements:
 //!   they are left out of the mean and the median, and have no score.
@@ -46,7 +46,7 @@ pub(crate) fn zscores(x: &[f64], is_known: impl Fn(usize) -> bool, out: &mut [f6
 /// Modified z-scores: 0.6745 (x - median) / MAD, the median absolute deviation from the median.
 ///
 /// Where the MAD is 0 (more than half of the values are equal): (x - median) / (1.253314 * mean absolute deviation from the
-/// median). No score where that is 0 too. Linear in the number of values; `scratch` is emptied and filled anew.
+/// median). No score where that is 0 too. Linear in the number of values; what `scratch` holds is lost.
 pub(crate) fn modified_zscores(x: &[f64], is_known: impl Fn(usize) -> bool, scratch: &mut Vec<f64>, out: &mut [f64]) {
     out.fill(NO_SCORE);
     let Some(spread) = Spread::of(x, &is_known) else { return };
