@@ -18,6 +18,7 @@ mod settings;
 mod share;
 mod stores;
 mod tables;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -498,6 +499,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
     rules.splice(place..place, [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _]);
+    rules.push(Arc::new(turns::JoinsGiveWay));
     rules
 }
 

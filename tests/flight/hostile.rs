@@ -53,6 +53,31 @@ async fn readers_that_stand_still_cost_little_and_stop_nobody() {
     drop(held);
 }
 
+#[tokio::test]
+async fn a_join_that_explodes_is_stopped_and_lets_others_have_their_turns() {
+    let served = Served::start(&[], &["--data", &sample(), "--threads", "1"]);
+    let mut client = served.client().await;
+    for sql in [
+        "select a.queue, count(*) from interactions a join interactions b on a.queue = b.queue \
+         join interactions c on b.queue = c.queue group by a.queue",
+        "select count(*) from interactions a, interactions b, interactions c where a.wait_s + b.wait_s + c.wait_s > 5",
+    ] {
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        let mut stream = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(1), stream.next()).await.is_err(), "{sql}");
+        // others have their turns while it runs, and it ends with its client
+        for held in [Some(stream), None] {
+            let count = query(&mut client, "select count(*) as n from interactions");
+            let count = tokio::time::timeout(Duration::from_secs(60), count).await;
+            assert_eq!(count.expect("the only worker is busy").unwrap().num_rows(), 1);
+            drop(held);
+        }
+        let running =
+            "select query_id from system.queries where outcome = 'running' and statement like '%interactions c%'";
+        while query(&mut client, running).await.unwrap().num_rows() > 0 {}
+    }
+}
+
 /// Forwards bytes between a client and the server until its own end is cut.
 fn proxy(server: String) -> (String, std::sync::mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
