@@ -178,6 +178,16 @@ def verdict(ratio, goal):
     return f"{ratio:.2f}" if ratio <= goal else f"**{ratio:.2f}**"
 
 
+# at so many moments of a query it is cancelled, and so soon nothing may be left of it
+CANCELS, CANCEL_GOAL_S = 40, 0.1
+CANCEL_HEAD = ["times", "median", "longest", "longest / 100 ms"]
+
+
+def cancel_cells(took):
+    longest = max(took)
+    return [len(took), f"{statistics.median(took) * 1e3:.0f} ms", f"{longest * 1e3:.0f} ms", verdict(longest / CANCEL_GOAL_S, 1)]
+
+
 def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]

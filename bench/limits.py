@@ -8,16 +8,14 @@ import os
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import time
 
-from common import HERE, MIB, brief, equal, leave, median, peak, read_csv, spread, table, turn, verdict
+from common import CANCEL_HEAD, CANCELS, HERE, MIB, brief, cancel_cells, equal, leave, median, peak, read_csv, spread, table, turn, verdict
 
 SQL = HERE / "sql"
 CONTACTS = 10_000_000
-CANCELS, CANCEL_GOAL_S = 40, 0.1
 NEAR, FAR = 1.1, 1.3  # the goals: plain queries against the faster peer, functions against built-ins
 UNITS = {"ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -231,10 +229,9 @@ def cancel(bench):
                 sys.exit(f"{name}: a cancelled query left a file")
             out.unlink(missing_ok=True)
         records[name] = {"whole": whole, "took": took, "done_before": late}
-        rows.append([name, f"{whole:.1f} s", len(took), f"{statistics.median(took) * 1e3:.0f} ms", f"{max(took) * 1e3:.0f} ms",
-                     verdict(max(took) / CANCEL_GOAL_S, 1)])
+        rows.append([name, f"{whole:.1f} s", *cancel_cells(took)])
         print("cancel", *rows[-1], sep=" | ", flush=True)
-    return records, table(["question", "whole", "times", "median", "longest", "longest / 100 ms"], rows)
+    return records, table(["question", "whole", *CANCEL_HEAD], rows)
 
 
 def demo(bench):

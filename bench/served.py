@@ -8,21 +8,19 @@ import json
 import os
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
-from common import HERE, MIB, leave, table, verdict
+from common import CANCEL_HEAD, CANCELS, HERE, MIB, cancel_cells, leave, table, verdict
 
 SMALL = ("select channel, count(*) as contact_count, avg(wait_s) as wait_avg_s from interactions "
          "where started_at >= timestamp '2025-03-03' and started_at < timestamp '2025-03-10' group by channel order by channel")
 LARGE = "select interaction_id, customer_id, started_at, queue, wait_s, talk_s from interactions limit 200000"
 WIDE = "select interaction_id, customer_id, started_at, queue, wait_s, talk_s from interactions"
 SHARE_GOAL = 0.7
-CANCELS, CANCEL_GOAL_S = 40, 0.1
 
 
 class Server:
@@ -226,11 +224,10 @@ def cancel(bench, args):
             if client.wait() != 0 and not is_late:
                 took.append(last - sent)
         records[kind] = took
-        rows.append([kind, len(took), f"{statistics.median(took) * 1e3:.0f} ms", f"{max(took) * 1e3:.0f} ms",
-                     verdict(max(took) / CANCEL_GOAL_S, 1)])
+        rows.append([kind, *cancel_cells(took)])
     server.stop()
     lines = [f"First-contact resolution, {whole:.1f} s as a whole; until the server's processor time stands still.", "",
-             *table(["way", "times", "median", "longest", "longest / 100 ms"], rows)]
+             *table(["way", *CANCEL_HEAD], rows)]
     return records, lines
 
 
