@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod flight;
+pub mod groups;
 pub mod history;
 pub mod output;
 pub mod page;

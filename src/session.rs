@@ -1,6 +1,7 @@
 //! The only place that builds a DataFusion session: limits, object stores, tables, views, functions.
 
 mod access;
+mod calendar;
 mod catalog;
 mod diagnose;
 mod discover;
@@ -58,6 +59,7 @@ pub use self::memory::default_memory;
 pub use self::moment::{Moment, MomentTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
+use crate::groups::CodeGroups;
 use crate::source::Source;
 use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
@@ -499,6 +501,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
     rules.splice(place..place, [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _]);
+    rules.push(Arc::new(CodeGroups));
     rules.push(Arc::new(turns::JoinsGiveWay));
     rules
 }
@@ -518,7 +521,7 @@ fn session_config(threads: Option<usize>, memory: usize, sorted_windows: bool) -
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_option_extension(WindowOptions { grouped_windows: !sorted_windows })
+        .with_option_extension(WindowOptions { grouped_windows: !sorted_windows, ..WindowOptions::default() })
         .with_collect_statistics(true);
     if let Some(threads) = threads {
         config = config.with_target_partitions(threads);

@@ -5,7 +5,7 @@
 //! same. The rule runs before the engine's rules add sorts and exchanges, so that what needs an order above gets it.
 
 mod chunked;
-mod coding;
+pub(crate) mod coding;
 mod collect;
 mod exec;
 mod functions;
@@ -13,7 +13,9 @@ mod keys;
 mod order;
 mod plain_text;
 mod runs;
+mod shared;
 mod solve;
+mod two_pass;
 
 use std::sync::Arc;
 
@@ -31,12 +33,16 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 pub use self::chunked::ChunkedAggregateExec;
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
+pub use self::two_pass::TwoPassWindowExec;
 
 extensions_options! {
     /// Settings of cxql's own operators.
     pub struct WindowOptions {
         /// Whether window functions are computed without sorting where that is possible.
         pub grouped_windows: bool, default = true
+
+        /// Whether groups by keys with few different values are found by numbers of these
+        pub coded_groups: bool, default = true
     }
 }
 
@@ -44,8 +50,8 @@ impl ConfigExtension for WindowOptions {
     const PREFIX: &'static str = "cxql";
 }
 
-/// Replaces the engine's window operators by [`GroupedWindowExec`], and aggregates over what these give by
-/// [`ChunkedAggregateExec`] where that is possible.
+/// Replaces the engine's window operators by [`GroupedWindowExec`], that by [`TwoPassWindowExec`] where reading twice is
+/// cheap, and aggregates over what it gives by [`ChunkedAggregateExec`] where that is possible.
 #[derive(Debug)]
 pub struct GroupWindows;
 
@@ -61,7 +67,14 @@ impl PhysicalOptimizerRule for GroupWindows {
             }
             _ => Ok(Transformed::no(plan)),
         })?;
-        let chunked = grouped.data.transform_up(|plan| match chunked::chunked(&plan)? {
+        let read_twice = grouped.data.transform_up(|plan| match plan.downcast_ref::<GroupedWindowExec>() {
+            Some(grouped) => Ok(match two_pass::two_pass(grouped)? {
+                Some(two_pass) => Transformed::yes(Arc::new(two_pass) as Arc<dyn ExecutionPlan>),
+                None => Transformed::no(plan),
+            }),
+            None => Ok(Transformed::no(plan)),
+        })?;
+        let chunked = read_twice.data.transform_up(|plan| match chunked::chunked(&plan)? {
             Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
             None => Ok(Transformed::no(plan)),
         })?;

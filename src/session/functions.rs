@@ -19,14 +19,15 @@ use datafusion::logical_expr::{
     Signature,
 };
 
+use super::calendar;
 use super::percentile::PercentileCont;
 
 /// Replaces engine functions by ones that are right and fast in a session whose time zone is UTC:
 ///
 /// - `to_timestamp` and its kin with a session time zone and a format promise a timestamp with that zone and return one
 ///   without, which ends the query;
-/// - `date_trunc` and `date_part` look up the zone for every row, which costs eight times the work itself; in UTC the
-///   same instants without a zone have the same parts;
+/// - `date_trunc` and `date_part` look up the zone of every row, and make a date and a time of it; in UTC the same
+///   instants without a zone have the same parts, and most are found by arithmetic;
 /// - `percentile_cont` keeps every value for every call.
 pub(super) fn mend(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for name in
@@ -58,6 +59,9 @@ impl Mended {
                 *arg = with_zone(std::mem::replace(arg, ColumnarValue::Scalar(ScalarValue::Null)), None)?;
                 *field = Arc::new(field.as_ref().clone().with_data_type(zoneless));
             }
+        }
+        if let Some(result) = calendar::computed(self.inner.name(), &args.args) {
+            return Ok(result);
         }
         if let Some(zoneless) = without_utc(args.return_field.data_type()) {
             args.return_field = Arc::new(args.return_field.as_ref().clone().with_data_type(zoneless));

@@ -27,6 +27,7 @@ use tokio::sync::Mutex;
 
 use super::keys::Keys;
 use super::runs::{place_of, together};
+use crate::groups;
 
 /// Rows after which a chunk ends with its partition. So few that their groups stay near the processor.
 const CHUNK_ROWS: usize = 1 << 16;
@@ -68,16 +69,9 @@ pub(super) fn chunked(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<ChunkedAgg
     Ok(Some(ChunkedAggregateExec::new(over(first, Arc::clone(first.input()))?)))
 }
 
-/// All that an aggregate asks for, over another input with the same columns.
+/// All that an aggregate asks for, over another input with the same columns, at once.
 fn over(aggregate: &AggregateExec, input: Arc<dyn ExecutionPlan>) -> Result<AggregateExec> {
-    AggregateExec::try_new(
-        AggregateMode::Single,
-        aggregate.group_expr().clone(),
-        aggregate.aggr_expr().to_vec(),
-        aggregate.filter_expr().to_vec(),
-        input,
-        aggregate.input_schema(),
-    )
+    groups::over(aggregate, AggregateMode::Single, input)
 }
 
 /// The place of a column of the input among the groups.

@@ -17,7 +17,8 @@ use datafusion::common::Result;
 use datafusion::common::hash_utils::create_hashes;
 use hashbrown::HashTable;
 
-use super::collect::{ODD, SEED};
+pub(crate) use super::collect::ODD;
+use super::collect::SEED;
 
 /// So many different texts are few, whatever the number of rows.
 const FEW: usize = 4096;
@@ -26,14 +27,26 @@ const ROWS_PER_TEXT: usize = 8;
 
 /// Places for texts seen before, a power of two.
 const SEEN: usize = 8192;
+/// Places among which a text is looked for.
+const NEAR: usize = 4;
 /// The number that no text has.
 const NONE: u16 = u16::MAX;
 
+/// A view seen before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    view: u128,
+    /// The last batch in which the view is this text.
+    until: u32,
+    number: u16,
+}
+
 /// The texts of one column of one input, numbered as they come.
-pub(super) struct Coder {
-    /// Views of texts seen before with their numbers, each at a place that follows from the view.
-    seen: Vec<u128>,
-    seen_numbers: Vec<u16>,
+#[derive(Clone)]
+pub(crate) struct Coder {
+    /// Views of texts seen before, each near the place that follows from the view.
+    seen: Vec<Seen>,
+    batch_count: u32,
     numbers: HashTable<u16>,
     texts: Vec<Box<str>>,
     /// The hash of each text in `numbers`, and as a column of texts has it.
@@ -45,8 +58,8 @@ pub(super) struct Coder {
 impl Default for Coder {
     fn default() -> Self {
         Self {
-            seen: vec![0; SEEN],
-            seen_numbers: vec![NONE; SEEN],
+            seen: vec![Seen::default(); SEEN],
+            batch_count: 0,
             numbers: HashTable::new(),
             texts: vec![],
             hashes: vec![],
@@ -61,28 +74,26 @@ impl Coder {
     ///
     /// # Errors
     /// Those of hashing.
-    pub(super) fn numbers(&mut self, texts: &StringViewArray) -> Result<Option<UInt16Array>> {
-        // a short text is all in its view; longer ones lie in buffers of the batch, and equal views of one batch are equal
-        // texts: those from one dictionary of a file have equal views
-        for (view, number) in self.seen.iter().zip(&mut self.seen_numbers) {
-            if *view as u32 > MAX_INLINE_VIEW_LEN {
-                *number = NONE;
-            }
+    pub(crate) fn numbers(&mut self, texts: &StringViewArray) -> Result<Option<UInt16Array>> {
+        if self.batch_count == u32::MAX - 1 {
+            self.batch_count = 0;
+            self.seen.fill(Seen::default());
         }
+        self.batch_count += 1;
         let mut numbers = Vec::with_capacity(texts.len());
         for (row, &view) in texts.views().iter().enumerate() {
-            let short = (view as u64) ^ ((view >> 64) as u64);
-            let place = (short.wrapping_mul(ODD) >> (u64::BITS - SEEN.ilog2())) as usize;
-            let number = if self.seen[place] == view && self.seen_numbers[place] != NONE {
-                self.seen_numbers[place]
-            } else if texts.is_null(row) {
-                0
-            } else {
-                let Some(number) = self.number(texts.value(row)) else { return Ok(None) };
-                (self.seen[place], self.seen_numbers[place]) = (view, number);
-                number
-            };
-            numbers.push(number);
+            let seen = place_of(view).find_map(|place| {
+                let seen = self.seen[place];
+                (seen.view == view && seen.until >= self.batch_count).then_some(seen.number)
+            });
+            numbers.push(match seen {
+                Some(number) => number,
+                None if texts.is_null(row) => 0,
+                None => match self.first_seen(view, texts.value(row)) {
+                    Some(number) => number,
+                    None => return Ok(None),
+                },
+            });
         }
         self.row_count += texts.len();
         if self.texts.len() > FEW && self.texts.len() > self.row_count / ROWS_PER_TEXT {
@@ -109,6 +120,21 @@ impl Coder {
         }
     }
 
+    /// The number of a text whose view is not among those seen before; `None` when there are too many.
+    #[cold]
+    fn first_seen(&mut self, view: u128, text: &str) -> Option<u16> {
+        let number = self.number(text)?;
+        // a short text is all in its view; longer ones lie in buffers of the batch, and equal views of one batch are equal
+        // texts: those from one dictionary of a file have equal views
+        let until = if view as u32 > MAX_INLINE_VIEW_LEN { self.batch_count } else { u32::MAX };
+        let is_free = |place: &usize| self.seen[*place].until < self.batch_count;
+        let place = place_of(view).find(is_free).or_else(|| place_of(view).next());
+        if let Some(place) = place {
+            self.seen[place] = Seen { view, until, number };
+        }
+        Some(number)
+    }
+
     fn number(&mut self, text: &str) -> Option<u16> {
         let hash = SEED.hash_one(text);
         let texts = &self.texts;
@@ -123,10 +149,29 @@ impl Coder {
         Some(number)
     }
 
+    /// How many different texts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// About the memory that is held.
+    pub(crate) fn size(&self) -> usize {
+        let texts: usize =
+            self.texts.iter().map(|text| text.len() + size_of::<Box<str>>() + 2 * size_of::<u64>()).sum();
+        texts + self.numbers.capacity() * size_of::<u16>() + SEEN * size_of::<Seen>()
+    }
+
     /// The texts in the order of their numbers.
-    pub(super) fn texts(&self) -> StringViewArray {
+    pub(crate) fn texts(&self) -> StringViewArray {
         self.texts.iter().map(Some).collect()
     }
+}
+
+/// The places at which a view may be.
+fn place_of(view: u128) -> impl Iterator<Item = usize> {
+    let short = (view as u64) ^ ((view >> 64) as u64);
+    let place = (short.wrapping_mul(ODD) >> (u64::BITS - SEEN.ilog2())) as usize;
+    (place..place + NEAR).map(|place| place % SEEN)
 }
 
 /// The texts of numbers.

@@ -33,7 +33,7 @@ const MORSEL_ROWS: usize = 1 << 17;
 pub(super) const SEED: RandomState = RandomState::with_seed(0x6378_716c);
 
 /// An odd number without pattern, by which hashes are mixed.
-pub(super) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A run of rows of one input, bucket by bucket; within a bucket the rows as they arrived.
 struct Morsel {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -27,14 +27,14 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties, SpillManager,
 };
-use futures::future::{BoxFuture, FutureExt, Shared};
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::task::JoinError;
 
 use super::coding::{Dictionary, decoded};
 use super::collect::{BUCKETS, Collected, collect, joined};
 use super::functions::Call;
 use super::runs::{self, Runs};
+use super::shared::{Pending, Run, all, failed};
 use super::solve::{Solved, Spec};
 
 /// Computes window functions with a PARTITION BY without sorting its input.
@@ -52,24 +52,8 @@ pub struct GroupedWindowExec {
     is_together: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
-    run: Mutex<Pending>,
+    run: Pending<Gathered>,
 }
-
-/// A run of the operator that some of its partitions have not asked for yet.
-#[derive(Default)]
-struct Pending {
-    run: Option<Run>,
-    asked_count: usize,
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").field("asked_count", &self.asked_count).finish_non_exhaustive()
-    }
-}
-
-/// The reading that all partitions share. It stops when no partition wants it any more.
-type Run = Shared<BoxFuture<'static, std::result::Result<Arc<Gathered>, Arc<DataFusionError>>>>;
 
 /// All rows, from which the partitions take bucket by bucket.
 struct Gathered {
@@ -161,7 +145,7 @@ impl GroupedWindowExec {
             projection,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
-            run: Mutex::default(),
+            run: Pending::default(),
         })
     }
 
@@ -212,38 +196,25 @@ impl GroupedWindowExec {
     }
 
     /// The shared work, begun by the first partition that asks.
-    fn run(&self, context: &Arc<TaskContext>) -> Result<Run> {
-        let mut pending = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = match &pending.run {
-            Some(run) => run.clone(),
-            None => {
-                let count = self.input.output_partitioning().partition_count();
-                let inputs = (0..count).map(|partition| self.input.execute(partition, Arc::clone(context)));
-                let inputs = inputs.collect::<Result<Vec<_>>>()?;
-                let inputs = inputs.into_iter().enumerate().map(|(number, input)| {
-                    let consumer = MemoryConsumer::new(format!("GroupedWindowExec[{number}]")).with_can_spill(true);
-                    (input, consumer.register(context.memory_pool()))
-                });
-                let spec = Arc::new(self.spec()?);
-                let schema = spec.carried_schema(&self.input.schema())?;
-                let spill = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), schema)
-                    .with_compression_type(context.session_config().spill_compression());
-                let gathered = gather(spec, inputs.collect(), Arc::new(spill));
-                gathered.map(|gathered| gathered.map_err(Arc::new)).boxed().shared()
-            }
-        };
-        pending.asked_count += 1;
-        if pending.asked_count < self.input.output_partitioning().partition_count() {
-            pending.run = Some(run.clone());
-        } else {
-            // only the partitions hold it from here on: dropping them stops it
-            *pending = Pending::default();
-        }
-        Ok(run)
+    fn run(&self, context: &Arc<TaskContext>) -> Result<Run<Gathered>> {
+        let count = self.input.output_partitioning().partition_count();
+        self.run.run(count, || {
+            let inputs = (0..count).map(|partition| self.input.execute(partition, Arc::clone(context)));
+            let inputs = inputs.collect::<Result<Vec<_>>>()?;
+            let inputs = inputs.into_iter().enumerate().map(|(number, input)| {
+                let consumer = MemoryConsumer::new(format!("GroupedWindowExec[{number}]")).with_can_spill(true);
+                (input, consumer.register(context.memory_pool()))
+            });
+            let spec = Arc::new(self.spec()?);
+            let schema = spec.carried_schema(&self.input.schema())?;
+            let spill = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), schema)
+                .with_compression_type(context.session_config().spill_compression());
+            Ok(gather(spec, inputs.collect(), Arc::new(spill)).boxed())
+        })
     }
 }
 
-fn full_schema(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) -> Result<SchemaRef> {
+pub(super) fn full_schema(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) -> Result<SchemaRef> {
     let schema = input.schema();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     for window in windows {
@@ -257,7 +228,7 @@ async fn gather(
     spec: Arc<Spec>,
     inputs: Vec<(SendableRecordBatchStream, MemoryReservation)>,
     spill: Arc<SpillManager>,
-) -> Result<Arc<Gathered>> {
+) -> Result<Gathered> {
     let mut tasks = JoinSet::new();
     for (number, (input, reservation)) in inputs.into_iter().enumerate() {
         let (spec, spill) = (Arc::clone(&spec), Arc::clone(&spill));
@@ -266,19 +237,7 @@ async fn gather(
     let mut inputs = all(&mut tasks).await?;
     inputs.sort_unstable_by_key(|(number, _)| *number);
     let inputs = inputs.into_iter().map(|(_, input)| input).collect();
-    Ok(Arc::new(Gathered::new(inputs, spec, spill)))
-}
-
-/// The results of all tasks; the first error stops the others.
-async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
-    let mut results = vec![];
-    while let Some(result) = tasks.join_next().await {
-        match result {
-            Ok(result) => results.push(result?),
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(results)
+    Ok(Gathered::new(inputs, spec, spill))
 }
 
 /// Where an output has its partitions from.
@@ -335,10 +294,6 @@ impl Output {
             }
         }
     }
-}
-
-fn failed(error: JoinError) -> DataFusionError {
-    DataFusionError::Context("a window function".into(), Box::new(DataFusionError::External(Box::new(error))))
 }
 
 impl DisplayAs for GroupedWindowExec {

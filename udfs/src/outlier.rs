@@ -27,6 +27,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::grouped::{GroupedEvaluator, ranges};
 use crate::resolution::refuse_distinct;
 
+pub(crate) mod groups;
 pub(crate) mod state;
 
 /// The window functions of the family.

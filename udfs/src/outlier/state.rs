@@ -2,6 +2,7 @@
 //!
 //! One call works on one partition. Nothing is allocated but, when a partition is larger than all before it, more of the
 //! scratch space that the caller keeps, and counts of whole numbers, which are fewer than the partition's rows.
+//! [`Sums`] and [`Tally`] give the same [`Scale`] from whole numbers that come one by one, in any order.
 //!
 //! - `is_known(row)` says whether the value of the row is known. Unknown values, NaN and infinities are no measurements:
 //!   they are left out of the mean and the median, and have no score.
@@ -23,23 +24,27 @@ const MEAN_DEVIATION_FACTOR: f64 = 1.253_314;
 pub(crate) fn zscores(x: &[f64], is_known: impl Fn(usize) -> bool, out: &mut [f64]) {
     out.fill(NO_SCORE);
     let Some(spread) = Spread::of(x, &is_known) else { return };
-    // Counted from one of the values, so that a mean between two representable numbers is not rounded to one of them, and
-    // the mean of equal values equals them.
-    let origin = spread.least * spread.scale;
-    let values = || measurements(x, &is_known).map(|(row, value)| (row, value * spread.scale - origin));
-
-    // Two passes, and the second corrected by the rounding error of the first mean (Chan, Golub and LeVeque 1983).
-    let n = spread.count as f64;
-    let mean = values().map(|(_, value)| value).sum::<f64>() / n;
-    let (mut sum, mut sum_of_squares) = (0.0, 0.0);
-    for (_, value) in values() {
-        let difference = value - mean;
-        sum += difference;
-        sum_of_squares += difference * difference;
-    }
-    let deviation = ((sum_of_squares - sum * sum / n) / (n - 1.0)).sqrt();
-    if deviation > 0.0 {
-        write(out, values().map(|(row, value)| (row, (value - mean) / deviation)));
+    let values = || measurements(x, &is_known).map(|(row, value)| (row, value * spread.scale));
+    let scale = match Sums::of(&spread, values) {
+        Some(sums) => sums.scale(),
+        None => {
+            // Counted from one of the values, so that a mean between two representable numbers is not rounded to one of
+            // them, and the mean of equal values equals them.
+            let origin = spread.least * spread.scale;
+            // Two passes, and the second corrected by the rounding error of the first mean (Chan, Golub and LeVeque 1983).
+            let n = spread.count as f64;
+            let mean = values().map(|(_, value)| value - origin).sum::<f64>() / n;
+            let (mut sum, mut sum_of_squares) = (0.0, 0.0);
+            for (_, value) in values() {
+                let difference = value - origin - mean;
+                sum += difference;
+                sum_of_squares += difference * difference;
+            }
+            Scale::new(origin, mean, ((sum_of_squares - sum * sum / n) / (n - 1.0)).sqrt())
+        }
+    };
+    if let Some(scale) = scale {
+        write(out, values().map(|(row, value)| (row, scale.score(value))));
     }
 }
 
@@ -65,11 +70,162 @@ pub(crate) fn modified_zscores(x: &[f64], is_known: impl Fn(usize) -> bool, scra
             Middle { median, median_deviation: self::median(scratch), mean_deviation }
         }
     };
-    let Middle { median, median_deviation, mean_deviation } = middle;
-    let unit =
-        if median_deviation > 0.0 { median_deviation / MAD_FACTOR } else { MEAN_DEVIATION_FACTOR * mean_deviation };
-    if unit > 0.0 {
-        write(out, values().map(|(row, value)| (row, (value - median) / unit)));
+    if let Some(scale) = middle.scale() {
+        write(out, values().map(|(row, value)| (row, scale.score(value))));
+    }
+}
+
+/// What a score needs to know of its partition.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// A value near the middle, from which `middle` is counted.
+    origin: f64,
+    middle: f64,
+    unit: f64,
+}
+
+impl Scale {
+    /// `None` where no score is defined.
+    fn new(origin: f64, middle: f64, unit: f64) -> Option<Self> {
+        (unit > 0.0).then_some(Self { origin, middle, unit })
+    }
+
+    /// The score of a value.
+    pub fn score(&self, value: f64) -> f64 {
+        (value - self.origin - self.middle) / self.unit
+    }
+}
+
+/// Whole numbers added up without rounding: their mean and deviation do not depend on the order in which they come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sums {
+    count: u64,
+    least: i64,
+    sum: i128,
+    sum_of_squares: i128,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { count: 0, least: i64::MAX, sum: 0, sum_of_squares: 0 }
+    }
+}
+
+impl Sums {
+    /// Beyond this no value is added, so that sums of any number of squares are exact.
+    pub(crate) const GREATEST: i64 = 1 << 32;
+
+    /// `None` when the values are others.
+    fn of<V: Iterator<Item = (usize, f64)>>(spread: &Spread, values: impl Fn() -> V) -> Option<Self> {
+        let greatest = Self::GREATEST as f64;
+        if spread.scale != 1.0 || spread.least < -greatest || spread.greatest > greatest {
+            return None;
+        }
+        let mut sums = Self::default();
+        for (_, value) in values() {
+            let whole = value as i64;
+            if whole as f64 != value {
+                return None;
+            }
+            sums.add(whole);
+        }
+        Some(sums)
+    }
+
+    /// Adds a value of at most [`Sums::GREATEST`] to either side.
+    pub(crate) fn add(&mut self, value: i64) {
+        self.count += 1;
+        self.least = self.least.min(value);
+        self.sum += i128::from(value);
+        self.sum_of_squares += i128::from(value) * i128::from(value);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.least = self.least.min(other.least);
+        self.sum += other.sum;
+        self.sum_of_squares += other.sum_of_squares;
+    }
+
+    /// The scale of z-scores; `None` where none is defined.
+    pub(crate) fn scale(&self) -> Option<Scale> {
+        let n = i128::from(self.count);
+        if n < 2 {
+            return None;
+        }
+        let mean = (self.sum - n * i128::from(self.least)) as f64 / n as f64;
+        // n (n - 1) times the variance; without rounding but for more than two billion of the greatest values
+        let exact = n.checked_mul(self.sum_of_squares).zip(self.sum.checked_mul(self.sum));
+        let squares = match exact {
+            Some((squares, square)) => (squares - square) as f64,
+            None => n as f64 * self.sum_of_squares as f64 - (self.sum as f64).powi(2),
+        };
+        let deviation = (squares / (n as f64 * (n - 1) as f64)).sqrt();
+        Scale::new(self.least as f64, mean, deviation)
+    }
+}
+
+/// How often each whole number of one group occurs, as they come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    least: i64,
+    counts: Vec<u32>,
+    count: usize,
+}
+
+impl Tally {
+    /// Beyond this many places between the least and the greatest value nothing is counted.
+    const MOST_PLACES: i64 = 1 << 20;
+
+    /// Counts a value `times` times; `false` if it lies too far from the others, or is there too often.
+    pub(crate) fn add(&mut self, value: i64, times: u32) -> bool {
+        let place = match usize::try_from(value.wrapping_sub(self.least)) {
+            Ok(place) if place < self.counts.len() && value >= self.least => place,
+            _ => match self.make_place(value) {
+                Some(place) => place,
+                None => return false,
+            },
+        };
+        self.count += times as usize;
+        match self.counts[place].checked_add(times) {
+            Some(count) => self.counts[place] = count,
+            None => return false,
+        }
+        true
+    }
+
+    fn make_place(&mut self, value: i64) -> Option<usize> {
+        if self.counts.is_empty() {
+            self.least = value;
+        }
+        let end = self.least.checked_add(self.counts.len() as i64)?;
+        let (least, end) = (self.least.min(value), end.max(value.checked_add(1)?));
+        let width = end.checked_sub(least).filter(|width| *width <= Self::MOST_PLACES)?;
+        // room for those that follow, on the side that has grown
+        let width = (width as usize).next_power_of_two();
+        let before = if least < self.least { width - (end - self.least) as usize } else { 0 };
+        let mut counts = vec![0; width];
+        counts[before..before + self.counts.len()].copy_from_slice(&self.counts);
+        self.counts = counts;
+        self.least = self.least.checked_sub(before as i64)?;
+        usize::try_from(value - self.least).ok()
+    }
+
+    /// Places that are held.
+    pub(crate) fn width(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Adds the counts of another; `false` as [`Tally::add`].
+    pub(crate) fn merge(&mut self, other: &Self) -> bool {
+        let known = other.counts.iter().zip(other.least..).filter(|(times, _)| **times > 0);
+        known.fold(true, |fits, (&times, value)| fits && self.add(value, times))
+    }
+
+    /// The scale of modified z-scores; `None` where none is defined.
+    pub(crate) fn scale(self) -> Option<Scale> {
+        let Self { least, counts, count } = self;
+        (count >= 2).then(|| Counts { least: least as f64, counts, count }.middle().scale())?
     }
 }
 
@@ -122,6 +278,18 @@ struct Middle {
     median: f64,
     median_deviation: f64,
     mean_deviation: f64,
+}
+
+impl Middle {
+    /// `None` where no score is defined.
+    fn scale(&self) -> Option<Scale> {
+        let unit = if self.median_deviation > 0.0 {
+            self.median_deviation / MAD_FACTOR
+        } else {
+            MEAN_DEVIATION_FACTOR * self.mean_deviation
+        };
+        Scale::new(0.0, self.median, unit)
+    }
 }
 
 /// How often each value occurs, where all are whole numbers and their range is no wider than they are many: durations in

@@ -1,0 +1,359 @@
+//! GROUP BY over keys that have few different values, as queues, agents, channels, months or hours have.
+//!
+//! The engine hashes the keys of every row. Where they are few, each value of a key has a small number, the numbers of all
+//! keys of a row together are a place in a table, and that holds the group.
+
+mod codes;
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, Statistics, exec_datafusion_err, internal_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties};
+use futures::stream::{self, BoxStream, StreamExt};
+use futures::{TryStreamExt, future};
+use parking_lot::Mutex;
+
+pub(crate) use self::table::Table;
+use crate::windows::WindowOptions;
+
+/// Puts [`CodedAggregateExec`] in place of the engine's first aggregate of rows.
+#[derive(Debug)]
+pub struct CodeGroups;
+
+impl PhysicalOptimizerRule for CodeGroups {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        if config.extensions.get::<WindowOptions>().is_some_and(|options| !options.coded_groups) {
+            return Ok(plan);
+        }
+        let coded = plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
+            Some(aggregate) if is_codable(aggregate) => {
+                Ok(Transformed::yes(Arc::new(CodedAggregateExec::new(aggregate.clone())) as _))
+            }
+            _ => Ok(Transformed::no(plan)),
+        })?;
+        Ok(coded.data)
+    }
+
+    fn name(&self) -> &str {
+        "code_groups"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the keys can have numbers, and the functions need no order.
+fn is_codable(aggregate: &AggregateExec) -> bool {
+    let schema = aggregate.input().schema();
+    let keys = aggregate.group_expr();
+    let types: Result<Vec<_>> = keys.expr().iter().map(|(key, _)| key.data_type(&schema)).collect();
+    let are_keys_known = types.is_ok_and(|types| Table::new(&types).is_some());
+    let are_calls_known = aggregate.aggr_expr().iter().all(|call| call.order_bys().is_empty());
+    *aggregate.mode() == AggregateMode::Partial
+        && *aggregate.input_order_mode() == InputOrderMode::Linear
+        && keys.is_single()
+        && !keys.expr().is_empty()
+        && aggregate.limit_options().is_none()
+        && are_keys_known
+        && are_calls_known
+}
+
+/// The first of two aggregates, for few groups: it gives the groups of its rows with the state of each function.
+///
+/// When there turn out to be many groups, it gives those so far, and the rest of the rows goes through the engine's own
+/// [`AggregateExec`].
+#[derive(Debug)]
+pub struct CodedAggregateExec {
+    aggregate: Arc<AggregateExec>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl CodedAggregateExec {
+    fn new(aggregate: AggregateExec) -> Self {
+        Self { aggregate: Arc::new(aggregate), metrics: ExecutionPlanMetricsSet::new() }
+    }
+}
+
+/// All that an aggregate asks for, over another input with the same columns.
+pub(crate) fn over(
+    aggregate: &AggregateExec,
+    mode: AggregateMode,
+    input: Arc<dyn ExecutionPlan>,
+) -> Result<AggregateExec> {
+    AggregateExec::try_new(
+        mode,
+        aggregate.group_expr().clone(),
+        aggregate.aggr_expr().to_vec(),
+        aggregate.filter_expr().to_vec(),
+        input,
+        aggregate.input_schema(),
+    )
+}
+
+impl DisplayAs for CodedAggregateExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self
+            .aggregate
+            .group_expr()
+            .expr()
+            .iter()
+            .map(|(expr, name)| match expr.to_string() {
+                text if text == *name => text,
+                text => format!("{text} as {name}"),
+            })
+            .collect();
+        let calls: Vec<&str> = self.aggregate.aggr_expr().iter().map(|call| call.name()).collect();
+        let (keys, calls) = (keys.join(", "), calls.join(", "));
+        match kind {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "CodedAggregateExec: mode=Partial, gby=[{keys}], aggr=[{calls}]")
+            }
+            DisplayFormatType::TreeRender => writeln!(f, "group_by={keys}\naggr={calls}"),
+        }
+    }
+}
+
+impl ExecutionPlan for CodedAggregateExec {
+    fn name(&self) -> &'static str {
+        "CodedAggregateExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.aggregate.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![self.aggregate.input()]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.aggregate.apply_expressions(f)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let (Some(input), true) = (children.pop(), children.is_empty()) else {
+            return internal_err!("an aggregate has one input");
+        };
+        Ok(Arc::new(Self::new(over(&self.aggregate, AggregateMode::Partial, input)?)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let running = Running {
+            groups: Some(Groups::new(&self.aggregate)?),
+            input: self.aggregate.input().execute(partition, Arc::clone(&context))?,
+            aggregate: Arc::clone(&self.aggregate),
+            reservation: MemoryConsumer::new(format!("CodedAggregateExec[{partition}]"))
+                .with_can_spill(true)
+                .register(context.memory_pool()),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+            context,
+        };
+        let metrics = running.metrics.clone();
+        let parts = stream::try_unfold(Some(running), async |running| match running {
+            Some(running) => running.next().await.map(Some),
+            None => Ok(None),
+        });
+        let batches = parts.try_flatten().inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches.boxed())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.aggregate.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        self.aggregate.statistics_from_inputs(inputs, args)
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::LowerEqual
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(self.aggregate.as_ref().clone())))
+    }
+}
+
+/// A run over one input.
+struct Running {
+    groups: Option<Groups>,
+    input: SendableRecordBatchStream,
+    aggregate: Arc<AggregateExec>,
+    reservation: MemoryReservation,
+    metrics: BaselineMetrics,
+    context: Arc<TaskContext>,
+}
+
+type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+impl Running {
+    /// The next rows to give, and what runs on after them; the last when that is `None`.
+    async fn next(mut self) -> Result<(Batches, Option<Self>)> {
+        let Some(mut groups) = self.groups.take() else { return internal_err!("a run without its groups") };
+        let batch_size = self.context.session_config().batch_size();
+        let elapsed = self.metrics.elapsed_compute().clone();
+        while let Some(batch) = self.input.try_next().await? {
+            let _timer = elapsed.timer();
+            if !groups.add(&batch)? {
+                let known = groups.take(batch_size)?;
+                self.reservation.free();
+                let rest = self.rest(batch)?;
+                return Ok((stream::iter(known.into_iter().map(Ok)).chain(rest).boxed(), None));
+            }
+            if self.reservation.try_resize(groups.size()).is_err() {
+                // whoever comes next brings equal groups together
+                let known = groups.take(batch_size)?;
+                self.reservation.resize(groups.size());
+                self.groups = Some(groups);
+                return Ok((stream::iter(known.into_iter().map(Ok)).boxed(), Some(self)));
+            }
+        }
+        let known = groups.take(batch_size)?;
+        Ok((stream::iter(known.into_iter().map(Ok)).boxed(), None))
+    }
+
+    /// What the engine makes of a batch and all that follow.
+    fn rest(self, batch: RecordBatch) -> Result<Batches> {
+        let schema = self.input.schema();
+        let rows = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
+        let rest = Arc::new(Rest { schema: Arc::clone(&schema), rows: Mutex::new(Some(rows)) });
+        let rest = StreamingTableExec::try_new(schema, vec![rest], None, [], false, None)?;
+        Ok(over(&self.aggregate, AggregateMode::Partial, Arc::new(rest))?.execute(0, self.context)?.boxed())
+    }
+}
+
+/// Rows that are there once.
+struct Rest {
+    schema: SchemaRef,
+    rows: Mutex<Option<Batches>>,
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Rest {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = self.rows.lock().take().unwrap_or_else(|| stream::empty().boxed());
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+    }
+}
+
+/// A function with its state of each group.
+struct Call {
+    args: Vec<Arc<dyn PhysicalExpr>>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    state: Box<dyn GroupsAccumulator>,
+}
+
+/// The groups seen so far, with the state of each function.
+struct Groups {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    table: Table,
+    calls: Vec<Call>,
+    schema: SchemaRef,
+    /// The group of each row of a batch.
+    rows: Vec<usize>,
+}
+
+impl Groups {
+    fn new(aggregate: &AggregateExec) -> Result<Self> {
+        let schema = aggregate.input().schema();
+        let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
+        let types = keys.iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
+        let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
+        let calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(call, filter)| {
+            let state = match call.groups_accumulator_supported() {
+                true => call.create_groups_accumulator()?,
+                false => {
+                    let call = Arc::clone(call);
+                    Box::new(GroupsAccumulatorAdapter::new(move || call.create_accumulator()))
+                }
+            };
+            Ok(Call { args: call.expressions(), filter: filter.clone(), state })
+        });
+        Ok(Self { keys, table, calls: calls.collect::<Result<_>>()?, schema: aggregate.schema(), rows: vec![] })
+    }
+
+    /// Adds rows, or none of them if there are too many different keys.
+    fn add(&mut self, batch: &RecordBatch) -> Result<bool> {
+        let rows = batch.num_rows();
+        let keys = self.keys.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        if !self.table.groups(&keys, &mut self.rows)? {
+            return Ok(false);
+        }
+        for call in &mut self.calls {
+            let args = call.args.iter().map(|arg| arg.evaluate(batch)?.into_array(rows));
+            let args = args.collect::<Result<Vec<ArrayRef>>>()?;
+            let filter = match &call.filter {
+                None => None,
+                Some(filter) => Some(flags(&filter.evaluate(batch)?.into_array(rows)?)?),
+            };
+            call.state.update_batch(&args, &self.rows, filter.as_ref(), self.table.len())?;
+        }
+        Ok(true)
+    }
+
+    /// About the memory that is held.
+    fn size(&self) -> usize {
+        let calls: usize = self.calls.iter().map(|call| call.state.size()).sum();
+        calls + self.table.size()
+    }
+
+    /// The groups with their states; none are left.
+    fn take(&mut self, batch_size: usize) -> Result<Vec<RecordBatch>> {
+        let groups = self.table.len();
+        if groups == 0 {
+            return Ok(vec![]);
+        }
+        let mut columns = self.table.keys()?;
+        self.table.clear();
+        for call in &mut self.calls {
+            columns.extend(call.state.state(EmitTo::All)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(groups));
+        let all = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let starts = (0..groups).step_by(batch_size.max(1));
+        Ok(starts.map(|start| all.slice(start, batch_size.max(1).min(groups - start))).collect())
+    }
+}
+
+/// A condition's answers.
+fn flags(condition: &ArrayRef) -> Result<BooleanArray> {
+    match condition.data_type() {
+        DataType::Boolean => Ok(condition.as_boolean().clone()),
+        other => Err(exec_datafusion_err!("a FILTER that is no condition but {other}")),
+    }
+}

@@ -1,0 +1,155 @@
+//! The values of a key as small numbers.
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::Result;
+
+use super::table::NONE;
+use crate::windows::coding::{Coder, ODD};
+
+/// The most different numbers of a key.
+const MOST: usize = 1 << 14;
+
+/// The values of one key seen so far: 0 is NULL, the others count from 1.
+#[derive(Clone)]
+pub(super) enum Codes {
+    Texts(Box<Coder>),
+    Numbers(Numbers, DataType),
+}
+
+impl Codes {
+    /// No values yet; `None` for a type whose values can have no numbers.
+    pub(super) fn new(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::Utf8View => Some(Self::Texts(Box::default())),
+            DataType::Boolean
+            | DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32
+            | DataType::Date32
+            | DataType::Timestamp(..) => Some(Self::Numbers(Numbers::default(), data_type.clone())),
+            _ => None,
+        }
+    }
+
+    /// The numbers of values; `None` when there are too many different ones.
+    ///
+    /// # Errors
+    /// Those of hashing and casts.
+    pub(super) fn numbers(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
+        let nulls = values.nulls();
+        let mut numbers = match self {
+            Self::Texts(coder) => match coder.numbers(values.as_string_view())? {
+                Some(numbers) => numbers.values().iter().map(|&number| u32::from(number) + 1).collect(),
+                None => return Ok(None),
+            },
+            Self::Numbers(known, _) => {
+                match known.numbers(cast(values, &DataType::Int64)?.as_primitive::<Int64Type>()) {
+                    Some(numbers) => numbers,
+                    None => return Ok(None),
+                }
+            }
+        };
+        if let Some(nulls) = nulls {
+            numbers.iter_mut().zip(nulls).filter(|(_, is_known)| !is_known).for_each(|(number, _)| *number = 0);
+        }
+        Ok(Some(numbers))
+    }
+
+    /// How many bits the numbers take.
+    pub(super) fn width(&self) -> u32 {
+        let most = match self {
+            Self::Texts(coder) => coder.len(),
+            Self::Numbers(known, _) => known.values.len(),
+        };
+        usize::BITS - most.leading_zeros()
+    }
+
+    /// The values of numbers.
+    ///
+    /// # Errors
+    /// None for numbers that were given.
+    pub(super) fn values(&self, numbers: impl Iterator<Item = u32>) -> Result<ArrayRef> {
+        let places: UInt32Array = numbers.map(|number| number.checked_sub(1)).collect();
+        Ok(match self {
+            Self::Texts(coder) => take(&coder.texts(), &places, None)?,
+            Self::Numbers(known, data_type) => {
+                let all = Int64Array::from(known.values.clone());
+                cast(&take(&all, &places, None)?, data_type)?
+            }
+        })
+    }
+
+    /// About the memory that is held.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Texts(coder) => coder.size(),
+            Self::Numbers(known, _) => {
+                known.values.capacity() * size_of::<i64>() + known.table.capacity() * size_of::<(i64, u32)>()
+            }
+        }
+    }
+}
+
+/// Whole numbers, each with its place in the order in which they came.
+#[derive(Clone, Default)]
+pub(super) struct Numbers {
+    values: Vec<i64>,
+    /// Of each place, the value and its number, or [`NONE`]. A power of two, at most half full.
+    table: Vec<(i64, u32)>,
+}
+
+impl Numbers {
+    /// Numbers from 1; where `values` has a NULL, any. `None` when there are too many different ones.
+    fn numbers(&mut self, values: &Int64Array) -> Option<Vec<u32>> {
+        let mut numbers = Vec::with_capacity(values.len());
+        let mut last = (0, NONE);
+        for (row, &value) in values.values().iter().enumerate() {
+            // rows often come in the order of their time
+            if last.1 == NONE || last.0 != value {
+                if values.is_null(row) {
+                    numbers.push(0);
+                    continue;
+                }
+                last = (value, self.number(value)?);
+            }
+            numbers.push(last.1);
+        }
+        Some(numbers)
+    }
+
+    fn number(&mut self, value: i64) -> Option<u32> {
+        if self.table.len() < 2 * (self.values.len() + 1) {
+            if self.values.len() >= MOST {
+                return None;
+            }
+            self.table = vec![(0, NONE); (4 * (self.values.len() + 1)).next_power_of_two()];
+            for number in 0..self.values.len() {
+                let value = self.values[number];
+                let place = self.place(value);
+                self.table[place] = (value, number as u32 + 1);
+            }
+        }
+        let place = self.place(value);
+        if self.table[place].1 == NONE {
+            self.values.push(value);
+            self.table[place] = (value, self.values.len() as u32);
+        }
+        Some(self.table[place].1)
+    }
+
+    /// Where a value is, or would be.
+    fn place(&self, value: i64) -> usize {
+        let mask = self.table.len() - 1;
+        let mut place = ((value as u64).wrapping_mul(ODD) >> 32) as usize & mask;
+        while self.table[place].1 != NONE && self.table[place].0 != value {
+            place = (place + 1) & mask;
+        }
+        place
+    }
+}

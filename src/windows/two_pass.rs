@@ -1,0 +1,397 @@
+//! Scores by reading twice: what they need to know of each partition, then row by row.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cxql_udfs::grouped::{Scale, Scales};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::runtime::JoinSet;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{
+    ColumnStatistics, DataFusionError, Result, Statistics, exec_err, internal_datafusion_err, internal_err,
+};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::equivalence::EquivalenceProperties;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
+};
+use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, reset_plan_states};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::windows::WindowUDFExpr;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use futures::future::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::exec::{GroupedWindowExec, full_schema};
+use super::shared::{Pending, Run, all};
+use crate::groups::Table;
+
+/// Computes z-scores of whole numbers without holding the rows.
+///
+/// Where a local file is read and the partitions are few, reading it twice takes less than holding and moving its rows: the
+/// first time for the mean and the deviation of each partition, or its medians, the second time for the scores. When there
+/// turn out to be many partitions, or the numbers lie too far apart to count them, [`GroupedWindowExec`] does the work.
+#[derive(Debug)]
+pub struct TwoPassWindowExec {
+    windows: Vec<Arc<dyn WindowExpr>>,
+    /// The keys and the numbers alone.
+    first: Arc<dyn ExecutionPlan>,
+    /// The whole rows.
+    second: Arc<dyn ExecutionPlan>,
+    many: Arc<GroupedWindowExec>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+    run: Pending<Option<Known>>,
+}
+
+/// What the first pass has found.
+struct Known {
+    table: Table,
+    /// By call and partition.
+    scales: Vec<Vec<Option<Scale>>>,
+}
+
+/// The operator in place of one that holds its rows, if reading twice is cheap and all functions are scores.
+///
+/// # Errors
+/// None for plans of the engine.
+pub(super) fn two_pass(grouped: &GroupedWindowExec) -> Result<Option<TwoPassWindowExec>> {
+    let input = grouped.input();
+    let schema = input.schema();
+    let Some(calls) = calls(grouped.windows(), input) else { return Ok(None) };
+    let keys = keys(grouped.windows());
+    let types = keys.iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
+    let all_simple = keys.iter().all(is_simple);
+    if grouped.has_projection() || !all_simple || Table::new(&types).is_none() || !is_cheap(input) {
+        return Ok(None);
+    }
+    let columns = keys.iter().chain(calls.iter().map(|(_, value)| value)).enumerate();
+    let columns = columns.map(|(place, expr)| ProjectionExpr::new(Arc::clone(expr), format!("column{place}")));
+    let columns: Vec<ProjectionExpr> = columns.collect();
+    let first = ProjectionExec::try_new(columns, reset_plan_states(Arc::clone(input))?)?;
+    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::new(first), Arc::clone(input)).map(Some)
+}
+
+fn keys(windows: &[Arc<dyn WindowExpr>]) -> &[Arc<dyn PhysicalExpr>] {
+    windows.first().map_or(&[], |window| window.partition_by())
+}
+
+/// Each function with the whole numbers that it scores; `None` if one is no such function.
+fn calls(
+    windows: &[Arc<dyn WindowExpr>],
+    input: &Arc<dyn ExecutionPlan>,
+) -> Option<Vec<(Scales, Arc<dyn PhysicalExpr>)>> {
+    let schema = input.schema();
+    let call = |window: &Arc<dyn WindowExpr>| {
+        let standard = window.as_any().downcast_ref::<StandardWindowExpr>()?;
+        let call = standard.get_standard_func_expr().as_any().downcast_ref::<WindowUDFExpr>()?;
+        let [value] = call.args() else { return None };
+        let value = Arc::clone(value.downcast_ref::<CastExpr>()?.expr());
+        let is_whole = matches!(
+            value.data_type(&schema).ok()?,
+            DataType::Int8
+                | DataType::Int16
+                | DataType::Int32
+                | DataType::Int64
+                | DataType::UInt8
+                | DataType::UInt16
+                | DataType::UInt32
+        );
+        (is_whole && is_simple(&value)).then_some((Scales::new(call.fun())?, value))
+    };
+    windows.iter().map(call).collect()
+}
+
+/// Whether a plan reads local files and does little else.
+fn is_cheap(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.fetch().is_some() {
+        return false;
+    }
+    if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        let file = scan.data_source().downcast_ref::<FileScanConfig>();
+        return file.is_some_and(|file| file.object_store_url == ObjectStoreUrl::local_filesystem());
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        return is_simple(filter.predicate()) && is_cheap(filter.input());
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        return projection.expr().iter().all(|expr| is_simple(&expr.expr)) && is_cheap(projection.input());
+    }
+    false
+}
+
+/// Whether an expression gives the same each time, without work.
+fn is_simple(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_known = expr.is::<Column>()
+        || expr.is::<Literal>()
+        || expr.is::<CastExpr>()
+        || expr.is::<BinaryExpr>()
+        || expr.is::<InListExpr>()
+        || expr.is::<IsNullExpr>()
+        || expr.is::<IsNotNullExpr>()
+        || expr.is::<NotExpr>();
+    is_known && expr.children().into_iter().all(is_simple)
+}
+
+impl TwoPassWindowExec {
+    fn new(
+        windows: Vec<Arc<dyn WindowExpr>>,
+        first: Arc<dyn ExecutionPlan>,
+        second: Arc<dyn ExecutionPlan>,
+    ) -> Result<Self> {
+        let schema = full_schema(&windows, &second)?;
+        let mut equivalence =
+            EquivalenceProperties::new(Arc::clone(&schema)).extend(second.equivalence_properties().clone())?;
+        equivalence.clear_orderings();
+        let properties = PlanProperties::new(
+            equivalence,
+            second.output_partitioning().clone(),
+            second.pipeline_behavior(),
+            second.boundedness(),
+        );
+        Ok(Self {
+            many: Arc::new(GroupedWindowExec::try_new(windows.clone(), Arc::clone(&second))?),
+            windows,
+            first,
+            second,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+            run: Pending::default(),
+        })
+    }
+
+    fn run(&self, context: &Arc<TaskContext>) -> Result<Run<Option<Known>>> {
+        self.run.run(self.second.output_partitioning().partition_count(), || {
+            let Some(calls) = calls(&self.windows, &self.second) else {
+                return internal_err!("a call that is no score");
+            };
+            let scales: Vec<Scales> = calls.into_iter().map(|(scales, _)| scales).collect();
+            let schema = self.second.schema();
+            let types = keys(&self.windows).iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
+            let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
+            let reservation = MemoryConsumer::new("TwoPassWindowExec").register(context.memory_pool());
+            let none = Partitions { table, scales };
+            let inputs = (0..self.first.output_partitioning().partition_count())
+                .map(|partition| self.first.execute(partition, Arc::clone(context)));
+            let inputs = inputs.collect::<Result<Vec<_>>>()?;
+            Ok(learn(none, inputs, reservation).boxed())
+        })
+    }
+}
+
+/// Reads all inputs; `None` when the partitions are too many, or their numbers lie too far apart.
+async fn learn(
+    none: Partitions,
+    inputs: Vec<SendableRecordBatchStream>,
+    reservation: MemoryReservation,
+) -> Result<Option<Known>> {
+    let reservation = Arc::new(reservation);
+    let mut tasks = JoinSet::new();
+    for (number, input) in inputs.into_iter().enumerate() {
+        let (partitions, reservation) = (none.clone(), reservation.new_empty());
+        tasks.spawn(async move { Ok((number, partitions.read(input, reservation).await?)) });
+    }
+    let mut parts = all(&mut tasks).await?;
+    parts.sort_unstable_by_key(|(number, _)| *number);
+    let mut known = none;
+    for (_, part) in parts {
+        let Some(part) = part else { return Ok(None) };
+        if !known.merge(&part)? {
+            return Ok(None);
+        }
+    }
+    let scales = known.scales.into_iter().map(Scales::finish).collect();
+    Ok(Some(Known { table: known.table, scales }))
+}
+
+/// The partitions of the windows seen so far.
+#[derive(Clone)]
+struct Partitions {
+    table: Table,
+    scales: Vec<Scales>,
+}
+
+impl Partitions {
+    async fn read(
+        mut self,
+        mut input: SendableRecordBatchStream,
+        reservation: MemoryReservation,
+    ) -> Result<Option<Self>> {
+        let mut groups = vec![];
+        while let Some(batch) = input.try_next().await? {
+            let (keys, values) = batch.columns().split_at(batch.num_columns() - self.scales.len());
+            if !self.table.groups(keys, &mut groups)? {
+                return Ok(None);
+            }
+            for (scales, values) in self.scales.iter_mut().zip(values) {
+                if !scales.add(&whole(values)?, &groups, self.table.len()) {
+                    return Ok(None);
+                }
+            }
+            let scales: usize = self.scales.iter().map(Scales::size).sum();
+            if reservation.try_resize(self.table.size() + scales).is_err() {
+                return Ok(None);
+            }
+            // as long as it reads, others have their turns
+            tokio::task::yield_now().await;
+        }
+        Ok(Some(self))
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<bool> {
+        let mut groups = vec![];
+        if !self.table.groups(&other.table.keys()?, &mut groups)? {
+            return Ok(false);
+        }
+        let count = self.table.len();
+        Ok(self.scales.iter_mut().zip(&other.scales).all(|(scales, other)| scales.merge(other, &groups, count)))
+    }
+}
+
+fn whole(values: &ArrayRef) -> Result<Int64Array> {
+    Ok(cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+}
+
+/// The second pass over one input.
+struct Scoring {
+    input: SendableRecordBatchStream,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    values: Vec<Arc<dyn PhysicalExpr>>,
+    table: Table,
+    known: Arc<Option<Known>>,
+    schema: SchemaRef,
+    metrics: BaselineMetrics,
+}
+
+impl Scoring {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.input.try_next().await? else { return Ok(None) };
+        let Some(known) = self.known.as_ref() else { return internal_err!("scores without a first pass") };
+        let _timer = self.metrics.elapsed_compute().timer();
+        let rows = batch.num_rows();
+        let keys = self.keys.iter().map(|key| key.evaluate(&batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let mut groups = vec![];
+        if !self.table.groups(&keys, &mut groups)? || self.table.len() > known.table.len() {
+            return exec_err!("the data changed while it was read for zscore or modified_zscore; run the query again");
+        }
+        let mut columns = batch.columns().to_vec();
+        for (values, scales) in self.values.iter().zip(&known.scales) {
+            let values = whole(&values.evaluate(&batch)?.into_array(rows)?)?;
+            let scores = groups.iter().zip(values.values()).enumerate().map(|(row, (&group, &value))| {
+                let scale = scales.get(group).and_then(Option::as_ref).filter(|_| values.is_valid(row))?;
+                Some(scale.score(value as f64))
+            });
+            columns.push(Arc::new(scores.collect::<Float64Array>()));
+        }
+        self.metrics.record_output(rows);
+        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
+    }
+}
+
+impl DisplayAs for TwoPassWindowExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.windows.iter().map(|window| window.name()).collect::<Vec<_>>().join(", ");
+        match kind {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "TwoPassWindowExec: windows=[{names}]")
+            }
+            DisplayFormatType::TreeRender => writeln!(f, "select_list={names}"),
+        }
+    }
+}
+
+impl ExecutionPlan for TwoPassWindowExec {
+    fn name(&self) -> &'static str {
+        "TwoPassWindowExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.first, &self.second]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.many.apply_expressions(f)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let Ok([first, second]) = <[_; 2]>::try_from(children) else {
+            return internal_err!("a window operator that reads twice has two inputs");
+        };
+        Ok(Arc::new(Self::new(self.windows.clone(), first, second)?))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let run = self.run(&context)?;
+        let (many, second, schema) = (Arc::clone(&self.many), Arc::clone(&self.second), self.schema());
+        let keys = keys(&self.windows).to_vec();
+        let values = calls(&self.windows, &self.second)
+            .ok_or_else(|| internal_datafusion_err!("a call that is no score"))?
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect();
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let output = async move {
+            let known = run.await.map_err(DataFusionError::Shared)?;
+            let Some(Known { table, .. }) = known.as_ref() else { return many.execute(partition, context) };
+            let table = table.clone();
+            let input = second.execute(partition, context)?;
+            let scoring = Scoring { input, keys, values, table, known, schema: Arc::clone(&schema), metrics };
+            let batches = stream::try_unfold(scoring, async |mut scoring| {
+                Ok(scoring.next().await?.map(|batch| (batch, scoring)))
+            });
+            Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())) as SendableRecordBatchStream)
+        };
+        let batches = stream::once(output).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches.boxed())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::Skip, ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let Some(input) = inputs.get(1) else {
+            return internal_err!("a window operator that reads twice has two inputs");
+        };
+        let mut columns = input.column_statistics.clone();
+        columns.resize(columns.len() + self.windows.len(), ColumnStatistics::new_unknown());
+        Ok(Arc::new(Statistics {
+            num_rows: input.num_rows,
+            total_byte_size: Precision::Absent,
+            column_statistics: columns,
+        }))
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(self.windows.clone(), Arc::clone(&self.first), Arc::clone(&self.second))?))
+    }
+}

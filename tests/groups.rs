@@ -1,0 +1,279 @@
+//! Groups by the numbers of their keys, and scores by reading twice, give what the engine's own operators give.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use cxql::groups::{CodeGroups, CodedAggregateExec};
+use cxql::windows::{GroupWindows, GroupedWindowExec, TwoPassWindowExec, WindowOptions};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch,
+    StringViewArray, TimestampMicrosecondArray,
+};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// A session with our rules, or with the engine's alone.
+fn session(is_ours: bool, batch_size: usize, memory: usize) -> SessionContext {
+    let pool = Arc::new(GreedyMemoryPool::new(memory));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
+    let config = SessionConfig::new().with_batch_size(batch_size).with_target_partitions(2);
+    let config = config.with_option_extension(WindowOptions::default());
+    let mut rules = PhysicalOptimizer::new().rules;
+    if is_ours {
+        let place = rules.iter().position(|rule| rule.name() == "EnsureRequirements").expect("the engine's rule");
+        rules.insert(place, Arc::new(GroupWindows));
+        rules.push(Arc::new(CodeGroups));
+    }
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rules(rules)
+        .build();
+    let context = SessionContext::new_with_state(state);
+    cxql_udfs::register_all(&mut *context.state_ref().write()).unwrap();
+    context
+}
+
+/// Rows whose keys have few values but for the last `many` rows, where they have a value each.
+fn rows(random: &mut Pcg64, count: usize, many: usize) -> RecordBatch {
+    let mut ints = |range: i64, null_ratio: f64| -> Vec<Option<i64>> {
+        let value = |row: usize| if row + many >= count { row as i64 } else { random.random_range(0..range) };
+        let values: Vec<i64> = (0..count).map(value).collect();
+        values.into_iter().map(|value| (!random.random_bool(null_ratio)).then_some(value)).collect()
+    };
+    let text = |value: i64| if value % 3 == 0 { format!("a long text, number {value}") } else { format!("t{value}") };
+    let hour = 3_600_000_000;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("k_text", Arc::new(StringViewArray::from_iter(ints(9, 0.1).into_iter().map(|v| v.map(text))))),
+        ("k_full", Arc::new(StringViewArray::from_iter_values(ints(40, 0.0).into_iter().flatten().map(text)))),
+        ("k_int", Arc::new(Int64Array::from_iter(ints(300, 0.1).into_iter().map(|v| v.map(|v| (v - 7) << 40))))),
+        ("k_tiny", Arc::new(Int8Array::from_iter(ints(5, 0.1).into_iter().map(|v| v.map(|v| (v % 100) as i8 - 2))))),
+        ("k_bool", Arc::new(BooleanArray::from_iter(ints(2, 0.2).into_iter().map(|v| v.map(|v| v == 1))))),
+        ("k_day", Arc::new(Date32Array::from_iter(ints(30, 0.1).into_iter().map(|v| v.map(|v| v as i32 - 9))))),
+        (
+            "k_at",
+            Arc::new(
+                TimestampMicrosecondArray::from_iter(ints(20, 0.1).into_iter().map(|v| v.map(|v| v * hour)))
+                    .with_timezone("UTC"),
+            ),
+        ),
+        ("v_int", Arc::new(Int64Array::from(ints(1000, 0.2)))),
+        ("v_small", Arc::new(Int32Array::from_iter(ints(1000, 0.2).into_iter().map(|v| v.map(|v| v as i32 - 400))))),
+        ("v_float", Arc::new(Float64Array::from_iter(ints(50, 0.2).into_iter().map(|v| v.map(|v| v as f64 / 4.0))))),
+        ("v_text", Arc::new(StringViewArray::from_iter(ints(99, 0.2).into_iter().map(|v| v.map(text))))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn find<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    if plan.is::<T>() { Some(plan) } else { plan.children().into_iter().find_map(find::<T>) }
+}
+
+fn nodes<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    usize::from(plan.is::<T>()) + plan.children().into_iter().map(nodes::<T>).sum::<usize>()
+}
+
+async fn run(context: &SessionContext, sql: &str) -> (RecordBatch, Arc<dyn ExecutionPlan>) {
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let batches = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+    (concat_batches(&plan.schema(), &batches).unwrap(), plan)
+}
+
+fn assert_same(ours: &RecordBatch, engine: &RecordBatch, what: &str) {
+    assert_eq!(ours.schema(), engine.schema(), "{what}");
+    assert_eq!(ours.num_rows(), engine.num_rows(), "{what}");
+    for (ours, engine) in ours.columns().iter().zip(engine.columns()) {
+        if ours.data_type() == &DataType::Float64 {
+            let floats = |column: &ArrayRef| column.as_primitive::<Float64Type>().iter().collect::<Vec<_>>();
+            for (row, pair) in floats(ours).into_iter().zip(floats(engine)).enumerate() {
+                let is_same = match pair {
+                    (Some(ours), Some(engine)) => (ours - engine).abs() <= 1e-12 * engine.abs().max(1.0),
+                    (ours, engine) => ours == engine,
+                };
+                assert!(is_same, "{what}: row {row}: {pair:?}");
+            }
+        } else if ours != engine {
+            let shown =
+                |column| pretty_format_batches(&[RecordBatch::try_from_iter([("x", column)]).unwrap()]).unwrap();
+            panic!("{what}\n{}\n{}", shown(Arc::clone(ours)), shown(Arc::clone(engine)));
+        }
+    }
+}
+
+const GROUPED: &[&str] = &[
+    "k_text",
+    "k_full",
+    "k_int",
+    "k_tiny",
+    "k_bool",
+    "k_day",
+    "k_at",
+    "k_text, k_bool",
+    "k_tiny, k_full, k_day",
+    "k_int, k_at, k_text",
+    "upper(k_text), k_tiny + 1",
+    "case when k_bool then k_day end",
+];
+
+const CALLS: &str = "count(*), count(v_text), sum(v_int), min(v_text), max(v_small), avg(v_float), \
+     count(distinct v_text), sum(v_int) filter (where v_float > 5), count(*) filter (where k_bool), \
+     bool_or(k_bool), nps(v_int % 11), aht(v_small, v_float, null, k_bool), median(v_float)";
+
+async fn compare_groups(all: &RecordBatch, batch_size: usize) {
+    for keys in GROUPED {
+        let places = (1..=keys.split(", ").count()).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+        for calls in [format!(", {CALLS}"), String::new()] {
+            let sql = format!("select {keys}{calls} from t group by {keys} order by {places}");
+            let mut results = vec![];
+            for is_ours in [true, false] {
+                let context = session(is_ours, batch_size, usize::MAX);
+                let half = all.num_rows() / 2;
+                let parts = [(0, half), (half, all.num_rows() - half)].map(|(start, rows)| {
+                    let part = all.slice(start, rows);
+                    let starts = (0..rows).step_by(batch_size);
+                    starts.map(|start| part.slice(start, batch_size.min(rows - start))).collect()
+                });
+                let table = MemTable::try_new(all.schema(), parts.to_vec()).unwrap();
+                context.register_table("t", Arc::new(table)).unwrap();
+                let (result, plan) = run(&context, &sql).await;
+                let shown = displayable(plan.as_ref()).indent(false).to_string();
+                assert_eq!(nodes::<CodedAggregateExec>(&plan), usize::from(is_ours), "{shown}");
+                results.push(result);
+            }
+            assert_same(&results[0], &results[1], &sql);
+        }
+    }
+}
+
+#[tokio::test]
+async fn groups_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(3);
+    for (count, batch_size) in [(0, 8192), (1, 8192), (60, 1), (500, 7), (9000, 1000)] {
+        compare_groups(&rows(&mut random, count, 0), batch_size).await;
+    }
+}
+
+#[tokio::test]
+async fn groups_that_become_many_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(4);
+    compare_groups(&rows(&mut random, 60_000, 25_000), 5_000).await;
+}
+
+#[tokio::test]
+async fn groups_beyond_the_memory_are_given_early() {
+    let mut random = Pcg64::seed_from_u64(5);
+    let all = rows(&mut random, 20_000, 0);
+    let sql = "select k_full, k_int, count(*) as n, sum(v_int) as s from t group by 1, 2 order by 1, 2";
+    let context = session(true, 100, 300 << 10);
+    let batches = (0..200).map(|part| all.slice(100 * part, 100)).collect();
+    context.register_table("t", Arc::new(MemTable::try_new(all.schema(), vec![batches]).unwrap())).unwrap();
+    let (expected, _) = {
+        let engine = session(false, 8192, usize::MAX);
+        engine.register_batch("t", all).unwrap();
+        run(&engine, sql).await
+    };
+    // what the operator itself gives, the states of the two functions
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let coded = find::<CodedAggregateExec>(&plan).unwrap();
+    let states =
+        concat_batches(&coded.schema(), &collect(Arc::clone(coded), context.task_ctx()).await.unwrap()).unwrap();
+    assert!(states.num_rows() > expected.num_rows() + 1000, "{} {}", states.num_rows(), expected.num_rows());
+    let states = RecordBatch::try_from_iter(["k_full", "k_int", "n", "s"].into_iter().zip(states.columns().to_vec()));
+    let engine = session(false, 8192, usize::MAX);
+    engine.register_batch("t", states.unwrap()).unwrap();
+    let sql = "select k_full, k_int, sum(n) as n, sum(s) as s from t group by 1, 2 order by 1, 2";
+    let (found, _) = run(&engine, sql).await;
+    assert_eq!(found.columns(), expected.columns());
+}
+
+/// A session over two Parquet files of the rows.
+async fn over_files(is_ours: bool, batch_size: usize, all: &RecordBatch, folder: &std::path::Path) -> SessionContext {
+    let half = all.num_rows() / 2;
+    for (number, part) in [all.slice(0, half), all.slice(half, all.num_rows() - half)].iter().enumerate() {
+        let file = File::create(folder.join(format!("part-{number}.parquet"))).unwrap();
+        let mut writer = ArrowWriter::try_new(file, all.schema(), None).unwrap();
+        writer.write(part).unwrap();
+        writer.close().unwrap();
+    }
+    let context = session(is_ours, batch_size, usize::MAX);
+    let path = folder.to_str().unwrap();
+    context.register_parquet("t", path, ParquetReadOptions::default()).await.unwrap();
+    let table = MemTable::try_new(all.schema(), vec![vec![all.clone()]]).unwrap();
+    context.register_table("in_memory", Arc::new(table)).unwrap();
+    context
+}
+
+#[tokio::test]
+async fn scores_by_reading_twice_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(6);
+    let folder = tempfile::tempdir().unwrap();
+    let scores = "zscore(v_int) over (partition by {k}) as z, modified_zscore(v_small) over (partition by {k}) as m";
+    for (count, many, batch_size) in
+        [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)]
+    {
+        let all = rows(&mut random, count, many);
+        let ours = over_files(true, batch_size, &all, folder.path()).await;
+        let engine = over_files(false, batch_size, &all, folder.path()).await;
+        for keys in ["k_text", "k_full", "k_tiny, k_bool", "k_int", "k_day, k_text"] {
+            for from in
+                ["t", "t where k_full is not null and v_int < 900", "(select * from t where k_tiny in (1, 2)) as t"]
+            {
+                let scores = scores.replace("{k}", keys);
+                let count = keys.split(", ").count() + 4;
+                let places = (1..=count).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+                let sql = format!("select {keys}, v_int, v_small, {scores} from {from} order by {places}");
+                let (expected, _) = run(&engine, &sql).await;
+                let (found, plan) = run(&ours, &sql).await;
+                let shown = displayable(plan.as_ref()).indent(false).to_string();
+                assert_eq!(nodes::<TwoPassWindowExec>(&plan), 1, "{shown}");
+                assert_same(&found, &expected, &sql);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_cheap_is_read_twice() {
+    let mut random = Pcg64::seed_from_u64(7);
+    let folder = tempfile::tempdir().unwrap();
+    let all = rows(&mut random, 500, 0);
+    let context = over_files(true, 8192, &all, folder.path()).await;
+    for (sql, is_twice) in [
+        ("select zscore(v_int) over (partition by k_text) from t", true),
+        (
+            "select zscore(v_int) over (partition by k_text), modified_zscore(v_small) over (partition by k_text) from t",
+            true,
+        ),
+        // the second window reads what the first gives
+        ("select zscore(v_int) over (partition by k_text), zscore(v_small) over (partition by k_day) from t", true),
+        ("select zscore(v_float) over (partition by k_text) from t", false),
+        ("select zscore(v_int) over (partition by upper(k_text)) from t", false),
+        ("select zscore(v_int) over (partition by k_text) from in_memory", false),
+        ("select zscore(v_int) over (partition by k_text) from (select * from t limit 50)", false),
+        ("select zscore(v_int) over (partition by k_text) from t where random() < 0.5", false),
+        (
+            "select zscore(v_int) over (partition by k_text) from t where k_text like 'a%' or v_text > upper(k_text)",
+            false,
+        ),
+        ("select zscore(v_int) over (partition by k_text), row_number() over (partition by k_text) from t", false),
+        ("select zscore(v_int) over (partition by k_text) from (select distinct k_text, v_int from t)", false),
+    ] {
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let shown = displayable(plan.as_ref()).indent(false).to_string();
+        assert_eq!(nodes::<TwoPassWindowExec>(&plan) > 0, is_twice, "{sql}\n{shown}");
+        assert!(is_twice || nodes::<GroupedWindowExec>(&plan) > 0, "{sql}\n{shown}");
+        collect(plan, context.task_ctx()).await.unwrap();
+    }
+}
