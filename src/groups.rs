@@ -32,17 +32,13 @@ use futures::{TryStreamExt, future};
 use parking_lot::Mutex;
 
 pub(crate) use self::table::Table;
-use crate::windows::WindowOptions;
 
 /// Puts [`CodedAggregateExec`] in place of the engine's first aggregate of rows.
 #[derive(Debug)]
 pub struct CodeGroups;
 
 impl PhysicalOptimizerRule for CodeGroups {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if config.extensions.get::<WindowOptions>().is_some_and(|options| !options.coded_groups) {
-            return Ok(plan);
-        }
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let coded = plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
             Some(aggregate) if is_codable(aggregate) => {
                 Ok(Transformed::yes(Arc::new(CodedAggregateExec::new(aggregate.clone())) as _))

@@ -521,7 +521,7 @@ fn session_config(threads: Option<usize>, memory: usize, sorted_windows: bool) -
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_option_extension(WindowOptions { grouped_windows: !sorted_windows, ..WindowOptions::default() })
+        .with_option_extension(WindowOptions { grouped_windows: !sorted_windows })
         .with_collect_statistics(true);
     if let Some(threads) = threads {
         config = config.with_target_partitions(threads);

@@ -40,9 +40,6 @@ extensions_options! {
     pub struct WindowOptions {
         /// Whether window functions are computed without sorting where that is possible.
         pub grouped_windows: bool, default = true
-
-        /// Whether groups by keys with few different values are found by numbers of these
-        pub coded_groups: bool, default = true
     }
 }
 

@@ -99,13 +99,19 @@ impl Shift {
             DataType::Timestamp(_, zone) => zone,
             _ => None,
         };
-        let shift = |at: i64, by: IntervalMonthDayNano| match shift(at, by, self.is_minus, ticks_per_second(T::UNIT)) {
+        let per_second = ticks_per_second(T::UNIT);
+        let known = |shifted: Option<i64>, at: i64, by: IntervalMonthDayNano| match shifted {
             Some(at) => Ok(at),
             None => exec_err!("{at} and {by:?} give an instant beyond the range of {}", T::DATA_TYPE),
         };
+        let shift = |at: i64, by| known(shift(at, by, self.is_minus, per_second), at, by);
         let at = at.to_array(rows)?;
         let at = at.as_primitive::<T>();
         let shifted: PrimitiveArray<T> = match by {
+            ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) if by.months == 0 => {
+                let steps = steps(*by, self.is_minus, per_second);
+                at.try_unary(|at| known(steps.and_then(|steps| moved(at, steps)), at, *by))?
+            }
             ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) => at.try_unary(|at| shift(at, *by))?,
             ColumnarValue::Scalar(_) => PrimitiveArray::new_null(rows),
             ColumnarValue::Array(by) => {
@@ -136,11 +142,21 @@ fn shift(at: i64, by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> 
         let date = if months < 0 { date.checked_sub_months(count)? } else { date.checked_add_months(count)? };
         date.timestamp().checked_mul(per_second)?.checked_add(ticks)?
     };
+    moved(at, steps(by, is_minus, per_second)?)
+}
+
+/// The ticks of an interval's days and of its time.
+fn steps(by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> Option<(i64, i64)> {
+    let sign = if is_minus { -1 } else { 1 };
     let days = i64::from(by.days) * sign;
     let nanoseconds = i128::from(by.nanoseconds) * i128::from(sign);
     // what lies between two ticks is the lower one
     let ticks = i64::try_from(nanoseconds.div_euclid(i128::from(1_000_000_000 / per_second))).ok()?;
-    at.checked_add(days.checked_mul(86_400)?.checked_mul(per_second)?)?.checked_add(ticks)
+    Some((days.checked_mul(86_400)?.checked_mul(per_second)?, ticks))
+}
+
+fn moved(at: i64, (days, time): (i64, i64)) -> Option<i64> {
+    at.checked_add(days)?.checked_add(time)
 }
 
 fn ticks_per_second(unit: TimeUnit) -> i64 {

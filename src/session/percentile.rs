@@ -1,12 +1,14 @@
 //! Exact percentiles that count values in place of keeping them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Float64Builder, ListArray, ListBuilder, UInt64Builder,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Float64Builder, ListArray, ListBuilder, UInt32Builder,
+    UInt64Builder,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt32Type, UInt64Type};
 use datafusion::common::{ScalarValue, exec_err, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
@@ -158,20 +160,22 @@ impl AggregateUDFImpl for PercentilesCont {
     }
 }
 
-/// The state of our aggregates: counts by place, and other values.
+/// The state of our aggregates: whole numbers that occur with their counts, and other values.
 fn state_fields(name: &str) -> Vec<FieldRef> {
     let list = |part, item| {
         let items = DataType::List(Arc::new(Field::new_list_field(item, true)));
         Arc::new(Field::new(format_state_name(name, part), items, true))
     };
-    vec![list("counts", DataType::UInt64), list("values", DataType::Float64)]
+    vec![list("places", DataType::UInt32), list("counts", DataType::UInt64), list("values", DataType::Float64)]
 }
 
 /// The known values of one group.
 #[derive(Debug, Default)]
 struct Values {
-    /// How often each small whole number occurs.
-    counts: Vec<u64>,
+    /// How often each small whole number occurs, as far as 32 bits go.
+    counts: Vec<u32>,
+    /// How much more often.
+    beyond: BTreeMap<usize, u64>,
     /// All other values.
     others: Vec<f64>,
     len: u64,
@@ -191,14 +195,30 @@ impl Values {
         if place >= self.counts.len() {
             self.counts.resize(place + 1, 0);
         }
-        self.counts[place] += count;
+        let sum = u64::from(self.counts[place]) + count;
+        self.counts[place] = u32::try_from(sum).unwrap_or(u32::MAX);
+        if sum > u64::from(u32::MAX) {
+            *self.beyond.entry(place).or_default() += sum - u64::from(u32::MAX);
+        }
+    }
+
+    /// The whole numbers that occur, from the least, and how often.
+    fn counted(&self) -> impl Iterator<Item = (usize, u64)> {
+        let known = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        known.map(|(place, &count)| (place, u64::from(count) + self.beyond.get(&place).copied().unwrap_or_default()))
     }
 
     fn remove(&mut self, value: f64) -> Result<()> {
         self.len = self.len.saturating_sub(1);
-        if let Some(count) = whole(value).and_then(|place| self.counts.get_mut(place)).filter(|count| **count > 0) {
-            *count -= 1;
-            return Ok(());
+        if let Some(place) = whole(value) {
+            if let Some(count) = self.beyond.get_mut(&place).filter(|count| **count > 0) {
+                *count -= 1;
+                return Ok(());
+            }
+            if let Some(count) = self.counts.get_mut(place).filter(|count| **count > 0) {
+                *count -= 1;
+                return Ok(());
+            }
         }
         match self.others.iter().position(|other| other.total_cmp(&value).is_eq()) {
             Some(place) => {
@@ -212,7 +232,7 @@ impl Values {
     /// The value that so many others stand before when all are sorted.
     fn at(&self, sorted: &[f64], before: u64) -> Option<f64> {
         let (mut passed, mut others) = (0, sorted.iter().copied().peekable());
-        for (place, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        for (place, count) in self.counted() {
             let value = place as f64;
             while let Some(other) = others.next_if(|other| other.total_cmp(&value).is_lt()) {
                 if passed == before {
@@ -248,7 +268,7 @@ impl Values {
     }
 
     fn size(&self) -> usize {
-        (self.counts.capacity() + self.others.capacity()) * size_of::<u64>()
+        self.counts.capacity() * size_of::<u32>() + self.others.capacity() * size_of::<f64>()
     }
 }
 
@@ -283,31 +303,42 @@ impl Percentile {
     }
 
     fn lists(groups: &[Values]) -> Vec<ArrayRef> {
+        let mut places = ListBuilder::new(UInt32Builder::new());
         let mut counts = ListBuilder::new(UInt64Builder::new());
         let mut others = ListBuilder::new(Float64Builder::new());
         for group in groups {
-            counts.values().append_slice(&group.counts);
+            for (place, count) in group.counted() {
+                // no place is beyond 32 bits
+                places.values().append_value(place as u32);
+                counts.values().append_value(count);
+            }
+            places.append(true);
             counts.append(true);
             others.values().append_slice(&group.others);
             others.append(true);
         }
-        vec![Arc::new(counts.finish()), Arc::new(others.finish())]
+        vec![Arc::new(places.finish()), Arc::new(counts.finish()), Arc::new(others.finish())]
     }
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
-        let [counts, others] = states else {
+        let [places, counts, others] = states else {
             return internal_err!("percentile_cont: {} states", states.len());
         };
-        let (counts, others): (&ListArray, &ListArray) = (counts.as_list(), others.as_list());
+        let lists: [&ListArray; 3] = [places.as_list(), counts.as_list(), others.as_list()];
+        let [places, counts, others] = lists;
         for row in 0..counts.len() {
             let Some(group) = self.groups.get_mut(group_of(row)) else {
                 return internal_err!("a group without a place");
             };
-            for (place, &count) in counts.value(row).as_primitive::<UInt64Type>().values().iter().enumerate() {
-                if count > 0 {
-                    group.len += count;
-                    group.add_count(place, count);
-                }
+            let (places, counts) = (places.value(row), counts.value(row));
+            let (places, counts) = (places.as_primitive::<UInt32Type>(), counts.as_primitive::<UInt64Type>());
+            // the greatest comes last: one step makes room for all
+            if let Some(&last) = places.values().last() {
+                group.counts.resize(group.counts.len().max(last as usize + 1), 0);
+            }
+            for (&place, &count) in places.values().iter().zip(counts.values()) {
+                group.len += count;
+                group.add_count(place as usize, count);
             }
             for &value in others.value(row).as_primitive::<Float64Type>().values() {
                 group.add(value);
@@ -451,6 +482,29 @@ mod tests {
         assert_eq!(percentile(&[f64::INFINITY, f64::INFINITY], 0.5), Some(f64::INFINITY));
         // a third of the way: exactly, not 0.333333
         assert_eq!(percentile(&[0.0, 3e9], 1.0 / 3.0), Some(1e9));
+    }
+
+    /// More of one value than 32 bits count: five billion ones, then three twos.
+    #[test]
+    fn counts_beyond_32_bits() {
+        let part = |place: usize, count: u64| {
+            let mut values = Values { len: count, ..Values::default() };
+            values.add_count(place, count);
+            values
+        };
+        let mut all = Percentile::new(vec![0.5], false).ungrouped();
+        for part in [part(1, 3_000_000_000), part(1, 2_000_000_000), part(2, 3)] {
+            all.merge(&Percentile::lists(&[part]), |_| 0).unwrap();
+        }
+        let values = &mut all.groups[0];
+        assert_eq!(
+            (values.len, values.counted().collect::<Vec<_>>()),
+            (5_000_000_003, vec![(1, 5_000_000_000), (2, 3)])
+        );
+        assert_eq!((values.percentile(0.5), values.percentile(1.0)), (Some(1.0), Some(2.0)));
+        assert_eq!((values.at(&[], 4_999_999_999), values.at(&[], 5_000_000_000)), (Some(1.0), Some(2.0)));
+        values.remove(1.0).unwrap();
+        assert_eq!(values.at(&[], 4_999_999_999), Some(2.0));
     }
 
     /// Expected are the values in order, with the weight of the definition: place (n - 1) * p.

@@ -174,7 +174,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Beyond this many places between the least and the greatest value nothing is counted.
+    /// Beyond this many places between the least and the greatest value, room for more included, nothing is counted.
     const MOST_PLACES: i64 = 1 << 20;
 
     /// Counts a value `times` times; `false` if it lies too far from the others, or is there too often.
