@@ -197,8 +197,8 @@ mod tests {
     async fn parts_and_beginnings_are_the_engine_s() {
         let mut random = Pcg64::seed_from_u64(11);
         let context = SessionContext::new();
-        let date_part = context.state().scalar_functions()["date_part"].clone();
-        let date_trunc = context.state().scalar_functions()["date_trunc"].clone();
+        let date_part = Arc::clone(&context.state().scalar_functions()["date_part"]);
+        let date_trunc = Arc::clone(&context.state().scalar_functions()["date_trunc"]);
         for unit in [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond] {
             let second = match unit {
                 TimeUnit::Second => 1,
