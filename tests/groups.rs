@@ -244,6 +244,44 @@ async fn scores_by_reading_twice_are_the_engine_s() {
     }
 }
 
+/// As many different keys as there is room for numbers, or one less or more, each pass finds again; 5,000 texts too.
+#[tokio::test]
+async fn keys_at_the_limits_are_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for (count, is_text) in [(16_383, false), (16_384, false), (16_385, false), (5_000, true), (60_000, false)] {
+        let keys: Vec<i64> = (0..2 * count).map(|row| row % count).collect();
+        let key: ArrayRef = match is_text {
+            // few at first, so that they count as few
+            true => Arc::new(StringViewArray::from_iter_values(
+                (0..60_000).map(|row| format!("agent {}", row % (row / 10 + 1).min(count))),
+            )),
+            false => Arc::new(Int64Array::from(keys)),
+        };
+        let value = Int32Array::from_iter_values((0..key.len() as i32).map(|row| row * 7 % 1000));
+        let all = RecordBatch::try_from_iter([("k", key), ("v", Arc::new(value) as ArrayRef)]).unwrap();
+        let sql = "select k, v, zscore(v) over (partition by k) as z from t order by 1, 2, 3";
+        let (expected, _) = run(&over_files(false, 8192, &all, folder.path()).await, sql).await;
+        let (found, plan) = run(&over_files(true, 8192, &all, folder.path()).await, sql).await;
+        assert_eq!(nodes::<TwoPassWindowExec>(&plan), 1);
+        assert_same(&found, &expected, &format!("{count} keys"));
+    }
+}
+
+/// Rows spread over far too many places to count them all.
+#[tokio::test]
+async fn wide_numbers_of_many_partitions_are_left_to_the_other_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = 8_000;
+    let key = Int64Array::from_iter_values((0..rows).map(|row| row / 2));
+    let value = Int64Array::from_iter_values((0..rows).map(|row| row % 2 * 1_000_000));
+    let all = RecordBatch::try_from_iter([("k", Arc::new(key) as ArrayRef), ("v", Arc::new(value) as ArrayRef)]);
+    let all = all.unwrap();
+    let sql = "select k, v, modified_zscore(v) over (partition by k) as z from t order by 1, 2";
+    let (expected, _) = run(&over_files(false, 8192, &all, folder.path()).await, sql).await;
+    let (found, _) = run(&over_files(true, 8192, &all, folder.path()).await, sql).await;
+    assert_same(&found, &expected, "wide");
+}
+
 #[tokio::test]
 async fn only_what_is_cheap_is_read_twice() {
     let mut random = Pcg64::seed_from_u64(7);

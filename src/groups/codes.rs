@@ -124,23 +124,31 @@ impl Numbers {
     }
 
     fn number(&mut self, value: i64) -> Option<u32> {
-        if self.table.len() < 2 * (self.values.len() + 1) {
-            if self.values.len() >= MOST {
-                return None;
+        if !self.table.is_empty() {
+            let known = self.table[self.place(value)].1;
+            if known != NONE {
+                return Some(known);
             }
-            self.table = vec![(0, NONE); (4 * (self.values.len() + 1)).next_power_of_two()];
+        }
+        if self.values.len() >= MOST {
+            return None;
+        }
+        self.values.push(value);
+        if self.table.len() < 2 * self.values.len() {
+            self.table = vec![(0, NONE); (4 * self.values.len()).next_power_of_two()];
             for number in 0..self.values.len() {
-                let value = self.values[number];
-                let place = self.place(value);
-                self.table[place] = (value, number as u32 + 1);
+                self.put(number);
             }
+        } else {
+            self.put(self.values.len() - 1);
         }
+        Some(self.values.len() as u32)
+    }
+
+    fn put(&mut self, number: usize) {
+        let value = self.values[number];
         let place = self.place(value);
-        if self.table[place].1 == NONE {
-            self.values.push(value);
-            self.table[place] = (value, self.values.len() as u32);
-        }
-        Some(self.table[place].1)
+        self.table[place] = (value, number as u32 + 1);
     }
 
     /// Where a value is, or would be.

@@ -214,7 +214,7 @@ impl GroupedWindowExec {
     }
 }
 
-pub(super) fn full_schema(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) -> Result<SchemaRef> {
+fn full_schema(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) -> Result<SchemaRef> {
     let schema = input.schema();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     for window in windows {

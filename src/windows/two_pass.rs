@@ -9,22 +9,20 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::JoinSet;
-use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{
-    ColumnStatistics, DataFusionError, Result, Statistics, exec_err, internal_datafusion_err, internal_err,
-};
+use datafusion::common::{DataFusionError, Result, Statistics, exec_err, internal_datafusion_err, internal_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, reset_plan_states};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
@@ -36,7 +34,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::exec::{GroupedWindowExec, full_schema};
+use super::exec::GroupedWindowExec;
 use super::shared::{Pending, Run, all};
 use crate::groups::Table;
 
@@ -48,10 +46,8 @@ use crate::groups::Table;
 #[derive(Debug)]
 pub struct TwoPassWindowExec {
     windows: Vec<Arc<dyn WindowExpr>>,
-    /// The keys and the numbers alone.
-    first: Arc<dyn ExecutionPlan>,
-    /// The whole rows.
-    second: Arc<dyn ExecutionPlan>,
+    input: Arc<dyn ExecutionPlan>,
+    /// What does the work where partitions are many.
     many: Arc<GroupedWindowExec>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -72,18 +68,13 @@ struct Known {
 pub(super) fn two_pass(grouped: &GroupedWindowExec) -> Result<Option<TwoPassWindowExec>> {
     let input = grouped.input();
     let schema = input.schema();
-    let Some(calls) = calls(grouped.windows(), input) else { return Ok(None) };
     let keys = keys(grouped.windows());
     let types = keys.iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
-    let all_simple = keys.iter().all(is_simple);
-    if grouped.has_projection() || !all_simple || Table::new(&types).is_none() || !is_cheap(input) {
+    let are_scores = calls(grouped.windows(), input).is_some() && keys.iter().all(is_simple);
+    if grouped.has_projection() || !are_scores || Table::new(&types).is_none() || !is_cheap(input) {
         return Ok(None);
     }
-    let columns = keys.iter().chain(calls.iter().map(|(_, value)| value)).enumerate();
-    let columns = columns.map(|(place, expr)| ProjectionExpr::new(Arc::clone(expr), format!("column{place}")));
-    let columns: Vec<ProjectionExpr> = columns.collect();
-    let first = ProjectionExec::try_new(columns, reset_plan_states(Arc::clone(input))?)?;
-    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::new(first), Arc::clone(input)).map(Some)
+    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::clone(input)).map(Some)
 }
 
 fn keys(windows: &[Arc<dyn WindowExpr>]) -> &[Arc<dyn PhysicalExpr>] {
@@ -148,45 +139,50 @@ fn is_simple(expr: &Arc<dyn PhysicalExpr>) -> bool {
 }
 
 impl TwoPassWindowExec {
-    fn new(
-        windows: Vec<Arc<dyn WindowExpr>>,
-        first: Arc<dyn ExecutionPlan>,
-        second: Arc<dyn ExecutionPlan>,
-    ) -> Result<Self> {
-        let schema = full_schema(&windows, &second)?;
-        let mut equivalence =
-            EquivalenceProperties::new(Arc::clone(&schema)).extend(second.equivalence_properties().clone())?;
-        equivalence.clear_orderings();
+    fn new(windows: Vec<Arc<dyn WindowExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let many = Arc::new(GroupedWindowExec::try_new(windows.clone(), Arc::clone(&input))?);
+        // it promises no more than that does, since it may be that
         let properties = PlanProperties::new(
-            equivalence,
-            second.output_partitioning().clone(),
-            second.pipeline_behavior(),
-            second.boundedness(),
+            many.properties().equivalence_properties().clone(),
+            many.properties().output_partitioning().clone(),
+            input.pipeline_behavior(),
+            input.boundedness(),
         );
         Ok(Self {
-            many: Arc::new(GroupedWindowExec::try_new(windows.clone(), Arc::clone(&second))?),
+            many,
             windows,
-            first,
-            second,
+            input,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             run: Pending::default(),
         })
     }
 
+    /// The keys and numbers alone, for the first pass.
+    fn first(&self, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(calls) = calls(&self.windows, &self.input) else { return internal_err!("a call that is no score") };
+        let columns = keys(&self.windows).iter().chain(calls.iter().map(|(_, value)| value)).enumerate();
+        let columns = columns.map(|(place, expr)| ProjectionExpr::new(Arc::clone(expr), format!("column{place}")));
+        let columns: Vec<ProjectionExpr> = columns.collect();
+        let first = ProjectionExec::try_new(columns, reset_plan_states(Arc::clone(&self.input))?)?;
+        // so that nothing else is read
+        ProjectionPushdown::new().optimize(Arc::new(first), context.session_config().options())
+    }
+
     fn run(&self, context: &Arc<TaskContext>) -> Result<Run<Option<Known>>> {
-        self.run.run(self.second.output_partitioning().partition_count(), || {
-            let Some(calls) = calls(&self.windows, &self.second) else {
+        self.run.run(self.input.output_partitioning().partition_count(), || {
+            let Some(calls) = calls(&self.windows, &self.input) else {
                 return internal_err!("a call that is no score");
             };
             let scales: Vec<Scales> = calls.into_iter().map(|(scales, _)| scales).collect();
-            let schema = self.second.schema();
+            let schema = self.input.schema();
             let types = keys(&self.windows).iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
             let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
             let reservation = MemoryConsumer::new("TwoPassWindowExec").register(context.memory_pool());
             let none = Partitions { table, scales };
-            let inputs = (0..self.first.output_partitioning().partition_count())
-                .map(|partition| self.first.execute(partition, Arc::clone(context)));
+            let first = self.first(context)?;
+            let inputs = (0..first.output_partitioning().partition_count())
+                .map(|partition| first.execute(partition, Arc::clone(context)));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
             Ok(learn(none, inputs, reservation).boxed())
         })
@@ -199,7 +195,6 @@ async fn learn(
     inputs: Vec<SendableRecordBatchStream>,
     reservation: MemoryReservation,
 ) -> Result<Option<Known>> {
-    let reservation = Arc::new(reservation);
     let mut tasks = JoinSet::new();
     for (number, input) in inputs.into_iter().enumerate() {
         let (partitions, reservation) = (none.clone(), reservation.new_empty());
@@ -207,13 +202,21 @@ async fn learn(
     }
     let mut parts = all(&mut tasks).await?;
     parts.sort_unstable_by_key(|(number, _)| *number);
-    let mut known = none;
+    let mut known: Option<Partitions> = None;
+    let mut reservations = vec![];
     for (_, part) in parts {
-        let Some(part) = part else { return Ok(None) };
-        if !known.merge(&part)? {
-            return Ok(None);
+        let Some((part, reservation)) = part else { return Ok(None) };
+        reservations.push(reservation);
+        match &mut known {
+            None => known = Some(part),
+            Some(known) => {
+                if !known.merge(&part)? {
+                    return Ok(None);
+                }
+            }
         }
     }
+    let known = known.unwrap_or(none);
     let scales = known.scales.into_iter().map(Scales::finish).collect();
     Ok(Some(Known { table: known.table, scales }))
 }
@@ -230,7 +233,7 @@ impl Partitions {
         mut self,
         mut input: SendableRecordBatchStream,
         reservation: MemoryReservation,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<(Self, MemoryReservation)>> {
         let mut groups = vec![];
         while let Some(batch) = input.try_next().await? {
             let (keys, values) = batch.columns().split_at(batch.num_columns() - self.scales.len());
@@ -249,7 +252,7 @@ impl Partitions {
             // as long as it reads, others have their turns
             tokio::task::yield_now().await;
         }
-        Ok(Some(self))
+        Ok(Some((self, reservation)))
     }
 
     fn merge(&mut self, other: &Self) -> Result<bool> {
@@ -324,7 +327,7 @@ impl ExecutionPlan for TwoPassWindowExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.first, &self.second]
+        vec![&self.input]
     }
 
     fn apply_expressions(
@@ -334,18 +337,23 @@ impl ExecutionPlan for TwoPassWindowExec {
         self.many.apply_expressions(f)
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([first, second]) = <[_; 2]>::try_from(children) else {
-            return internal_err!("a window operator that reads twice has two inputs");
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let (Some(input), true) = (children.pop(), children.is_empty()) else {
+            return internal_err!("a window operator has one input");
         };
-        Ok(Arc::new(Self::new(self.windows.clone(), first, second)?))
+        Ok(Arc::new(Self::new(self.windows.clone(), input)?))
+    }
+
+    /// Both passes have the outputs of the scan.
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run(&context)?;
-        let (many, second, schema) = (Arc::clone(&self.many), Arc::clone(&self.second), self.schema());
+        let (many, input, schema) = (Arc::clone(&self.many), Arc::clone(&self.input), self.schema());
         let keys = keys(&self.windows).to_vec();
-        let values = calls(&self.windows, &self.second)
+        let values = calls(&self.windows, &self.input)
             .ok_or_else(|| internal_datafusion_err!("a call that is no score"))?
             .into_iter()
             .map(|(_, value)| value)
@@ -355,7 +363,7 @@ impl ExecutionPlan for TwoPassWindowExec {
             let known = run.await.map_err(DataFusionError::Shared)?;
             let Some(Known { table, .. }) = known.as_ref() else { return many.execute(partition, context) };
             let table = table.clone();
-            let input = second.execute(partition, context)?;
+            let input = input.execute(partition, context)?;
             let scoring = Scoring { input, keys, values, table, known, schema: Arc::clone(&schema), metrics };
             let batches = stream::try_unfold(scoring, async |mut scoring| {
                 Ok(scoring.next().await?.map(|batch| (batch, scoring)))
@@ -367,24 +375,17 @@ impl ExecutionPlan for TwoPassWindowExec {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let mut metrics = self.metrics.clone_inner();
+        self.many.metrics().iter().flat_map(MetricsSet::iter).for_each(|metric| metrics.push(Arc::clone(metric)));
+        Some(metrics)
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::Skip, ChildStats::At(partition)]
+        self.many.child_stats_requests(partition)
     }
 
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let Some(input) = inputs.get(1) else {
-            return internal_err!("a window operator that reads twice has two inputs");
-        };
-        let mut columns = input.column_statistics.clone();
-        columns.resize(columns.len() + self.windows.len(), ColumnStatistics::new_unknown());
-        Ok(Arc::new(Statistics {
-            num_rows: input.num_rows,
-            total_byte_size: Precision::Absent,
-            column_statistics: columns,
-        }))
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        self.many.statistics_from_inputs(inputs, args)
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {
@@ -392,6 +393,6 @@ impl ExecutionPlan for TwoPassWindowExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.windows.clone(), Arc::clone(&self.first), Arc::clone(&self.second))?))
+        Ok(Arc::new(Self::new(self.windows.clone(), Arc::clone(&self.input))?))
     }
 }

@@ -46,9 +46,7 @@ impl Scales {
                 _ => false,
             }),
             Kind::Modified { tallies, places } => {
-                let fits = rows.all(|(&group, &value)| tallies.get_mut(group).is_some_and(|tally| tally.add(value, 1)));
-                *places = tallies.iter().map(Tally::width).sum();
-                fits && *places <= MOST_PLACES
+                rows.all(|(&group, &value)| grown(tallies, places, group, |tally| tally.add(value, 1)))
             }
         }
     }
@@ -64,9 +62,7 @@ impl Scales {
                 .all(|(&group, other)| sums.get_mut(group).map(|sums| sums.merge(other)).is_some()),
             (Kind::Modified { tallies, places }, Kind::Modified { tallies: others, .. }) => {
                 let mut pairs = groups.iter().zip(others);
-                let fits = pairs.all(|(&group, other)| tallies.get_mut(group).is_some_and(|tally| tally.merge(other)));
-                *places = tallies.iter().map(Tally::width).sum();
-                fits && *places <= MOST_PLACES
+                pairs.all(|(&group, other)| grown(tallies, places, group, |tally| tally.merge(other)))
             }
             _ => false,
         }
@@ -94,6 +90,15 @@ impl Scales {
             Kind::Modified { tallies, .. } => tallies.into_iter().map(Tally::scale).collect(),
         }
     }
+}
+
+/// Changes the counts of a group; `false` when that does not fit, or takes the last of the places.
+fn grown(tallies: &mut [Tally], places: &mut usize, group: usize, change: impl FnOnce(&mut Tally) -> bool) -> bool {
+    let Some(tally) = tallies.get_mut(group) else { return false };
+    let before = tally.width();
+    let fits = change(tally);
+    *places += tally.width() - before;
+    fits && *places <= MOST_PLACES
 }
 
 #[cfg(test)]
@@ -177,6 +182,8 @@ mod tests {
         assert_eq!(scores(Score::Standard, &[0, i64::MIN], 1), None);
         assert_eq!(scores(Score::Modified, &[0, 2_000_000], 1), None);
         assert_eq!(scores(Score::Modified, &[i64::MIN, i64::MAX], 1), None);
+        // a float would not be the number
+        assert_eq!(scores(Score::Modified, &[(1 << 60) + 100, (1 << 60) + 300], 1), None);
         assert_eq!(scores(Score::Modified, &[0, 2_000_000], 2), None);
         // NULL is left out, and takes no place
         let mut all = scales(Score::Modified);

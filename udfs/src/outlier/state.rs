@@ -177,8 +177,14 @@ impl Tally {
     /// Beyond this many places between the least and the greatest value, room for more included, nothing is counted.
     const MOST_PLACES: i64 = 1 << 20;
 
-    /// Counts a value `times` times; `false` if it lies too far from the others, or is there too often.
+    /// The greatest whole number to either side that is a float as all below it are.
+    const GREATEST: u64 = 1 << f64::MANTISSA_DIGITS;
+
+    /// Counts a value `times` times; `false` if it lies too far from the others or from 0, or is there too often.
     pub(crate) fn add(&mut self, value: i64, times: u32) -> bool {
+        if value.unsigned_abs() > Self::GREATEST {
+            return false;
+        }
         let place = match usize::try_from(value.wrapping_sub(self.least)) {
             Ok(place) if place < self.counts.len() && value >= self.least => place,
             _ => match self.make_place(value) {
