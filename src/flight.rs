@@ -26,11 +26,14 @@ mod tls;
 mod visits;
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use moka::policy::EvictionPolicy;
+use moka::sync::{Cache, CacheBuilder};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
@@ -66,6 +69,16 @@ const MAX_STREAMS: u32 = 256;
 /// How often a silent connection is asked whether it is there, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
+
+/// A cache of at most so many, in which what nobody used for longest goes first. The library's own policy keeps out what
+/// is new.
+fn recent<K, V>(most: u64) -> CacheBuilder<K, V, Cache<K, V>>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder().eviction_policy(EvictionPolicy::lru()).max_capacity(most)
+}
 
 /// How a server is run.
 #[derive(Debug, Clone)]

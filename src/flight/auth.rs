@@ -11,7 +11,6 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -20,6 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
+use super::recent;
 use crate::config::UserConfig;
 use crate::error::{Error, Result};
 
@@ -133,12 +133,8 @@ impl Gate {
         let nobody = if users.is_empty() { String::new() } else { hash_password(&Uuid::new_v4().to_string())? };
         Ok(Self {
             users,
-            logins: Cache::builder()
-                .eviction_policy(EvictionPolicy::lru())
-                .max_capacity(MAX_LOGINS)
-                .time_to_idle(idle)
-                .build(),
-            basics: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
+            logins: recent(MAX_LOGINS).time_to_idle(idle).build(),
+            basics: recent(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
             failures: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(FAILURES_LIFE).build(),
             checks: Semaphore::new(CHECKS_AT_A_TIME),
             nobody,

@@ -13,7 +13,6 @@ use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
-use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tonic::Status;
 use uuid::Uuid;
@@ -22,9 +21,9 @@ use super::auth::Caller;
 use super::columns::{self, Origin};
 use super::journal::Entry;
 use super::params::{self, Param};
-use super::status;
 use super::stream::{Job, Step, TicketKey};
 use super::visits::Visit;
+use super::{recent, status};
 use crate::error::{Error, Result};
 use crate::session::{Session, writes};
 use crate::source::Source;
@@ -79,16 +78,8 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new() -> Self {
         Self {
-            tickets: Cache::builder()
-                .eviction_policy(EvictionPolicy::lru())
-                .max_capacity(MAX_TICKETS)
-                .time_to_live(TICKET_LIFE)
-                .build(),
-            prepared: Cache::builder()
-                .eviction_policy(EvictionPolicy::lru())
-                .max_capacity(MAX_PREPARED)
-                .time_to_idle(PREPARED_IDLE)
-                .build(),
+            tickets: recent(MAX_TICKETS).time_to_live(TICKET_LIFE).build(),
+            prepared: recent(MAX_PREPARED).time_to_idle(PREPARED_IDLE).build(),
         }
     }
 

@@ -11,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::RwLock;
 use tonic::metadata::MetadataMap;
@@ -20,7 +19,7 @@ use uuid::Uuid;
 
 use super::auth::{Caller, Digested};
 use super::ingest::{SCRATCH, Scratch};
-use super::status;
+use super::{recent, status};
 use crate::error::Result;
 use crate::session::Session;
 
@@ -167,9 +166,7 @@ pub(super) struct VisitStore(Cache<Key, Arc<Visit>>);
 impl VisitStore {
     /// Sessions end when nobody used them for `idle`.
     pub(super) fn new(idle: Duration) -> Self {
-        Self(
-            Cache::builder().eviction_policy(EvictionPolicy::lru()).max_capacity(MAX_VISITS).time_to_idle(idle).build(),
-        )
+        Self(recent(MAX_VISITS).time_to_idle(idle).build())
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Visit>> {

@@ -111,8 +111,13 @@ impl Office {
     }
 }
 
+/// Whether an alert says that something is badly wrong now.
+fn is_error(told: &Told) -> bool {
+    told.severity == "error" && !told.is_over
+}
+
 fn alert_title(title: &str, told: &[Told]) -> String {
-    let severity = if told.iter().any(|told| told.severity == "error" && !told.is_over) { "error" } else { "warn" };
+    let severity = if told.iter().any(is_error) { "error" } else { "warn" };
     if told.iter().all(|told| told.is_over) { format!("[good again] {title}") } else { format!("[{severity}] {title}") }
 }
 
@@ -128,7 +133,7 @@ fn alert_line(told: &Told) -> String {
 /// Of very many groups a mail names the first.
 fn banners(told: &[Told]) -> Vec<Banner> {
     const MOST: usize = 30;
-    let banner = |told: &Told| Banner { text: alert_line(told), is_error: told.severity == "error" && !told.is_over };
+    let banner = |told: &Told| Banner { text: alert_line(told), is_error: is_error(told) };
     let mut banners: Vec<Banner> = told.iter().take(MOST).map(banner).collect();
     if told.len() > MOST {
         banners.push(Banner { text: format!("and {} more", told.len() - MOST), is_error: false });
@@ -143,7 +148,7 @@ fn message(job: &Job, run: &Run, purpose: Purpose, title: &str, told: &[Told], l
         run_id: run.run_id.clone(),
         scheduled_at: run.scheduled_at,
         title: title.to_string(),
-        is_error: told.iter().any(|told| told.severity == "error" && !told.is_over),
+        is_error: told.iter().any(is_error),
         lines: told.iter().map(alert_line).collect(),
         links: links.to_vec(),
         alerts: told.to_vec(),
