@@ -23,18 +23,15 @@ impl Codes {
     pub(super) fn new(data_type: &DataType) -> Option<Self> {
         match data_type {
             DataType::Utf8View => Some(Self::Texts(Box::default())),
-            DataType::Boolean
-            | DataType::Int8
-            | DataType::Int16
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::UInt8
-            | DataType::UInt16
-            | DataType::UInt32
-            | DataType::Date32
-            | DataType::Timestamp(..) => Some(Self::Numbers(Numbers::default(), data_type.clone())),
-            _ => None,
+            // beyond 64 bits with a sign
+            DataType::UInt64 => None,
+            DataType::Boolean | DataType::Date32 | DataType::Timestamp(..) => Some(Self::of_numbers(data_type)),
+            other => other.is_integer().then(|| Self::of_numbers(other)),
         }
+    }
+
+    fn of_numbers(data_type: &DataType) -> Self {
+        Self::Numbers(Numbers::default(), data_type.clone())
     }
 
     /// The numbers of values; `None` when there are too many different ones.

@@ -45,11 +45,8 @@ use crate::groups::Table;
 /// turn out to be many partitions, or the numbers lie too far apart to count them, [`GroupedWindowExec`] does the work.
 #[derive(Debug)]
 pub struct TwoPassWindowExec {
-    windows: Vec<Arc<dyn WindowExpr>>,
-    input: Arc<dyn ExecutionPlan>,
-    /// What does the work where partitions are many.
+    /// What does the work where partitions are many; it has the windows and the input.
     many: Arc<GroupedWindowExec>,
-    properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     run: Pending<Option<Known>>,
 }
@@ -92,16 +89,8 @@ fn calls(
         let call = standard.get_standard_func_expr().as_any().downcast_ref::<WindowUDFExpr>()?;
         let [value] = call.args() else { return None };
         let value = Arc::clone(value.downcast_ref::<CastExpr>()?.expr());
-        let is_whole = matches!(
-            value.data_type(&schema).ok()?,
-            DataType::Int8
-                | DataType::Int16
-                | DataType::Int32
-                | DataType::Int64
-                | DataType::UInt8
-                | DataType::UInt16
-                | DataType::UInt32
-        );
+        let data_type = value.data_type(&schema).ok()?;
+        let is_whole = data_type.is_integer() && data_type != DataType::UInt64;
         (is_whole && is_simple(&value)).then_some((Scales::new(call.fun())?, value))
     };
     windows.iter().map(call).collect()
@@ -140,43 +129,37 @@ fn is_simple(expr: &Arc<dyn PhysicalExpr>) -> bool {
 
 impl TwoPassWindowExec {
     fn new(windows: Vec<Arc<dyn WindowExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        let many = Arc::new(GroupedWindowExec::try_new(windows.clone(), Arc::clone(&input))?);
-        // it promises no more than that does, since it may be that
-        let properties = PlanProperties::new(
-            many.properties().equivalence_properties().clone(),
-            many.properties().output_partitioning().clone(),
-            input.pipeline_behavior(),
-            input.boundedness(),
-        );
-        Ok(Self {
-            many,
-            windows,
-            input,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-            run: Pending::default(),
-        })
+        let many = Arc::new(GroupedWindowExec::try_new(windows, input)?);
+        Ok(Self { many, metrics: ExecutionPlanMetricsSet::new(), run: Pending::default() })
+    }
+
+    fn windows(&self) -> &[Arc<dyn WindowExpr>] {
+        self.many.windows()
+    }
+
+    fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        self.many.input()
     }
 
     /// The keys and numbers alone, for the first pass.
     fn first(&self, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(calls) = calls(&self.windows, &self.input) else { return internal_err!("a call that is no score") };
-        let columns = keys(&self.windows).iter().chain(calls.iter().map(|(_, value)| value)).enumerate();
+        let Some(calls) = calls(self.windows(), self.input()) else { return internal_err!("a call that is no score") };
+        let columns = keys(self.windows()).iter().chain(calls.iter().map(|(_, value)| value)).enumerate();
         let columns = columns.map(|(place, expr)| ProjectionExpr::new(Arc::clone(expr), format!("column{place}")));
         let columns: Vec<ProjectionExpr> = columns.collect();
-        let first = ProjectionExec::try_new(columns, reset_plan_states(Arc::clone(&self.input))?)?;
+        let first = ProjectionExec::try_new(columns, reset_plan_states(Arc::clone(self.input()))?)?;
         // so that nothing else is read
         ProjectionPushdown::new().optimize(Arc::new(first), context.session_config().options())
     }
 
     fn run(&self, context: &Arc<TaskContext>) -> Result<Run<Option<Known>>> {
-        self.run.run(self.input.output_partitioning().partition_count(), || {
-            let Some(calls) = calls(&self.windows, &self.input) else {
+        self.run.run(self.input().output_partitioning().partition_count(), || {
+            let Some(calls) = calls(self.windows(), self.input()) else {
                 return internal_err!("a call that is no score");
             };
             let scales: Vec<Scales> = calls.into_iter().map(|(scales, _)| scales).collect();
-            let schema = self.input.schema();
-            let types = keys(&self.windows).iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
+            let schema = self.input().schema();
+            let types = keys(self.windows()).iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
             let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
             let reservation = MemoryConsumer::new("TwoPassWindowExec").register(context.memory_pool());
             let none = Partitions { table, scales };
@@ -307,7 +290,7 @@ impl Scoring {
 
 impl DisplayAs for TwoPassWindowExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.windows.iter().map(|window| window.name()).collect::<Vec<_>>().join(", ");
+        let names = self.windows().iter().map(|window| window.name()).collect::<Vec<_>>().join(", ");
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "TwoPassWindowExec: windows=[{names}]")
@@ -322,12 +305,13 @@ impl ExecutionPlan for TwoPassWindowExec {
         "TwoPassWindowExec"
     }
 
+    /// Those of what may do the work: it promises no more.
     fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+        self.many.properties()
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+        vec![self.input()]
     }
 
     fn apply_expressions(
@@ -341,7 +325,7 @@ impl ExecutionPlan for TwoPassWindowExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("a window operator has one input");
         };
-        Ok(Arc::new(Self::new(self.windows.clone(), input)?))
+        Ok(Arc::new(Self::new(self.windows().to_vec(), input)?))
     }
 
     /// Both passes have the outputs of the scan.
@@ -351,9 +335,9 @@ impl ExecutionPlan for TwoPassWindowExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run(&context)?;
-        let (many, input, schema) = (Arc::clone(&self.many), Arc::clone(&self.input), self.schema());
-        let keys = keys(&self.windows).to_vec();
-        let values = calls(&self.windows, &self.input)
+        let (many, input, schema) = (Arc::clone(&self.many), Arc::clone(self.input()), self.schema());
+        let keys = keys(self.windows()).to_vec();
+        let values = calls(self.windows(), self.input())
             .ok_or_else(|| internal_datafusion_err!("a call that is no score"))?
             .into_iter()
             .map(|(_, value)| value)
@@ -393,6 +377,6 @@ impl ExecutionPlan for TwoPassWindowExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.windows.clone(), Arc::clone(&self.input))?))
+        Ok(Arc::new(Self::new(self.windows().to_vec(), Arc::clone(self.input()))?))
     }
 }
