@@ -4,7 +4,9 @@
 //! keys of a row together are a place in a table, and that holds the group.
 
 mod codes;
+mod sets;
 mod table;
+mod texts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use futures::{TryStreamExt, future};
 use parking_lot::Mutex;
 
+pub use self::sets::{CollectSets, DistinctSetsExec};
 pub(crate) use self::table::Table;
 
 /// Puts [`CodedAggregateExec`] in place of the engine's first aggregate of rows.
@@ -238,8 +241,8 @@ impl Running {
     fn rest(self, batch: RecordBatch) -> Result<Batches> {
         let schema = self.input.schema();
         let rows = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
-        let rest = Arc::new(Rest { schema: Arc::clone(&schema), rows: Mutex::new(Some(rows)) });
-        let rest = StreamingTableExec::try_new(schema, vec![rest], None, [], false, None)?;
+        let rest =
+            StreamingTableExec::try_new(Arc::clone(&schema), vec![Rest::new(schema, rows)], None, [], false, None)?;
         Ok(over(&self.aggregate, AggregateMode::Partial, Arc::new(rest))?.execute(0, self.context)?.boxed())
     }
 }
@@ -248,6 +251,12 @@ impl Running {
 struct Rest {
     schema: SchemaRef,
     rows: Mutex<Option<Batches>>,
+}
+
+impl Rest {
+    fn new(schema: SchemaRef, rows: Batches) -> Arc<dyn PartitionStream> {
+        Arc::new(Self { schema, rows: Mutex::new(Some(rows)) })
+    }
 }
 
 impl fmt::Debug for Rest {

@@ -59,7 +59,7 @@ pub use self::memory::default_memory;
 pub use self::moment::{Moment, MomentTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
-use crate::groups::CodeGroups;
+use crate::groups::{CodeGroups, CollectSets};
 use crate::source::Source;
 use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
@@ -500,7 +500,8 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
-    rules.splice(place..place, [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _]);
+    let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(CollectSets) as _, Arc::new(GroupWindows) as _];
+    rules.splice(place..place, ours);
     rules.push(Arc::new(CodeGroups));
     rules.push(Arc::new(turns::JoinsGiveWay));
     rules

@@ -27,12 +27,15 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::chunked::ChunkedAggregateExec;
+pub(crate) use self::collect::SEED;
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
+pub(crate) use self::shared::{Pending, Run, all};
 pub use self::two_pass::TwoPassWindowExec;
 
 extensions_options! {
@@ -71,7 +74,14 @@ impl PhysicalOptimizerRule for GroupWindows {
             }),
             None => Ok(Transformed::no(plan)),
         })?;
-        let chunked = read_twice.data.transform_up(|plan| match chunked::chunked(&plan)? {
+        let together = read_twice.data.transform_up(|plan| match plan.downcast_ref::<GroupedWindowExec>() {
+            Some(grouped) => Ok(match runs::brought_together(grouped.keys(), grouped.input())? {
+                Some(input) => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
+                None => Transformed::no(plan),
+            }),
+            None => Ok(Transformed::no(plan)),
+        })?;
+        let chunked = together.data.transform_up(|plan| match chunked::chunked(&plan)? {
             Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
             None => Ok(Transformed::no(plan)),
         })?;

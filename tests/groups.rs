@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use cxql::groups::{CodeGroups, CodedAggregateExec};
+use cxql::groups::{CodeGroups, CodedAggregateExec, CollectSets, DistinctSetsExec};
 use cxql::windows::{GroupWindows, GroupedWindowExec, TwoPassWindowExec, WindowOptions};
 use datafusion::arrow::array::{
     ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch,
@@ -32,7 +32,7 @@ fn session(is_ours: bool, batch_size: usize, memory: usize) -> SessionContext {
     let mut rules = PhysicalOptimizer::new().rules;
     if is_ours {
         let place = rules.iter().position(|rule| rule.name() == "EnsureRequirements").expect("the engine's rule");
-        rules.insert(place, Arc::new(GroupWindows));
+        rules.splice(place..place, [Arc::new(CollectSets) as _, Arc::new(GroupWindows) as _]);
         rules.push(Arc::new(CodeGroups));
     }
     let state = SessionStateBuilder::new()
@@ -149,7 +149,13 @@ async fn compare_groups(all: &RecordBatch, batch_size: usize) {
                 context.register_table("t", Arc::new(table)).unwrap();
                 let (result, plan) = run(&context, &sql).await;
                 let shown = displayable(plan.as_ref()).indent(false).to_string();
-                assert_eq!(nodes::<CodedAggregateExec>(&plan), usize::from(is_ours), "{shown}");
+                let is_distinct = calls.is_empty() && keys.contains(", ");
+                let (coded, sets) = (nodes::<CodedAggregateExec>(&plan), nodes::<DistinctSetsExec>(&plan));
+                assert_eq!(
+                    [coded, sets],
+                    [is_ours && !is_distinct, is_ours && is_distinct].map(usize::from),
+                    "{shown}"
+                );
                 results.push(result);
             }
             assert_same(&results[0], &results[1], &sql);
@@ -313,5 +319,185 @@ async fn only_what_is_cheap_is_read_twice() {
         assert_eq!(nodes::<TwoPassWindowExec>(&plan) > 0, is_twice, "{sql}\n{shown}");
         assert!(is_twice || nodes::<GroupedWindowExec>(&plan) > 0, "{sql}\n{shown}");
         collect(plan, context.task_ctx()).await.unwrap();
+    }
+}
+
+/// Customers with what they have few of.
+fn customers(random: &mut Pcg64, count: usize) -> RecordBatch {
+    let customers = (count as i64 / 3).max(1);
+    let mut ints = |most: &dyn Fn(usize) -> i64| -> Vec<Option<i64>> {
+        let value = |row: usize| random.random_range(0..most(row));
+        let values: Vec<i64> = (0..count).map(value).collect();
+        values.into_iter().map(|value| (value % 17 != 3).then_some(value)).collect()
+    };
+    let customer = |value: i64| match value % 3 {
+        0 => format!("c{value}"),
+        1 => format!("a customer with a long name, {value}"),
+        _ => format!("{value:012}"),
+    };
+    let texts = |ints: Vec<Option<i64>>| -> ArrayRef {
+        Arc::new(StringViewArray::from_iter(ints.into_iter().map(|value| value.map(customer))))
+    };
+    let month = 2_592_000_000_000;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("c_text", texts(ints(&|_| customers))),
+        ("c_int", Arc::new(Int64Array::from(ints(&|_| customers)))),
+        (
+            "c_float",
+            Arc::new(Float64Array::from_iter(ints(&|_| customers).into_iter().map(|v| v.map(|v| v as f64 / 8.0)))),
+        ),
+        (
+            "month",
+            Arc::new(
+                TimestampMicrosecondArray::from_iter(
+                    ints(&|row| 1 + 12 * row as i64 / count as i64).into_iter().map(|v| v.map(|v| v * month)),
+                )
+                .with_timezone("UTC"),
+            ),
+        ),
+        ("topic", texts(ints(&|_| 20))),
+        ("flag", Arc::new(BooleanArray::from_iter(ints(&|_| 2).into_iter().map(|v| v.map(|v| v == 1))))),
+        // more than a number of bits, as many as there is room for, too many at last, very many at once
+        (
+            "day",
+            Arc::new(Date32Array::from_iter(
+                ints(&|row| if row < 5000 { 40 } else { 150 }).into_iter().map(|v| v.map(|v| v as i32)),
+            )),
+        ),
+        (
+            "late",
+            Arc::new(Int32Array::from_iter(
+                ints(&|row| if row < 6000 { 50 } else { 400 }).into_iter().map(|v| v.map(|v| v as i32)),
+            )),
+        ),
+        ("last", Arc::new(Int64Array::from(ints(&|row| if row + 500 < count { 9 } else { 1 << 40 })))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// The rows in two parts, batch by batch.
+fn in_two_parts(all: &RecordBatch, batch_size: usize) -> Arc<MemTable> {
+    let half = all.num_rows() / 2;
+    let parts = [(0, half), (half, all.num_rows() - half)].map(|(start, rows)| {
+        let part = all.slice(start, rows);
+        (0..rows).step_by(batch_size).map(|start| part.slice(start, batch_size.min(rows - start))).collect()
+    });
+    Arc::new(MemTable::try_new(all.schema(), parts.to_vec()).unwrap())
+}
+
+/// How many groups with sets an operator gave; 0 if the engine's operators did the work.
+fn sets(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let metrics = find::<DistinctSetsExec>(plan).and_then(|sets| sets.metrics()).expect("the operator");
+    metrics.sum_by_name("groups").map_or(0, |groups| groups.as_usize())
+}
+
+async fn compare_sets(all: &RecordBatch, batch_size: usize, memory: usize, sql: &str) -> (usize, RecordBatch) {
+    let mut results = vec![];
+    for (is_ours, memory) in [(true, memory), (false, usize::MAX)] {
+        let context = session(is_ours, batch_size, memory);
+        context.register_table("t", in_two_parts(all, batch_size)).unwrap();
+        results.push(run(&context, sql).await);
+    }
+    let [(found, plan), (expected, _)] = results.try_into().unwrap();
+    assert_same(&found, &expected, sql);
+    (sets(&plan), found)
+}
+
+#[tokio::test]
+async fn distinct_rows_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(8);
+    for (count, batch_size) in [(0, 8192), (1, 8192), (300, 7), (30_000, 1000)] {
+        let all = customers(&mut random, count);
+        for (keys, has_sets) in [
+            ("c_text, month", true),
+            ("month, c_text", true),
+            ("topic, c_int, flag", true),
+            ("c_text, day", true),
+            ("c_int, c_text, flag, month", true),
+            ("c_float, topic", true),
+            ("upper(c_text), month, c_int % 2 = 0", true),
+            ("c_text, late", false),
+            ("c_text, last", false),
+            ("c_int, topic, day", false),
+            ("month, topic", false),
+            ("c_text, c_int", false),
+        ] {
+            let places = (1..=keys.split(", ").count()).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+            let sql = format!("select distinct {keys} from t order by {places}");
+            let (groups, found) = compare_sets(&all, batch_size, usize::MAX, &sql).await;
+            if count > 10_000 {
+                assert_eq!(groups > 0, has_sets, "{sql}");
+                assert!(groups == 0 || groups < found.num_rows(), "{sql}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn windows_over_distinct_rows_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(9);
+    let all = customers(&mut random, 20_000);
+    for (rows, key, has_sets) in [
+        ("(select distinct c_text, month as k from t)", "c_text", true),
+        ("(select distinct month as k, c_text from t)", "c_text", true),
+        (
+            "(select k, c_text from (select c_text, upper(topic) as k from (select distinct topic, c_text from t)) where k is not null)",
+            "c_text",
+            true,
+        ),
+        (
+            "(select c_text, k from (select distinct flag as k, topic, c_text from t) where c_text > 'b' and topic is not null)",
+            "c_text",
+            true,
+        ),
+        ("(select distinct c_int as k, c_text, flag from t)", "c_text, k", true),
+        // the partitions are not the groups
+        ("(select distinct month as k, c_text from t)", "k", false),
+        ("(select distinct c_int as k, c_text, flag from t)", "c_text", false),
+        // the engine's operators give the rows, and they are brought together
+        ("(select distinct last as k, c_text from t)", "c_text", false),
+        ("(select distinct month as k, topic as c_text from t)", "c_text", false),
+    ] {
+        let sql = format!(
+            "select c_text, k, min(k) over (partition by {key}) as least, count(*) over (partition by {key}) as n, \
+             row_number() over (partition by {key} order by k, c_text) as place from {rows} order by 1, 2, 3, 4, 5"
+        );
+        for batch_size in [500, 8192] {
+            let (groups, _) = compare_sets(&all, batch_size, usize::MAX, &sql).await;
+            assert_eq!(groups > 0, has_sets, "{sql}");
+        }
+    }
+}
+
+/// When memory does not suffice, what is known goes on to the engine's operators, which write to disk.
+#[tokio::test]
+async fn distinct_rows_beyond_the_memory_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(10);
+    let all = customers(&mut random, 200_000);
+    let sql = "select count(*) as n, min(c_text) as c, max(month) as m from (select distinct c_text, month from t)";
+    let (groups, _) = compare_sets(&all, 1000, usize::MAX, sql).await;
+    assert!(groups > 50_000, "{groups}");
+    for memory in [5 << 20, 7 << 20] {
+        let (groups, _) = compare_sets(&all, 1000, memory, sql).await;
+        assert_eq!(groups, 0, "{memory}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_reads_no_further_than_it_must() {
+    let context = session(true, 100, usize::MAX);
+    let all = customers(&mut Pcg64::seed_from_u64(11), 10_000);
+    context.register_table("t", in_two_parts(&all, 100)).unwrap();
+    for (sql, has_sets) in [
+        ("select distinct c_text, month from t limit 5", false),
+        ("select distinct c_text, month from t order by 1, 2 limit 5", true),
+        ("select distinct c_text from t", false),
+        ("select c_text, month, count(*) from t group by 1, 2", false),
+        ("select c_text, month from t group by 1, 2", true),
+        ("select month, count(distinct c_text) from t group by 1", true),
+        ("select distinct c_float, c_float + 1 from t", false),
+    ] {
+        let (_, plan) = run(&context, sql).await;
+        assert_eq!(nodes::<DistinctSetsExec>(&plan), usize::from(has_sets), "{sql}");
     }
 }

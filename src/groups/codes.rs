@@ -12,7 +12,7 @@ use crate::windows::coding::{Coder, ODD};
 const MOST: usize = 1 << 14;
 
 /// The values of one key seen so far: 0 is NULL, the others count from 1.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) enum Codes {
     Texts(Box<Coder>),
     Numbers(Numbers, DataType),
@@ -94,7 +94,7 @@ impl Codes {
 }
 
 /// Whole numbers, each with its place in the order in which they came.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Numbers {
     values: Vec<i64>,
     /// Of each place, the value and its number, or [`NONE`]. A power of two, at most half full.

@@ -13,7 +13,7 @@ const PLACE_BITS: u32 = 18;
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The groups of few keys seen so far, numbered as they come.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Table {
     codes: Vec<Codes>,
     /// Bits that the numbers of each key take.

@@ -42,7 +42,7 @@ struct Seen {
 }
 
 /// The texts of one column of one input, numbered as they come.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Coder {
     /// Views of texts seen before, each near the place that follows from the view.
     seen: Vec<Seen>,

@@ -30,7 +30,7 @@ const MORSEL_ROWS: usize = 1 << 17;
 
 /// The hashes of keys: their upper bits choose the bucket, the others the place in its table. Another seed than that of
 /// the engine's exchanges, which have chosen among rows by their own.
-pub(super) const SEED: RandomState = RandomState::with_seed(0x6378_716c);
+pub(crate) const SEED: RandomState = RandomState::with_seed(0x6378_716c);
 
 /// An odd number without pattern, by which hashes are mixed.
 pub(crate) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;

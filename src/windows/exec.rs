@@ -45,6 +45,8 @@ use super::solve::{Solved, Spec};
 #[derive(Debug)]
 pub struct GroupedWindowExec {
     input: Arc<dyn ExecutionPlan>,
+    /// PARTITION BY.
+    keys: Vec<Arc<dyn PhysicalExpr>>,
     windows: Vec<Arc<dyn WindowExpr>>,
     /// The columns that are given, of those of the input and the functions; all if `None`.
     projection: Option<Vec<usize>>,
@@ -116,12 +118,24 @@ impl GroupedWindowExec {
     /// # Errors
     /// A window that the operator does not know, or one without PARTITION BY.
     pub fn try_new(windows: Vec<Arc<dyn WindowExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        let exec = Self::build(windows, input, None)?;
+        let keys = windows.first().map_or(vec![], |window| window.partition_by().to_vec());
+        let exec = Self::build(keys, windows, input, None)?;
+        exec.spec()?;
+        Ok(exec)
+    }
+
+    /// No windows: the rows of `input`, those with equal `keys` together.
+    ///
+    /// # Errors
+    /// No keys.
+    pub(crate) fn partitions(keys: Vec<Arc<dyn PhysicalExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let exec = Self::build(keys, vec![], input, None)?;
         exec.spec()?;
         Ok(exec)
     }
 
     fn build(
+        keys: Vec<Arc<dyn PhysicalExpr>>,
         windows: Vec<Arc<dyn WindowExpr>>,
         input: Arc<dyn ExecutionPlan>,
         projection: Option<Vec<usize>>,
@@ -135,12 +149,13 @@ impl GroupedWindowExec {
             equivalence = equivalence.project(&mapping, Arc::new(schema.project(projection)?));
         }
         let partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
-        let is_together = windows.first().is_some_and(|window| runs::are_together(window.partition_by(), &input));
+        let is_together = runs::are_together(&keys, &input);
         let emission = if is_together { EmissionType::Incremental } else { EmissionType::Final };
         let properties = PlanProperties::new(equivalence, partitioning, emission, input.boundedness());
         Ok(Self {
             is_together,
             input,
+            keys,
             windows,
             projection,
             properties: Arc::new(properties),
@@ -172,11 +187,11 @@ impl GroupedWindowExec {
                 None => Some(column),
             }
         };
-        self.keys().iter().map(place).collect()
+        self.keys.iter().map(place).collect()
     }
 
-    fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
-        self.windows.first().map_or(&[], |window| window.partition_by())
+    pub(super) fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.keys
     }
 
     fn spec(&self) -> Result<Spec> {
@@ -185,14 +200,14 @@ impl GroupedWindowExec {
             Call::new(window, &input)
                 .map_err(|reason| internal_datafusion_err!("a window was put here though {reason}"))
         });
-        if self.keys().is_empty() {
+        if self.keys.is_empty() {
             return internal_err!("a grouped window without PARTITION BY");
         }
         let places = match &self.projection {
             Some(projection) => projection.clone(),
             None => (0..input.fields().len() + self.windows.len()).collect(),
         };
-        Ok(Spec::new(self.keys(), calls.collect::<Result<_>>()?, &input, &places, self.schema()))
+        Ok(Spec::new(&self.keys, calls.collect::<Result<_>>()?, &input, &places, self.schema()))
     }
 
     /// The shared work, begun by the first partition that asks.
@@ -348,7 +363,7 @@ impl ExecutionPlan for GroupedWindowExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("a window operator has one input");
         };
-        Ok(Arc::new(Self::build(self.windows.clone(), input, self.projection.clone())?))
+        Ok(Arc::new(Self::build(self.keys.clone(), self.windows.clone(), input, self.projection.clone())?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -400,7 +415,12 @@ impl ExecutionPlan for GroupedWindowExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::build(self.windows.clone(), Arc::clone(&self.input), self.projection.clone())?))
+        Ok(Arc::new(Self::build(
+            self.keys.clone(),
+            self.windows.clone(),
+            Arc::clone(&self.input),
+            self.projection.clone(),
+        )?))
     }
 }
 
@@ -414,6 +434,6 @@ impl EmbeddedProjection for GroupedWindowExec {
             }
             (new, _) => new,
         };
-        Self::build(self.windows.clone(), Arc::clone(&self.input), projection)
+        Self::build(self.keys.clone(), self.windows.clone(), Arc::clone(&self.input), projection)
     }
 }

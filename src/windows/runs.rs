@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -19,6 +20,7 @@ use super::chunked::ChunkedAggregateExec;
 use super::collect::joined;
 use super::exec::GroupedWindowExec;
 use super::solve::{Solved, Spec};
+use crate::groups::DistinctSetsExec;
 
 /// Rows that are computed together, or more where one partition has more.
 const RUN_ROWS: usize = 1 << 15;
@@ -30,6 +32,9 @@ pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
     }
     if let Some(aggregate) = plan.downcast_ref::<ChunkedAggregateExec>() {
         return aggregate.given_keys();
+    }
+    if let Some(sets) = plan.downcast_ref::<DistinctSetsExec>() {
+        return sets.together().map(|columns| columns.iter().copied().collect());
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let exprs = || projection.expr().iter().map(|expr| &expr.expr);
@@ -55,6 +60,48 @@ pub(super) fn are_together(keys: &[Arc<dyn PhysicalExpr>], plan: &Arc<dyn Execut
     let columns: Option<BTreeSet<usize>> =
         keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect();
     columns.is_some_and(|columns| together(plan).is_some_and(|known| columns == BTreeSet::from_iter(known)))
+}
+
+/// The plan with the partitions by `keys` together, if it gives them so when it is asked to; `None` if not, or it does anyway.
+///
+/// # Errors
+/// None for plans of the engine.
+pub(super) fn brought_together(
+    keys: &[Arc<dyn PhysicalExpr>],
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let columns: Option<BTreeSet<usize>> =
+        keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect();
+    match columns {
+        Some(columns) if !columns.is_empty() && together(plan).is_none() => columns_together(&columns, plan),
+        _ => Ok(None),
+    }
+}
+
+fn columns_together(
+    columns: &BTreeSet<usize>,
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(sets) = plan.downcast_ref::<DistinctSetsExec>() {
+        return Ok(sets.with_together(columns).map(|sets| Arc::new(sets) as _));
+    }
+    let below: Option<BTreeSet<usize>> = if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let place = |&column: &usize| projection.expr().get(column)?.expr.downcast_ref::<Column>().map(Column::index);
+        columns.iter().map(place).collect()
+    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        match filter.projection().as_ref() {
+            None => Some(columns.clone()),
+            Some(given) => columns.iter().map(|&column| given.get(column).copied()).collect(),
+        }
+    } else {
+        None
+    };
+    let children = plan.children();
+    let (Some(below), [input]) = (below, children.as_slice()) else { return Ok(None) };
+    match columns_together(&below, input)? {
+        Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The rows of one input, taken partition by partition.

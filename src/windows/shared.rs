@@ -9,10 +9,10 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::task::JoinError;
 
 /// The work, done once. It stops when no partition wants it any more.
-pub(super) type Run<T> = Shared<BoxFuture<'static, std::result::Result<Arc<T>, Arc<DataFusionError>>>>;
+pub(crate) type Run<T> = Shared<BoxFuture<'static, std::result::Result<Arc<T>, Arc<DataFusionError>>>>;
 
 /// A run that some partitions of the operator have not asked for yet.
-pub(super) struct Pending<T>(Mutex<(Option<Run<T>>, usize)>);
+pub(crate) struct Pending<T>(Mutex<(Option<Run<T>>, usize)>);
 
 impl<T> Default for Pending<T> {
     fn default() -> Self {
@@ -31,7 +31,7 @@ impl<T: Send + Sync + 'static> Pending<T> {
     ///
     /// # Errors
     /// What `begin` gives.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         partition_count: usize,
         begin: impl FnOnce() -> Result<BoxFuture<'static, Result<T>>>,
@@ -57,7 +57,7 @@ impl<T: Send + Sync + 'static> Pending<T> {
 ///
 /// # Errors
 /// That error, or a task that did not end.
-pub(super) async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
+pub(crate) async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
     let mut results = vec![];
     while let Some(result) = tasks.join_next().await {
         results.push(result.map_err(failed)??);

@@ -223,7 +223,7 @@ impl Spec {
             Some(here)
         });
         let starts = starts.collect();
-        Ok(Solved { columns, parts, starts, order: given.unwrap_or_default(), results, next: 0, spec: self })
+        Ok(Solved { columns, parts, starts, order: given.unwrap_or(arrival), results, next: 0, spec: self })
     }
 
     fn keys_of(&self, columns: &[ArrayRef]) -> Vec<ArrayRef> {

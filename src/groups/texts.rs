@@ -1,0 +1,264 @@
+//! The different texts of a key with very many, numbered.
+
+use std::hash::BuildHasher;
+
+use datafusion::arrow::array::{Array, ByteView, MAX_INLINE_VIEW_LEN, StringViewArray};
+use datafusion::arrow::buffer::{Buffer, NullBuffer};
+use datafusion::common::{Result, exec_datafusion_err};
+
+use crate::windows::SEED;
+use crate::windows::coding::ODD;
+
+/// Rows whose places are looked at together: the processor then waits for many of them at once.
+const TOGETHER: usize = 1024;
+/// Bytes of a block of long texts.
+const BLOCK: usize = 1 << 20;
+/// The places at first, a power of two.
+const PLACES: usize = 1 << 12;
+/// Another odd number without pattern.
+const OTHER_ODD: u64 = 0xd6e8_feb8_6659_fd93;
+
+/// Texts seen so far, numbered as they come.
+///
+/// A place of the table takes eight bytes, so that the places of a million texts stay near the processor.
+pub(super) struct Texts {
+    /// Of each place half the hash of its text, above its number from 1; 0 if it is free. At most half are taken.
+    places: Vec<u64>,
+    views: Vec<u128>,
+    /// The number of NULL.
+    null: Option<usize>,
+    /// Full blocks of texts that are not in their views, and the one that is being filled.
+    blocks: Vec<Buffer>,
+    block: Vec<u8>,
+    halves: Vec<u32>,
+    found: Vec<u64>,
+    known: Vec<u128>,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self {
+            places: vec![0; PLACES],
+            views: vec![],
+            null: None,
+            blocks: vec![],
+            block: vec![],
+            halves: vec![],
+            found: vec![],
+            known: vec![],
+        }
+    }
+}
+
+impl Texts {
+    /// Puts the number of each text into `numbers`.
+    ///
+    /// # Errors
+    /// More than four billion different texts.
+    pub(super) fn numbers(&mut self, texts: &StringViewArray, numbers: &mut Vec<usize>) -> Result<()> {
+        numbers.clear();
+        numbers.reserve(texts.len());
+        for start in (0..texts.len()).step_by(TOGETHER) {
+            let rows = start..texts.len().min(start + TOGETHER);
+            self.look(texts, &texts.views()[rows.clone()]);
+            for (place, row) in rows.enumerate() {
+                let view = texts.views()[row];
+                let (half, found) = (self.halves[place], self.found[place]);
+                let is_known = (found >> u32::BITS) as u32 == half && self.known[place] == view && is_short(view);
+                let number = if texts.is_null(row) {
+                    self.null()
+                } else if is_known {
+                    found as u32 as usize - 1
+                } else {
+                    self.number(half, view, texts.value(row).as_bytes())?
+                };
+                numbers.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands at the first place of each text.
+    fn look(&mut self, texts: &StringViewArray, views: &[u128]) {
+        let half = |&view: &u128| {
+            if is_short(view) { half_of(view) } else { SEED.hash_one(bytes_of(view, texts.data_buffers())) as u32 }
+        };
+        self.halves.clear();
+        self.halves.extend(views.iter().map(half));
+        self.found.clear();
+        let (places, shift) = (&self.places, self.shift());
+        self.found.extend(self.halves.iter().map(|&half| places[(half >> shift) as usize]));
+        self.known.clear();
+        let known = |&found: &u64| self.views.get((found as u32 as usize).wrapping_sub(1)).copied().unwrap_or_default();
+        self.known.extend(self.found.iter().map(known));
+    }
+
+    fn shift(&self) -> u32 {
+        u32::BITS - self.places.len().ilog2()
+    }
+
+    /// The number of a text, a new one if it was not seen before.
+    fn number(&mut self, half: u32, view: u128, text: &[u8]) -> Result<usize> {
+        let mask = self.places.len() - 1;
+        let mut place = (half >> self.shift()) as usize;
+        while self.places[place] != 0 {
+            let found = self.places[place];
+            let number = found as u32 as usize - 1;
+            if (found >> u32::BITS) as u32 == half && self.is(number, view, text) {
+                return Ok(number);
+            }
+            place = (place + 1) & mask;
+        }
+        let number = self.views.len();
+        let above = u32::try_from(number + 1).map_err(|_| exec_datafusion_err!("{number} different texts"))?;
+        self.places[place] = u64::from(half) << u32::BITS | u64::from(above);
+        let view = if is_short(view) { view } else { self.kept(view, text)? };
+        self.views.push(view);
+        if 2 * self.views.len() > self.places.len() {
+            self.grow();
+        }
+        Ok(number)
+    }
+
+    fn is(&self, number: usize, view: u128, text: &[u8]) -> bool {
+        let known = self.views[number];
+        if is_short(view) {
+            return known == view;
+        }
+        // the length and the first bytes come first
+        known as u64 == view as u64 && {
+            let place = ByteView::from(known);
+            let block = self.blocks.get(place.buffer_index as usize).map_or(&*self.block, |block| block.as_slice());
+            &block[place.offset as usize..][..text.len()] == text
+        }
+    }
+
+    /// Keeps a long text: the view of it here.
+    fn kept(&mut self, view: u128, text: &[u8]) -> Result<u128> {
+        if !self.block.is_empty() && self.block.len() + text.len() > BLOCK {
+            self.blocks.push(Buffer::from_vec(std::mem::take(&mut self.block)));
+        }
+        let (buffer_index, offset) = (u32::try_from(self.blocks.len()), u32::try_from(self.block.len()));
+        let (Ok(buffer_index), Ok(offset)) = (buffer_index, offset) else {
+            return Err(exec_datafusion_err!("{} blocks of texts", self.blocks.len()));
+        };
+        self.block.extend_from_slice(text);
+        Ok(ByteView { buffer_index, offset, ..ByteView::from(view) }.as_u128())
+    }
+
+    /// The number of NULL, a new one if there was none before.
+    fn null(&mut self) -> usize {
+        *self.null.get_or_insert_with(|| {
+            self.views.push(0);
+            self.views.len() - 1
+        })
+    }
+
+    /// Twice the places. Texts stand in the order of their halves, so that this goes from front to back.
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.places);
+        self.places = vec![0; 2 * old.len()];
+        let (mask, shift) = (self.places.len() - 1, self.shift());
+        for found in old.into_iter().filter(|&found| found != 0) {
+            let mut place = ((found >> u32::BITS) as u32 >> shift) as usize;
+            while self.places[place] != 0 {
+                place = (place + 1) & mask;
+            }
+            self.places[place] = found;
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.views.len()
+    }
+
+    /// About the memory that is held.
+    pub(super) fn size(&self) -> usize {
+        self.places.capacity() * size_of::<u64>()
+            + self.views.capacity() * size_of::<u128>()
+            + self.blocks.iter().map(Buffer::capacity).sum::<usize>()
+            + self.block.capacity()
+    }
+
+    /// All texts in the order of their numbers.
+    ///
+    /// # Errors
+    /// None.
+    pub(super) fn finish(mut self) -> Result<StringViewArray> {
+        if !self.block.is_empty() {
+            self.blocks.push(Buffer::from_vec(self.block));
+        }
+        let count = self.views.len();
+        let nulls = self.null.map(|null| (0..count).map(|number| number != null).collect::<NullBuffer>());
+        Ok(StringViewArray::try_new(self.views.into(), self.blocks, nulls)?)
+    }
+}
+
+/// Whether a text is all in its view.
+fn is_short(view: u128) -> bool {
+    view as u32 <= MAX_INLINE_VIEW_LEN
+}
+
+/// Half the hash of a short text.
+fn half_of(view: u128) -> u32 {
+    let product = u128::from(view as u64 ^ ODD) * u128::from((view >> u64::BITS) as u64 ^ OTHER_ODD);
+    let mixed = (product >> u64::BITS) as u64 ^ product as u64;
+    (mixed >> u32::BITS) as u32
+}
+
+/// A long text; empty where a view is of no text.
+fn bytes_of(view: u128, buffers: &[Buffer]) -> &[u8] {
+    let view = ByteView::from(view);
+    let start = view.offset as usize;
+    let text =
+        buffers.get(view.buffer_index as usize).and_then(|buffer| buffer.get(start..start + view.length as usize));
+    text.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers follow first appearance, whatever the texts: short, long, empty, equal but for the end, NULL.
+    #[test]
+    fn texts_are_numbered_as_they_come() {
+        let text = |number: usize| match number % 4 {
+            _ if number == 0 => None,
+            1 if number == 1 => Some(String::new()),
+            1 => Some(format!("c{number:05}")),
+            2 => Some(format!("a longer text, number {number}")),
+            3 => Some(format!("\0{number}")),
+            _ => Some(format!("{number:0>13}")),
+        };
+        let order: Vec<usize> = (0..60_000).map(|row: usize| (row * 7919) % (row / 3 + 1)).collect();
+        let mut expected = std::collections::HashMap::new();
+        let (mut known, mut numbers) = (Texts::default(), vec![]);
+        for rows in order.chunks(1500) {
+            known.numbers(&rows.iter().map(|&number| text(number)).collect(), &mut numbers).unwrap();
+            for (number, row) in numbers.iter().zip(rows) {
+                let next = expected.len();
+                assert_eq!(*number, *expected.entry(*row).or_insert(next), "{row}");
+            }
+        }
+        assert_eq!(known.len(), expected.len());
+        let texts = known.finish().unwrap();
+        for (row, number) in expected {
+            assert_eq!(texts.is_valid(number).then(|| texts.value(number).to_string()), text(row));
+        }
+    }
+
+    /// The bytes below a NULL are no text.
+    #[test]
+    fn nulls_are_nulls_whatever_is_below() {
+        let below: StringViewArray = ["a", "", "a text of more than twelve bytes"].map(Some).into_iter().collect();
+        let (views, buffers, _) = below.into_parts();
+        let texts = StringViewArray::new(views, buffers, Some(NullBuffer::from(vec![false, false, false])));
+        let (mut known, mut numbers) = (Texts::default(), vec![]);
+        known.numbers(&texts, &mut numbers).unwrap();
+        assert_eq!(numbers, [0, 0, 0]);
+        known.numbers(&["", "a"].map(Some).into_iter().collect(), &mut numbers).unwrap();
+        assert_eq!(numbers, [1, 2]);
+        assert_eq!(known.finish().unwrap().iter().collect::<Vec<_>>(), [None, Some(""), Some("a")]);
+    }
+}
