@@ -22,7 +22,8 @@ const OTHER_ODD: u64 = 0xd6e8_feb8_6659_fd93;
 ///
 /// A place of the table takes eight bytes, so that the places of a million texts stay near the processor.
 pub(super) struct Texts {
-    /// Of each place half the hash of its text, above its number from 1; 0 if it is free. At most half are taken.
+    /// Of each place half the hash of its text, above its number from 1; 0 if it is free. At most half are taken. Texts stand
+    /// about in the order of their hashes.
     places: Vec<u64>,
     views: Vec<u128>,
     /// The number of NULL.
@@ -54,7 +55,7 @@ impl Texts {
     /// Puts the number of each text into `numbers`.
     ///
     /// # Errors
-    /// More than four billion different texts.
+    /// More than two billion different texts.
     pub(super) fn numbers(&mut self, texts: &StringViewArray, numbers: &mut Vec<usize>) -> Result<()> {
         numbers.clear();
         numbers.reserve(texts.len());
@@ -63,14 +64,13 @@ impl Texts {
             self.look(texts, &texts.views()[rows.clone()]);
             for (place, row) in rows.enumerate() {
                 let view = texts.views()[row];
-                let (half, found) = (self.halves[place], self.found[place]);
-                let is_known = (found >> u32::BITS) as u32 == half && self.known[place] == view && is_short(view);
+                let found = self.found[place];
                 let number = if texts.is_null(row) {
-                    self.null()
-                } else if is_known {
-                    found as u32 as usize - 1
+                    self.null()?
+                } else if found != 0 && self.known[place] == view && is_short(view) {
+                    number_of(found)
                 } else {
-                    self.number(half, view, texts.value(row).as_bytes())?
+                    self.number(self.halves[place], view, texts.value(row).as_bytes())?
                 };
                 numbers.push(number);
             }
@@ -78,18 +78,26 @@ impl Texts {
         Ok(())
     }
 
-    /// What stands at the first place of each text.
+    /// For each text the first one with the same half of a hash, if there is one.
     fn look(&mut self, texts: &StringViewArray, views: &[u128]) {
         let half = |&view: &u128| {
             if is_short(view) { half_of(view) } else { SEED.hash_one(bytes_of(view, texts.data_buffers())) as u32 }
         };
         self.halves.clear();
         self.halves.extend(views.iter().map(half));
+        let (places, shift, mask) = (&self.places, self.shift(), self.places.len() - 1);
+        // one after the other what is far: all first places, those beside them, all views
         self.found.clear();
-        let (places, shift) = (&self.places, self.shift());
         self.found.extend(self.halves.iter().map(|&half| places[(half >> shift) as usize]));
+        for (found, &half) in self.found.iter_mut().zip(&self.halves) {
+            let mut place = (half >> shift) as usize;
+            while *found != 0 && half_at(*found) != half {
+                place = (place + 1) & mask;
+                *found = places[place];
+            }
+        }
         self.known.clear();
-        let known = |&found: &u64| self.views.get((found as u32 as usize).wrapping_sub(1)).copied().unwrap_or_default();
+        let known = |&found: &u64| if found == 0 { 0 } else { self.views[number_of(found)] };
         self.known.extend(self.found.iter().map(known));
     }
 
@@ -103,25 +111,31 @@ impl Texts {
         let mut place = (half >> self.shift()) as usize;
         while self.places[place] != 0 {
             let found = self.places[place];
-            let number = found as u32 as usize - 1;
-            if (found >> u32::BITS) as u32 == half && self.is(number, view, text) {
-                return Ok(number);
+            if half_at(found) == half && self.is(self.views[number_of(found)], view, text) {
+                return Ok(number_of(found));
             }
             place = (place + 1) & mask;
         }
-        let number = self.views.len();
-        let above = u32::try_from(number + 1).map_err(|_| exec_datafusion_err!("{number} different texts"))?;
-        self.places[place] = u64::from(half) << u32::BITS | u64::from(above);
         let view = if is_short(view) { view } else { self.kept(view, text)? };
-        self.views.push(view);
+        let number = self.add(view)?;
+        self.places[place] = u64::from(half) << u32::BITS | (number as u64 + 1);
         if 2 * self.views.len() > self.places.len() {
             self.grow();
         }
         Ok(number)
     }
 
-    fn is(&self, number: usize, view: u128, text: &[u8]) -> bool {
-        let known = self.views[number];
+    fn add(&mut self, view: u128) -> Result<usize> {
+        let number = self.views.len();
+        // twice as many places are addressed by half a hash
+        if number >= u32::MAX as usize / 2 {
+            return Err(exec_datafusion_err!("{number} different texts"));
+        }
+        self.views.push(view);
+        Ok(number)
+    }
+
+    fn is(&self, known: u128, view: u128, text: &[u8]) -> bool {
         if is_short(view) {
             return known == view;
         }
@@ -147,20 +161,22 @@ impl Texts {
     }
 
     /// The number of NULL, a new one if there was none before.
-    fn null(&mut self) -> usize {
-        *self.null.get_or_insert_with(|| {
-            self.views.push(0);
-            self.views.len() - 1
-        })
+    fn null(&mut self) -> Result<usize> {
+        if let Some(null) = self.null {
+            return Ok(null);
+        }
+        let number = self.add(0)?;
+        self.null = Some(number);
+        Ok(number)
     }
 
-    /// Twice the places. Texts stand in the order of their halves, so that this goes from front to back.
+    /// Twice the places. In the order of their hashes, so that this goes from front to back.
     fn grow(&mut self) {
-        let old = std::mem::take(&mut self.places);
-        self.places = vec![0; 2 * old.len()];
+        let places = vec![0; 2 * self.places.len()];
+        let old = std::mem::replace(&mut self.places, places);
         let (mask, shift) = (self.places.len() - 1, self.shift());
         for found in old.into_iter().filter(|&found| found != 0) {
-            let mut place = ((found >> u32::BITS) as u32 >> shift) as usize;
+            let mut place = (half_at(found) >> shift) as usize;
             while self.places[place] != 0 {
                 place = (place + 1) & mask;
             }
@@ -193,6 +209,16 @@ impl Texts {
         let nulls = self.null.map(|null| (0..count).map(|number| number != null).collect::<NullBuffer>());
         Ok(StringViewArray::try_new(self.views.into(), self.blocks, nulls)?)
     }
+}
+
+/// The half of a hash at a place that is taken.
+fn half_at(found: u64) -> u32 {
+    (found >> u32::BITS) as u32
+}
+
+/// The number at a place that is taken.
+fn number_of(found: u64) -> usize {
+    found as u32 as usize - 1
 }
 
 /// Whether a text is all in its view.

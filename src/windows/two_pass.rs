@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cxql_udfs::grouped::{Scale, Scales};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -200,7 +201,13 @@ async fn learn(
         }
     }
     let known = known.unwrap_or(none);
-    let scales = known.scales.into_iter().map(Scales::finish).collect();
+    let count = known.table.len();
+    let scales = known.scales.into_iter().map(|scales| {
+        let mut scales = scales.finish();
+        scales.resize(count, None);
+        scales
+    });
+    let scales = scales.collect();
     Ok(Some(Known { table: known.table, scales }))
 }
 
@@ -277,11 +284,15 @@ impl Scoring {
         let mut columns = batch.columns().to_vec();
         for (values, scales) in self.values.iter().zip(&known.scales) {
             let values = whole(&values.evaluate(&batch)?.into_array(rows)?)?;
-            let scores = groups.iter().zip(values.values()).enumerate().map(|(row, (&group, &value))| {
-                let scale = scales.get(group).and_then(Option::as_ref).filter(|_| values.is_valid(row))?;
-                Some(scale.score(value as f64))
-            });
-            columns.push(Arc::new(scores.collect::<Float64Array>()));
+            let score = |(&group, &value): (&usize, &i64)| scales[group].map_or(0.0, |scale| scale.score(value as f64));
+            let scores: Vec<f64> = groups.iter().zip(values.values()).map(score).collect();
+            let nulls = if scales.iter().all(Option::is_some) {
+                values.nulls().cloned()
+            } else {
+                let has_scale = groups.iter().map(|&group| scales[group].is_some()).collect();
+                NullBuffer::union(values.nulls(), Some(&has_scale))
+            };
+            columns.push(Arc::new(Float64Array::try_new(scores.into(), nulls)?));
         }
         self.metrics.record_output(rows);
         Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
