@@ -242,7 +242,7 @@ impl Running {
         let schema = self.input.schema();
         let rows = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
         let rest =
-            StreamingTableExec::try_new(Arc::clone(&schema), vec![Rest::new(schema, rows)], None, [], false, None)?;
+            StreamingTableExec::try_new(Arc::clone(&schema), vec![Rest::stream(schema, rows)], None, [], false, None)?;
         Ok(over(&self.aggregate, AggregateMode::Partial, Arc::new(rest))?.execute(0, self.context)?.boxed())
     }
 }
@@ -254,7 +254,7 @@ struct Rest {
 }
 
 impl Rest {
-    fn new(schema: SchemaRef, rows: Batches) -> Arc<dyn PartitionStream> {
+    fn stream(schema: SchemaRef, rows: Batches) -> Arc<dyn PartitionStream> {
         Arc::new(Self { schema, rows: Mutex::new(Some(rows)) })
     }
 }

@@ -500,7 +500,7 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
-    let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(CollectSets) as _, Arc::new(GroupWindows) as _];
+    let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _, Arc::new(CollectSets) as _];
     rules.splice(place..place, ours);
     rules.push(Arc::new(CodeGroups));
     rules.push(Arc::new(turns::JoinsGiveWay));

@@ -74,14 +74,7 @@ impl PhysicalOptimizerRule for GroupWindows {
             }),
             None => Ok(Transformed::no(plan)),
         })?;
-        let together = read_twice.data.transform_up(|plan| match plan.downcast_ref::<GroupedWindowExec>() {
-            Some(grouped) => Ok(match runs::brought_together(grouped.keys(), grouped.input())? {
-                Some(input) => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
-                None => Transformed::no(plan),
-            }),
-            None => Ok(Transformed::no(plan)),
-        })?;
-        let chunked = together.data.transform_up(|plan| match chunked::chunked(&plan)? {
+        let chunked = read_twice.data.transform_up(|plan| match chunked::chunked(&plan)? {
             Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
             None => Ok(Transformed::no(plan)),
         })?;
@@ -95,6 +88,21 @@ impl PhysicalOptimizerRule for GroupWindows {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The plan, in which windows take their partitions as they come wherever what is below can give them so.
+///
+/// # Errors
+/// None for plans of the engine.
+pub(crate) fn brought_together(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let together = plan.transform_up(|plan| match plan.downcast_ref::<GroupedWindowExec>() {
+        Some(grouped) => Ok(match runs::brought_together(grouped.keys(), grouped.input())? {
+            Some(input) => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
+            None => Transformed::no(plan),
+        }),
+        None => Ok(Transformed::no(plan)),
+    })?;
+    Ok(together.data)
 }
 
 /// Why each of the engine's window operators in a plan was kept: its functions, and the reason.

@@ -3,31 +3,30 @@
 //! The engine has a group for each pair, and its table of all pairs lies far from the processor. Here a group is a value of
 //! the many, and the few it occurs with are bits: an order of magnitude fewer groups.
 
+mod members;
+mod reading;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use datafusion::arrow::compute::{concat, take};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, SpillMetrics, Time,
 };
@@ -43,23 +42,14 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
+use self::members::{Growing, Sets, given, merged};
+use self::reading::{Reading, Shared, common_few, settled};
 use super::table::Table;
-use super::texts::Texts;
 use super::{Batches, CodeGroups, Rest, over};
-use crate::windows::{GroupedWindowExec, Pending, Run, SEED, all};
+use crate::windows::{GroupedWindowExec, Pending, Run, all, brought_together};
 
-/// The most values of a key that are few when its first rows are looked at.
-const FEW: usize = 64;
-/// The most different values of all keys with few of them.
-const MOST: usize = 256;
-/// Rows by which the keys with few values are told.
-const FIRST_ROWS: usize = 4096;
-/// After so many rows of an input groups are looked at: with one for each of them, bits are of no use.
-const LOOK_ROWS: usize = 1 << 22;
-/// Groups that are merged together.
-const MERGED: usize = 8192;
-
-/// Puts [`DistinctSetsExec`] in place of the engine's two aggregates of a SELECT DISTINCT over several columns.
+/// Puts [`DistinctSetsExec`] in place of the engine's two aggregates of a SELECT DISTINCT over several columns. Those over windows
+/// have an operator already by then.
 #[derive(Debug)]
 pub struct CollectSets;
 
@@ -72,7 +62,7 @@ impl PhysicalOptimizerRule for CollectSets {
                 None => Transformed::no(plan),
             })
         })?;
-        Ok(collected.data)
+        if collected.transformed { brought_together(collected.data) } else { Ok(collected.data) }
     }
 
     fn name(&self) -> &str {
@@ -139,10 +129,15 @@ impl DistinctSetsExec {
         }
     }
 
-    /// The same, with the rows together in which these columns are equal; `None` if that is promised of others already.
+    /// The same, with the rows together in which these columns are equal; `None` if that is promised of others already, or
+    /// they are not likely to be those with many values.
     pub(crate) fn with_together(&self, columns: &BTreeSet<usize>) -> Option<Self> {
+        let keys = self.first.group_expr().expr();
+        let may_be_many = |&column: &usize| keys.get(column).is_some_and(|(key, _)| key.is::<Column>());
         let is_free = self.together.as_ref().is_none_or(|known| known == columns);
-        is_free.then(|| Self::new(self.first.as_ref().clone(), self.last.as_ref().clone(), Some(columns.clone())))
+        let is_likely = columns.len() < keys.len() && columns.iter().all(may_be_many);
+        (is_free && is_likely)
+            .then(|| Self::new(self.first.as_ref().clone(), self.last.as_ref().clone(), Some(columns.clone())))
     }
 
     /// The columns whose equal rows are given one after the other, all in one output.
@@ -179,6 +174,7 @@ impl DistinctSetsExec {
                 last: Arc::clone(&self.last),
                 together: self.together.clone(),
                 context: Arc::clone(context),
+                metrics: SpillMetrics::new(&self.metrics, 0),
             };
             Ok(gather(readings.collect(), shared, plain).boxed())
         })
@@ -244,7 +240,7 @@ impl ExecutionPlan for DistinctSetsExec {
         let output = async move {
             let outcome = run.await.map_err(DataFusionError::Shared)?;
             let rows = match outcome.as_ref() {
-                Outcome::Sets(shards) => {
+                Outcome::Sets { shards, .. } => {
                     let parts = shards.get(partition).map(|parts| std::mem::take(&mut *parts.lock()));
                     match merged(parts.unwrap_or_default(), metrics.elapsed_compute()).await? {
                         Some(sets) => {
@@ -271,12 +267,26 @@ impl ExecutionPlan for DistinctSetsExec {
         Some(self.metrics.clone_inner())
     }
 
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        self.first.child_stats_requests(partition)
+    /// An output has rows of all inputs.
+    fn child_stats_requests(&self, _partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(None)]
     }
 
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        if args.partition().is_some() {
+            return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
+        }
         self.first.statistics_from_inputs(inputs, args)
+    }
+
+    /// Conditions on the keys hold before as after.
+    fn gather_filters_for_pushdown(
+        &self,
+        phase: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        self.first.gather_filters_for_pushdown(phase, parent_filters, config)
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {
@@ -291,432 +301,13 @@ impl ExecutionPlan for DistinctSetsExec {
 /// What has come of reading all inputs.
 enum Outcome {
     /// By output, the sets of each input whose rows it gives.
-    Sets(Vec<Mutex<Vec<(Sets, Arc<MemoryReservation>)>>>),
+    Sets {
+        shards: Vec<Mutex<Vec<Sets>>>,
+        /// The memory of all of them, also when they are merged.
+        _held: Vec<MemoryReservation>,
+    },
     /// The engine's own operators, which go on from what was read.
     Plain(Arc<dyn ExecutionPlan>),
-}
-
-/// Which keys have few values.
-#[derive(Debug)]
-struct Split {
-    many: Vec<usize>,
-    few: Vec<usize>,
-    /// The columns of `many`.
-    schema: SchemaRef,
-    /// No groups of `few` yet.
-    table: Table,
-}
-
-/// What all inputs know.
-struct Shared {
-    keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// Said by the input that has read enough first; `None` if the engine's operators are better.
-    split: OnceLock<Option<Arc<Split>>>,
-    /// Whether an input has found that the engine's operators are better.
-    is_stopped: AtomicBool,
-    /// Whether that was for want of memory.
-    lacks_memory: AtomicBool,
-    schema: SchemaRef,
-    together: Option<BTreeSet<usize>>,
-}
-
-impl Shared {
-    fn split(&self, keys: &[ArrayRef]) -> Result<Option<Arc<Split>>> {
-        let (mut many, mut few) = (vec![], vec![]);
-        for (place, key) in keys.iter().enumerate() {
-            let mut groups = vec![];
-            let mut table = Table::new(&[key.data_type().clone()]);
-            let is_few = match &mut table {
-                Some(table) => table.groups(std::slice::from_ref(key), &mut groups)? && table.len() <= FEW,
-                None => false,
-            };
-            if is_few { few.push(place) } else { many.push(place) }
-        }
-        if many.is_empty() || few.is_empty() {
-            return Ok(None);
-        }
-        if self.together.as_ref().is_some_and(|together| !together.iter().eq(&many)) {
-            return Ok(None);
-        }
-        let types: Vec<_> = few.iter().map(|&place| keys[place].data_type().clone()).collect();
-        let Some(table) = Table::new(&types) else { return Ok(None) };
-        let schema = Arc::new(self.schema.project(&many)?);
-        Ok(Some(Arc::new(Split { many, few, schema, table })))
-    }
-}
-
-fn columns_at(columns: &[ArrayRef], places: &[usize]) -> Vec<ArrayRef> {
-    places.iter().map(|&place| Arc::clone(&columns[place])).collect()
-}
-
-/// Reads one input.
-struct Reading {
-    shared: Arc<Shared>,
-    /// What is not read yet; `None` after the last row.
-    input: Option<SendableRecordBatchStream>,
-    sets: Option<Growing>,
-    /// Keys that are in no set.
-    pending: Vec<Vec<ArrayRef>>,
-    reservation: MemoryReservation,
-}
-
-impl Reading {
-    /// Reads on until the end, or until the engine's operators are better.
-    async fn read(mut self) -> Result<Self> {
-        let mut pending_rows = 0;
-        while let Some(input) = &mut self.input {
-            let batch = input.try_next().await?;
-            let is_last = batch.is_none();
-            if is_last {
-                self.input = None;
-            }
-            if let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) {
-                let rows = batch.num_rows();
-                let keys = self.shared.keys.iter().map(|key| key.evaluate(&batch)?.into_array(rows));
-                self.pending.push(keys.collect::<Result<_>>()?);
-                pending_rows += rows;
-            }
-            if self.sets.is_none() && pending_rows > 0 && (is_last || pending_rows >= FIRST_ROWS) {
-                let split = match self.shared.split.get() {
-                    Some(split) => split.clone(),
-                    None => {
-                        let split = self.shared.split(&joined(&self.pending)?)?;
-                        self.shared.split.get_or_init(|| split).clone()
-                    }
-                };
-                match split {
-                    Some(split) => self.sets = Some(Growing::new(split)?),
-                    None => self.shared.is_stopped.store(true, Ordering::Relaxed),
-                }
-            }
-            if self.shared.is_stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            if let Some(sets) = &mut self.sets {
-                while let Some(keys) = self.pending.pop() {
-                    if !sets.add(&keys)? {
-                        self.pending.push(keys);
-                        break;
-                    }
-                }
-                pending_rows = 0;
-                let has_room = self.reservation.try_resize(sets.size()).is_ok();
-                self.shared.lacks_memory.fetch_or(!has_room, Ordering::Relaxed);
-                if !(self.pending.is_empty() && has_room && sets.are_of_use()) {
-                    self.shared.is_stopped.store(true, Ordering::Relaxed);
-                    break;
-                }
-            }
-            // as long as it reads, others have their turns
-            tokio::task::yield_now().await;
-        }
-        Ok(self)
-    }
-}
-
-fn joined(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
-    let width = parts.first().map_or(0, Vec::len);
-    let column = |place: usize| {
-        let parts: Vec<&dyn Array> = parts.iter().map(|part| part[place].as_ref()).collect();
-        Ok(concat(&parts)?)
-    };
-    (0..width).map(column).collect()
-}
-
-/// The groups of keys with many values, numbered as they come.
-enum Many {
-    Texts(Texts),
-    Any(Box<dyn GroupValues>),
-}
-
-impl Many {
-    fn new(schema: &SchemaRef) -> Result<Self> {
-        Ok(match schema.fields().as_ref() {
-            [key] if key.data_type() == &DataType::Utf8View => Self::Texts(Texts::default()),
-            _ => Self::Any(new_group_values(Arc::clone(schema), &GroupOrdering::None)?),
-        })
-    }
-
-    /// Puts the number of each row into `numbers`.
-    fn numbers(&mut self, keys: &[ArrayRef], numbers: &mut Vec<usize>) -> Result<()> {
-        match (self, keys) {
-            (Self::Texts(texts), [key]) => texts.numbers(key.as_string_view(), numbers),
-            (Self::Texts(_), _) => internal_err!("{} keys in place of one", keys.len()),
-            (Self::Any(values), _) => values.intern(keys, numbers),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Texts(texts) => texts.len(),
-            Self::Any(values) => values.len(),
-        }
-    }
-
-    /// About the memory that is held.
-    fn size(&self) -> usize {
-        match self {
-            Self::Texts(texts) => texts.size(),
-            Self::Any(values) => values.size(),
-        }
-    }
-
-    /// The keys of all groups.
-    fn finish(self) -> Result<Vec<ArrayRef>> {
-        match self {
-            Self::Texts(texts) => Ok(vec![Arc::new(texts.finish()?)]),
-            Self::Any(mut values) => values.emit(EmitTo::All),
-        }
-    }
-}
-
-/// The groups of one input so far.
-struct Growing {
-    split: Arc<Split>,
-    many: Many,
-    few: Table,
-    /// Those of `few` that are in use.
-    few_count: usize,
-    /// For each of `many` its set: a bit for each of `few`.
-    bits: Vec<u64>,
-    /// How many numbers a set takes, a power of two.
-    words: usize,
-    row_count: usize,
-    many_rows: Vec<usize>,
-    few_rows: Vec<usize>,
-}
-
-impl Growing {
-    fn new(split: Arc<Split>) -> Result<Self> {
-        Ok(Self {
-            many: Many::new(&split.schema)?,
-            few: split.table.clone(),
-            few_count: 0,
-            bits: vec![],
-            words: 1,
-            row_count: 0,
-            many_rows: vec![],
-            few_rows: vec![],
-            split,
-        })
-    }
-
-    /// Adds rows, or none of them if the few have become many.
-    fn add(&mut self, keys: &[ArrayRef]) -> Result<bool> {
-        let has_numbers = self.few.groups(&columns_at(keys, &self.split.few), &mut self.few_rows)?;
-        if !has_numbers || self.few.len() > MOST {
-            return Ok(false);
-        }
-        self.few_count = self.few.len();
-        let words = words_for(self.few_count);
-        if words > self.words {
-            self.bits = widened(&self.bits, self.words, words);
-            self.words = words;
-        }
-        self.many.numbers(&columns_at(keys, &self.split.many), &mut self.many_rows)?;
-        self.bits.resize(self.many.len() * words, 0);
-        put(&mut self.bits, words, self.many_rows.iter().zip(&self.few_rows).map(|(&many, &few)| (many, few)));
-        self.row_count += self.many_rows.len();
-        Ok(true)
-    }
-
-    /// Whether there are fewer groups than rows, or it is too early to tell.
-    fn are_of_use(&self) -> bool {
-        let is_first_look = (LOOK_ROWS..2 * LOOK_ROWS).contains(&self.row_count);
-        !(is_first_look && self.many.len() > self.row_count / 5 * 4) && self.many.len() < u32::MAX as usize
-    }
-
-    /// About the memory that is held.
-    fn size(&self) -> usize {
-        self.many.size() + self.few.size() + self.bits.capacity() * size_of::<u64>()
-    }
-
-    fn finish(self) -> Result<Sets> {
-        // what is beyond was seen in rows that were not added
-        let few = self.few.keys()?.iter().map(|values| values.slice(0, self.few_count)).collect();
-        let many = self.many.finish()?;
-        Ok(Sets { split: self.split, many, few, bits: self.bits, words: self.words })
-    }
-}
-
-fn words_for(few: usize) -> usize {
-    few.div_ceil(u64::BITS as usize).next_power_of_two()
-}
-
-fn widened(bits: &[u64], from: usize, to: usize) -> Vec<u64> {
-    let mut wide = vec![0; bits.len() / from * to];
-    for (wide, bits) in wide.chunks_exact_mut(to).zip(bits.chunks_exact(from)) {
-        wide[..from].copy_from_slice(bits);
-    }
-    wide
-}
-
-fn put(bits: &mut [u64], words: usize, pairs: impl Iterator<Item = (usize, usize)>) {
-    for (many, few) in pairs {
-        bits[many * words + few / u64::BITS as usize] |= 1 << (few % u64::BITS as usize);
-    }
-}
-
-/// Groups with their sets.
-struct Sets {
-    split: Arc<Split>,
-    /// The columns of the many, a row for each group.
-    many: Vec<ArrayRef>,
-    /// The columns of the few, a row for each bit.
-    few: Vec<ArrayRef>,
-    bits: Vec<u64>,
-    words: usize,
-}
-
-impl Sets {
-    fn len(&self) -> usize {
-        self.bits.len() / self.words
-    }
-
-    /// The same with other numbers for the few.
-    fn renumbered(mut self, few: &[ArrayRef], numbers: &[usize]) -> Self {
-        let words = words_for(few.first().map_or(0, |values| values.len()));
-        if numbers.iter().enumerate().all(|(from, to)| from == *to) {
-            if words != self.words {
-                self.bits = widened(&self.bits, self.words, words);
-            }
-        } else {
-            let mut bits = vec![0; self.len() * words];
-            let pairs = Pairs { bits: &self.bits, words: self.words, word: 0, rest: 0 };
-            put(&mut bits, words, pairs.map(|(many, few)| (many, numbers[few])));
-            self.bits = bits;
-        }
-        Self { few: few.to_vec(), words, ..self }
-    }
-
-    /// Divides the groups among so many outputs, by hash.
-    fn divided(self, count: usize) -> Result<Vec<Self>> {
-        if count == 1 {
-            return Ok(vec![self]);
-        }
-        let mut hashes = vec![0; self.len()];
-        create_hashes(&self.many, &SEED, &mut hashes)?;
-        let mut groups = vec![vec![]; count];
-        for (group, hash) in (0u32..).zip(hashes) {
-            groups[((u128::from(hash) * count as u128) >> u64::BITS) as usize].push(group);
-        }
-        let part = |groups: Vec<u32>| {
-            let bits = groups.iter().flat_map(|&group| &self.bits[group as usize * self.words..][..self.words]);
-            let bits = bits.copied().collect();
-            let groups = UInt32Array::from(groups);
-            let many = self.many.iter().map(|column| take(column, &groups, None));
-            let many = many.collect::<std::result::Result<_, _>>()?;
-            Ok(Self { split: Arc::clone(&self.split), many, few: self.few.clone(), bits, words: self.words })
-        };
-        groups.into_iter().map(part).collect()
-    }
-
-    /// About the memory that is held.
-    fn size(&self) -> usize {
-        let many: usize = self.many.iter().map(|column| column.get_array_memory_size()).sum();
-        many + self.bits.capacity() * size_of::<u64>()
-    }
-}
-
-/// The members of sets: a group and a bit each.
-struct Pairs<'a> {
-    bits: &'a [u64],
-    words: usize,
-    /// The number that comes next.
-    word: usize,
-    /// What is left of the one before.
-    rest: u64,
-}
-
-impl Iterator for Pairs<'_> {
-    type Item = (usize, usize);
-
-    fn next(&mut self) -> Option<(usize, usize)> {
-        while self.rest == 0 {
-            self.rest = *self.bits.get(self.word)?;
-            self.word += 1;
-        }
-        let bit = self.rest.trailing_zeros();
-        self.rest &= self.rest - 1;
-        let (word, shift) = (self.word - 1, self.words.ilog2());
-        Some((word >> shift, (word & (self.words - 1)) * u64::BITS as usize + bit as usize))
-    }
-}
-
-/// The rows of sets, group by group.
-fn given(sets: Sets, schema: SchemaRef, batch_size: usize) -> Batches {
-    let batches = stream::try_unfold((sets, 0, 0), move |(sets, word, rest)| {
-        let schema = Arc::clone(&schema);
-        async move {
-            let mut pairs = Pairs { bits: &sets.bits, words: sets.words, word, rest };
-            let (mut many, mut few) = (Vec::with_capacity(batch_size), Vec::with_capacity(batch_size));
-            for (group, bit) in pairs.by_ref().take(batch_size.max(1)) {
-                many.push(group as u32);
-                few.push(bit as u32);
-            }
-            let (word, rest) = (pairs.word, pairs.rest);
-            if many.is_empty() {
-                return Ok(None);
-            }
-            let mut columns: Vec<Option<ArrayRef>> = vec![None; sets.many.len() + sets.few.len()];
-            let (many, few) = (UInt32Array::from(many), UInt32Array::from(few));
-            for (&place, values) in sets.split.many.iter().zip(&sets.many) {
-                columns[place] = Some(take(values, &many, None)?);
-            }
-            for (&place, values) in sets.split.few.iter().zip(&sets.few) {
-                columns[place] = Some(take(values, &few, None)?);
-            }
-            let batch = RecordBatch::try_new(schema, columns.into_iter().flatten().collect())?;
-            // who asks for all rows gives others their turns
-            tokio::task::yield_now().await;
-            Ok(Some((batch, (sets, word, rest))))
-        }
-    });
-    batches.boxed()
-}
-
-/// The sets of all inputs together; `None` if there are none.
-async fn merged(parts: Vec<(Sets, Arc<MemoryReservation>)>, elapsed: &Time) -> Result<Option<Sets>> {
-    let mut parts: Vec<Sets> = parts.into_iter().map(|(sets, _)| sets).filter(|sets| sets.len() > 0).collect();
-    let Some(first) = parts.pop() else { return Ok(None) };
-    if parts.is_empty() {
-        return Ok(Some(first));
-    }
-    let (split, words, few) = (Arc::clone(&first.split), first.words, first.few.clone());
-    let mut many = Many::new(&split.schema)?;
-    let (mut bits, mut groups) = (vec![], vec![]);
-    for part in std::iter::once(first).chain(parts) {
-        for start in (0..part.len()).step_by(MERGED) {
-            let timer = elapsed.timer();
-            let rows = MERGED.min(part.len() - start);
-            let columns: Vec<ArrayRef> = part.many.iter().map(|column| column.slice(start, rows)).collect();
-            many.numbers(&columns, &mut groups)?;
-            bits.resize(many.len() * words, 0);
-            for (row, &group) in groups.iter().enumerate() {
-                let from = &part.bits[(start + row) * words..][..words];
-                bits[group * words..][..words].iter_mut().zip(from).for_each(|(to, from)| *to |= from);
-            }
-            timer.done();
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(Some(Sets { split, many: many.finish()?, few, bits, words }))
-}
-
-/// The few of all inputs, and for each input the number of each there; `None` if they are many.
-fn together(split: &Split, readings: &[Reading]) -> Result<Option<(Table, Vec<Vec<usize>>)>> {
-    let mut table = split.table.clone();
-    let mut numbers = vec![];
-    for reading in readings {
-        let mut groups = vec![];
-        if let Some(sets) = &reading.sets
-            && !table.groups(&sets.few.keys()?, &mut groups)?
-        {
-            return Ok(None);
-        }
-        numbers.push(groups);
-    }
-    Ok((table.len() <= MOST).then_some((table, numbers)))
 }
 
 /// Reads all inputs.
@@ -729,11 +320,8 @@ async fn gather(readings: Vec<Reading>, shared: Arc<Shared>, plain: Plain) -> Re
     let mut readings = all(&mut tasks).await?;
     readings.sort_unstable_by_key(|(number, _)| *number);
     let mut readings: Vec<Reading> = readings.into_iter().map(|(_, reading)| reading).collect();
-    if shared.is_stopped.load(Ordering::Relaxed) {
-        return plain.over(readings).await;
-    }
-    let Some(Some(split)) = shared.split.get() else { return Ok(Outcome::Sets(vec![])) };
-    let Some((table, numbers)) = together(split, &readings)? else { return plain.over(readings).await };
+    let Some(split) = settled(&shared, &mut readings)? else { return plain.over(readings).await };
+    let Some((table, numbers)) = common_few(&split, &readings)? else { return plain.over(readings).await };
     // the sets are held until they are merged, in as much again
     let has_room = |reading: &mut Reading| {
         let size = reading.sets.as_ref().map_or(0, Growing::size);
@@ -747,18 +335,27 @@ async fn gather(readings: Vec<Reading>, shared: Arc<Shared>, plain: Plain) -> Re
     let mut tasks = JoinSet::new();
     for (reading, numbers) in readings.into_iter().zip(numbers) {
         let Some(sets) = reading.sets else { continue };
-        let (few, reservation) = (Arc::clone(&few), Arc::new(reading.reservation));
+        let (few, reservation) = (Arc::clone(&few), reading.reservation);
         tasks.spawn(async move {
-            let parts = sets.finish()?.renumbered(&few, &numbers).divided(count)?;
-            reservation.resize(2 * parts.iter().map(Sets::size).sum::<usize>());
-            Ok(parts.into_iter().map(move |part| (part, Arc::clone(&reservation))).collect::<Vec<_>>())
+            let sets = sets.finish()?;
+            // who stops waits for one step at most
+            tokio::task::yield_now().await;
+            let sets = sets.renumbered(&few, &numbers);
+            reservation.resize(2 * sets.size());
+            tokio::task::yield_now().await;
+            Ok((sets.divided(count)?, reservation))
         });
     }
     let shards: Vec<Mutex<Vec<_>>> = (0..count).map(|_| Mutex::default()).collect();
-    for parts in all(&mut tasks).await? {
+    let mut held = vec![];
+    for (parts, reservation) in all(&mut tasks).await? {
         shards.iter().zip(parts).for_each(|(shard, part)| shard.lock().push(part));
+        held.push(reservation);
     }
-    Ok(Outcome::Sets(shards))
+    if split.is_together {
+        return Ok(Outcome::Sets { shards, _held: held });
+    }
+    plain.brought_together(shards, held)
 }
 
 /// The engine's own operators.
@@ -767,6 +364,7 @@ struct Plain {
     last: Arc<AggregateExec>,
     together: Option<BTreeSet<usize>>,
     context: Arc<TaskContext>,
+    metrics: SpillMetrics,
 }
 
 impl Plain {
@@ -780,7 +378,7 @@ impl Plain {
             let Reading { shared, input, sets, pending, reservation } = reading;
             let known = match sets.map(Growing::finish).transpose()? {
                 Some(sets) if shared.lacks_memory.load(Ordering::Relaxed) && self.can_write() => {
-                    self.from_disk(given(sets, Arc::clone(&schema), batch_size), reservation).await?
+                    self.written(given(sets, Arc::clone(&schema), batch_size), reservation).await?
                 }
                 // counted as held until all are given
                 Some(sets) => given(sets, Arc::clone(&schema), batch_size)
@@ -794,7 +392,7 @@ impl Plain {
             let pending = pending.into_iter().map(move |keys| Ok(RecordBatch::try_new(Arc::clone(&rows_of), keys)?));
             let rest = match input {
                 Some(input) => {
-                    let rest = streamed(input.schema(), vec![Rest::new(input.schema(), input.boxed())])?;
+                    let rest = streamed(input.schema(), vec![Rest::stream(input.schema(), input.boxed())])?;
                     let rest: Arc<dyn ExecutionPlan> =
                         Arc::new(over(&self.first, AggregateMode::Partial, Arc::new(rest))?);
                     let options = self.context.session_config().options();
@@ -803,32 +401,61 @@ impl Plain {
                 None => stream::empty().boxed(),
             };
             let rows = known.chain(stream::iter(pending)).chain(rest).boxed();
-            parts.push(Rest::new(Arc::clone(&schema), rows));
+            parts.push(Rest::stream(Arc::clone(&schema), rows));
         }
         let rows = streamed(Arc::clone(&schema), parts)?;
-        let column = |(place, (_, name)): (usize, &(_, String))| Arc::new(Column::new(name, place)) as _;
-        let keys: Vec<Arc<dyn PhysicalExpr>> = self.first.group_expr().expr().iter().enumerate().map(column).collect();
-        let divided = RepartitionExec::try_new(Arc::new(rows), Partitioning::Hash(keys.clone(), count))?;
+        let divided = RepartitionExec::try_new(Arc::new(rows), Partitioning::Hash(self.columns(), count))?;
         let last = over(&self.last, AggregateMode::FinalPartitioned, Arc::new(divided))?;
-        Ok(Outcome::Plain(match self.together {
+        self.together(Arc::new(last))
+    }
+
+    /// The rows of sets whose groups are not those that are wanted together.
+    fn brought_together(self, shards: Vec<Mutex<Vec<Sets>>>, held: Vec<MemoryReservation>) -> Result<Outcome> {
+        let schema = self.last.schema();
+        let batch_size = self.context.session_config().batch_size();
+        let held = Arc::new(held);
+        let parts = shards.into_iter().map(|shard| {
+            let (rows_of, held) = (Arc::clone(&schema), Arc::clone(&held));
+            let rows = async move {
+                Ok::<_, DataFusionError>(match merged(shard.into_inner(), &Time::new()).await? {
+                    Some(sets) => given(sets, rows_of, batch_size),
+                    None => stream::empty().boxed(),
+                })
+            };
+            // counted as held until all are given
+            let rows = stream::once(rows).try_flatten().inspect(move |_| {
+                let _ = &held;
+            });
+            Rest::stream(Arc::clone(&schema), rows.boxed())
+        });
+        let rows = streamed(Arc::clone(&schema), parts.collect())?;
+        self.together(Arc::new(rows))
+    }
+
+    fn together(self, rows: Arc<dyn ExecutionPlan>) -> Result<Outcome> {
+        Ok(Outcome::Plain(match &self.together {
             Some(together) => {
-                let keys = together.iter().map(|&place| Arc::clone(&keys[place])).collect();
-                Arc::new(GroupedWindowExec::partitions(keys, Arc::new(last))?)
+                let columns = self.columns();
+                let keys = together.iter().map(|&place| Arc::clone(&columns[place])).collect();
+                Arc::new(GroupedWindowExec::partitions(keys, rows)?)
             }
-            None => Arc::new(last),
+            None => rows,
         }))
     }
-}
 
-impl Plain {
+    /// The columns of the keys in what is given.
+    fn columns(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        let column = |(place, (_, name)): (usize, &(_, String))| Arc::new(Column::new(name, place)) as _;
+        self.first.group_expr().expr().iter().enumerate().map(column).collect()
+    }
+
     fn can_write(&self) -> bool {
         self.context.runtime_env().disk_manager.tmp_files_enabled()
     }
 
     /// The same rows, which do not take memory any more.
-    async fn from_disk(&self, mut rows: Batches, reservation: MemoryReservation) -> Result<Batches> {
-        let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
-        let spill = SpillManager::new(self.context.runtime_env(), metrics, self.first.schema())
+    async fn written(&self, mut rows: Batches, reservation: MemoryReservation) -> Result<Batches> {
+        let spill = SpillManager::new(self.context.runtime_env(), self.metrics.clone(), self.first.schema())
             .with_compression_type(self.context.session_config().spill_compression());
         let mut file = spill.create_in_progress_file("groups with sets")?;
         while let Some(batch) = rows.try_next().await? {

@@ -73,7 +73,9 @@ pub(super) fn brought_together(
     let columns: Option<BTreeSet<usize>> =
         keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect();
     match columns {
-        Some(columns) if !columns.is_empty() && together(plan).is_none() => columns_together(&columns, plan),
+        Some(columns) if !columns.is_empty() && together(plan).is_none() => {
+            Ok(columns_together(&columns, plan)?.filter(|plan| are_together(keys, plan)))
+        }
         _ => Ok(None),
     }
 }

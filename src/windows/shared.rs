@@ -67,5 +67,5 @@ pub(crate) async fn all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Ve
 
 /// A task that did not end.
 pub(super) fn failed(error: JoinError) -> DataFusionError {
-    DataFusionError::Context("a window function".into(), Box::new(DataFusionError::External(Box::new(error))))
+    DataFusionError::Context("part of a query".into(), Box::new(DataFusionError::External(Box::new(error))))
 }
