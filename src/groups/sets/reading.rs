@@ -45,6 +45,10 @@ impl Shared {
                 candidates.push((table.len(), place));
             }
         }
+        if candidates.len() == keys.len() {
+            // the other operator has numbers for all of them
+            return Ok(None);
+        }
         candidates.sort_unstable();
         let mut combinations = 1;
         candidates.retain(|(count, _)| {
@@ -53,7 +57,7 @@ impl Shared {
         });
         let (few, many): (Vec<usize>, Vec<usize>) =
             (0..keys.len()).partition(|place| candidates.iter().any(|(_, known)| known == place));
-        if many.is_empty() || few.is_empty() {
+        if few.is_empty() {
             return Ok(None);
         }
         let types: Vec<_> = few.iter().map(|&place| keys[place].data_type().clone()).collect();
