@@ -4,14 +4,17 @@
 //! keys of a row together are a place in a table, and that holds the group.
 
 mod codes;
+mod scans;
 mod sets;
 mod table;
 mod texts;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::config::ConfigOptions;
@@ -20,11 +23,14 @@ use datafusion::common::{Result, Statistics, exec_datafusion_err, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -33,6 +39,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use futures::{TryStreamExt, future};
 use parking_lot::Mutex;
 
+pub use self::scans::ReadNumbers;
 pub use self::sets::{CollectSets, DistinctSetsExec};
 pub(crate) use self::table::Table;
 
@@ -44,7 +51,8 @@ impl PhysicalOptimizerRule for CodeGroups {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let coded = plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
             Some(aggregate) if is_codable(aggregate) => {
-                Ok(Transformed::yes(Arc::new(CodedAggregateExec::new(aggregate.clone())) as _))
+                let input = Arc::clone(aggregate.input());
+                Ok(Transformed::yes(Arc::new(CodedAggregateExec::new(aggregate.clone(), input)) as _))
             }
             _ => Ok(Transformed::no(plan)),
         })?;
@@ -82,14 +90,86 @@ fn is_codable(aggregate: &AggregateExec) -> bool {
 /// [`AggregateExec`].
 #[derive(Debug)]
 pub struct CodedAggregateExec {
+    /// What is computed, over rows with texts.
     aggregate: Arc<AggregateExec>,
+    /// The rows; those texts by which they are grouped may be numbers with a dictionary.
+    input: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl CodedAggregateExec {
-    fn new(aggregate: AggregateExec) -> Self {
-        Self { aggregate: Arc::new(aggregate), metrics: ExecutionPlanMetricsSet::new() }
+    fn new(aggregate: AggregateExec, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { aggregate: Arc::new(aggregate), input, metrics: ExecutionPlanMetricsSet::new() }
     }
+
+    /// The columns of texts that are keys and nothing else.
+    fn text_keys(&self) -> Vec<usize> {
+        let schema = self.input.schema();
+        let keys = self.aggregate.group_expr().expr().iter().map(|(key, _)| key);
+        let args = self.aggregate.aggr_expr().iter().flat_map(|call| call.expressions());
+        let others = args.chain(self.aggregate.filter_expr().iter().flatten().cloned());
+        let others = others.chain(keys.clone().filter(|key| !key.is::<Column>()).cloned());
+        let used: HashSet<usize> =
+            others.flat_map(|expr| collect_columns(&expr)).map(|column| column.index()).collect();
+        let columns = keys.filter_map(|key| key.downcast_ref::<Column>()).map(Column::index);
+        let is_text = |&column: &usize| schema.field(column).data_type() == &DataType::Utf8View;
+        columns.filter(is_text).filter(|column| !used.contains(column)).collect()
+    }
+
+    /// The names of the keys that come as numbers with a dictionary.
+    fn numbered(&self) -> Vec<String> {
+        let (plain, given) = (self.aggregate.input().schema(), self.input.schema());
+        let fields = plain.fields().iter().zip(given.fields());
+        let numbered = fields.filter(|(plain, given)| plain.data_type() != given.data_type());
+        numbered.map(|(plain, _)| plain.name().clone()).collect()
+    }
+}
+
+/// A plan with the columns of `schema`.
+fn with_types(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+    let given = plan.schema();
+    if given.fields().iter().zip(schema.fields()).all(|(given, wanted)| given.data_type() == wanted.data_type()) {
+        return Ok(plan);
+    }
+    let columns = given.fields().iter().zip(schema.fields()).enumerate().map(|(place, (given, wanted))| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(given.name(), place));
+        let column = match given.data_type() == wanted.data_type() {
+            true => column,
+            false => Arc::new(CastExpr::new(column, wanted.data_type().clone(), None)),
+        };
+        ProjectionExpr::new(column, wanted.name().clone())
+    });
+    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
+}
+
+/// Columns with the types of `schema`.
+fn with_types_of(schema: &SchemaRef, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    let typed =
+        columns.iter().zip(schema.fields()).map(|(column, field)| match column.data_type() == field.data_type() {
+            true => Ok(Arc::clone(column)),
+            false => Ok(cast(column, field.data_type())?),
+        });
+    typed.collect()
+}
+
+/// The first and the last of the two aggregates by which the engine groups rows, without grouping sets or a limit.
+pub(crate) fn two_aggregates(plan: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExec)> {
+    let last = plan.downcast_ref::<AggregateExec>()?;
+    let first = last.input().downcast_ref::<AggregateExec>()?;
+    let are_both = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
+        && *first.mode() == AggregateMode::Partial
+        && first.group_expr().is_single()
+        && [last, first].iter().all(|aggregate| aggregate.limit_options().is_none());
+    are_both.then_some((first, last))
+}
+
+/// The keys of an aggregate, as plans show them.
+fn shown_keys(aggregate: &AggregateExec) -> String {
+    let keys = aggregate.group_expr().expr().iter().map(|(expr, name)| match expr.to_string() {
+        text if text == *name => text,
+        text => format!("{text} as {name}"),
+    });
+    keys.collect::<Vec<_>>().join(", ")
 }
 
 /// All that an aggregate asks for, over another input with the same columns.
@@ -110,21 +190,15 @@ pub(crate) fn over(
 
 impl DisplayAs for CodedAggregateExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys: Vec<String> = self
-            .aggregate
-            .group_expr()
-            .expr()
-            .iter()
-            .map(|(expr, name)| match expr.to_string() {
-                text if text == *name => text,
-                text => format!("{text} as {name}"),
-            })
-            .collect();
         let calls: Vec<&str> = self.aggregate.aggr_expr().iter().map(|call| call.name()).collect();
-        let (keys, calls) = (keys.join(", "), calls.join(", "));
+        let (keys, calls) = (shown_keys(&self.aggregate), calls.join(", "));
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "CodedAggregateExec: mode=Partial, gby=[{keys}], aggr=[{calls}]")
+                write!(f, "CodedAggregateExec: mode=Partial, gby=[{keys}], aggr=[{calls}]")?;
+                match &self.numbered()[..] {
+                    [] => Ok(()),
+                    names => write!(f, ", numbered=[{}]", names.join(", ")),
+                }
             }
             DisplayFormatType::TreeRender => writeln!(f, "group_by={keys}\naggr={calls}"),
         }
@@ -141,7 +215,7 @@ impl ExecutionPlan for CodedAggregateExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![self.aggregate.input()]
+        vec![&self.input]
     }
 
     fn apply_expressions(
@@ -155,13 +229,14 @@ impl ExecutionPlan for CodedAggregateExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("an aggregate has one input");
         };
-        Ok(Arc::new(Self::new(over(&self.aggregate, AggregateMode::Partial, input)?)))
+        let plain = with_types(Arc::clone(&input), &self.aggregate.input().schema())?;
+        Ok(Arc::new(Self::new(over(&self.aggregate, AggregateMode::Partial, plain)?, input)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let running = Running {
-            groups: Some(Groups::new(&self.aggregate)?),
-            input: self.aggregate.input().execute(partition, Arc::clone(&context))?,
+            groups: Some(Groups::new(&self.aggregate, &self.input.schema())?),
+            input: self.input.execute(partition, Arc::clone(&context))?,
             aggregate: Arc::clone(&self.aggregate),
             reservation: MemoryConsumer::new(format!("CodedAggregateExec[{partition}]"))
                 .with_can_spill(true)
@@ -195,7 +270,7 @@ impl ExecutionPlan for CodedAggregateExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.aggregate.as_ref().clone())))
+        Ok(Arc::new(Self::new(self.aggregate.as_ref().clone(), Arc::clone(&self.input))))
     }
 }
 
@@ -239,12 +314,29 @@ impl Running {
 
     /// What the engine makes of a batch and all that follow.
     fn rest(self, batch: RecordBatch) -> Result<Batches> {
-        let schema = self.input.schema();
-        let rows = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
-        let rest =
-            StreamingTableExec::try_new(Arc::clone(&schema), vec![Rest::stream(schema, rows)], None, [], false, None)?;
-        Ok(over(&self.aggregate, AggregateMode::Partial, Arc::new(rest))?.execute(0, self.context)?.boxed())
+        let schema = self.aggregate.input().schema();
+        let typed = Arc::clone(&schema);
+        let rows = stream::once(future::ready(Ok(batch))).chain(self.input);
+        let rows = rows.map(move |batch| {
+            let batch = batch?;
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = with_types_of(&typed, batch.columns())?;
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&typed), columns, &options)?)
+        });
+        let rows = rows.boxed();
+        Ok(first_of(&self.aggregate, schema, rows)?.execute(0, self.context)?.boxed())
     }
+}
+
+/// The engine's first aggregate of rows that are there once.
+fn first_of(aggregate: &AggregateExec, schema: SchemaRef, rows: Batches) -> Result<AggregateExec> {
+    let rows = streamed(Arc::clone(&schema), vec![Rest::stream(schema, rows)])?;
+    over(aggregate, AggregateMode::Partial, Arc::new(rows))
+}
+
+/// Streams as a plan.
+pub(crate) fn streamed(schema: SchemaRef, parts: Vec<Arc<dyn PartitionStream>>) -> Result<StreamingTableExec> {
+    StreamingTableExec::try_new(schema, parts, None, [], false, None)
 }
 
 /// Rows that are there once.
@@ -294,10 +386,10 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(aggregate: &AggregateExec) -> Result<Self> {
-        let schema = aggregate.input().schema();
+    /// No groups yet of rows with the columns of `schema`.
+    fn new(aggregate: &AggregateExec, schema: &SchemaRef) -> Result<Self> {
         let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
-        let types = keys.iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
+        let types = keys.iter().map(|key| key.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
         let calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(call, filter)| {
             let state = match call.groups_accumulator_supported() {
@@ -343,7 +435,7 @@ impl Groups {
         if groups == 0 {
             return Ok(vec![]);
         }
-        let mut columns = self.table.keys()?;
+        let mut columns = with_types_of(&self.schema, &self.table.keys()?)?;
         self.table.clear();
         for call in &mut self.calls {
             columns.extend(call.state.state(EmitTo::All)?);

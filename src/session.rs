@@ -33,6 +33,7 @@ use datafusion::common::TableReference;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
@@ -59,7 +60,7 @@ pub use self::memory::default_memory;
 pub use self::moment::{Moment, MomentTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
-use crate::groups::{CodeGroups, CollectSets};
+use crate::groups::{CodeGroups, CollectSets, ReadNumbers};
 use crate::source::Source;
 use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
@@ -207,13 +208,14 @@ impl Session {
 
         let schema =
             Arc::new(ProjectSchema::new(tables, options.views, options.files_in_from, data_shown, found.empty_folders));
+        let footers = runtime.cache_manager.get_file_metadata_cache();
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>).map_err(engine)?;
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rules(physical_rules(footers))
             .with_analyzer_rules(analyzer_rules())
             .build();
         functions::mend(&mut state).map_err(engine)?;
@@ -497,12 +499,13 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
 }
 
 /// The engine's rules, and ours before the one that adds sorts and exchanges: what stands above gets the order it needs.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+fn physical_rules(files: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
     let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _, Arc::new(CollectSets) as _];
     rules.splice(place..place, ours);
     rules.push(Arc::new(CodeGroups));
+    rules.push(Arc::new(ReadNumbers::new(files)));
     rules.push(Arc::new(turns::JoinsGiveWay));
     rules
 }

@@ -32,7 +32,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::chunked::ChunkedAggregateExec;
-pub(crate) use self::collect::SEED;
+pub(crate) use self::collect::{SEED, joined};
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
 pub(crate) use self::shared::{Pending, Run, all};

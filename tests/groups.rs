@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use cxql::groups::{CodeGroups, CodedAggregateExec, CollectSets, DistinctSetsExec};
+use cxql::groups::{CodeGroups, CodedAggregateExec, CollectSets, DistinctSetsExec, ReadNumbers};
 use cxql::windows::{ChunkedAggregateExec, GroupWindows, GroupedWindowExec, TwoPassWindowExec, WindowOptions};
 use datafusion::arrow::array::{
     ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch,
@@ -17,6 +17,8 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
@@ -36,6 +38,7 @@ fn session(is_ours: bool, batch_size: usize, memory: usize) -> SessionContext {
         let place = rules.iter().position(|rule| rule.name() == "EnsureRequirements").expect("the engine's rule");
         rules.splice(place..place, [Arc::new(GroupWindows) as _, Arc::new(CollectSets) as _]);
         rules.push(Arc::new(CodeGroups));
+        rules.push(Arc::new(ReadNumbers::new(runtime.cache_manager.get_file_metadata_cache())));
     }
     let state = SessionStateBuilder::new()
         .with_config(config)
@@ -89,7 +92,7 @@ fn nodes<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>) -> usize {
 
 async fn run(context: &SessionContext, sql: &str) -> (RecordBatch, Arc<dyn ExecutionPlan>) {
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-    let batches = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+    let batches = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     (concat_batches(&plan.schema(), &batches).unwrap(), plan)
 }
 
@@ -143,14 +146,7 @@ async fn compare_groups(all: &RecordBatch, batch_size: usize) {
             let mut results = vec![];
             for is_ours in [true, false] {
                 let context = session(is_ours, batch_size, usize::MAX);
-                let half = all.num_rows() / 2;
-                let parts = [(0, half), (half, all.num_rows() - half)].map(|(start, rows)| {
-                    let part = all.slice(start, rows);
-                    let starts = (0..rows).step_by(batch_size);
-                    starts.map(|start| part.slice(start, batch_size.min(rows - start))).collect()
-                });
-                let table = MemTable::try_new(all.schema(), parts.to_vec()).unwrap();
-                context.register_table("t", Arc::new(table)).unwrap();
+                context.register_table("t", in_two_parts(all, batch_size)).unwrap();
                 let (result, plan) = run(&context, &sql).await;
                 let shown = displayable(plan.as_ref()).indent(false).to_string();
                 let is_distinct = calls.is_empty() && keys.contains(", ");
@@ -250,6 +246,119 @@ async fn scores_by_reading_twice_are_the_engine_s() {
                 assert_eq!(nodes::<TwoPassWindowExec>(&plan), 1, "{shown}");
                 assert_same(&found, &expected, &sql);
             }
+        }
+    }
+}
+
+/// A session over files, each written with its properties; its table `many` lies in memory.
+async fn over_written(
+    is_ours: bool,
+    files: &[(RecordBatch, WriterProperties)],
+    folder: &std::path::Path,
+) -> SessionContext {
+    for (number, (rows, properties)) in files.iter().enumerate() {
+        let file = File::create(folder.join(format!("part-{number}.parquet"))).unwrap();
+        let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties.clone())).unwrap();
+        writer.write(rows).unwrap();
+        writer.close().unwrap();
+    }
+    let context = session(is_ours, 1000, usize::MAX);
+    context.register_parquet("t", folder.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+    let numbers = Int64Array::from_iter_values((0..300).map(|row| row % 150));
+    let many = RecordBatch::try_from_iter([("number", Arc::new(numbers) as ArrayRef)]).unwrap();
+    context.register_batch("many", many).unwrap();
+    context
+}
+
+/// Texts with `count` different ones from `first` on; every seventh is NULL.
+fn written(rows: usize, first: usize, count: usize) -> RecordBatch {
+    let key = |row: usize| (row % 7 != 5).then(|| format!("queue {}", first + row * 31 % count));
+    let other = |row: usize| {
+        Some(if row % 3 == 0 { String::new() } else { format!("a channel with a long name, {}", row % 4) })
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("k", Arc::new((0..rows).map(key).collect::<StringViewArray>())),
+        ("other", Arc::new((0..rows).map(other).collect::<StringViewArray>())),
+        ("empty", Arc::new(StringViewArray::new_null(rows))),
+        ("constant", Arc::new(StringViewArray::from_iter_values((0..rows).map(|_| "same")))),
+        ("v", Arc::new(Int64Array::from_iter((0..rows as i64).map(|row| (row % 5 > 0).then_some(row * 7 % 1000))))),
+        ("number", Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|row| row % 200)))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// Numbers of a file's dictionary give the groups that its texts give, and where something needs the texts, they are read.
+#[tokio::test]
+async fn texts_read_as_numbers_give_the_engine_s_groups() {
+    let small_parts = || WriterProperties::builder().set_max_row_group_row_count(Some(700)).build();
+    let plain = || WriterProperties::builder().set_dictionary_enabled(false).build();
+    let half_plain =
+        || WriterProperties::builder().set_dictionary_page_size_limit(300).set_data_page_row_count_limit(100).build();
+    let packed = || WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let whole = WriterProperties::default;
+    let without_key = written(900, 0, 5).project(&[1, 2, 3, 4, 5]).unwrap();
+    let folders: Vec<(&str, Vec<(RecordBatch, WriterProperties)>, bool)> = vec![
+        ("one part", vec![(written(5000, 0, 20), whole())], true),
+        (
+            "parts of other dictionaries",
+            vec![(written(5000, 0, 20), small_parts()), (written(3000, 15, 40), whole())],
+            true,
+        ),
+        ("no rows", vec![(written(0, 0, 20), whole()), (written(3, 15, 40), whole())], true),
+        ("no dictionary", vec![(written(5000, 0, 20), whole()), (written(500, 0, 20), plain())], false),
+        ("a dictionary that grew too large", vec![(written(5000, 0, 900), half_plain())], false),
+        ("no such column", vec![(written(5000, 0, 20), whole()), (without_key, whole())], false),
+        ("too many groups", vec![(written(3000, 0, 20), whole()), (written(20_000, 10, 5500), packed())], true),
+        ("a dictionary that is too large", vec![(written(80_000, 0, 40_000), whole())], false),
+    ];
+    for (what, files, is_numbered) in folders {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = over_written(false, &files, folder.path()).await;
+        let ours = over_written(true, &files, folder.path()).await;
+        for (sql, numbered) in [
+            ("select k, count(*), sum(v), min(v) from t group by 1 order by 1", "k"),
+            ("select k, other, count(v) from t where k is not null and v > 3 group by 1, 2 order by 1, 2", "k, other"),
+            ("select k as x, upper(other), count(*) from t group by 1, 2 order by 1, 2", "k"),
+            (
+                "select k, constant, empty, count(*) from t where k is null or v > 10 group by 1, 2, 3 order by 1, 2, 3",
+                "k",
+            ),
+            (
+                "select k, max(z), count(*) filter (where abs(z) > 1.5)
+                 from (select k, zscore(v) over (partition by k) as z from t where k is not null) as scores
+                 group by 1 order by 1",
+                "k",
+            ),
+            (
+                "select k, count(*) from many inner join t on many.number = t.number where v > 3 group by 1 order by 1",
+                "k",
+            ),
+            ("select k, count(*) from many left join t on many.number = t.number group by 1 order by 1", "k"),
+            (
+                "select k, avg(distinct v) from (select k, v from t union all select k, v from t) as u group by 1 order by 1",
+                "k",
+            ),
+            // what follows needs the texts
+            ("select k, count(*) from t where k like '%1%' group by 1 order by 1", ""),
+            ("select k, min(k), count(*) from t group by 1 order by 1", ""),
+            ("select k, sum(length(k)), count(*) from t group by 1 order by 1", ""),
+            ("select k, k || v, count(*) from t group by 1, 2 order by 1, 2", ""),
+            ("select k, count(*) filter (where k > 'queue 2') from t group by 1 order by 1", ""),
+            ("select k, count(*) from (select * from t limit 10) as few group by 1 order by 1 limit 0", ""),
+        ] {
+            let what = format!("{what}: {sql}");
+            let (expected, _) = run(&engine, sql).await;
+            let (found, plan) = run(&ours, sql).await;
+            let shown = displayable(plan.as_ref()).indent(false).to_string();
+            assert_same(&found, &expected, &what);
+            let is_numbered = is_numbered && !numbered.is_empty();
+            if is_numbered && !sql.contains("union") && (!sql.contains("join") || what.starts_with("one part")) {
+                assert!(shown.contains(&format!("numbered=[{numbered}")), "{what}\n{shown}");
+            }
+            assert!(is_numbered || !shown.contains("numbered=[k"), "{what}\n{shown}");
+            // a plan may run again
+            let again = collect(reset_plan_states(plan).unwrap(), ours.task_ctx()).await.unwrap();
+            assert_same(&concat_batches(&found.schema(), &again).unwrap(), &found, &what);
         }
     }
 }
@@ -379,13 +488,16 @@ fn customers(random: &mut Pcg64, count: usize) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
+fn in_batches(rows: &RecordBatch, size: usize) -> Vec<RecordBatch> {
+    let starts = (0..rows.num_rows()).step_by(size);
+    starts.map(|start| rows.slice(start, size.min(rows.num_rows() - start))).collect()
+}
+
 /// The rows in two parts, batch by batch.
 fn in_two_parts(all: &RecordBatch, batch_size: usize) -> Arc<MemTable> {
     let half = all.num_rows() / 2;
-    let parts = [(0, half), (half, all.num_rows() - half)].map(|(start, rows)| {
-        let part = all.slice(start, rows);
-        (0..rows).step_by(batch_size).map(|start| part.slice(start, batch_size.min(rows - start))).collect()
-    });
+    let parts =
+        [(0, half), (half, all.num_rows() - half)].map(|(start, rows)| in_batches(&all.slice(start, rows), batch_size));
     Arc::new(MemTable::try_new(all.schema(), parts.to_vec()).unwrap())
 }
 
@@ -461,11 +573,8 @@ async fn distinct_rows_of_uneven_inputs_are_the_engine_s() {
         (vec![0, 30, 30, 30_000, 30_000], true),
     ] {
         let context = session(true, 1000, usize::MAX);
-        let parts = bounds.windows(2).map(|bounds| {
-            let rows = all.slice(bounds[0], bounds[1] - bounds[0]);
-            let starts = (0..rows.num_rows()).step_by(1000);
-            starts.map(|start| rows.slice(start, 1000.min(rows.num_rows() - start))).collect()
-        });
+        let part = |bounds: &[usize]| in_batches(&all.slice(bounds[0], bounds[1] - bounds[0]), 1000);
+        let parts = bounds.windows(2).map(part);
         context.register_table("t", Arc::new(MemTable::try_new(all.schema(), parts.collect()).unwrap())).unwrap();
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         // a plan may run again, with a state of its own

@@ -1,8 +1,10 @@
 //! The values of a key as small numbers.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::common::Result;
 
 use super::table::NONE;
@@ -14,15 +16,48 @@ const MOST: usize = 1 << 14;
 /// The values of one key seen so far: 0 is NULL, the others count from 1.
 #[derive(Debug, Clone)]
 pub(super) enum Codes {
-    Texts(Box<Coder>),
+    Texts(Texts, DataType),
     Numbers(Numbers, DataType),
+}
+
+/// Texts, and the numbers of the dictionary that came last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Texts {
+    coder: Box<Coder>,
+    last: Option<(ArrayRef, Vec<u32>)>,
+}
+
+impl Texts {
+    /// Numbers from 1; where `values` has a NULL, any. `None` when there are too many different ones.
+    fn numbers(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
+        let Some(dictionary) = values.as_dictionary_opt::<Int32Type>() else {
+            return Ok(match self.coder.numbers(values.as_string_view())? {
+                Some(numbers) => Some(numbers.values().iter().map(|&number| u32::from(number) + 1).collect()),
+                None => None,
+            });
+        };
+        let texts = dictionary.values();
+        let is_last = |(last, _): &(ArrayRef, _)| last.to_data().ptr_eq(&texts.to_data());
+        if !self.last.as_ref().is_some_and(is_last) {
+            let views = cast(texts, &DataType::Utf8View)?;
+            let Some(numbers) = self.coder.numbers(views.as_string_view())? else { return Ok(None) };
+            let numbers = numbers.iter().map(|number| number.map_or(0, |number| u32::from(number) + 1));
+            self.last = Some((Arc::clone(texts), numbers.collect()));
+        }
+        let known = self.last.as_ref().map_or(&[][..], |(_, numbers)| numbers);
+        // what stands where there is no text is any number
+        let number = |&place: &i32| known.get(place as usize).copied().unwrap_or_default();
+        Ok(Some(dictionary.keys().values().iter().map(number).collect()))
+    }
 }
 
 impl Codes {
     /// No values yet; `None` for a type whose values can have no numbers.
     pub(super) fn new(data_type: &DataType) -> Option<Self> {
         match data_type {
-            DataType::Utf8View => Some(Self::Texts(Box::default())),
+            DataType::Utf8View => Some(Self::Texts(Texts::default(), data_type.clone())),
+            DataType::Dictionary(places, texts) => (**places == DataType::Int32 && texts.is_string())
+                .then(|| Self::Texts(Texts::default(), data_type.clone())),
             // beyond 64 bits with a sign
             DataType::UInt64 => None,
             DataType::Boolean | DataType::Date32 | DataType::Timestamp(..) => Some(Self::of_numbers(data_type)),
@@ -41,8 +76,8 @@ impl Codes {
     pub(super) fn numbers(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
         let nulls = values.nulls();
         let mut numbers = match self {
-            Self::Texts(coder) => match coder.numbers(values.as_string_view())? {
-                Some(numbers) => numbers.values().iter().map(|&number| u32::from(number) + 1).collect(),
+            Self::Texts(known, _) => match known.numbers(values)? {
+                Some(numbers) => numbers,
                 None => return Ok(None),
             },
             Self::Numbers(known, _) => {
@@ -61,7 +96,7 @@ impl Codes {
     /// How many bits the numbers take.
     pub(super) fn width(&self) -> u32 {
         let most = match self {
-            Self::Texts(coder) => coder.len(),
+            Self::Texts(known, _) => known.coder.len(),
             Self::Numbers(known, _) => known.values.len(),
         };
         usize::BITS - most.leading_zeros()
@@ -74,7 +109,7 @@ impl Codes {
     pub(super) fn values(&self, numbers: impl Iterator<Item = u32>) -> Result<ArrayRef> {
         let places: UInt32Array = numbers.map(|number| number.checked_sub(1)).collect();
         Ok(match self {
-            Self::Texts(coder) => take(&coder.texts(), &places, None)?,
+            Self::Texts(known, data_type) => cast(&take(&known.coder.texts(), &places, None)?, data_type)?,
             Self::Numbers(known, data_type) => {
                 let all = Int64Array::from(known.values.clone());
                 cast(&take(&all, &places, None)?, data_type)?
@@ -85,7 +120,11 @@ impl Codes {
     /// About the memory that is held.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Texts(coder) => coder.size(),
+            Self::Texts(known, _) => {
+                let last = known.last.as_ref();
+                let last = last.map_or(0, |(texts, numbers)| texts.get_array_memory_size() + size_of_val(&numbers[..]));
+                known.coder.size() + last
+            }
             Self::Numbers(known, _) => {
                 known.values.capacity() * size_of::<i64>() + known.table.capacity() * size_of::<(i64, u32)>()
             }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::runtime::JoinSet;
@@ -33,7 +32,6 @@ use datafusion::physical_plan::metrics::{
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning, PlanProperties,
     SpillManager,
@@ -45,7 +43,7 @@ use parking_lot::Mutex;
 use self::members::{Growing, Sets, given, merged};
 use self::reading::{Reading, Shared, common_few, settled};
 use super::table::Table;
-use super::{Batches, CodeGroups, Rest, over};
+use super::{Batches, CodeGroups, Rest, first_of, over, shown_keys, streamed, two_aggregates};
 use crate::windows::{GroupedWindowExec, Pending, Run, all, brought_together};
 
 /// Puts [`DistinctSetsExec`] in place of the engine's two aggregates of a SELECT DISTINCT over several columns. Those over windows
@@ -56,7 +54,8 @@ pub struct CollectSets;
 impl PhysicalOptimizerRule for CollectSets {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let collected = plan.transform_up(|plan| {
-            let sets = pairs(&plan).map(|(first, last)| DistinctSetsExec::new(first.clone(), last.clone(), None));
+            let sets = pairs(&plan)
+                .map(|(first, last)| DistinctSetsExec::new(Arc::new(first.clone()), Arc::new(last.clone()), None));
             Ok(match sets {
                 Some(sets) => Transformed::yes(Arc::new(sets) as _),
                 None => Transformed::no(plan),
@@ -76,19 +75,13 @@ impl PhysicalOptimizerRule for CollectSets {
 
 /// The first and the last aggregate of a plan that tells which rows there are.
 fn pairs(plan: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExec)> {
-    let last = plan.downcast_ref::<AggregateExec>()?;
-    let first = last.input().downcast_ref::<AggregateExec>()?;
+    let (first, last) = two_aggregates(plan)?;
     let schema = first.input().schema();
     let keys = first.group_expr();
     let may_be_few =
         |key: &Arc<dyn PhysicalExpr>| key.data_type(&schema).is_ok_and(|kind| Table::new(&[kind]).is_some());
-    let is_known = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
-        && *first.mode() == AggregateMode::Partial
-        && [last, first]
-            .iter()
-            .all(|aggregate| aggregate.limit_options().is_none() && aggregate.aggr_expr().is_empty())
+    let is_known = [last, first].iter().all(|aggregate| aggregate.aggr_expr().is_empty())
         && *first.input_order_mode() == InputOrderMode::Linear
-        && keys.is_single()
         && keys.expr().len() > 1
         && keys.expr().iter().any(|(key, _)| may_be_few(key))
         && !first.input().boundedness().is_unbounded();
@@ -111,7 +104,7 @@ pub struct DistinctSetsExec {
 }
 
 impl DistinctSetsExec {
-    fn new(first: AggregateExec, last: AggregateExec, together: Option<BTreeSet<usize>>) -> Self {
+    fn new(first: Arc<AggregateExec>, last: Arc<AggregateExec>, together: Option<BTreeSet<usize>>) -> Self {
         let input = first.input();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(last.schema()),
@@ -121,8 +114,8 @@ impl DistinctSetsExec {
         );
         Self {
             properties: Arc::new(properties),
-            first: Arc::new(first),
-            last: Arc::new(last),
+            first,
+            last,
             together,
             metrics: ExecutionPlanMetricsSet::new(),
             run: Pending::default(),
@@ -137,7 +130,7 @@ impl DistinctSetsExec {
         let is_free = self.together.as_ref().is_none_or(|known| known == columns);
         let is_likely = columns.len() < keys.len() && columns.iter().all(may_be_many);
         (is_free && is_likely)
-            .then(|| Self::new(self.first.as_ref().clone(), self.last.as_ref().clone(), Some(columns.clone())))
+            .then(|| Self::new(Arc::clone(&self.first), Arc::clone(&self.last), Some(columns.clone())))
     }
 
     /// The columns whose equal rows are given one after the other, all in one output.
@@ -183,11 +176,7 @@ impl DistinctSetsExec {
 
 impl DisplayAs for DistinctSetsExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.first.group_expr().expr().iter().map(|(expr, name)| match expr.to_string() {
-            text if text == *name => text,
-            text => format!("{text} as {name}"),
-        });
-        let keys = keys.collect::<Vec<_>>().join(", ");
+        let keys = shown_keys(&self.first);
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "DistinctSetsExec: gby=[{keys}]")?;
@@ -228,7 +217,7 @@ impl ExecutionPlan for DistinctSetsExec {
             return internal_err!("an aggregate has one input");
         };
         let first = over(&self.first, AggregateMode::Partial, input)?;
-        Ok(Arc::new(Self::new(first, self.last.as_ref().clone(), self.together.clone())))
+        Ok(Arc::new(Self::new(Arc::new(first), Arc::clone(&self.last), self.together.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -294,7 +283,7 @@ impl ExecutionPlan for DistinctSetsExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.first.as_ref().clone(), self.last.as_ref().clone(), self.together.clone())))
+        Ok(Arc::new(Self::new(Arc::clone(&self.first), Arc::clone(&self.last), self.together.clone())))
     }
 }
 
@@ -392,9 +381,7 @@ impl Plain {
             let pending = pending.into_iter().map(move |keys| Ok(RecordBatch::try_new(Arc::clone(&rows_of), keys)?));
             let rest = match input {
                 Some(input) => {
-                    let rest = streamed(input.schema(), vec![Rest::stream(input.schema(), input.boxed())])?;
-                    let rest: Arc<dyn ExecutionPlan> =
-                        Arc::new(over(&self.first, AggregateMode::Partial, Arc::new(rest))?);
+                    let rest = Arc::new(first_of(&self.first, input.schema(), input.boxed())?);
                     let options = self.context.session_config().options();
                     CodeGroups.optimize(rest, options)?.execute(0, Arc::clone(&self.context))?.boxed()
                 }
@@ -467,8 +454,4 @@ impl Plain {
             None => stream::empty().boxed(),
         })
     }
-}
-
-fn streamed(schema: SchemaRef, parts: Vec<Arc<dyn PartitionStream>>) -> Result<StreamingTableExec> {
-    StreamingTableExec::try_new(schema, parts, None, [], false, None)
 }

@@ -107,7 +107,8 @@ mod tests {
     async fn the_side_that_was_aggregated_is_held() {
         let sql = "select k from t where not exists \
                    (select 1 from (select k from t group by k having count(*) > 1) as many where many.k = t.k)";
-        let ours = context(crate::session::physical_rules());
+        let footers = datafusion::execution::runtime_env::RuntimeEnv::default().cache_manager.get_file_metadata_cache();
+        let ours = context(crate::session::physical_rules(footers));
         let plan = ours.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let text = displayable(plan.as_ref()).indent(false).to_string();
         assert!(text.contains("join_type=RightAnti"), "{text}");

@@ -17,7 +17,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
@@ -52,14 +52,8 @@ pub struct ChunkedAggregateExec {
 /// # Errors
 /// None for plans of the engine.
 pub(super) fn chunked(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<ChunkedAggregateExec>> {
-    let Some(last) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
-    let is_last = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned);
-    let Some(first) = last.input().downcast_ref::<AggregateExec>() else { return Ok(None) };
-    let is_first = *first.mode() == AggregateMode::Partial;
-    let is_plain = first.group_expr().is_single()
-        && [last, first].iter().all(|aggregate| aggregate.limit_options().is_none())
-        && first.required_input_ordering().iter().all(Option::is_none);
-    if !(is_last && is_first && is_plain) {
+    let Some((first, _)) = groups::two_aggregates(plan) else { return Ok(None) };
+    if !first.required_input_ordering().iter().all(Option::is_none) {
         return Ok(None);
     }
     let Some(keys) = together(first.input()) else { return Ok(None) };
@@ -170,7 +164,7 @@ impl ExecutionPlan for ChunkedAggregateExec {
                     return Ok(None);
                 }
                 let schema = Arc::clone(&chunk.schema);
-                let rows = StreamingTableExec::try_new(schema, vec![Arc::new(chunk)], None, [], false, None)?;
+                let rows = groups::streamed(schema, vec![Arc::new(chunk)])?;
                 let groups = over(&aggregate, Arc::new(rows))?.execute(0, context)?;
                 Ok::<_, DataFusionError>(Some((groups, ())))
             }

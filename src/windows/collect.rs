@@ -100,7 +100,7 @@ fn hashes(spec: &Spec, coders: &Coders, columns: &[ArrayRef]) -> Result<Vec<u64>
 }
 
 /// A column of all parts.
-pub(super) fn joined<'a>(parts: impl IntoIterator<Item = &'a Vec<ArrayRef>>, column: usize) -> Result<ArrayRef> {
+pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a Vec<ArrayRef>>, column: usize) -> Result<ArrayRef> {
     let parts: Vec<&dyn Array> = parts.into_iter().filter_map(|part| part.get(column)).map(AsRef::as_ref).collect();
     Ok(concat(&parts)?)
 }

@@ -55,11 +55,14 @@ pub(super) fn place_of<'a>(column: usize, mut exprs: impl Iterator<Item = &'a Ar
     exprs.position(|expr| expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column))
 }
 
+/// The columns that keys are; `None` if one is computed.
+fn columns_of(keys: &[Arc<dyn PhysicalExpr>]) -> Option<BTreeSet<usize>> {
+    keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect()
+}
+
 /// Whether the partitions by `keys` stand together in what a plan gives.
 pub(super) fn are_together(keys: &[Arc<dyn PhysicalExpr>], plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let columns: Option<BTreeSet<usize>> =
-        keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect();
-    columns.is_some_and(|columns| together(plan).is_some_and(|known| columns == BTreeSet::from_iter(known)))
+    columns_of(keys).is_some_and(|columns| together(plan).is_some_and(|known| columns == BTreeSet::from_iter(known)))
 }
 
 /// The plan with the partitions by `keys` together, if it gives them so when it is asked to; `None` if not, or it does anyway.
@@ -70,9 +73,7 @@ pub(super) fn brought_together(
     keys: &[Arc<dyn PhysicalExpr>],
     plan: &Arc<dyn ExecutionPlan>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let columns: Option<BTreeSet<usize>> =
-        keys.iter().map(|key| key.downcast_ref::<Column>().map(Column::index)).collect();
-    match columns {
+    match columns_of(keys) {
         Some(columns) if !columns.is_empty() && together(plan).is_none() => {
             Ok(columns_together(&columns, plan)?.filter(|plan| are_together(keys, plan)))
         }

@@ -134,11 +134,11 @@ impl TwoPassWindowExec {
         Ok(Self { many, metrics: ExecutionPlanMetricsSet::new(), run: Pending::default() })
     }
 
-    fn windows(&self) -> &[Arc<dyn WindowExpr>] {
+    pub(crate) fn windows(&self) -> &[Arc<dyn WindowExpr>] {
         self.many.windows()
     }
 
-    fn input(&self) -> &Arc<dyn ExecutionPlan> {
+    pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
         self.many.input()
     }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::compute::concat;
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
@@ -15,6 +14,7 @@ use futures::TryStreamExt;
 
 use super::members::{Growing, MOST, Split};
 use crate::groups::Table;
+use crate::windows::joined as column;
 
 /// The most values of a key that are few when its first rows are looked at.
 const FEW: usize = 64;
@@ -140,11 +140,7 @@ impl Reading {
 
 fn joined(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
     let width = parts.first().map_or(0, Vec::len);
-    let column = |place: usize| {
-        let parts: Vec<&dyn Array> = parts.iter().map(|part| part[place].as_ref()).collect();
-        Ok(concat(&parts)?)
-    };
-    (0..width).map(column).collect()
+    (0..width).map(|place| column(parts, place)).collect()
 }
 
 /// The few of all inputs, and for each input the number of each there; `None` if they are many.
