@@ -284,7 +284,7 @@ struct Running {
     context: Arc<TaskContext>,
 }
 
-type Batches = BoxStream<'static, Result<RecordBatch>>;
+pub(crate) type Batches = BoxStream<'static, Result<RecordBatch>>;
 
 impl Running {
     /// The next rows to give, and what runs on after them; the last when that is `None`.
@@ -340,13 +340,13 @@ pub(crate) fn streamed(schema: SchemaRef, parts: Vec<Arc<dyn PartitionStream>>) 
 }
 
 /// Rows that are there once.
-struct Rest {
+pub(crate) struct Rest {
     schema: SchemaRef,
     rows: Mutex<Option<Batches>>,
 }
 
 impl Rest {
-    fn stream(schema: SchemaRef, rows: Batches) -> Arc<dyn PartitionStream> {
+    pub(crate) fn stream(schema: SchemaRef, rows: Batches) -> Arc<dyn PartitionStream> {
         Arc::new(Self { schema, rows: Mutex::new(Some(rows)) })
     }
 }
@@ -369,10 +369,45 @@ impl PartitionStream for Rest {
 }
 
 /// A function with its state of each group.
-struct Call {
+pub(crate) struct Call {
     args: Vec<Arc<dyn PhysicalExpr>>,
     filter: Option<Arc<dyn PhysicalExpr>>,
-    state: Box<dyn GroupsAccumulator>,
+    pub(crate) state: Box<dyn GroupsAccumulator>,
+}
+
+impl Call {
+    /// The functions of an aggregate, without a group yet.
+    ///
+    /// # Errors
+    /// Those of the functions.
+    pub(crate) fn all(aggregate: &AggregateExec) -> Result<Vec<Self>> {
+        let calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(call, filter)| {
+            let state = match call.groups_accumulator_supported() {
+                true => call.create_groups_accumulator()?,
+                false => {
+                    let call = Arc::clone(call);
+                    Box::new(GroupsAccumulatorAdapter::new(move || call.create_accumulator()))
+                }
+            };
+            Ok(Self { args: call.expressions(), filter: filter.clone(), state })
+        });
+        calls.collect()
+    }
+
+    /// Adds rows, each to its group of so many.
+    ///
+    /// # Errors
+    /// Those of the arguments and of the function.
+    pub(crate) fn update(&mut self, batch: &RecordBatch, groups: &[usize], count: usize) -> Result<()> {
+        let rows = batch.num_rows();
+        let args = self.args.iter().map(|arg| arg.evaluate(batch)?.into_array(rows));
+        let args = args.collect::<Result<Vec<ArrayRef>>>()?;
+        let filter = match &self.filter {
+            None => None,
+            Some(filter) => Some(flags(&filter.evaluate(batch)?.into_array(rows)?)?),
+        };
+        self.state.update_batch(&args, groups, filter.as_ref(), count)
+    }
 }
 
 /// The groups seen so far, with the state of each function.
@@ -391,17 +426,7 @@ impl Groups {
         let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
         let types = keys.iter().map(|key| key.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
-        let calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(call, filter)| {
-            let state = match call.groups_accumulator_supported() {
-                true => call.create_groups_accumulator()?,
-                false => {
-                    let call = Arc::clone(call);
-                    Box::new(GroupsAccumulatorAdapter::new(move || call.create_accumulator()))
-                }
-            };
-            Ok(Call { args: call.expressions(), filter: filter.clone(), state })
-        });
-        Ok(Self { keys, table, calls: calls.collect::<Result<_>>()?, schema: aggregate.schema(), rows: vec![] })
+        Ok(Self { keys, table, calls: Call::all(aggregate)?, schema: aggregate.schema(), rows: vec![] })
     }
 
     /// Adds rows, or none of them if there are too many different keys.
@@ -412,13 +437,7 @@ impl Groups {
             return Ok(false);
         }
         for call in &mut self.calls {
-            let args = call.args.iter().map(|arg| arg.evaluate(batch)?.into_array(rows));
-            let args = args.collect::<Result<Vec<ArrayRef>>>()?;
-            let filter = match &call.filter {
-                None => None,
-                Some(filter) => Some(flags(&filter.evaluate(batch)?.into_array(rows)?)?),
-            };
-            call.state.update_batch(&args, &self.rows, filter.as_ref(), self.table.len())?;
+            call.update(batch, &self.rows, self.table.len())?;
         }
         Ok(true)
     }

@@ -10,6 +10,7 @@ mod collect;
 mod exec;
 mod functions;
 mod keys;
+mod neighbours;
 mod order;
 mod plain_text;
 mod runs;

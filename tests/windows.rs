@@ -377,6 +377,14 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
                     "select min(i), {k}, count(*), count(c) from (select {k}, v_bool, min(id) as i, count(a) as c from {t} where v_int > 1 group by {k}, v_bool) group by {k}",
                     true,
                 ),
+                // numbers of sessions, which do not decrease within a partition
+                (
+                    "select min(id), n, {k}, count(*), max(v_text), min(v_int) filter (where v_bool), count(distinct v_dict)
+                     from (select *, sum(case when a > o_at or v_int % 3 = 0 then 1 else 0 end)
+                                         over (partition by {k} order by {o}, id) as n from {t})
+                     group by n, {k}",
+                    true,
+                ),
                 ("select min(id), v_int, count(*), count(a) from {t} group by v_int", false),
                 ("select min(id), {k}, count(a), first_value(v_text order by id) from {t} group by {k}", true),
                 ("select min(id), {k}, count(a), array_agg(v_text order by id) from {t} group by {k}", false),

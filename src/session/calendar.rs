@@ -11,7 +11,12 @@ use datafusion::arrow::datatypes::{
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 
+use crate::windows::coding::ODD;
+
 const DAY_S: i64 = 86_400;
+
+/// Places for instants seen before, a power of two.
+const SEEN: usize = 1024;
 
 /// Instants further than this from 1970, 30,000 years, are for the engine.
 const FURTHEST_S: i64 = 30_000 * 366 * DAY_S;
@@ -54,33 +59,39 @@ fn of<T: ArrowTimestampType>(function: &str, name: &str, instants: &ArrayRef) ->
 
 fn part<T: ArrowTimestampType>(name: &str, second: i64, instants: &PrimitiveArray<T>) -> Option<ArrayRef> {
     let day = DAY_S * second;
-    let in_day = |value: i64, unit: i64, count: i64| (value.div_euclid(unit * second).rem_euclid(count)) as i32;
-    // a part of the date is the same all day, and rows often come in the order of their time
-    let of_date = |part: fn(i64) -> i32| {
-        let (mut today, mut known) = (0..0, 0);
-        let parts = instants.values().iter().map(|value| {
-            if !today.contains(value) {
-                let number = value.div_euclid(day);
-                today = number * day..(number + 1) * day;
-                known = part(number);
+    // what is the same for so long, and rows often come in the order of their time, or have few different instants
+    let steady = |length: i64, part: &dyn Fn(i64) -> i32| {
+        let (mut now, mut known) = (0..0, 0);
+        let mut seen = vec![(i64::MIN, 0); SEEN];
+        let parts = instants.values().iter().map(|&value| {
+            if !now.contains(&value) {
+                let place = (value as u64).wrapping_mul(ODD) >> (u64::BITS - SEEN.ilog2());
+                let seen = &mut seen[place as usize];
+                now = value..value + 1;
+                if seen.0 != value {
+                    let number = value.div_euclid(length);
+                    now = number * length..(number + 1) * length;
+                    *seen = (value, part(number));
+                }
+                known = seen.1;
             }
             known
         });
         parts.collect::<Vec<i32>>()
     };
-    let of_time = |part: &dyn Fn(i64) -> i32| instants.values().iter().map(|&value| part(value)).collect();
+    let of_date = |part: &dyn Fn(i64) -> i32| steady(day, part);
     let parts = match name {
-        "year" => of_date(|day| Date::of(day).year as i32),
-        "quarter" => of_date(|day| (Date::of(day).month as i32 + 2) / 3),
-        "month" => of_date(|day| Date::of(day).month as i32),
-        "day" => of_date(|day| Date::of(day).day as i32),
-        "doy" => of_date(|day| (day - Date { month: 1, day: 1, ..Date::of(day) }.days() + 1) as i32),
+        "year" => of_date(&|day| Date::of(day).year as i32),
+        "quarter" => of_date(&|day| (Date::of(day).month as i32 + 2) / 3),
+        "month" => of_date(&|day| Date::of(day).month as i32),
+        "day" => of_date(&|day| Date::of(day).day as i32),
+        "doy" => of_date(&|day| (day - Date { month: 1, day: 1, ..Date::of(day) }.days() + 1) as i32),
         // 1 January 1970 was a Thursday
-        "dow" => of_date(|day| (day + 4).rem_euclid(7) as i32),
-        "isodow" => of_date(|day| (day + 3).rem_euclid(7) as i32 + 1),
-        "hour" => of_time(&|value| in_day(value, 3600, 24)),
-        "minute" => of_time(&|value| in_day(value, 60, 60)),
-        "second" => of_time(&|value| in_day(value, 1, 60)),
+        "dow" => of_date(&|day| (day + 4).rem_euclid(7) as i32),
+        "isodow" => of_date(&|day| (day + 3).rem_euclid(7) as i32 + 1),
+        "hour" => steady(3600 * second, &|hour| hour.rem_euclid(24) as i32),
+        "minute" => steady(60 * second, &|minute| minute.rem_euclid(60) as i32),
+        "second" => steady(second, &|second| second.rem_euclid(60) as i32),
         _ => return None,
     };
     Some(Arc::new(Int32Array::new(parts.into(), instants.nulls().cloned())))

@@ -9,15 +9,15 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, Time};
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
-use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
@@ -26,16 +26,21 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::Mutex;
 
 use super::keys::Keys;
+use super::neighbours::Neighbours;
 use super::runs::{place_of, together};
-use crate::groups;
+use crate::groups::{self, Batches, Rest};
 
 /// Rows after which a chunk ends with its partition. So few that their groups stay near the processor.
 const CHUNK_ROWS: usize = 1 << 16;
 
+/// The most rows that are held to tell their groups apart by neighbours; beyond them the engine aggregates as they come.
+const HELD_ROWS: usize = 2 * CHUNK_ROWS;
+
 /// Aggregates rows that windows give partition by partition, so many at a time.
 ///
 /// The groups of a chunk are complete, since each lies in one partition. Nothing is aggregated twice or exchanged, and only
-/// the groups of one chunk are kept. Each chunk goes through the engine's own [`AggregateExec`].
+/// the groups of one chunk are kept. Where neighbours tell its groups apart, nothing is hashed;
+/// else a chunk goes through the engine's own [`AggregateExec`].
 #[derive(Debug)]
 pub struct ChunkedAggregateExec {
     /// The aggregate of all rows.
@@ -90,9 +95,12 @@ impl ChunkedAggregateExec {
         }
     }
 
-    /// Where the columns that come together stand in what is given.
+    /// Where the columns that come together stand in what is given; `None` where a partition has several groups. The engine gives
+    /// groups whose keys have equal hashes, as (true, NULL) and (NULL, true) have, after others.
     pub(super) fn given_keys(&self) -> Option<Vec<usize>> {
-        self.keys.as_ref()?.iter().map(|&key| group_of(&self.aggregate, key)).collect()
+        let keys = self.keys.as_ref()?;
+        let has_partitions = self.aggregate.group_expr().expr().len() == keys.len();
+        if has_partitions { keys.iter().map(|&key| group_of(&self.aggregate, key)).collect() } else { None }
     }
 }
 
@@ -153,21 +161,22 @@ impl ExecutionPlan for ChunkedAggregateExec {
             let all = Arc::new(CoalescePartitionsExec::new(Arc::clone(input)));
             return over(&aggregate, all)?.execute(0, context);
         };
+        let neighbours = Neighbours::new(&aggregate, &keys)?;
         let feed = Feed { keys, input: input.execute(partition, Arc::clone(&context))?, rest: None, last: None };
-        let (feed, schema) = (Arc::new(Mutex::new(Some(feed))), input.schema());
+        let chunks = Chunks {
+            schema: input.schema(),
+            feed: Arc::new(Mutex::new(Some(feed))),
+            neighbours,
+            reservation: MemoryConsumer::new(format!("ChunkedAggregateExec[{partition}]"))
+                .register(context.memory_pool()),
+            aggregate,
+            context,
+        };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let groups = stream::try_unfold((), move |()| {
-            let chunk = Chunk { schema: Arc::clone(&schema), feed: Arc::clone(&feed) };
-            let (aggregate, context) = (Arc::clone(&aggregate), Arc::clone(&context));
-            async move {
-                if chunk.feed.lock().await.is_none() {
-                    return Ok(None);
-                }
-                let schema = Arc::clone(&chunk.schema);
-                let rows = groups::streamed(schema, vec![Arc::new(chunk)])?;
-                let groups = over(&aggregate, Arc::new(rows))?.execute(0, context)?;
-                Ok::<_, DataFusionError>(Some((groups, ())))
-            }
+        let elapsed = metrics.elapsed_compute().clone();
+        let groups = stream::try_unfold(chunks, move |mut chunks| {
+            let elapsed = elapsed.clone();
+            async move { Ok::<_, DataFusionError>(chunks.next(&elapsed).await?.map(|groups| (groups, chunks))) }
         });
         let groups = groups.try_flatten().inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), groups.boxed())))
@@ -183,6 +192,58 @@ impl ExecutionPlan for ChunkedAggregateExec {
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(Self::new(self.aggregate.as_ref().clone())))
+    }
+}
+
+/// The rows of one input, chunk by chunk.
+struct Chunks {
+    aggregate: Arc<AggregateExec>,
+    schema: SchemaRef,
+    /// Where the rows come from; `None` after the last row of all.
+    feed: Arc<Mutex<Option<Feed>>>,
+    /// How to tell groups apart by neighbours; `None` where that cannot be, or did not work.
+    neighbours: Option<Neighbours>,
+    /// For the rows that are held.
+    reservation: MemoryReservation,
+    context: Arc<TaskContext>,
+}
+
+impl Chunks {
+    /// The groups of the next chunk.
+    async fn next(&mut self, elapsed: &Time) -> Result<Option<Batches>> {
+        if self.feed.lock().await.is_none() {
+            return Ok(None);
+        }
+        let mut rows = chunk(Arc::clone(&self.feed));
+        let mut held = vec![];
+        if let Some(neighbours) = &self.neighbours {
+            let mut count = 0;
+            let is_whole = loop {
+                let Some(batch) = rows.try_next().await? else { break true };
+                count += batch.num_rows();
+                held.push(batch);
+                // a value of sixteen bytes at most, but for long texts, which the windows hold
+                let size = count * self.schema.fields().len() * size_of::<u128>();
+                if count > HELD_ROWS || self.reservation.try_resize(size).is_err() {
+                    break false;
+                }
+            };
+            if is_whole {
+                let timer = elapsed.timer();
+                let groups = neighbours.groups(&held, self.context.session_config().batch_size())?;
+                timer.done();
+                if let Some(groups) = groups {
+                    self.reservation.free();
+                    return Ok(Some(stream::iter(groups.into_iter().map(Ok)).boxed()));
+                }
+                self.neighbours = None;
+            }
+            self.reservation.free();
+        }
+        let rows = stream::iter(held.into_iter().map(Ok)).chain(rows).boxed();
+        let rows = groups::streamed(Arc::clone(&self.schema), vec![Rest::stream(Arc::clone(&self.schema), rows)])?;
+        let groups = over(&self.aggregate, Arc::new(rows))?.execute(0, Arc::clone(&self.context))?;
+        Ok(Some(groups.boxed()))
     }
 }
 
@@ -225,49 +286,31 @@ impl Feed {
 }
 
 /// Whole partitions, as they come: those that follow until there are rows enough.
-struct Chunk {
-    schema: SchemaRef,
-    /// Where they come from; `None` after the last row of all.
-    feed: Arc<Mutex<Option<Feed>>>,
-}
-
-impl fmt::Debug for Chunk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunk").finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for Chunk {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        // the rows given so far; none after the last
-        let rows = stream::try_unfold((Arc::clone(&self.feed), Some(0)), async |(feed, given)| {
-            let Some(given) = given else { return Ok(None) };
-            let mut shared = feed.lock().await;
-            let Some(known) = shared.as_mut() else { return Ok(None) };
-            let Some(mut batch) = known.next().await? else {
-                *shared = None;
-                return Ok(None);
-            };
-            if batch.num_rows() == 0 {
-                drop(shared);
-                return Ok(Some((batch, (feed, Some(given)))));
-            }
-            let end = if given < CHUNK_ROWS { None } else { known.start(&batch)? };
-            if let Some(end) = end {
-                known.rest = Some(batch.slice(end, batch.num_rows() - end));
-                batch = batch.slice(0, end);
-            }
-            if let Some(last) = batch.num_rows().checked_sub(1) {
-                known.last = Some(known.keys_of(&batch, last, 1));
-            }
+fn chunk(feed: Arc<Mutex<Option<Feed>>>) -> Batches {
+    // the rows given so far; none after the last
+    let rows = stream::try_unfold((feed, Some(0)), async |(feed, given)| {
+        let Some(given) = given else { return Ok(None) };
+        let mut shared = feed.lock().await;
+        let Some(known) = shared.as_mut() else { return Ok(None) };
+        let Some(mut batch) = known.next().await? else {
+            *shared = None;
+            return Ok(None);
+        };
+        if batch.num_rows() == 0 {
             drop(shared);
-            let given = given + batch.num_rows();
-            Ok(Some((batch, (feed, end.is_none().then_some(given)))))
-        });
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows.boxed()))
-    }
+            return Ok(Some((batch, (feed, Some(given)))));
+        }
+        let end = if given < CHUNK_ROWS { None } else { known.start(&batch)? };
+        if let Some(end) = end {
+            known.rest = Some(batch.slice(end, batch.num_rows() - end));
+            batch = batch.slice(0, end);
+        }
+        if let Some(last) = batch.num_rows().checked_sub(1) {
+            known.last = Some(known.keys_of(&batch, last, 1));
+        }
+        drop(shared);
+        let given = given + batch.num_rows();
+        Ok(Some((batch, (feed, end.is_none().then_some(given)))))
+    });
+    rows.boxed()
 }
