@@ -274,7 +274,7 @@ async fn over_written(
 fn written(rows: usize, first: usize, count: usize) -> RecordBatch {
     let key = |row: usize| (row % 7 != 5).then(|| format!("queue {}", first + row * 31 % count));
     let other = |row: usize| {
-        Some(if row % 3 == 0 { String::new() } else { format!("a channel with a long name, {}", row % 4) })
+        Some(if row.is_multiple_of(3) { String::new() } else { format!("a channel with a long name, {}", row % 4) })
     };
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("k", Arc::new((0..rows).map(key).collect::<StringViewArray>())),
@@ -297,7 +297,7 @@ async fn texts_read_as_numbers_give_the_engine_s_groups() {
     let packed = || WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let whole = WriterProperties::default;
     let without_key = written(900, 0, 5).project(&[1, 2, 3, 4, 5]).unwrap();
-    let folders: Vec<(&str, Vec<(RecordBatch, WriterProperties)>, bool)> = vec![
+    let folders = [
         ("one part", vec![(written(5000, 0, 20), whole())], true),
         (
             "parts of other dictionaries",

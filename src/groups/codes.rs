@@ -31,10 +31,8 @@ impl Texts {
     /// Numbers from 1; where `values` has a NULL, any. `None` when there are too many different ones.
     fn numbers(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
         let Some(dictionary) = values.as_dictionary_opt::<Int32Type>() else {
-            return Ok(match self.coder.numbers(values.as_string_view())? {
-                Some(numbers) => Some(numbers.values().iter().map(|&number| u32::from(number) + 1).collect()),
-                None => None,
-            });
+            let numbers = self.coder.numbers(values.as_string_view())?;
+            return Ok(numbers.map(|numbers| numbers.values().iter().map(|&number| u32::from(number) + 1).collect()));
         };
         let texts = dictionary.values();
         let is_last = |(last, _): &(ArrayRef, _)| last.to_data().ptr_eq(&texts.to_data());

@@ -76,7 +76,8 @@ impl Neighbours {
                 return Ok(None);
             }
             let others = others.values();
-            (places.clear(), starts.clear());
+            places.clear();
+            starts.clear();
             let mut is_ordered = true;
             let mut add = |row: usize, is_same: bool, before: i64, other: i64| {
                 is_ordered &= !is_same || before <= other;
