@@ -301,24 +301,29 @@ enum Event {
     Signal,
 }
 
-/// Waits for signals on a thread of its own.
+/// Waits for signals on a thread of its own; when this returns, none ends the program unasked.
 fn listen(keeps_interrupts: bool, tell: mpsc::Sender<Event>) {
+    let (ready, is_ready) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         // without a runtime signals do what the system does with them, and the command goes on
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            runtime.block_on(stopped(keeps_interrupts));
+            runtime.block_on(stopped(keeps_interrupts, Some(ready)));
             // the command may have ended by itself
             let _ = tell.send(Event::Signal);
         }
     });
+    // the other end is dropped
+    let _ = is_ready.recv();
 }
 
-/// Waits for Ctrl-C, unless the command handles it, or for the system's request to end.
-async fn stopped(keeps_interrupts: bool) {
+/// Waits for Ctrl-C, unless the command handles it, or for the system's request to end; drops `ready` once it does.
+async fn stopped(keeps_interrupts: bool, ready: Option<mpsc::Sender<()>>) {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        drop(ready);
+        match signals {
             (Ok(mut interrupt), Ok(mut terminate)) => {
                 tokio::select! { _ = interrupt.recv(), if !keeps_interrupts => {}, _ = terminate.recv() => {} }
             }
@@ -326,8 +331,11 @@ async fn stopped(keeps_interrupts: bool) {
         }
     }
     #[cfg(not(unix))]
-    if keeps_interrupts || tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+    {
+        drop(ready);
+        if keeps_interrupts || tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 

@@ -19,6 +19,6 @@ pub(super) async fn run(_args: ScheduleArgs, asked: &Asked) -> Result<ExitCode> 
     }
     let enabled = office.jobs.iter().filter(|job| job.is_enabled).count();
     super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", office.project.work.store.display()));
-    Scheduler::new(office)?.run(|| super::stopped(false)).await?;
+    Scheduler::new(office)?.run(|| super::stopped(false, None)).await?;
     Ok(ExitCode::SUCCESS)
 }
