@@ -314,16 +314,8 @@ impl Running {
 
     /// What the engine makes of a batch and all that follow.
     fn rest(self, batch: RecordBatch) -> Result<Batches> {
-        let schema = self.aggregate.input().schema();
-        let typed = Arc::clone(&schema);
-        let rows = stream::once(future::ready(Ok(batch))).chain(self.input);
-        let rows = rows.map(move |batch| {
-            let batch = batch?;
-            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let columns = with_types_of(&typed, batch.columns())?;
-            Ok(RecordBatch::try_new_with_options(Arc::clone(&typed), columns, &options)?)
-        });
-        let rows = rows.boxed();
+        let schema = self.input.schema();
+        let rows = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
         Ok(first_of(&self.aggregate, schema, rows)?.execute(0, self.context)?.boxed())
     }
 }
@@ -331,7 +323,7 @@ impl Running {
 /// The engine's first aggregate of rows that are there once.
 fn first_of(aggregate: &AggregateExec, schema: SchemaRef, rows: Batches) -> Result<AggregateExec> {
     let rows = streamed(Arc::clone(&schema), vec![Rest::stream(schema, rows)])?;
-    over(aggregate, AggregateMode::Partial, Arc::new(rows))
+    over(aggregate, AggregateMode::Partial, with_types(Arc::new(rows), &aggregate.input().schema())?)
 }
 
 /// Streams as a plan.
@@ -459,11 +451,21 @@ impl Groups {
         for call in &mut self.calls {
             columns.extend(call.state.state(EmitTo::All)?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(groups));
-        let all = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        let starts = (0..groups).step_by(batch_size.max(1));
-        Ok(starts.map(|start| all.slice(start, batch_size.max(1).min(groups - start))).collect())
+        in_batches(&self.schema, columns, groups, batch_size)
     }
+}
+
+/// So many rows in batches of a size.
+pub(crate) fn in_batches(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    size: usize,
+) -> Result<Vec<RecordBatch>> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let all = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
+    let size = size.max(1);
+    Ok((0..rows).step_by(size).map(|start| all.slice(start, size.min(rows - start))).collect())
 }
 
 /// A condition's answers.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ColumnStatistics, JoinType, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
@@ -224,7 +223,6 @@ fn scanned(scan: &DataSourceExec, column: usize, files: &FileMetadataCache) -> R
 fn without_bounds(mut statistics: Statistics, column: usize) -> Statistics {
     if let Some(known) = statistics.column_statistics.get_mut(column) {
         *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
-        known.distinct_count = Precision::Absent;
     }
     statistics
 }
@@ -242,6 +240,9 @@ fn with_numbers(schema: &Schema, name: &str) -> SchemaRef {
 fn as_numbers(file: &PartitionedFile, name: &str, files: &FileMetadataCache) -> Option<PartitionedFile> {
     let known = files.get(&file.object_meta.location).filter(|known| known.is_valid_for(&file.object_meta))?;
     let footer = known.file_metadata.as_ref().as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata();
+    if !has_numbers(footer, name) {
+        return None;
+    }
     let about = footer.file_metadata();
     let schema = match &file.arrow_schema {
         Some(schema) => Arc::clone(schema),
@@ -249,8 +250,7 @@ fn as_numbers(file: &PartitionedFile, name: &str, files: &FileMetadataCache) -> 
     };
     let is_text =
         |field: &Field| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let is_numbered = schema.field_with_name(name).is_ok_and(is_text) && has_numbers(footer, name);
-    is_numbered.then(|| file.clone().with_arrow_schema(with_numbers(&schema, name)))
+    schema.field_with_name(name).is_ok_and(is_text).then(|| file.clone().with_arrow_schema(with_numbers(&schema, name)))
 }
 
 /// Whether all parts of a file have a column's texts in small dictionaries.

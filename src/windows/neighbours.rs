@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use datafusion::arrow::compute::{cast, concat, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::ExecutionPlan;
@@ -14,7 +14,7 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use super::collect::joined;
 use super::keys::Keys;
 use super::runs::place_of;
-use crate::groups::Call;
+use crate::groups::{Call, in_batches};
 
 /// How to tell the groups of an aggregate apart by comparing each row with the one before it.
 ///
@@ -60,7 +60,6 @@ impl Neighbours {
         let mut calls = Call::all(&self.aggregate)?;
         let mut count = 0;
         let mut places = vec![];
-        let mut starts: Vec<u32> = vec![];
         let mut keys_of_groups = vec![];
         let mut last: Option<(Vec<ArrayRef>, i64)> = None;
         for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
@@ -77,7 +76,7 @@ impl Neighbours {
             }
             let others = others.values();
             places.clear();
-            starts.clear();
+            let mut starts: Vec<u32> = vec![];
             let mut is_ordered = true;
             let mut add = |row: usize, is_same: bool, before: i64, other: i64| {
                 is_ordered &= !is_same || before <= other;
@@ -102,7 +101,7 @@ impl Neighbours {
             if !is_ordered {
                 return Ok(None);
             }
-            let starts = UInt32Array::from(starts.clone());
+            let starts = UInt32Array::from(starts);
             keys_of_groups.push(keys.iter().map(|key| Ok(take(key, &starts, None)?)).collect::<Result<Vec<_>>>()?);
             for call in &mut calls {
                 call.update(batch, &places, count)?;
@@ -117,11 +116,7 @@ impl Neighbours {
         for call in &mut calls {
             columns.push(call.state.evaluate(EmitTo::All)?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let all = RecordBatch::try_new_with_options(self.aggregate.schema(), columns, &options)?;
-        let batch_size = batch_size.max(1);
-        let starts = (0..count).step_by(batch_size);
-        Ok(Some(starts.map(|start| all.slice(start, batch_size.min(count - start))).collect()))
+        in_batches(&self.aggregate.schema(), columns, count, batch_size).map(Some)
     }
 }
 
