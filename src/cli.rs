@@ -26,6 +26,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result, causes};
 use crate::project::{Asked, MAX_THREADS, Project};
+use crate::signals::Signals;
 
 /// How long a command may take to end in good order after a signal: an upload is given up, a run is recorded.
 const GRACE: Duration = Duration::from_millis(1200);
@@ -305,38 +306,26 @@ enum Event {
 fn listen(keeps_interrupts: bool, tell: mpsc::Sender<Event>) {
     let (ready, is_ready) = mpsc::channel::<()>();
     std::thread::spawn(move || {
-        // without a runtime signals do what the system does with them, and the command goes on
-        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            runtime.block_on(stopped(keeps_interrupts, Some(ready)));
+        // where this fails signals do what the system does with them, and the command goes on
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        let waited = runtime.block_on(async {
+            let signals = Signals::new();
+            drop(ready);
+            let mut signals = signals?;
+            if keeps_interrupts {
+                signals.terminated().await
+            } else {
+                signals.next().await
+            }
+            std::io::Result::Ok(())
+        });
+        if waited.is_ok() {
             // the command may have ended by itself
             let _ = tell.send(Event::Signal);
         }
     });
     // the other end is dropped
     let _ = is_ready.recv();
-}
-
-/// Waits for Ctrl-C, unless the command handles it, or for the system's request to end; drops `ready` once it does.
-async fn stopped(keeps_interrupts: bool, ready: Option<mpsc::Sender<()>>) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        drop(ready);
-        match signals {
-            (Ok(mut interrupt), Ok(mut terminate)) => {
-                tokio::select! { _ = interrupt.recv(), if !keeps_interrupts => {}, _ = terminate.recv() => {} }
-            }
-            _ => std::future::pending().await,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        drop(ready);
-        if keeps_interrupts || tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    }
 }
 
 async fn run_command(command: Command, asked: Asked) -> Result<ExitCode> {

@@ -54,6 +54,7 @@ use self::visits::{VisitStore, Visits};
 use crate::config::{TlsFiles, UserConfig};
 use crate::error::{Error, Result};
 use crate::session::{CATALOG, Reads, SYSTEM, Session};
+use crate::signals::Signals;
 use crate::source::nearest;
 
 /// The size of a message that a client may send: a statement, or values of parameters.
@@ -334,37 +335,6 @@ fn bind_metrics(listen: &str, is_open: bool) -> Result<(TcpListener, SocketAddr)
     }
     listener.set_nonblocking(true).map_err(usable)?;
     Ok((listener, address))
-}
-
-/// Ctrl-C and the system's request to end.
-struct Signals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        {
-            tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
-        }
-        #[cfg(not(unix))]
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    }
 }
 
 /// Keys belong to tables and views that are there.

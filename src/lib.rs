@@ -18,6 +18,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod session;
+pub mod signals;
 pub mod source;
 pub mod sqlfile;
 pub mod types;

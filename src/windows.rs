@@ -79,7 +79,7 @@ impl PhysicalOptimizerRule for GroupWindows {
             Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
             None => Ok(Transformed::no(plan)),
         })?;
-        Ok(chunked.data)
+        in_whole_partitions(chunked.data)
     }
 
     fn name(&self) -> &str {
@@ -103,7 +103,26 @@ pub(crate) fn brought_together(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn E
         }),
         None => Ok(Transformed::no(plan)),
     })?;
-    Ok(together.data)
+    in_whole_partitions(together.data)
+}
+
+/// The plan, in which operators that take partitions as they come get whole ones in a batch where that can be.
+fn in_whole_partitions(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let whole = plan.transform_up(|plan| {
+        let takes_partitions = match plan.downcast_ref::<GroupedWindowExec>() {
+            Some(grouped) => grouped.is_together(),
+            None => plan.is::<ChunkedAggregateExec>(),
+        };
+        let input = match plan.children().as_slice() {
+            [input] if takes_partitions => runs::made_whole(input)?,
+            _ => None,
+        };
+        match input {
+            Some(input) => Ok(Transformed::yes(replace_children_if_necessary(plan, vec![input])?)),
+            None => Ok(Transformed::no(plan)),
+        }
+    })?;
+    Ok(whole.data)
 }
 
 /// Why each of the engine's window operators in a plan was kept: its functions, and the reason.

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::error::{Error, Result};
 use crate::project::Asked;
 use crate::schedule::{Office, Scheduler, SystemClock};
+use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(super) struct ScheduleArgs {}
@@ -17,8 +18,10 @@ pub(super) async fn run(_args: ScheduleArgs, asked: &Asked) -> Result<ExitCode> 
     if office.jobs.is_empty() {
         return Err(Error::usage("cxql.toml has no [[job]]; docs/jobs.md says how one looks"));
     }
+    let fault = |cause| Error::Engine { message: format!("signals cannot be handled: {cause}") };
+    let signals = Signals::new().map_err(fault)?;
     let enabled = office.jobs.iter().filter(|job| job.is_enabled).count();
     super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", office.project.work.store.display()));
-    Scheduler::new(office)?.run(|| super::stopped(false, None)).await?;
+    Scheduler::new(office)?.run(signals).await?;
     Ok(ExitCode::SUCCESS)
 }

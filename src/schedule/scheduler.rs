@@ -13,6 +13,7 @@ use super::office::{Office, log};
 use super::times::{self, Due};
 use crate::error::{Error, Result};
 use crate::history::{NewRun, Run, RunState, Trigger};
+use crate::signals::Signals;
 
 /// The longest time without a look: others may have left work.
 const LOOK: Duration = Duration::from_secs(1);
@@ -76,17 +77,16 @@ impl Scheduler {
         })
     }
 
-    /// Runs until the first `signal`: then starts nothing more, lets what runs end for the time of the configuration, and
+    /// Runs until the first signal: then starts nothing more, lets what runs end for the time of the configuration, and
     /// leaves the rest to the next scheduler. A second signal leaves it at once.
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub async fn run<F: Future<Output = ()>>(mut self, signal: impl Fn() -> F) -> Result<()> {
-        let mut stop = std::pin::pin!(signal());
+    pub async fn run(mut self, mut signals: Signals) -> Result<()> {
         loop {
             let wait = self.tick()?;
             tokio::select! {
-                () = &mut stop => break,
+                () = signals.next() => break,
                 () = tokio::time::sleep(wait) => {}
                 Some(ended) = self.working.join_next() => done(ended)?,
                 Some(ended) = self.delivering.join_next() => { self.on_the_way.remove(&done(ended)?); }
@@ -108,7 +108,7 @@ impl Scheduler {
         tokio::select! {
             ended = everything => return ended,
             () = tokio::time::sleep(drain) => {}
-            () = signal() => {}
+            () = signals.next() => {}
         }
         self.release.send_replace(true);
         while let Some(ended) = self.working.join_next().await {

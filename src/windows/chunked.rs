@@ -27,11 +27,9 @@ use tokio::sync::Mutex;
 
 use super::keys::Keys;
 use super::neighbours::Neighbours;
-use super::runs::{place_of, together};
+use super::runs::{are_whole, place_of, together};
+use super::solve::CHUNK_ROWS;
 use crate::groups::{self, Batches, Rest};
-
-/// Rows after which a chunk ends with its partition. So few that their groups stay near the processor.
-const CHUNK_ROWS: usize = 1 << 16;
 
 /// The most rows that are held to tell their groups apart by neighbours; beyond them the engine aggregates as they come.
 const HELD_ROWS: usize = 2 * CHUNK_ROWS;
@@ -162,7 +160,13 @@ impl ExecutionPlan for ChunkedAggregateExec {
             return over(&aggregate, all)?.execute(0, context);
         };
         let neighbours = Neighbours::new(&aggregate, &keys)?;
-        let feed = Feed { keys, input: input.execute(partition, Arc::clone(&context))?, rest: None, last: None };
+        let feed = Feed {
+            keys,
+            are_whole: are_whole(input),
+            input: input.execute(partition, Arc::clone(&context))?,
+            rest: None,
+            last: None,
+        };
         let chunks = Chunks {
             schema: input.schema(),
             feed: Arc::new(Mutex::new(Some(feed))),
@@ -250,6 +254,8 @@ impl Chunks {
 /// The rows of one input from here on.
 struct Feed {
     keys: Vec<usize>,
+    /// Whether no partition is in more than one batch.
+    are_whole: bool,
     input: SendableRecordBatchStream,
     /// The rows with which the next chunk begins.
     rest: Option<RecordBatch>,
@@ -299,6 +305,11 @@ fn chunk(feed: Arc<Mutex<Option<Feed>>>) -> Batches {
         if batch.num_rows() == 0 {
             drop(shared);
             return Ok(Some((batch, (feed, Some(given)))));
+        }
+        if known.are_whole {
+            let given = given + batch.num_rows();
+            drop(shared);
+            return Ok(Some((batch, (feed, (given < CHUNK_ROWS).then_some(given)))));
         }
         let end = if given < CHUNK_ROWS { None } else { known.start(&batch)? };
         if let Some(end) = end {

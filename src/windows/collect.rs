@@ -1,15 +1,16 @@
 //! The rows of one input, kept until all have come, sorted into buckets.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewArray, UInt32Array};
-use datafusion::arrow::compute::{concat, take};
+use datafusion::arrow::compute::{SortOptions, concat, take};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::Result;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{SendableRecordBatchStream, SpillFile};
 use datafusion::physical_plan::SpillManager;
@@ -42,6 +43,8 @@ struct Morsel {
     /// Where each bucket begins, and the end.
     bounds: Vec<usize>,
     bytes: usize,
+    /// The first row's value of the column by which windows order rows first, where inputs can be compared by it.
+    first: Option<ScalarValue>,
 }
 
 impl Morsel {
@@ -56,9 +59,15 @@ impl Morsel {
             bounds[usize::from(bucket) + 1] += 1;
         }
         cumulate(&mut bounds);
+        let first = match spec.first_order() {
+            Some((column, _)) if coders[column].is_none() && !columns[column].is_empty() => {
+                Some(ScalarValue::try_from_array(&columns[column], 0)?)
+            }
+            _ => None,
+        };
         let order = UInt32Array::from(by_group(buckets.into_iter().map(usize::from), &bounds));
         let columns = columns.iter().map(|column| take(column, &order, None));
-        let mut morsel = Self { columns: columns.collect::<std::result::Result<_, _>>()?, bounds, bytes: 0 };
+        let mut morsel = Self { columns: columns.collect::<std::result::Result<_, _>>()?, bounds, bytes: 0, first };
         morsel.bytes = morsel.columns.iter().map(|column| bytes(column, seen)).sum();
         Ok(morsel)
     }
@@ -136,6 +145,31 @@ fn bytes(column: &ArrayRef, seen: &mut HashSet<usize>) -> usize {
     texts.sum::<usize>() + column.len() * size_of::<u128>()
 }
 
+/// Rows of some buckets that came together.
+pub(super) struct Part {
+    /// The carried columns.
+    pub(super) columns: Vec<ArrayRef>,
+    first: Option<ScalarValue>,
+}
+
+/// The parts of all inputs, each with the number of its input, which keeps its parts as they came. Of different inputs the
+/// one that goes first in the order of the windows comes first: where files are in the order of time, so are all rows then.
+pub(super) fn merged(
+    mut inputs: Vec<VecDeque<Part>>,
+    order: Option<(usize, SortOptions)>,
+) -> impl Iterator<Item = (usize, Part)> {
+    let is_descending = order.is_some_and(|(_, options)| options.descending);
+    std::iter::from_fn(move || {
+        let heads = inputs.iter().enumerate().filter_map(|(input, parts)| Some((input, parts.front()?)));
+        let (next, _) = heads.reduce(|best, other| {
+            let order = other.1.first.partial_cmp(&best.1.first);
+            let wanted = if is_descending { Ordering::Greater } else { Ordering::Less };
+            if order == Some(wanted) { other } else { best }
+        })?;
+        inputs[next].pop_front().map(|part| (next, part))
+    })
+}
+
 /// All rows of one input.
 pub(super) struct Collected {
     morsels: Vec<Morsel>,
@@ -158,21 +192,23 @@ impl Collected {
         if self.files.is_some() { BUCKETS_PER_FILE } else { 1 }
     }
 
-    /// The carried columns of some buckets, in parts.
+    /// The rows of some buckets, as they came.
     ///
     /// # Errors
     /// Those of the disk.
-    pub(super) async fn rows_of(&self, buckets: &Range<usize>, spill: &SpillManager) -> Result<Vec<Vec<ArrayRef>>> {
+    pub(super) async fn rows_of(&self, buckets: &Range<usize>, spill: &SpillManager) -> Result<VecDeque<Part>> {
         let Some(files) = &self.files else {
             let morsels = self.morsels.iter().filter(|morsel| morsel.rows(buckets) > 0);
-            return Ok(morsels.map(|morsel| morsel.rows_of(buckets)).collect());
+            let part = |morsel: &Morsel| Part { columns: morsel.rows_of(buckets), first: morsel.first.clone() };
+            return Ok(morsels.map(part).collect());
         };
         match files.get(buckets.start / BUCKETS_PER_FILE).cloned().flatten() {
             Some(file) => {
                 let batches: Vec<RecordBatch> = spill.read_spill_as_stream(file, None)?.try_collect().await?;
-                Ok(batches.iter().map(|batch| batch.columns().to_vec()).collect())
+                let part = |batch: &RecordBatch| Part { columns: batch.columns().to_vec(), first: None };
+                Ok(batches.iter().map(part).collect())
             }
-            None => Ok(vec![]),
+            None => Ok(VecDeque::new()),
         }
     }
 }

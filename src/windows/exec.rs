@@ -31,11 +31,11 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::coding::{Dictionary, decoded};
-use super::collect::{BUCKETS, Collected, collect, joined};
+use super::collect::{BUCKETS, Collected, Part, collect, joined, merged};
 use super::functions::Call;
 use super::runs::{self, Runs};
 use super::shared::{Pending, Run, all, failed};
-use super::solve::{Solved, Spec};
+use super::solve::{BatchSize, Solved, Spec};
 
 /// Computes window functions with a PARTITION BY without sorting its input.
 ///
@@ -52,6 +52,8 @@ pub struct GroupedWindowExec {
     projection: Option<Vec<usize>>,
     /// Whether the partitions stand together in the input already.
     is_together: bool,
+    /// Whether what takes the rows wants whole partitions in a batch.
+    gives_partitions: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     run: Pending<Gathered>,
@@ -91,16 +93,20 @@ impl Gathered {
     }
 
     async fn solve(self: Arc<Self>, buckets: Range<usize>) -> Result<Solved> {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            inputs.push(input.rows_of(&buckets, &self.spill).await?);
+        }
         let mut parts = vec![];
-        for (number, input) in self.inputs.iter().enumerate() {
-            for mut columns in input.rows_of(&buckets, &self.spill).await? {
-                for ((column, texts), dictionary) in columns.iter_mut().zip(&input.texts).zip(&self.dictionaries) {
-                    if let (Some(texts), None) = (texts, dictionary) {
-                        *column = decoded(column, texts)?;
-                    }
+        for (number, Part { mut columns, .. }) in merged(inputs, self.spec.first_order()) {
+            for ((column, texts), dictionary) in
+                columns.iter_mut().zip(&self.inputs[number].texts).zip(&self.dictionaries)
+            {
+                if let (Some(texts), None) = (texts, dictionary) {
+                    *column = decoded(column, texts)?;
                 }
-                parts.push((number, columns));
             }
+            parts.push((number, columns));
         }
         let columns = (0..self.spec.computed_count).map(|place| match &self.dictionaries[place] {
             Some(dictionary) => dictionary.joined(parts.iter().map(|(input, columns)| (*input, &columns[place]))),
@@ -154,6 +160,7 @@ impl GroupedWindowExec {
         let properties = PlanProperties::new(equivalence, partitioning, emission, input.boundedness());
         Ok(Self {
             is_together,
+            gives_partitions: false,
             input,
             keys,
             windows,
@@ -162,6 +169,28 @@ impl GroupedWindowExec {
             metrics: ExecutionPlanMetricsSet::new(),
             run: Pending::default(),
         })
+    }
+
+    /// The same, with no partition in more than one batch and as many of them in each as stay near the processor.
+    ///
+    /// # Errors
+    /// None for the operator's own parts.
+    pub(super) fn giving_partitions(&self) -> Result<Self> {
+        let exec = self.rebuilt(Arc::clone(&self.input), self.projection.clone())?;
+        Ok(Self { gives_partitions: true, ..exec })
+    }
+
+    fn rebuilt(&self, input: Arc<dyn ExecutionPlan>, projection: Option<Vec<usize>>) -> Result<Self> {
+        let exec = Self::build(self.keys.clone(), self.windows.clone(), input, projection)?;
+        Ok(Self { gives_partitions: self.gives_partitions, ..exec })
+    }
+
+    pub(super) fn gives_partitions(&self) -> bool {
+        self.gives_partitions
+    }
+
+    pub(super) fn is_together(&self) -> bool {
+        self.is_together
     }
 
     /// The windows.
@@ -284,7 +313,7 @@ struct Output {
     solved: Option<Solved>,
     /// The memory of the bucket.
     reservation: MemoryReservation,
-    batch_size: usize,
+    batch_size: BatchSize,
     metrics: BaselineMetrics,
 }
 
@@ -319,6 +348,9 @@ impl DisplayAs for GroupedWindowExec {
                 write!(f, "GroupedWindowExec: windows=[{}]", names.join(", "))?;
                 if self.is_together {
                     write!(f, ", input=by partition")?;
+                }
+                if self.gives_partitions {
+                    write!(f, ", batches=whole partitions")?;
                 }
                 if let Some(projection) = &self.projection {
                     let schema = self.schema();
@@ -363,17 +395,21 @@ impl ExecutionPlan for GroupedWindowExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("a window operator has one input");
         };
-        Ok(Arc::new(Self::build(self.keys.clone(), self.windows.clone(), input, self.projection.clone())?))
+        self.rebuilt(input, self.projection.clone()).map(|exec| Arc::new(exec) as _)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let reservation = MemoryConsumer::new(format!("GroupedWindowOutput[{partition}]"));
         let reservation = reservation.register(context.memory_pool());
-        let batch_size = context.session_config().batch_size();
+        let batch_size = match self.gives_partitions {
+            true => BatchSize::Partitions,
+            false => BatchSize::Rows(context.session_config().batch_size()),
+        };
         let source: BoxFuture<'static, Result<Source>> = if self.is_together {
             let input = self.input.execute(partition, context)?;
-            let runs = Runs::new(Arc::new(self.spec()?), input, reservation.new_empty());
+            let are_whole = runs::are_whole(&self.input);
+            let runs = Runs::new(Arc::new(self.spec()?), input, are_whole, reservation.new_empty());
             async move { Ok(Source::Runs(runs)) }.boxed()
         } else {
             let run = self.run(&context)?;
@@ -415,12 +451,7 @@ impl ExecutionPlan for GroupedWindowExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::build(
-            self.keys.clone(),
-            self.windows.clone(),
-            Arc::clone(&self.input),
-            self.projection.clone(),
-        )?))
+        self.rebuilt(Arc::clone(&self.input), self.projection.clone()).map(|exec| Arc::new(exec) as _)
     }
 }
 
@@ -434,6 +465,6 @@ impl EmbeddedProjection for GroupedWindowExec {
             }
             (new, _) => new,
         };
-        Self::build(self.keys.clone(), self.windows.clone(), Arc::clone(&self.input), projection)
+        self.rebuilt(Arc::clone(&self.input), projection)
     }
 }

@@ -7,6 +7,7 @@ use cxql_udfs::grouped::{grouped_evaluator, ranges};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array, UInt64Array, make_comparator,
 };
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
@@ -405,19 +406,25 @@ fn dense_ranks(slices: &Slices<'_>) -> ArrayRef {
 
 fn shifted(values: &ArrayRef, by: i64, default: &ScalarValue, slices: &Slices<'_>) -> Result<ArrayRef> {
     let distance = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
-    let source = |range: &std::ops::Range<usize>, row: usize| {
-        let place = if by >= 0 { row.checked_sub(distance) } else { row.checked_add(distance) };
-        place.filter(|place| range.contains(place))
-    };
+    let mut rows = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        let missing = distance.min(range.len());
+        let (start, end) = (range.start as u32, range.end as u32);
+        if by >= 0 {
+            rows.resize(rows.len() + missing, NO_ROW);
+            rows.extend(start..end - missing as u32);
+        } else {
+            rows.extend(start + missing as u32..end);
+            rows.resize(rows.len() + missing, NO_ROW);
+        }
+    }
     if default.is_null() {
-        return picked(std::slice::from_ref(values), slices, |range, row| source(&range, row));
+        return taken(values, rows);
     }
     let default = cast(&default.to_array_of_size(1)?, values.data_type())?;
-    let mut indices = Vec::with_capacity(slices.rows());
-    for range in slices.ranges() {
-        indices.extend(range.clone().map(|row| source(&range, row).map_or((1, 0), |place| (0, place))));
-    }
-    Ok(interleave(&[values.as_ref(), default.as_ref()], &indices)?)
+    let place = |row: u32| if row == NO_ROW { (1, 0) } else { (0, row as usize) };
+    let places: Vec<(usize, usize)> = rows.into_iter().map(place).collect();
+    Ok(interleave(&[values.as_ref(), default.as_ref()], &places)?)
 }
 
 /// The value of another row of the partition, or NULL.
@@ -427,11 +434,24 @@ fn picked(
     place: impl Fn(std::ops::Range<usize>, usize) -> Option<usize>,
 ) -> Result<ArrayRef> {
     let [values] = values else { return internal_err!("a window function of one column got {}", values.len()) };
-    let mut indices = Vec::with_capacity(slices.rows());
+    let mut rows = Vec::with_capacity(slices.rows());
     for range in slices.ranges() {
-        indices.extend(range.clone().map(|row| place(range.clone(), row).map(|place| place as u32)));
+        rows.extend(range.clone().map(|row| place(range.clone(), row).map_or(NO_ROW, |place| place as u32)));
     }
-    Ok(take(values, &UInt32Array::from(indices), None)?)
+    taken(values, rows)
+}
+
+/// The number of no row: a bucket has fewer.
+const NO_ROW: u32 = u32::MAX;
+
+/// The values of rows; NULL for [`NO_ROW`].
+fn taken(values: &ArrayRef, mut rows: Vec<u32>) -> Result<ArrayRef> {
+    let known = BooleanBuffer::collect_bool(rows.len(), |place| rows[place] != NO_ROW);
+    let nulls = NullBuffer::new(known);
+    if nulls.null_count() > 0 {
+        rows.iter_mut().for_each(|row| *row = if *row == NO_ROW { 0 } else { *row });
+    }
+    Ok(take(values, &UInt32Array::new(rows.into(), Some(nulls)), None)?)
 }
 
 fn counts(values: &[ArrayRef], frame: Frame, slices: &Slices<'_>) -> ArrayRef {
@@ -464,16 +484,25 @@ fn counts(values: &[ArrayRef], frame: Frame, slices: &Slices<'_>) -> ArrayRef {
 fn running_sums(data_type: &DataType, values: &[ArrayRef], end: Edge, slices: &Slices<'_>) -> Result<ArrayRef> {
     let [values] = values else { return internal_err!("a sum of {} columns", values.len()) };
     let values = cast(values, data_type)?;
+    // each frame has a row, and each row a value
+    let is_known = values.null_count() == 0 && !matches!(end, Edge::Rows(by) if by < 0);
     Ok(match data_type {
         DataType::Float64 => {
             let values = values.as_primitive::<Float64Type>();
             let value = |row| values.is_valid(row).then(|| values.value(row));
-            Arc::new(Float64Array::from(folded_to(end, slices, value, |sum, value| sum + value)))
+            let sum = |sum, value| sum + value;
+            match is_known {
+                true => Arc::new(Float64Array::from(summed_to(end, slices, values.values(), sum))),
+                false => Arc::new(Float64Array::from(folded_to(end, slices, value, sum))),
+            }
         }
         DataType::Int64 => {
             let values = values.as_primitive::<Int64Type>();
             let value = |row| values.is_valid(row).then(|| values.value(row));
-            Arc::new(Int64Array::from(folded_to(end, slices, value, i64::wrapping_add)))
+            match is_known {
+                true => Arc::new(Int64Array::from(summed_to(end, slices, values.values(), i64::wrapping_add))),
+                false => Arc::new(Int64Array::from(folded_to(end, slices, value, i64::wrapping_add))),
+            }
         }
         other => return exec_err!("a running sum of {other}"),
     })
@@ -488,6 +517,25 @@ fn running_extremes(values: &[ArrayRef], is_max: bool, end: Edge, slices: &Slice
     let extreme = |best: u32, row: u32| if compare(row as usize, best as usize) == better { row } else { best };
     let rows = folded_to(end, slices, known, extreme);
     Ok(take(values, &UInt32Array::from(rows), None)?)
+}
+
+/// For each row the values from the start of its partition to the end of its frame, which is not before the row, put
+/// together one by one.
+fn summed_to<T: Copy>(end: Edge, slices: &Slices<'_>, values: &[T], join: impl Fn(T, T) -> T) -> Vec<T> {
+    let mut results = Vec::with_capacity(slices.rows());
+    for range in slices.ranges() {
+        let Some(&first) = values.get(range.start) else { break };
+        let (mut result, mut next) = (first, range.start + 1);
+        for row in range.clone() {
+            let end = end.end(slices, &range, row);
+            for value in values.get(next..end).unwrap_or_default() {
+                result = join(result, *value);
+            }
+            next = next.max(end);
+            results.push(result);
+        }
+    }
+    results
 }
 
 /// For each row the known values from the start of its partition to the end of its frame, put together one by one; none if

@@ -41,6 +41,22 @@ impl<'a> Keys<'a> {
         Ok(Self::Rows(RowConverter::new(fields)?.convert_columns(keys)?))
     }
 
+    /// Of the first `rows` rows those that differ from the one before.
+    pub(super) fn starts(&self, rows: usize) -> Vec<u32> {
+        if let Self::Columns(keys) = self
+            && let [key] = keys.as_slice()
+            && key.nulls.is_none_or(|nulls| nulls.null_count() == 0)
+        {
+            return match &key.values {
+                Values::Coded(values) => differing(values, PartialEq::eq),
+                Values::Four(values) => differing(values, PartialEq::eq),
+                Values::Eight(values) => differing(values, PartialEq::eq),
+                Values::Views { views, buffers } => differing(views, |left, right| are_same(*left, *right, buffers)),
+            };
+        }
+        (1..rows).filter(|&row| !self.are_equal(row - 1, row)).map(|row| row as u32).collect()
+    }
+
     pub(super) fn are_equal(&self, left: usize, right: usize) -> bool {
         match self {
             Self::Columns(keys) => keys.iter().all(|key| key.are_equal(left, right)),
@@ -89,16 +105,23 @@ impl<'a> Key<'a> {
             Values::Coded(values) => values[left] == values[right],
             Values::Four(values) => values[left] == values[right],
             Values::Eight(values) => values[left] == values[right],
-            Values::Views { views, buffers } => {
-                let (left, right) = (views[left], views[right]);
-                // the length and the first four bytes come first; a short text is all in its view
-                left == right
-                    || (left as u32 > MAX_INLINE_VIEW_LEN
-                        && left as u64 == right as u64
-                        && long_text(left, buffers) == long_text(right, buffers))
-            }
+            Values::Views { views, buffers } => are_same(views[left], views[right], buffers),
         }
     }
+}
+
+/// The places of values that differ from the one before.
+fn differing<T>(values: &[T], are_equal: impl Fn(&T, &T) -> bool) -> Vec<u32> {
+    let pairs = (1..).zip(values.iter().zip(values.iter().skip(1)));
+    pairs.filter(|(_, (left, right))| !are_equal(left, right)).map(|(place, _)| place).collect()
+}
+
+/// Whether two views are of equal texts: the length and the first four bytes come first; a short text is all in its view.
+fn are_same(left: u128, right: u128, buffers: &[Buffer]) -> bool {
+    left == right
+        || (left as u32 > MAX_INLINE_VIEW_LEN
+            && left as u64 == right as u64
+            && long_text(left, buffers) == long_text(right, buffers))
 }
 
 /// The bytes of a text that is not in its view.

@@ -77,26 +77,33 @@ impl Neighbours {
             let others = others.values();
             places.clear();
             let mut starts: Vec<u32> = vec![];
-            let mut is_ordered = true;
-            let mut add = |row: usize, is_same: bool, before: i64, other: i64| {
-                is_ordered &= !is_same || before <= other;
-                if !is_same || before != other {
+            let (is_same, before) = match &last {
+                None => (false, 0),
+                Some((last, before)) => {
+                    let pair = last.iter().zip(&partition);
+                    let pair = pair.map(|(last, first)| Ok(concat(&[last.as_ref(), first.slice(0, 1).as_ref()])?));
+                    (Keys::new(&pair.collect::<Result<Vec<_>>>()?)?.are_equal(0, 1), *before)
+                }
+            };
+            let mut is_ordered = !is_same || before <= others[0];
+            let mut add = |row: usize, is_new: bool| {
+                if is_new {
                     count += 1;
                     starts.push(row as u32);
                 }
                 places.push(count - 1);
             };
-            match &last {
-                None => add(0, false, 0, 0),
-                Some((last, before)) => {
-                    let pair = last.iter().zip(&partition);
-                    let pair = pair.map(|(last, first)| Ok(concat(&[last.as_ref(), first.slice(0, 1).as_ref()])?));
-                    add(0, Keys::new(&pair.collect::<Result<Vec<_>>>()?)?.are_equal(0, 1), *before, others[0]);
+            let partitions = Keys::new(&partition)?.starts(rows);
+            let ends = partitions.iter().map(|&start| start as usize).chain([rows]);
+            let mut start = 0;
+            for end in ends {
+                add(start, start > 0 || !is_same || before != others[0]);
+                for row in start + 1..end {
+                    let (before, other) = (others[row - 1], others[row]);
+                    is_ordered &= before <= other;
+                    add(row, before != other);
                 }
-            }
-            let compared = Keys::new(&partition)?;
-            for row in 1..rows {
-                add(row, compared.are_equal(row - 1, row), others[row - 1], others[row]);
+                start = end;
             }
             if !is_ordered {
                 return Ok(None);

@@ -50,6 +50,31 @@ pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
     None
 }
 
+/// Whether no partition of what a plan gives together is in more than one batch.
+pub(super) fn are_whole(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    match plan.downcast_ref::<ProjectionExec>() {
+        Some(projection) => are_whole(projection.input()),
+        None => plan.downcast_ref::<GroupedWindowExec>().is_some_and(GroupedWindowExec::gives_partitions),
+    }
+}
+
+/// The plan with whole partitions in its batches, if it can give them so; `None` if not, or it does anyway.
+///
+/// # Errors
+/// None for plans of the engine.
+pub(super) fn made_whole(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        return match made_whole(projection.input())? {
+            Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
+            None => Ok(None),
+        };
+    }
+    match plan.downcast_ref::<GroupedWindowExec>() {
+        Some(window) if !window.gives_partitions() => Ok(Some(Arc::new(window.giving_partitions()?))),
+        _ => Ok(None),
+    }
+}
+
 /// The place of a column of the input among expressions over it.
 pub(super) fn place_of<'a>(column: usize, mut exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Option<usize> {
     exprs.position(|expr| expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column))
@@ -111,6 +136,8 @@ fn columns_together(
 pub(super) struct Runs {
     spec: Arc<Spec>,
     input: SendableRecordBatchStream,
+    /// Whether no partition is in more than one batch.
+    are_whole: bool,
     /// The carried columns of rows that are not computed yet.
     parts: Vec<Vec<ArrayRef>>,
     rows: usize,
@@ -122,8 +149,15 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn new(spec: Arc<Spec>, input: SendableRecordBatchStream, reservation: MemoryReservation) -> Self {
-        Self { spec, input, parts: vec![], rows: 0, wanted: RUN_ROWS, is_ended: false, reservation }
+    /// `are_whole`: as [`are_whole`] says of the plan that gives `input`.
+    pub(super) fn new(
+        spec: Arc<Spec>,
+        input: SendableRecordBatchStream,
+        are_whole: bool,
+        reservation: MemoryReservation,
+    ) -> Self {
+        let wanted = if are_whole { 1 } else { RUN_ROWS };
+        Self { spec, input, are_whole, parts: vec![], rows: 0, wanted, is_ended: false, reservation }
     }
 
     /// The next whole partitions with their results, whose memory is grown in `reservation`; none after the last.
@@ -134,6 +168,7 @@ impl Runs {
         loop {
             if !self.is_ended {
                 match self.input.try_next().await? {
+                    Some(batch) if batch.num_rows() == 0 => continue,
                     Some(batch) => {
                         self.rows += batch.num_rows();
                         self.parts.push(self.spec.carried(&batch)?);
@@ -154,15 +189,15 @@ impl Runs {
             let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
             let mut bounds = self.spec.runs(&columns)?;
             // the last partition may go on
-            if !self.is_ended {
+            if !self.is_ended && !self.are_whole {
                 bounds.pop();
             }
             let whole = bounds.last().copied().unwrap_or_default();
             let part = |start: usize, rows: usize| columns.iter().map(|column| column.slice(start, rows)).collect();
             self.rows -= whole;
             self.reservation.resize(self.rows * self.spec.row_bytes());
-            self.parts = vec![part(whole, self.rows)];
-            self.wanted = RUN_ROWS.max(2 * self.rows);
+            self.parts = if self.rows > 0 { vec![part(whole, self.rows)] } else { vec![] };
+            self.wanted = if self.are_whole { 1 } else { RUN_ROWS.max(2 * self.rows) };
             if whole > 0 {
                 reservation.grow(whole * self.spec.row_bytes());
                 let mut columns: Vec<ArrayRef> = part(0, whole);

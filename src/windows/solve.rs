@@ -125,7 +125,7 @@ impl Spec {
         let columns = self.columns.iter().enumerate().map(|(place, column)| {
             let values = column.evaluate(batch)?.into_array(batch.num_rows())?;
             let wanted = self.carried_type(place, values.data_type());
-            Ok(if values.data_type() == &wanted { values } else { cast(&values, &wanted)? })
+            Ok(unburdened(if values.data_type() == &wanted { values } else { cast(&values, &wanted)? }))
         });
         columns.collect()
     }
@@ -140,6 +140,11 @@ impl Spec {
             Ok((is_text && place < self.computed_count).then(Coder::default))
         });
         coders.collect()
+    }
+
+    /// The column that comes first in the order in which rows come out, and its direction.
+    pub(super) fn first_order(&self) -> Option<(usize, SortOptions)> {
+        self.orders.first()?.first().copied()
     }
 
     /// The carried columns as a table.
@@ -183,6 +188,7 @@ impl Spec {
         let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
         // the rows come out in the order of the first clause
         let mut given: Option<Vec<u32>> = None;
+        let mut moved_columns: Vec<Option<ArrayRef>> = vec![];
         for (number, order_by) in self.orders.iter().enumerate() {
             let calls = || self.calls.iter().enumerate().filter(move |(_, planned)| planned.order == number);
             let needs_peers = calls().any(|(_, planned)| planned.call.needs_peers());
@@ -213,6 +219,7 @@ impl Spec {
             }
             if given.is_none() {
                 given = Some(order.values().to_vec());
+                moved_columns = values;
             }
         }
         let results: Option<Vec<ArrayRef>> = results.into_iter().collect();
@@ -223,7 +230,18 @@ impl Spec {
             Some(here)
         });
         let starts = starts.collect();
-        Ok(Solved { columns, parts, starts, order: given.unwrap_or(arrival), results, next: 0, spec: self })
+        moved_columns.resize(columns.len(), None);
+        Ok(Solved {
+            columns,
+            moved: moved_columns,
+            parts,
+            starts,
+            bounds: bounds.to_vec(),
+            order: given.unwrap_or(arrival),
+            results,
+            next: 0,
+            spec: self,
+        })
     }
 
     fn keys_of(&self, columns: &[ArrayRef]) -> Vec<ArrayRef> {
@@ -237,8 +255,7 @@ impl Spec {
     pub(super) fn runs(&self, columns: &[ArrayRef]) -> Result<Vec<usize>> {
         let rows = row_count(columns)? as usize;
         let keys = self.keys_of(columns);
-        let keys = Keys::new(&keys)?;
-        let starts = (1..rows).filter(|&row| !keys.are_equal(row - 1, row));
+        let starts = Keys::new(&keys)?.starts(rows).into_iter().map(|row| row as usize);
         Ok(std::iter::once(0).chain(starts).chain((rows > 0).then_some(rows)).collect())
     }
 
@@ -270,7 +287,7 @@ impl Spec {
             create_hashes(&keys, &SEED, &mut hashes)?;
             let keys = Keys::new(&keys)?;
             // of each partition half its hash and its number: the hash spares most looks at the rows
-            let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len());
+            let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len() / ROWS_PER_PARTITION);
             let mut firsts: Vec<u32> = vec![];
             for (row, hash) in (0..rows).zip(hashes) {
                 let half = (hash >> u32::BITS) as u32 ^ hash as u32;
@@ -299,17 +316,37 @@ fn row_count(columns: &[ArrayRef]) -> Result<u32> {
     u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows of a window at once"))
 }
 
+/// Rows of a partition for which there is room in the table of a bucket from the start: less room stays nearer to the
+/// processor, and it grows where partitions are smaller.
+const ROWS_PER_PARTITION: usize = 8;
+
+/// Rows after which a chunk of partitions ends. So few that they stay near the processor.
+pub(super) const CHUNK_ROWS: usize = 1 << 16;
+
+/// Which rows are given at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BatchSize {
+    /// So many.
+    Rows(usize),
+    /// Whole partitions: those of a bucket, in parts of about [`CHUNK_ROWS`] if it has more.
+    Partitions,
+}
+
 /// A bucket with its results, given batch by batch.
 pub(super) struct Solved {
     spec: Arc<Spec>,
     /// The columns that were computed with.
     columns: Vec<ArrayRef>,
+    /// Those that stand as the results do already.
+    moved: Vec<Option<ArrayRef>>,
     /// The others, in parts.
     parts: Vec<Vec<ArrayRef>>,
     /// The first row of each part.
     starts: Vec<usize>,
     /// The rows in the order in which they are given.
     order: Vec<u32>,
+    /// Where in that order the partitions begin, and the end.
+    bounds: Vec<usize>,
     /// In that order.
     results: Vec<ArrayRef>,
     next: usize,
@@ -320,38 +357,48 @@ impl Solved {
     ///
     /// # Errors
     /// Those of casts.
-    pub(super) fn next(&mut self, batch_size: usize) -> Result<Option<RecordBatch>> {
-        let range = self.next..self.order.len().min(self.next + batch_size.max(1));
-        if range.is_empty() {
+    pub(super) fn next(&mut self, batch_size: BatchSize) -> Result<Option<RecordBatch>> {
+        let rows_left = self.order.len() - self.next;
+        if rows_left == 0 {
             return Ok(None);
         }
-        self.next = range.end;
+        let end = match batch_size {
+            BatchSize::Rows(rows) => self.next + rows_left.min(rows.max(1)),
+            BatchSize::Partitions => {
+                // as few as may be, about equally large
+                let wanted = self.next + rows_left.div_ceil(rows_left.div_ceil(CHUNK_ROWS));
+                let end = self.bounds.partition_point(|&bound| bound < wanted);
+                self.bounds.get(end).copied().unwrap_or(self.order.len())
+            }
+        };
+        let range = self.next..end;
+        let is_all = range.len() == self.order.len();
+        self.next = end;
         let rows = UInt32Array::from(self.order[range.clone()].to_vec());
+        // a copy: operators that come after count all memory behind a slice
+        let part = |values: &ArrayRef| {
+            let places = || UInt32Array::from_iter_values(range.start as u32..range.end as u32);
+            if is_all { Ok(Arc::clone(values)) } else { take(values, &places(), None) }
+        };
         let mut places = None;
         let columns = self.spec.given.iter().zip(self.spec.schema.fields()).map(|(given, field)| {
             let values = match *given {
-                Given::Carried(column) if column < self.spec.computed_count => {
-                    take(&self.columns[column], &rows, None)?
-                }
+                Given::Carried(column) if column < self.spec.computed_count => match &self.moved[column] {
+                    Some(moved) => part(moved)?,
+                    None => take(&self.columns[column], &rows, None)?,
+                },
                 Given::Carried(column) => {
                     let parts = self.parts.iter().map(|part| part[column - self.spec.computed_count].as_ref());
                     let parts: Vec<&dyn Array> = parts.collect();
                     interleave(&parts, places.get_or_insert_with(|| self.places(&rows)))?
                 }
-                Given::Result(call) => {
-                    // a copy: operators that come after count all memory behind a slice
-                    take(
-                        &self.results[call],
-                        &UInt32Array::from_iter_values(range.start as u32..range.end as u32),
-                        None,
-                    )?
-                }
+                Given::Result(call) => part(&self.results[call])?,
             };
             let values = compact(values);
             Ok(if values.data_type() == field.data_type() { values } else { cast(&values, field.data_type())? })
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(range.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.spec.schema), columns, &options)?))
     }
 
@@ -362,6 +409,14 @@ impl Solved {
             (part, row as usize - self.starts[part])
         };
         rows.values().iter().map(place).collect()
+    }
+}
+
+/// Texts without the buffers that they come with, if all of them are in their views: those are pages of files.
+fn unburdened(values: ArrayRef) -> ArrayRef {
+    match values.as_string_view_opt() {
+        Some(texts) if !texts.data_buffers().is_empty() && texts.total_buffer_bytes_used() == 0 => Arc::new(texts.gc()),
+        _ => values,
     }
 }
 
