@@ -10,8 +10,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Typ
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use hashbrown::HashTable;
 
 use super::coding::Coder;
@@ -51,10 +51,11 @@ enum Given {
 }
 
 impl Spec {
-    /// `calls` over partitions by `keys`. The result has the columns of `schema`, which stand at `places` of the input's
+    /// `calls` over partitions by `keys`; without any, rows come out as `order_by` says. The result has the columns of `schema`, which stand at `places` of the input's
     /// columns followed by the calls.
     pub(super) fn new(
         keys: &[Arc<dyn PhysicalExpr>],
+        order_by: &[PhysicalSortExpr],
         calls: Vec<Call>,
         input: &Schema,
         places: &[usize],
@@ -68,7 +69,8 @@ impl Spec {
             })
         };
         let key_places: Vec<usize> = keys.iter().map(&mut carry).collect();
-        let mut orders: Vec<Vec<(usize, SortOptions)>> = vec![];
+        let order: Vec<_> = order_by.iter().map(|sort| (carry(&sort.expr), sort.options)).collect();
+        let mut orders: Vec<Vec<(usize, SortOptions)>> = if order.is_empty() { vec![] } else { vec![order] };
         let mut planned: Vec<Planned> = Vec::with_capacity(calls.len());
         for call in calls {
             let args = call.args.iter().map(&mut carry).collect();
