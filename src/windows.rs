@@ -36,7 +36,6 @@ pub use self::chunked::ChunkedAggregateExec;
 pub(crate) use self::collect::{SEED, joined};
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
-pub(crate) use self::runs::differing_rows;
 pub(crate) use self::shared::{Pending, Run, all};
 pub use self::two_pass::TwoPassWindowExec;
 

@@ -12,17 +12,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
@@ -31,7 +30,7 @@ use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, SpillMetrics, Time,
 };
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning, PlanProperties,
@@ -41,11 +40,11 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use self::members::{Growing, Sets, Split, given, merged};
+use self::members::{Growing, Sets, given, merged};
 use self::reading::{Reading, Shared, common_few, settled};
 use super::table::Table;
 use super::{Batches, CodeGroups, Rest, first_of, over, shown_keys, streamed, two_aggregates};
-use crate::windows::{GroupedWindowExec, Pending, Run, all, brought_together, differing_rows};
+use crate::windows::{GroupedWindowExec, Pending, Run, all, brought_together};
 
 /// Puts [`DistinctSetsExec`] in place of the engine's two aggregates of a SELECT DISTINCT over several columns. Those over windows
 /// have an operator already by then.
@@ -149,8 +148,6 @@ impl DistinctSetsExec {
                 split: OnceLock::new(),
                 is_stopped: AtomicBool::new(false),
                 lacks_memory: AtomicBool::new(false),
-                may_collect: may_collect(input, context),
-                is_wide: AtomicBool::new(false),
                 schema: self.last.schema(),
                 together: self.together.clone(),
             });
@@ -243,10 +240,6 @@ impl ExecutionPlan for DistinctSetsExec {
                     }
                 }
                 Outcome::Plain(plan) => plan.execute(partition, context)?.boxed(),
-                Outcome::Ordered(plan) => {
-                    let rows = plan.execute(partition, context)?;
-                    rows.map(|batch| differing_rows(&batch?)).boxed()
-                }
             };
             let rows = rows.inspect_ok(move |batch| {
                 metrics.record_output(batch.num_rows());
@@ -304,33 +297,6 @@ enum Outcome {
     },
     /// The engine's own operators, which go on from what was read.
     Plain(Arc<dyn ExecutionPlan>),
-    /// All rows, those of a group one after the other and in one batch, equal ones side by side.
-    Ordered(Arc<dyn ExecutionPlan>),
-}
-
-/// The most memory that rows take which are collected; of a small limit, a quarter.
-const COLLECTED_BYTES: usize = 512 << 20;
-
-/// Whether there is room for all rows. The numbers are those of files: conditions count as if all rows met them.
-fn may_collect(input: &Arc<dyn ExecutionPlan>, context: &TaskContext) -> bool {
-    let limit = match context.memory_pool().memory_limit() {
-        MemoryLimit::Finite(limit) => COLLECTED_BYTES.min(limit / 4),
-        MemoryLimit::Infinite | MemoryLimit::Unknown => COLLECTED_BYTES,
-    };
-    let width = |field: &FieldRef| field.data_type().primitive_width().unwrap_or(size_of::<u128>());
-    let row_bytes: usize = input.schema().fields().iter().map(width).sum();
-    most_rows(input).is_some_and(|rows| rows.saturating_mul(row_bytes) <= limit)
-}
-
-/// The most rows that a plan can give, if that is known.
-fn most_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    match (plan.cardinality_effect(), plan.children().as_slice()) {
-        (CardinalityEffect::Equal | CardinalityEffect::LowerEqual, [input]) => most_rows(input),
-        _ => {
-            let known = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::default()).ok()?;
-            known.num_rows.get_value().copied()
-        }
-    }
 }
 
 /// Reads all inputs.
@@ -343,12 +309,6 @@ async fn gather(readings: Vec<Reading>, shared: Arc<Shared>, plain: Plain) -> Re
     let mut readings = all(&mut tasks).await?;
     readings.sort_unstable_by_key(|(number, _)| *number);
     let mut readings: Vec<Reading> = readings.into_iter().map(|(_, reading)| reading).collect();
-    if shared.is_wide.load(Ordering::Relaxed)
-        && !shared.lacks_memory.load(Ordering::Relaxed)
-        && let Some(Some(split)) = shared.split.get()
-    {
-        return plain.collected(readings, split);
-    }
     let Some(split) = settled(&shared, &mut readings)? else { return plain.over(readings).await };
     let Some((table, numbers)) = common_few(&split, &readings)? else { return plain.over(readings).await };
     // the sets are held until they are merged, in as much again
@@ -409,9 +369,16 @@ impl Plain {
                 Some(sets) if shared.lacks_memory.load(Ordering::Relaxed) && self.can_write() => {
                     self.written(given(sets, Arc::clone(&schema), batch_size), reservation).await?
                 }
-                sets => held(sets, &schema, batch_size, reservation),
+                // counted as held until all are given
+                Some(sets) => given(sets, Arc::clone(&schema), batch_size)
+                    .inspect(move |_| {
+                        let _ = &reservation;
+                    })
+                    .boxed(),
+                None => stream::empty().boxed(),
             };
-            let pending = rows_of(&schema, pending);
+            let rows_of = Arc::clone(&schema);
+            let pending = pending.into_iter().map(move |keys| Ok(RecordBatch::try_new(Arc::clone(&rows_of), keys)?));
             let rest = match input {
                 Some(input) => {
                     let rest = Arc::new(first_of(&self.first, input.schema(), input.boxed())?);
@@ -420,44 +387,13 @@ impl Plain {
                 }
                 None => stream::empty().boxed(),
             };
-            parts.push(Rest::stream(Arc::clone(&schema), known.chain(pending).chain(rest).boxed()));
+            let rows = known.chain(stream::iter(pending)).chain(rest).boxed();
+            parts.push(Rest::stream(Arc::clone(&schema), rows));
         }
         let rows = streamed(Arc::clone(&schema), parts)?;
         let divided = RepartitionExec::try_new(Arc::new(rows), Partitioning::Hash(self.columns(), count))?;
         let last = over(&self.last, AggregateMode::FinalPartitioned, Arc::new(divided))?;
         self.together(Arc::new(last))
-    }
-
-    /// All rows are collected, also those that were read: the windows' operator divides them by hash, brings those of a group
-    /// together and orders them by the few.
-    fn collected(self, readings: Vec<Reading>, split: &Split) -> Result<Outcome> {
-        let schema = self.first.schema();
-        let batch_size = self.context.session_config().batch_size();
-        let mut parts = vec![];
-        for reading in readings {
-            let Reading { shared, input, sets, pending, reservation } = reading;
-            let known = held(sets.map(Growing::finish).transpose()?, &schema, batch_size, reservation);
-            let pending = rows_of(&schema, pending);
-            let rest = match input {
-                Some(input) => {
-                    let schema = Arc::clone(&schema);
-                    let rows = input.map(move |batch| {
-                        let batch = batch?;
-                        let keys = shared.keys.iter().map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
-                        Ok(RecordBatch::try_new(Arc::clone(&schema), keys.collect::<Result<_>>()?)?)
-                    });
-                    rows.boxed()
-                }
-                None => stream::empty().boxed(),
-            };
-            parts.push(Rest::stream(Arc::clone(&schema), known.chain(pending).chain(rest).boxed()));
-        }
-        let rows = Arc::new(streamed(Arc::clone(&schema), parts)?);
-        let columns = self.columns();
-        let keys = split.many.iter().map(|&place| Arc::clone(&columns[place])).collect();
-        let order = split.few.iter().map(|&place| PhysicalSortExpr::new_default(Arc::clone(&columns[place])));
-        let together = GroupedWindowExec::partitions(keys, order.collect(), rows)?.giving_partitions()?;
-        Ok(Outcome::Ordered(Arc::new(together)))
     }
 
     /// The rows of sets whose groups are not those that are wanted together.
@@ -488,7 +424,7 @@ impl Plain {
             Some(together) => {
                 let columns = self.columns();
                 let keys = together.iter().map(|&place| Arc::clone(&columns[place])).collect();
-                Arc::new(GroupedWindowExec::partitions(keys, vec![], rows)?)
+                Arc::new(GroupedWindowExec::partitions(keys, rows)?)
             }
             None => rows,
         }))
@@ -518,20 +454,4 @@ impl Plain {
             None => stream::empty().boxed(),
         })
     }
-}
-
-/// The rows of sets, which count as held until all are given.
-fn held(sets: Option<Sets>, schema: &SchemaRef, batch_size: usize, reservation: MemoryReservation) -> Batches {
-    let Some(sets) = sets else { return stream::empty().boxed() };
-    let rows = given(sets, Arc::clone(schema), batch_size);
-    rows.inspect(move |_| {
-        let _ = &reservation;
-    })
-    .boxed()
-}
-
-/// Keys as rows.
-fn rows_of(schema: &SchemaRef, keys: Vec<Vec<ArrayRef>>) -> Batches {
-    let schema = Arc::clone(schema);
-    stream::iter(keys.into_iter().map(move |keys| Ok(RecordBatch::try_new(Arc::clone(&schema), keys)?))).boxed()
 }

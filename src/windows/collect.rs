@@ -328,3 +328,28 @@ impl Writer {
         self.files.iter_mut().map(|file| file(None)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Inputs keep their order; of several the part with the first value comes first, if values are known.
+    #[test]
+    fn parts_of_inputs_are_merged() {
+        let parts = |firsts: &[Option<i64>]| -> VecDeque<Part> {
+            firsts.iter().map(|first| Part { columns: vec![], first: first.map(ScalarValue::from) }).collect()
+        };
+        let merged_inputs = |inputs: &[&[Option<i64>]], is_descending: bool| -> Vec<usize> {
+            let options = SortOptions { descending: is_descending, nulls_first: true };
+            let inputs = inputs.iter().map(|firsts| parts(firsts)).collect();
+            merged(inputs, Some((0, options))).map(|(input, _)| input).collect()
+        };
+        let some = |values: &[i64]| -> Vec<Option<i64>> { values.iter().copied().map(Some).collect() };
+        let (a, b) = (some(&[1, 4, 2, 9]), some(&[3, 5]));
+        assert_eq!(merged_inputs(&[&a, &b], false), [0, 1, 0, 0, 1, 0]);
+        assert_eq!(merged_inputs(&[&b, &a], false), [1, 0, 1, 1, 0, 1]);
+        let (a, b) = (some(&[9, 4, 1]), some(&[8, 2]));
+        assert_eq!(merged_inputs(&[&a, &b], true), [0, 1, 0, 1, 0]);
+        assert_eq!(merged_inputs(&[&[None, None], &[None], &[]], false), [0, 0, 1]);
+    }
+}

@@ -15,10 +15,10 @@ use datafusion::common::{
 };
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::{EquivalenceProperties, ProjectionMapping};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::window::WindowExpr;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType, apply_expression_roots};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics, Time};
 use datafusion::physical_plan::projection::{EmbeddedProjection, ProjectionExec, try_embed_projection};
@@ -48,8 +48,6 @@ pub struct GroupedWindowExec {
     /// PARTITION BY.
     keys: Vec<Arc<dyn PhysicalExpr>>,
     windows: Vec<Arc<dyn WindowExpr>>,
-    /// Where there are no windows, the order of the rows of a partition.
-    order_by: Vec<PhysicalSortExpr>,
     /// The columns that are given, of those of the input and the functions; all if `None`.
     projection: Option<Vec<usize>>,
     /// Whether the partitions stand together in the input already.
@@ -132,16 +130,12 @@ impl GroupedWindowExec {
         Ok(exec)
     }
 
-    /// No windows: the rows of `input`, those with equal `keys` together and in an order.
+    /// No windows: the rows of `input`, those with equal `keys` together.
     ///
     /// # Errors
     /// No keys.
-    pub(crate) fn partitions(
-        keys: Vec<Arc<dyn PhysicalExpr>>,
-        order_by: Vec<PhysicalSortExpr>,
-        input: Arc<dyn ExecutionPlan>,
-    ) -> Result<Self> {
-        let exec = Self { order_by, ..Self::build(keys, vec![], input, None)? };
+    pub(crate) fn partitions(keys: Vec<Arc<dyn PhysicalExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let exec = Self::build(keys, vec![], input, None)?;
         exec.spec()?;
         Ok(exec)
     }
@@ -170,7 +164,6 @@ impl GroupedWindowExec {
             input,
             keys,
             windows,
-            order_by: vec![],
             projection,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -182,14 +175,14 @@ impl GroupedWindowExec {
     ///
     /// # Errors
     /// None for the operator's own parts.
-    pub(crate) fn giving_partitions(&self) -> Result<Self> {
+    pub(super) fn giving_partitions(&self) -> Result<Self> {
         let exec = self.rebuilt(Arc::clone(&self.input), self.projection.clone())?;
         Ok(Self { gives_partitions: true, ..exec })
     }
 
     fn rebuilt(&self, input: Arc<dyn ExecutionPlan>, projection: Option<Vec<usize>>) -> Result<Self> {
         let exec = Self::build(self.keys.clone(), self.windows.clone(), input, projection)?;
-        Ok(Self { gives_partitions: self.gives_partitions, order_by: self.order_by.clone(), ..exec })
+        Ok(Self { gives_partitions: self.gives_partitions, ..exec })
     }
 
     pub(super) fn gives_partitions(&self) -> bool {
@@ -243,7 +236,7 @@ impl GroupedWindowExec {
             Some(projection) => projection.clone(),
             None => (0..input.fields().len() + self.windows.len()).collect(),
         };
-        Ok(Spec::new(&self.keys, &self.order_by, calls.collect::<Result<_>>()?, &input, &places, self.schema()))
+        Ok(Spec::new(&self.keys, calls.collect::<Result<_>>()?, &input, &places, self.schema()))
     }
 
     /// The shared work, begun by the first partition that asks.
@@ -395,11 +388,7 @@ impl ExecutionPlan for GroupedWindowExec {
             let all = window.all_expressions();
             all.args.into_iter().chain(all.partition_by_exprs).chain(all.order_by_exprs)
         });
-        let keys = self.keys.iter().chain(self.order_by.iter().map(|sort| &sort.expr)).cloned();
-        apply_expression_roots(
-            expressions.chain(if self.windows.is_empty() { Some(keys) } else { None }.into_iter().flatten()),
-            f,
-        )
+        apply_expression_roots(expressions, f)
     }
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

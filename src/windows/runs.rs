@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, UInt32Array};
-use datafusion::arrow::compute::take_record_batch;
-use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -21,7 +19,6 @@ use futures::TryStreamExt;
 use super::chunked::ChunkedAggregateExec;
 use super::collect::joined;
 use super::exec::GroupedWindowExec;
-use super::keys::Keys;
 use super::solve::{Solved, Spec};
 use crate::groups::DistinctSetsExec;
 
@@ -76,20 +73,6 @@ pub(super) fn made_whole(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn
         Some(window) if !window.gives_partitions() => Ok(Some(Arc::new(window.giving_partitions()?))),
         _ => Ok(None),
     }
-}
-
-/// The rows of a batch that differ from the one before.
-///
-/// # Errors
-/// Those of encoding rows.
-pub(crate) fn differing_rows(batch: &RecordBatch) -> Result<RecordBatch> {
-    let first = (batch.num_rows() > 0).then_some(0);
-    let starts = Keys::new(batch.columns())?.starts(batch.num_rows());
-    let rows: Vec<u32> = first.into_iter().chain(starts).collect();
-    if rows.len() == batch.num_rows() {
-        return Ok(batch.clone());
-    }
-    Ok(take_record_batch(batch, &UInt32Array::from(rows))?)
 }
 
 /// The place of a column of the input among expressions over it.

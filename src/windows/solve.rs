@@ -10,8 +10,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Typ
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use hashbrown::HashTable;
 
 use super::coding::Coder;
@@ -51,11 +51,10 @@ enum Given {
 }
 
 impl Spec {
-    /// `calls` over partitions by `keys`; without any, rows come out as `order_by` says. The result has the columns of `schema`, which stand at `places` of the input's
+    /// `calls` over partitions by `keys`. The result has the columns of `schema`, which stand at `places` of the input's
     /// columns followed by the calls.
     pub(super) fn new(
         keys: &[Arc<dyn PhysicalExpr>],
-        order_by: &[PhysicalSortExpr],
         calls: Vec<Call>,
         input: &Schema,
         places: &[usize],
@@ -69,8 +68,7 @@ impl Spec {
             })
         };
         let key_places: Vec<usize> = keys.iter().map(&mut carry).collect();
-        let order: Vec<_> = order_by.iter().map(|sort| (carry(&sort.expr), sort.options)).collect();
-        let mut orders: Vec<Vec<(usize, SortOptions)>> = if order.is_empty() { vec![] } else { vec![order] };
+        let mut orders: Vec<Vec<(usize, SortOptions)>> = vec![];
         let mut planned: Vec<Planned> = Vec::with_capacity(calls.len());
         for call in calls {
             let args = call.args.iter().map(&mut carry).collect();
@@ -446,5 +444,35 @@ fn kept_type(data_type: &DataType) -> DataType {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    /// No partition is in two batches, and batches are about equally large.
+    #[test]
+    fn whole_partitions_are_given() {
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]));
+        let keys: [Arc<dyn PhysicalExpr>; 1] = [Arc::new(Column::new("k", 0))];
+        for (rows, partitions, counts) in [(0, 1, 0..=0), (10, 3, 1..=1), (200_000, 900, 4..=4), (200_000, 1, 1..=1)] {
+            let spec = Arc::new(Spec::new(&keys, vec![], &schema, &[0], Arc::clone(&schema)));
+            let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row * 7919 % partitions)));
+            let mut solved = spec.solve(vec![column], vec![]).unwrap();
+            let (mut seen, mut sizes) = (std::collections::HashSet::new(), vec![]);
+            while let Some(batch) = solved.next(BatchSize::Partitions).unwrap() {
+                let mut keys = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+                sizes.push(keys.len());
+                keys.dedup();
+                assert!(keys.iter().all(|key| seen.insert(*key)), "{rows} rows of {partitions}: a partition twice");
+            }
+            assert_eq!(sizes.iter().sum::<usize>(), rows as usize);
+            assert!(counts.contains(&sizes.len()), "{rows} rows of {partitions}: {sizes:?}");
+            assert!(sizes.iter().max() <= sizes.iter().min().map(|least| least * 5 / 4).as_ref(), "{sizes:?}");
+        }
     }
 }

@@ -22,10 +22,6 @@ use crate::windows::SEED;
 pub(super) const MOST: usize = 256;
 /// After so many rows of an input groups are looked at: with one for each of them, bits are of no use.
 const LOOK_ROWS: usize = 1 << 22;
-/// Groups of an input from which on its tables are far from the processor.
-const WIDE_GROUPS: usize = 1 << 16;
-/// The most rows for each of so many groups where rows are better collected.
-const WIDE_ROWS: usize = 4;
 /// Groups that are merged together.
 const MERGED: usize = 8192;
 
@@ -143,11 +139,6 @@ impl Growing {
     pub(super) fn is_of_use(&self) -> bool {
         let is_first_look = (LOOK_ROWS..2 * LOOK_ROWS).contains(&self.row_count);
         !(is_first_look && self.many.len() > self.row_count / 5 * 4) && self.many.len() < u32::MAX as usize / 2
-    }
-
-    /// Whether there are so many groups that rows are better collected, divided by hash and grouped a part at a time.
-    pub(super) fn is_wide(&self) -> bool {
-        self.many.len() >= WIDE_GROUPS && self.many.len() * WIDE_ROWS >= self.row_count
     }
 
     /// About the memory that is held.

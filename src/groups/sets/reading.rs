@@ -30,9 +30,6 @@ pub(super) struct Shared {
     pub(super) is_stopped: AtomicBool,
     /// Whether that was for want of memory.
     pub(super) lacks_memory: AtomicBool,
-    /// Whether all rows may be collected, and whether an input has found that they are better.
-    pub(super) may_collect: bool,
-    pub(super) is_wide: AtomicBool,
     pub(super) schema: SchemaRef,
     pub(super) together: Option<BTreeSet<usize>>,
 }
@@ -135,11 +132,9 @@ impl Reading {
         }
         let has_room = self.reservation.try_resize(sets.size()).is_ok();
         self.shared.lacks_memory.fetch_or(!has_room, Ordering::Relaxed);
-        let is_wide = self.shared.may_collect && split.is_together && is_added && has_room && sets.is_wide();
-        self.shared.is_wide.fetch_or(is_wide, Ordering::Relaxed);
         let is_of_use = sets.is_of_use();
         self.sets = Some(sets);
-        Ok(is_added && has_room && is_of_use && !is_wide)
+        Ok(is_added && has_room && is_of_use)
     }
 }
 
