@@ -1,6 +1,7 @@
 //! Requests to end, from a terminal or the system.
 
-/// Ctrl-C and the system's request to end: handled from the moment there is a value of this type, awaited when asked.
+/// Ctrl-C and the system's request to end: on Unix handled from the moment there is a value of this type, elsewhere Ctrl-C alone,
+/// from the first wait on.
 #[derive(Debug)]
 pub struct Signals {
     #[cfg(unix)]

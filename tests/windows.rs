@@ -297,6 +297,7 @@ async fn windows_over_windows_group_once() {
         "row_number() over (partition by {k} order by id desc)",
         "max(v_float) over (partition by {k})",
     ];
+    let mut whole = 0;
     let mut random = Pcg64::seed_from_u64(13);
     for (count, keys, batch_size, partitions) in
         [(400, 30, 1, 2), (500, 40, 7, 3), (40_000, 9_000, 8192, 2), (40_000, 1, 8192, 2)]
@@ -323,10 +324,15 @@ async fn windows_over_windows_group_once() {
                 let plan = ours.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
                 let text = displayable(plan.as_ref()).indent(false).to_string();
                 assert!(keys.contains('(') || text.contains("input=by partition"), "{sql}\n{text}");
+                // a filter makes batches of its own
+                let are_whole = text.contains("batches=whole partitions");
+                assert!(!are_whole || filter.is_empty(), "{sql}\n{text}");
+                whole += usize::from(are_whole);
                 assert_same(&rows_of(&plan, &ours).await, &answer(&stock, &sql).await.0, &sql);
             }
         }
     }
+    assert!(whole > 3, "whole partitions were given {whole} times");
 }
 
 /// A plan with an operator above the windows that tears their partitions apart.
@@ -343,6 +349,7 @@ fn torn(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
 /// GROUP BY over windows goes chunk by chunk where the groups lie in partitions.
 #[tokio::test]
 async fn groups_of_windows_are_aggregated_by_chunks() {
+    let mut whole = 0;
     let mut random = Pcg64::seed_from_u64(14);
     let inner = "(select *, lag(o_at) over (partition by {k} order by {o}, id) as a from t)";
     for (count, keys, batch_size, partitions) in [
@@ -360,13 +367,13 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
             context.register_table("t", Arc::clone(&table) as _).unwrap();
         }
         // many rows are for what happens between chunks, whatever the keys
-        let few = if count > 10_000 { 1 } else { 4 };
-        for keys in ["k_text", "k_full", "k_view, k_dict", "k_day, k_bool"].into_iter().take(few) {
+        let few = if count > 10_000 { 1 } else { 5 };
+        for keys in ["k_view", "k_text", "k_full", "k_view, k_dict", "k_day, k_bool"].into_iter().take(few) {
             let order = ORDERS[random.random_range(0..ORDERS.len())];
             for (sql, is_chunked) in [
                 // the first column is the order in which results are compared
                 (
-                    "select min(id), {k}, count(*), count(a), sum(v_int), max(v_text), count(distinct v_dict) from {t} group by {k}",
+                    "select min(id), {k}, count(*), count(a), sum(v_int), max(v_view), count(distinct v_dict) from {t} group by {k}",
                     true,
                 ),
                 (
@@ -379,7 +386,7 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
                 ),
                 // numbers of sessions, which do not decrease within a partition
                 (
-                    "select min(id), n, {k}, count(*), max(v_text), min(v_int) filter (where v_bool), count(distinct v_dict)
+                    "select min(id), n, {k}, count(*), max(v_view), min(v_int) filter (where v_bool), count(distinct v_dict)
                      from (select *, sum(case when a > o_at or v_int % 3 = 0 then 1 else 0 end)
                                          over (partition by {k} order by {o}, id) as n from {t})
                      group by n, {k}",
@@ -393,6 +400,9 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
                 let plan = ours.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
                 let text = displayable(plan.as_ref()).indent(false).to_string();
                 assert_eq!(text.contains("ChunkedAggregateExec"), is_chunked, "{sql}\n{text}");
+                let are_whole = text.contains("batches=whole partitions");
+                assert!(!are_whole || (is_chunked && !sql.contains("where v_int")), "{sql}\n{text}");
+                whole += usize::from(are_whole);
                 let expected = answer(&stock, &sql).await.0;
                 assert_same(&rows_of(&plan, &ours).await, &expected, &sql);
                 if is_chunked {
@@ -402,6 +412,7 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
             }
         }
     }
+    assert!(whole > 20, "whole partitions were given {whole} times");
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ use super::solve::CHUNK_ROWS;
 use crate::groups::{self, Batches, Rest};
 
 /// The most rows that are held to tell their groups apart by neighbours; beyond them the engine aggregates as they come.
-const HELD_ROWS: usize = 2 * CHUNK_ROWS;
+/// A chunk has fewer unless one partition is large.
+const HELD_ROWS: usize = 3 * CHUNK_ROWS;
 
 /// Aggregates rows that windows give partition by partition, so many at a time.
 ///

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -69,8 +70,15 @@ pub(super) fn made_whole(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn
             None => Ok(None),
         };
     }
+    // of texts and lists with offsets of 32 bits a partition may have more than one batch can hold
+    let is_bounded = |field: &FieldRef| {
+        let data_type = field.data_type();
+        matches!(data_type, DataType::Utf8 | DataType::Binary) || data_type.is_nested()
+    };
     match plan.downcast_ref::<GroupedWindowExec>() {
-        Some(window) if !window.gives_partitions() => Ok(Some(Arc::new(window.giving_partitions()?))),
+        Some(window) if !window.gives_partitions() && !window.schema().fields().iter().any(is_bounded) => {
+            Ok(Some(Arc::new(window.giving_partitions()?)))
+        }
         _ => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, MAX_INLINE_VIEW_LEN, UInt32Array};
 use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
@@ -328,7 +328,7 @@ pub(super) const CHUNK_ROWS: usize = 1 << 16;
 pub(super) enum BatchSize {
     /// So many.
     Rows(usize),
-    /// Whole partitions: those of a bucket, in parts of about [`CHUNK_ROWS`] if it has more.
+    /// Whole partitions: those of a bucket, in parts that end with the first partition after [`CHUNK_ROWS`] if it has more.
     Partitions,
 }
 
@@ -372,13 +372,13 @@ impl Solved {
             }
         };
         let range = self.next..end;
-        let is_all = range.len() == self.order.len();
         self.next = end;
+        // operators that come after count all memory behind a slice; those that take whole partitions do not
+        let is_shared = matches!(batch_size, BatchSize::Partitions) && range.len() == self.order.len();
         let rows = UInt32Array::from(self.order[range.clone()].to_vec());
-        // a copy: operators that come after count all memory behind a slice
         let part = |values: &ArrayRef| {
             let places = || UInt32Array::from_iter_values(range.start as u32..range.end as u32);
-            if is_all { Ok(Arc::clone(values)) } else { take(values, &places(), None) }
+            if is_shared { Ok(Arc::clone(values)) } else { take(values, &places(), None) }
         };
         let mut places = None;
         let columns = self.spec.given.iter().zip(self.spec.schema.fields()).map(|(given, field)| {
@@ -415,7 +415,12 @@ impl Solved {
 /// Texts without the buffers that they come with, if all of them are in their views: those are pages of files.
 fn unburdened(values: ArrayRef) -> ArrayRef {
     match values.as_string_view_opt() {
-        Some(texts) if !texts.data_buffers().is_empty() && texts.total_buffer_bytes_used() == 0 => Arc::new(texts.gc()),
+        Some(texts)
+            if !texts.data_buffers().is_empty()
+                && texts.views().iter().all(|&view| view as u32 <= MAX_INLINE_VIEW_LEN) =>
+        {
+            Arc::new(texts.gc())
+        }
         _ => values,
     }
 }
