@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
@@ -80,8 +81,8 @@ fn should_collect(join: &HashJoinExec, threads: usize) -> bool {
         return false;
     }
     let statistics = StatisticsContext::new();
-    let known = |plan: &Arc<dyn ExecutionPlan>| statistics.compute(plan.as_ref(), &StatisticsArgs::default()).ok();
-    let (Some(left), Some(right)) = (known(join.left()), known(join.right())) else { return false };
+    let sides = (known(join.left(), &statistics), known(join.right(), &statistics));
+    let (Some(left), Some(right)) = sides else { return false };
     let has_few_bytes = left.total_byte_size.get_value().is_none_or(|&bytes| bytes <= COLLECTED_BYTES);
     match (left.num_rows.get_value(), right.num_rows.get_value()) {
         (Some(&left), Some(&right)) => {
@@ -91,10 +92,14 @@ fn should_collect(join: &HashJoinExec, threads: usize) -> bool {
     }
 }
 
+/// What the engine knows of a plan.
+fn known(plan: &Arc<dyn ExecutionPlan>, statistics: &StatisticsContext) -> Option<Arc<Statistics>> {
+    statistics.compute(plan.as_ref(), &StatisticsArgs::default()).ok()
+}
+
 /// About how many rows a plan gives.
 fn rows(plan: &Arc<dyn ExecutionPlan>, statistics: &StatisticsContext) -> Option<f64> {
-    let known = statistics.compute(plan.as_ref(), &StatisticsArgs::default()).ok();
-    let known = known.and_then(|statistics| statistics.num_rows.get_value().map(|rows| *rows as f64));
+    let known = known(plan, statistics).and_then(|statistics| statistics.num_rows.get_value().map(|rows| *rows as f64));
     let guess = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         let share = match aggregate.mode() {
             AggregateMode::Partial => 1.0,
@@ -140,28 +145,34 @@ mod tests {
         context
     }
 
+    fn ours() -> SessionContext {
+        let footers = datafusion::execution::runtime_env::RuntimeEnv::default().cache_manager.get_file_metadata_cache();
+        context(crate::session::physical_rules(footers))
+    }
+
+    async fn shown(context: &SessionContext, sql: &str) -> String {
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        displayable(plan.as_ref()).indent(false).to_string()
+    }
+
     #[tokio::test]
     async fn the_side_that_was_aggregated_is_held() {
         let sql = "select k from t where not exists \
                    (select 1 from (select k from t group by k having count(*) > 1) as many where many.k = t.k)";
-        let footers = datafusion::execution::runtime_env::RuntimeEnv::default().cache_manager.get_file_metadata_cache();
-        let ours = context(crate::session::physical_rules(footers));
-        let plan = ours.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let text = displayable(plan.as_ref()).indent(false).to_string();
+        let ours = ours();
+        let text = shown(&ours, sql).await;
         assert!(text.contains("join_type=RightAnti"), "{text}");
         let rows = ours.sql(sql).await.unwrap().collect().await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
         // the engine alone holds all of t; when it no longer does, this rule can go
         let engine = context(datafusion::physical_optimizer::optimizer::PhysicalOptimizer::new().rules);
-        let plan = engine.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let text = displayable(plan.as_ref()).indent(false).to_string();
+        let text = shown(&engine, sql).await;
         assert!(text.contains("join_type=LeftAnti"), "{text}");
     }
 
     #[tokio::test]
     async fn a_side_with_far_fewer_rows_is_held_once() {
-        let footers = datafusion::execution::runtime_env::RuntimeEnv::default().cache_manager.get_file_metadata_cache();
-        let ours = context(crate::session::physical_rules(footers));
+        let ours = ours();
         // a fifth of 200,000 rows pass a filter of which nothing is known
         let repeated = |sql: &str, times: usize| vec![sql; times].join(" union all ");
         let few = repeated("select k from t where k like '%5'", 5);
@@ -170,8 +181,7 @@ mod tests {
                 "select count(*) from ({}) as t inner join ({few}) as few on few.k = t.k",
                 repeated("select k from t", times)
             );
-            let plan = ours.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
-            let text = displayable(plan.as_ref()).indent(false).to_string();
+            let text = shown(&ours, &sql).await;
             text.split_once("HashJoinExec: mode=")
                 .map(|(_, rest)| rest.split(',').next().unwrap_or_default().to_string())
         };

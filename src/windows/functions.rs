@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cxql_udfs::grouped::{grouped_evaluator, ranges};
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array, UInt64Array, make_comparator,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, UInt32Array, UInt64Array, make_comparator,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
@@ -484,28 +484,26 @@ fn counts(values: &[ArrayRef], frame: Frame, slices: &Slices<'_>) -> ArrayRef {
 fn running_sums(data_type: &DataType, values: &[ArrayRef], end: Edge, slices: &Slices<'_>) -> Result<ArrayRef> {
     let [values] = values else { return internal_err!("a sum of {} columns", values.len()) };
     let values = cast(values, data_type)?;
-    // each frame has a row, and each row a value
-    let is_known = values.null_count() == 0 && !matches!(end, Edge::Rows(by) if by < 0);
     Ok(match data_type {
-        DataType::Float64 => {
-            let values = values.as_primitive::<Float64Type>();
-            let value = |row| values.is_valid(row).then(|| values.value(row));
-            let sum = |sum, value| sum + value;
-            match is_known {
-                true => Arc::new(Float64Array::from(summed_to(end, slices, values.values(), sum))),
-                false => Arc::new(Float64Array::from(folded_to(end, slices, value, sum))),
-            }
-        }
-        DataType::Int64 => {
-            let values = values.as_primitive::<Int64Type>();
-            let value = |row| values.is_valid(row).then(|| values.value(row));
-            match is_known {
-                true => Arc::new(Int64Array::from(summed_to(end, slices, values.values(), i64::wrapping_add))),
-                false => Arc::new(Int64Array::from(folded_to(end, slices, value, i64::wrapping_add))),
-            }
-        }
+        DataType::Float64 => running(end, slices, values.as_primitive::<Float64Type>(), |sum, value| sum + value),
+        DataType::Int64 => running(end, slices, values.as_primitive::<Int64Type>(), i64::wrapping_add),
         other => return exec_err!("a running sum of {other}"),
     })
+}
+
+fn running<T: ArrowPrimitiveType>(
+    end: Edge,
+    slices: &Slices<'_>,
+    values: &PrimitiveArray<T>,
+    join: impl Fn(T::Native, T::Native) -> T::Native,
+) -> ArrayRef {
+    // each frame has a row, and each row a value
+    let is_known = values.null_count() == 0 && !matches!(end, Edge::Rows(by) if by < 0);
+    if is_known {
+        return Arc::new(PrimitiveArray::<T>::new(summed_to(end, slices, values.values(), join).into(), None));
+    }
+    let value = |row| values.is_valid(row).then(|| values.value(row));
+    Arc::new(folded_to(end, slices, value, join).into_iter().collect::<PrimitiveArray<T>>())
 }
 
 fn running_extremes(values: &[ArrayRef], is_max: bool, end: Edge, slices: &Slices<'_>) -> Result<ArrayRef> {

@@ -25,7 +25,7 @@ pub(super) fn ordered(
         return Ok((order, vec![]));
     }
     let peers = match SortKeys::new(columns, order_by)? {
-        SortKeys::Numbers(numbers) => {
+        SortKeys::Numbers(numbers, rest) if rest.is_empty() => {
             sorted(&mut order, bounds, |left, right| numbers[left as usize].cmp(&numbers[right as usize]), needs_peers)
         }
         keys => sorted(&mut order, bounds, |left, right| keys.compare(left, right), needs_peers),
@@ -75,10 +75,8 @@ pub(super) fn moved(order: &[u32], wanted: &[u32]) -> UInt32Array {
 
 /// What compares rows as the ORDER BY clause says.
 enum SortKeys {
-    /// The only column as numbers.
-    Numbers(Vec<u64>),
     /// The first column as numbers, and what decides where they are equal.
-    NumbersFirst(Vec<u64>, Vec<DynComparator>),
+    Numbers(Vec<u64>, Vec<DynComparator>),
     Rows(Rows),
 }
 
@@ -88,13 +86,10 @@ impl SortKeys {
             && columns[*first].null_count() == 0
             && let Some(numbers) = numbers(&columns[*first], options.descending)
         {
-            if rest.is_empty() {
-                return Ok(Self::Numbers(numbers));
-            }
             let rest = rest.iter().map(|(column, options)| {
                 make_comparator(columns[*column].as_ref(), columns[*column].as_ref(), *options)
             });
-            return Ok(Self::NumbersFirst(numbers, rest.collect::<std::result::Result<_, _>>()?));
+            return Ok(Self::Numbers(numbers, rest.collect::<std::result::Result<_, _>>()?));
         }
         let fields = order_by
             .iter()
@@ -106,8 +101,7 @@ impl SortKeys {
     fn compare(&self, left: u32, right: u32) -> CmpOrdering {
         let (left, right) = (left as usize, right as usize);
         match self {
-            Self::Numbers(numbers) => numbers[left].cmp(&numbers[right]),
-            Self::NumbersFirst(numbers, rest) => rest
+            Self::Numbers(numbers, rest) => rest
                 .iter()
                 .fold(numbers[left].cmp(&numbers[right]), |known, compare| known.then_with(|| compare(left, right))),
             Self::Rows(rows) => rows.row(left).cmp(&rows.row(right)),

@@ -164,8 +164,7 @@ impl Runs {
         are_whole: bool,
         reservation: MemoryReservation,
     ) -> Self {
-        let wanted = if are_whole { 1 } else { RUN_ROWS };
-        Self { spec, input, are_whole, parts: vec![], rows: 0, wanted, is_ended: false, reservation }
+        Self { spec, input, are_whole, parts: vec![], rows: 0, wanted: RUN_ROWS, is_ended: false, reservation }
     }
 
     /// The next whole partitions with their results, whose memory is grown in `reservation`; none after the last.
@@ -189,15 +188,16 @@ impl Runs {
             if self.rows == 0 && self.is_ended {
                 return Ok(None);
             }
-            if self.rows < self.wanted && !self.is_ended {
+            // the last partition may go on
+            let is_cut = !self.is_ended && !self.are_whole;
+            if self.rows < self.wanted && is_cut {
                 continue;
             }
             let _timer = elapsed.timer();
             let columns = (0..self.spec.columns.len()).map(|column| joined(&self.parts, column));
             let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
             let mut bounds = self.spec.runs(&columns)?;
-            // the last partition may go on
-            if !self.is_ended && !self.are_whole {
+            if is_cut {
                 bounds.pop();
             }
             let whole = bounds.last().copied().unwrap_or_default();
@@ -205,7 +205,7 @@ impl Runs {
             self.rows -= whole;
             self.reservation.resize(self.rows * self.spec.row_bytes());
             self.parts = if self.rows > 0 { vec![part(whole, self.rows)] } else { vec![] };
-            self.wanted = if self.are_whole { 1 } else { RUN_ROWS.max(2 * self.rows) };
+            self.wanted = RUN_ROWS.max(2 * self.rows);
             if whole > 0 {
                 reservation.grow(whole * self.spec.row_bytes());
                 let mut columns: Vec<ArrayRef> = part(0, whole);

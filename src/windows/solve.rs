@@ -398,7 +398,7 @@ impl Solved {
             Ok(if values.data_type() == field.data_type() { values } else { cast(&values, field.data_type())? })
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(range.len()));
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.spec.schema), columns, &options)?))
     }
 
