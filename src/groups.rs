@@ -126,7 +126,10 @@ impl CodedAggregateExec {
 }
 
 /// A plan with the columns of `schema`.
-fn with_types(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+///
+/// # Errors
+/// None for texts as numbers with a dictionary.
+pub(crate) fn with_types(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
     let given = plan.schema();
     if given.fields().iter().zip(schema.fields()).all(|(given, wanted)| given.data_type() == wanted.data_type()) {
         return Ok(plan);

@@ -7,6 +7,7 @@
 mod chunked;
 pub(crate) mod coding;
 mod collect;
+mod counted;
 mod exec;
 mod functions;
 mod keys;
@@ -79,7 +80,11 @@ impl PhysicalOptimizerRule for GroupWindows {
             Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
             None => Ok(Transformed::no(plan)),
         })?;
-        in_whole_partitions(chunked.data)
+        let counted = chunked.data.transform_up(|plan| match counted::counted(&plan)? {
+            Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
+            None => Ok(Transformed::no(plan)),
+        })?;
+        in_whole_partitions(counted.data)
     }
 
     fn name(&self) -> &str {

@@ -225,7 +225,8 @@ async fn over_files(is_ours: bool, batch_size: usize, all: &RecordBatch, folder:
 async fn scores_by_reading_twice_are_the_engine_s() {
     let mut random = Pcg64::seed_from_u64(6);
     let folder = tempfile::tempdir().unwrap();
-    let scores = "zscore(v_int) over (partition by {k}) as z, modified_zscore(v_small) over (partition by {k}) as m";
+    let scores = "zscore(v_int) over (partition by {k}) as z, modified_zscore(v_small) over (partition by {k}) as m,
+        zscore(v_small) over (partition by {k}) as s";
     for (count, many, batch_size) in
         [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)]
     {
@@ -237,7 +238,7 @@ async fn scores_by_reading_twice_are_the_engine_s() {
                 ["t", "t where k_full is not null and v_int < 900", "(select * from t where k_tiny in (1, 2)) as t"]
             {
                 let scores = scores.replace("{k}", keys);
-                let count = keys.split(", ").count() + 4;
+                let count = keys.split(", ").count() + 5;
                 let places = (1..=count).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
                 let sql = format!("select {keys}, v_int, v_small, {scores} from {from} order by {places}");
                 let (expected, _) = run(&engine, &sql).await;
@@ -247,6 +248,110 @@ async fn scores_by_reading_twice_are_the_engine_s() {
                 assert_same(&found, &expected, &sql);
             }
         }
+    }
+}
+
+/// How many rows are of each kind follows from the first reading.
+#[tokio::test]
+async fn counted_rows_give_the_engine_s_groups() {
+    let mut random = Pcg64::seed_from_u64(8);
+    let folder = tempfile::tempdir().unwrap();
+    let queries = [
+        "select {k}, count(*), count(v_small), count(m), count(1, m), min(m), max(m), max(v_small) from {scores} group by {k}",
+        "select {k}, count(*) filter (where abs(m) > 1), count(v_small) filter (where m < 0),
+            min(v_small) filter (where m > 0.5), max(m) filter (where v_small < 0), count(null)
+        from {scores} group by {k}",
+        "select count(*), count(m), min(m), max(abs(m)), count(*) filter (where m > 1) from {scores}",
+        "select m > 0.5, v_small % 3, max(m), min(m), count(*) from {scores} where v_small is not null group by 1, 2",
+        "select distinct {k}, round(m) from {scores} where m is null or m > -0.5",
+    ];
+    for (count, many, batch_size) in
+        [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)]
+    {
+        let all = rows(&mut random, count, many);
+        let ours = over_files(true, batch_size, &all, folder.path()).await;
+        let engine = over_files(false, batch_size, &all, folder.path()).await;
+        for keys in ["k_text", "k_full", "k_tiny, k_bool", "k_int", "k_day, k_text"] {
+            for from in ["t", "t where k_full is not null and v_int < 900"] {
+                let window = format!("over (partition by {keys})");
+                let scores = format!("(select {keys}, v_small, modified_zscore(v_small) {window} as m from {from})");
+                for query in queries {
+                    let query = query.replace("{k}", keys).replace("{scores}", &scores);
+                    // NULL stands for several in one column, so that all are needed to tell rows apart
+                    let width = ours.sql(&query).await.unwrap().schema().fields().len();
+                    let places = (1..=width).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+                    let sql = format!("{query} order by {places}");
+                    let (expected, _) = run(&engine, &sql).await;
+                    let (found, plan) = run(&ours, &sql).await;
+                    let shown = displayable(plan.as_ref()).indent(false).to_string();
+                    assert!(shown.contains("rows=counted"), "{sql}\n{shown}");
+                    assert_same(&found, &expected, &sql);
+                }
+            }
+        }
+        let sql = "select k_text, count(*) from
+            (select k_text, modified_zscore(v_small) over (partition by k_text) as m from t) where m < 1 group by 1 order by 1";
+        let (found, plan) = run(&ours, sql).await;
+        let again = collect(reset_plan_states(plan).unwrap(), ours.task_ctx()).await.unwrap();
+        assert_same(&concat_batches(&found.schema(), &again).unwrap(), &found, "the same plan again");
+    }
+}
+
+#[tokio::test]
+async fn rows_are_counted_only_where_that_is_enough() {
+    let mut random = Pcg64::seed_from_u64(9);
+    let folder = tempfile::tempdir().unwrap();
+    let all = rows(&mut random, 500, 0);
+    let context = over_files(true, 8192, &all, folder.path()).await;
+    let window = "over (partition by k_text)";
+    for (what, scores, is_counted) in [
+        ("k_text, max(s)", format!("select k_text, modified_zscore(v_int) {window} as s from t"), true),
+        ("k_text, max(s)", format!("select k_text, zscore(v_int) {window} as s from t"), false),
+        ("k_text, sum(s)", format!("select k_text, modified_zscore(v_int) {window} as s from t"), false),
+        ("k_text, count(distinct s)", format!("select k_text, modified_zscore(v_int) {window} as s from t"), true),
+        ("k_text, avg(s)", format!("select k_text, modified_zscore(v_int) {window} as s from t"), false),
+        (
+            "k_text, max(s) filter (where random() < 2)",
+            format!("select k_text, modified_zscore(v_int) {window} as s from t"),
+            false,
+        ),
+        (
+            "k_text, max(s), max(r)",
+            format!("select k_text, modified_zscore(v_int) {window} as s, random() as r from t"),
+            false,
+        ),
+        (
+            "k_text, max(s)",
+            format!("select k_text, modified_zscore(v_int) {window} as s from t order by v_small limit 30"),
+            false,
+        ),
+        (
+            "k_text, max(s), max(v_small)",
+            format!("select k_text, v_small, modified_zscore(v_int) {window} as s from t"),
+            false,
+        ),
+        (
+            "k_text, max(s), max(z)",
+            format!("select k_text, modified_zscore(v_int) {window} as s, zscore(v_small) {window} as z from t"),
+            false,
+        ),
+        (
+            "k_text, max(s), max(z)",
+            format!("select k_text, modified_zscore(v_small) {window} as s, zscore(v_small) {window} as z from t"),
+            true,
+        ),
+        ("k_text, max(s)", format!("select k_text, modified_zscore(v_int + 1) {window} as s from t"), false),
+        (
+            "k_int, max(s)",
+            "select k_int, modified_zscore(k_int) over (partition by k_int) as s from t".to_string(),
+            false,
+        ),
+    ] {
+        let sql = format!("select {what} from ({scores}) group by 1");
+        let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+        let shown = displayable(plan.as_ref()).indent(false).to_string();
+        assert_eq!(shown.contains("rows=counted"), is_counted, "{sql}\n{shown}");
+        collect(plan, context.task_ctx()).await.unwrap();
     }
 }
 
@@ -399,6 +504,11 @@ async fn wide_numbers_of_many_partitions_are_left_to_the_other_operator() {
     let (expected, _) = run(&over_files(false, 8192, &all, folder.path()).await, sql).await;
     let (found, _) = run(&over_files(true, 8192, &all, folder.path()).await, sql).await;
     assert_same(&found, &expected, "wide");
+    let counted = format!("select k, v, count(*), max(z) from ({sql}) group by k, v order by k, v");
+    let (expected, _) = run(&over_files(false, 8192, &all, folder.path()).await, &counted).await;
+    let (found, plan) = run(&over_files(true, 8192, &all, folder.path()).await, &counted).await;
+    assert!(displayable(plan.as_ref()).indent(false).to_string().contains("rows=counted"));
+    assert_same(&found, &expected, "wide, counted");
 }
 
 #[tokio::test]
@@ -412,6 +522,15 @@ async fn only_what_is_cheap_is_read_twice() {
         (
             "select zscore(v_int) over (partition by k_text), modified_zscore(v_small) over (partition by k_text) from t",
             true,
+        ),
+        (
+            "select v_small, zscore(v_small) over (partition by k_text), modified_zscore(v_small) over (partition by k_text) from t where v_int > 7",
+            true,
+        ),
+        // a float has not all of these
+        (
+            "select zscore(v_int) over (partition by k_text), modified_zscore(v_int) over (partition by k_text) from t",
+            false,
         ),
         // the second window reads what the first gives
         ("select zscore(v_int) over (partition by k_text), zscore(v_small) over (partition by k_day) from t", true),

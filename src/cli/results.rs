@@ -266,7 +266,7 @@ impl Read {
         for child in &children {
             self.add(child);
         }
-        if plan.is::<windows::TwoPassWindowExec>() {
+        if plan.downcast_ref::<windows::TwoPassWindowExec>().is_some_and(|windows| !windows.is_counted()) {
             let once = self.expected_rows.zip(before).map(|(after, before)| after.saturating_sub(before));
             self.expected_rows = self.expected_rows.zip(once).map(|(rows, once)| rows + once);
         }

@@ -39,7 +39,8 @@ use crate::windows::TwoPassWindowExec;
 /// The most bytes of a part's dictionary in its file. Larger ones have many texts, and groups of those have no numbers.
 const DICTIONARY_BYTES: i64 = 64 << 10;
 
-/// Lets scans below a [`CodedAggregateExec`] give numbers and dictionaries for the texts by which it groups.
+/// Lets scans below a [`CodedAggregateExec`] give numbers and dictionaries for the texts by which it groups, and those below a
+/// [`TwoPassWindowExec`] that counts rows for the texts by which it partitions.
 #[derive(Debug)]
 pub struct ReadNumbers {
     files: Arc<FileMetadataCache>,
@@ -54,21 +55,18 @@ impl ReadNumbers {
 
 impl PhysicalOptimizerRule for ReadNumbers {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let numbered = plan.transform_up(|plan| match plan.downcast_ref::<CodedAggregateExec>() {
-            Some(aggregate) => {
-                let mut input = Arc::clone(&aggregate.input);
-                let mut is_changed = false;
-                for column in aggregate.text_keys() {
-                    if let Some(changed) = numbered(&input, column, self.files.as_ref())? {
-                        (input, is_changed) = (changed, true);
-                    }
+        let numbered = plan.transform_up(|plan| {
+            let Some((mut input, columns)) = text_keys(&plan) else { return Ok(Transformed::no(plan)) };
+            let mut is_changed = false;
+            for column in columns {
+                if let Some(changed) = numbered(&input, column, self.files.as_ref())? {
+                    (input, is_changed) = (changed, true);
                 }
-                Ok(match is_changed {
-                    true => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
-                    false => Transformed::no(plan),
-                })
             }
-            None => Ok(Transformed::no(plan)),
+            Ok(match is_changed {
+                true => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
+                false => Transformed::no(plan),
+            })
         })?;
         Ok(numbered.data)
     }
@@ -80,6 +78,15 @@ impl PhysicalOptimizerRule for ReadNumbers {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The input of an operator that takes numbers with a dictionary, and the columns of texts for which it does.
+fn text_keys(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, Vec<usize>)> {
+    if let Some(aggregate) = plan.downcast_ref::<CodedAggregateExec>() {
+        return Some((Arc::clone(&aggregate.input), aggregate.text_keys()));
+    }
+    let windows = plan.downcast_ref::<TwoPassWindowExec>().filter(|windows| windows.is_counted())?;
+    Some((Arc::clone(windows.input()), windows.text_keys()))
 }
 
 /// The plan with numbers and a dictionary for the texts of one column; `None` if something needs the texts, or the files do
@@ -124,7 +131,7 @@ fn below(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<(usize, usize)>
         let exprs: Vec<_> = projection.expr().iter().map(|expr| &expr.expr).collect();
         return only_column(&exprs, column).map(|column| (0, column));
     }
-    if let Some(windows) = plan.downcast_ref::<TwoPassWindowExec>() {
+    if let Some(windows) = plan.downcast_ref::<TwoPassWindowExec>().filter(|windows| !windows.is_counted()) {
         let is_input = column < windows.input().schema().fields().len();
         let is_free = windows.windows().iter().all(|window| {
             let is_key = |key: &Arc<dyn PhysicalExpr>| key.is::<Column>() || !has(key, column);

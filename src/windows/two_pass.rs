@@ -1,5 +1,6 @@
 //! Scores by reading twice: what they need to know of each partition, then row by row.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,45 +19,59 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
-use datafusion::physical_plan::execution_plan::{CardinalityEffect, reset_plan_states};
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType, reset_plan_states};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::WindowUDFExpr;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
 use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::counted::{Counted, counted_once, counted_schema};
 use super::exec::GroupedWindowExec;
 use super::shared::{Pending, Run, all};
-use crate::groups::Table;
+use crate::groups::{Table, with_types};
 
 /// Computes z-scores of whole numbers without holding the rows.
 ///
 /// Where a local file is read and the partitions are few, reading it twice takes less than holding and moving its rows: the
 /// first time for the mean and the deviation of each partition, or its medians, the second time for the scores. When there
 /// turn out to be many partitions, or the numbers lie too far apart to count them, [`GroupedWindowExec`] does the work.
+///
+/// The medians come from counts of each number. An operator above that asks only how many rows there are of each kind takes
+/// *counted rows*: those that differ, once, and one column more that says how many there are. They come from the first pass
+/// alone.
 #[derive(Debug)]
 pub struct TwoPassWindowExec {
     /// What does the work where partitions are many; it has the windows and the input.
     many: Arc<GroupedWindowExec>,
+    /// The rows; where they are counted, those texts by which they are partitioned may be numbers with a dictionary.
+    input: Arc<dyn ExecutionPlan>,
+    is_counted: bool,
+    properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     run: Pending<Option<Known>>,
 }
 
 /// What the first pass has found.
-struct Known {
-    table: Table,
+pub(super) struct Known {
+    pub(super) table: Table,
     /// By call and partition.
-    scales: Vec<Vec<Option<Scale>>>,
+    pub(super) scales: Vec<Vec<Option<Scale>>>,
+    /// The counts by call, where rows are counted, and the memory that they take.
+    pub(super) counts: Option<(Vec<Scales>, Vec<MemoryReservation>)>,
 }
 
 /// The operator in place of one that holds its rows, if reading twice is cheap and all functions are scores.
@@ -72,7 +87,7 @@ pub(super) fn two_pass(grouped: &GroupedWindowExec) -> Result<Option<TwoPassWind
     if grouped.has_projection() || !are_scores || Table::new(&types).is_none() || !is_cheap(input) {
         return Ok(None);
     }
-    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::clone(input)).map(Some)
+    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::clone(input), Arc::clone(input), false).map(Some)
 }
 
 fn keys(windows: &[Arc<dyn WindowExpr>]) -> &[Arc<dyn PhysicalExpr>] {
@@ -89,12 +104,46 @@ fn calls(
         let standard = window.as_any().downcast_ref::<StandardWindowExpr>()?;
         let call = standard.get_standard_func_expr().as_any().downcast_ref::<WindowUDFExpr>()?;
         let [value] = call.args() else { return None };
-        let value = Arc::clone(value.downcast_ref::<CastExpr>()?.expr());
-        let data_type = value.data_type(&schema).ok()?;
-        let is_whole = data_type.is_integer() && data_type != DataType::UInt64;
-        (is_whole && is_simple(&value)).then_some((Scales::new(call.fun())?, value))
+        let value = match value.downcast_ref::<Column>() {
+            Some(column) => is_whole_column(input, column.index()).then(|| Arc::clone(value)),
+            None => whole_number(value, &schema).cloned(),
+        }?;
+        is_simple(&value).then_some((Scales::new(call.fun())?, value))
     };
     windows.iter().map(call).collect()
+}
+
+/// The whole number of which an expression makes a float.
+fn whole_number<'a>(expr: &'a Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<&'a Arc<dyn PhysicalExpr>> {
+    let value = expr.downcast_ref::<CastExpr>()?.expr();
+    let data_type = value.data_type(schema).ok()?;
+    (data_type.is_integer() && data_type != DataType::UInt64).then_some(value)
+}
+
+/// Whether a column of floats was made of whole numbers below, as the engine does when several functions take them. Those of
+/// 64 bits may be none that a float has.
+fn is_whole_column(plan: &Arc<dyn ExecutionPlan>, place: usize) -> bool {
+    let made_of = |expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, input: Option<&Arc<dyn ExecutionPlan>>| {
+        if let (Some(column), Some(input)) = (expr.downcast_ref::<Column>(), input) {
+            return is_whole_column(input, column.index());
+        }
+        let is_float = expr.data_type(schema).is_ok_and(|made| made == DataType::Float64);
+        let whole = whole_number(expr, schema).and_then(|whole| whole.data_type(schema).ok());
+        is_float && whole.is_some_and(|whole| whole != DataType::Int64)
+    };
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let input = projection.input();
+        return projection.expr().get(place).is_some_and(|column| made_of(&column.expr, &input.schema(), Some(input)));
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let place = filter.projection().as_ref().and_then(|columns| columns.get(place).copied()).unwrap_or(place);
+        return is_whole_column(filter.input(), place);
+    }
+    let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return false };
+    let Some(file) = scan.data_source().downcast_ref::<FileScanConfig>() else { return false };
+    let table = Arc::clone(file.file_source().table_schema().table_schema());
+    let columns = file.file_source().projection();
+    columns.and_then(|columns| columns.iter().nth(place)).is_some_and(|column| made_of(&column.expr, &table, None))
 }
 
 /// Whether a plan reads local files and does little else.
@@ -129,9 +178,65 @@ fn is_simple(expr: &Arc<dyn PhysicalExpr>) -> bool {
 }
 
 impl TwoPassWindowExec {
-    fn new(windows: Vec<Arc<dyn WindowExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        let many = Arc::new(GroupedWindowExec::try_new(windows, input)?);
-        Ok(Self { many, metrics: ExecutionPlanMetricsSet::new(), run: Pending::default() })
+    /// `plain` are the rows of `input` with the texts themselves.
+    fn new(
+        windows: Vec<Arc<dyn WindowExpr>>,
+        plain: Arc<dyn ExecutionPlan>,
+        input: Arc<dyn ExecutionPlan>,
+        is_counted: bool,
+    ) -> Result<Self> {
+        let many = Arc::new(GroupedWindowExec::try_new(windows, plain)?);
+        let properties = match is_counted {
+            false => Arc::clone(many.properties()),
+            true => Arc::new(PlanProperties::new(
+                EquivalenceProperties::new(counted_schema(&many.schema())),
+                Partitioning::UnknownPartitioning(many.properties().partitioning.partition_count()),
+                EmissionType::Final,
+                many.properties().boundedness,
+            )),
+        };
+        Ok(Self {
+            many,
+            input,
+            is_counted,
+            properties,
+            metrics: ExecutionPlanMetricsSet::new(),
+            run: Pending::default(),
+        })
+    }
+
+    /// The same with counted rows: the column after all others says how many rows one stands for. `None` where the first
+    /// pass does not know all columns and how often their values occur.
+    ///
+    /// # Errors
+    /// None for plans of the engine.
+    pub(super) fn counted(&self) -> Result<Option<Self>> {
+        let Some(calls) = calls(self.windows(), self.input()) else { return Ok(None) };
+        let is_column = |expr: &Arc<dyn PhysicalExpr>| expr.is::<Column>();
+        let Some((_, value)) = calls.first() else { return Ok(None) };
+        let has_counts = calls.iter().any(|(scales, _)| scales.has_counts());
+        let is_one = is_column(value) && calls.iter().all(|(_, other)| other == value);
+        let keys = keys(self.windows());
+        let known: Vec<&Arc<dyn PhysicalExpr>> = keys.iter().chain([value]).collect();
+        let columns: HashSet<usize> =
+            known.iter().filter_map(|expr| expr.downcast_ref::<Column>()).map(Column::index).collect();
+        let has_all = columns.len() == known.len() && columns.len() == self.input().schema().fields().len();
+        if self.is_counted || !has_counts || !is_one || !has_all {
+            return Ok(None);
+        }
+        Self::new(self.windows().to_vec(), Arc::clone(self.input()), Arc::clone(self.input()), true).map(Some)
+    }
+
+    /// Whether the rows that are given stand for many.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// The columns of texts by which rows are partitioned, where nothing else needs them.
+    pub(crate) fn text_keys(&self) -> Vec<usize> {
+        let schema = self.many.input().schema();
+        let columns = keys(self.windows()).iter().filter_map(|key| key.downcast_ref::<Column>()).map(Column::index);
+        columns.filter(|&column| schema.field(column).data_type() == &DataType::Utf8View).collect()
     }
 
     pub(crate) fn windows(&self) -> &[Arc<dyn WindowExpr>] {
@@ -139,7 +244,7 @@ impl TwoPassWindowExec {
     }
 
     pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
-        self.many.input()
+        &self.input
     }
 
     /// The keys and numbers alone, for the first pass.
@@ -164,11 +269,12 @@ impl TwoPassWindowExec {
             let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
             let reservation = MemoryConsumer::new("TwoPassWindowExec").register(context.memory_pool());
             let none = Partitions { table, scales };
+            let is_counted = self.is_counted;
             let first = self.first(context)?;
             let inputs = (0..first.output_partitioning().partition_count())
                 .map(|partition| first.execute(partition, Arc::clone(context)));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            Ok(learn(none, inputs, reservation).boxed())
+            Ok(learn(none, inputs, is_counted, reservation).boxed())
         })
     }
 }
@@ -177,6 +283,7 @@ impl TwoPassWindowExec {
 async fn learn(
     none: Partitions,
     inputs: Vec<SendableRecordBatchStream>,
+    is_counted: bool,
     reservation: MemoryReservation,
 ) -> Result<Option<Known>> {
     let mut tasks = JoinSet::new();
@@ -202,13 +309,14 @@ async fn learn(
     }
     let known = known.unwrap_or(none);
     let count = known.table.len();
-    let scales = known.scales.into_iter().map(|scales| {
+    let scales = known.scales.iter().map(|scales| {
         let mut scales = scales.finish();
         scales.resize(count, None);
         scales
     });
     let scales = scales.collect();
-    Ok(Some(Known { table: known.table, scales }))
+    let counts = is_counted.then_some((known.scales, reservations));
+    Ok(Some(Known { table: known.table, scales, counts }))
 }
 
 /// The partitions of the windows seen so far.
@@ -304,7 +412,8 @@ impl DisplayAs for TwoPassWindowExec {
         let names = self.windows().iter().map(|window| window.name()).collect::<Vec<_>>().join(", ");
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "TwoPassWindowExec: windows=[{names}]")
+                let rows = if self.is_counted { ", rows=counted" } else { "" };
+                write!(f, "TwoPassWindowExec: windows=[{names}]{rows}")
             }
             DisplayFormatType::TreeRender => writeln!(f, "select_list={names}"),
         }
@@ -318,7 +427,7 @@ impl ExecutionPlan for TwoPassWindowExec {
 
     /// Those of what may do the work: it promises no more.
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.many.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -336,7 +445,11 @@ impl ExecutionPlan for TwoPassWindowExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("a window operator has one input");
         };
-        Ok(Arc::new(Self::new(self.windows().to_vec(), input)?))
+        let plain = match self.is_counted {
+            true => with_types(Arc::clone(&input), &self.many.input().schema())?,
+            false => Arc::clone(&input),
+        };
+        Ok(Arc::new(Self::new(self.windows().to_vec(), plain, input, self.is_counted)?))
     }
 
     /// Both passes have the outputs of the scan.
@@ -354,8 +467,20 @@ impl ExecutionPlan for TwoPassWindowExec {
             .map(|(_, value)| value)
             .collect();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let partition_count = self.properties.partitioning.partition_count();
+        let is_counted = self.is_counted;
         let output = async move {
             let known = run.await.map_err(DataFusionError::Shared)?;
+            if is_counted && known.is_some() {
+                let counted = Counted { known, partition, partition_count, keys, schema: Arc::clone(&schema), metrics };
+                let batches = counted.batches(context.session_config().batch_size());
+                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as SendableRecordBatchStream);
+            }
+            if is_counted {
+                let counted = Arc::clone(&schema);
+                let batches = many.execute(partition, context)?.map(move |batch| counted_once(&batch?, &counted));
+                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as SendableRecordBatchStream);
+            }
             let Some(Known { table, .. }) = known.as_ref() else { return many.execute(partition, context) };
             let table = table.clone();
             let input = input.execute(partition, context)?;
@@ -376,18 +501,25 @@ impl ExecutionPlan for TwoPassWindowExec {
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        self.many.child_stats_requests(partition)
+        match self.is_counted {
+            true => vec![ChildStats::Skip],
+            false => self.many.child_stats_requests(partition),
+        }
     }
 
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        self.many.statistics_from_inputs(inputs, args)
+        match self.is_counted {
+            true => Ok(Arc::new(Statistics::new_unknown(&self.schema()))),
+            false => self.many.statistics_from_inputs(inputs, args),
+        }
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
+        if self.is_counted { CardinalityEffect::LowerEqual } else { CardinalityEffect::Equal }
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.windows().to_vec(), Arc::clone(self.input()))?))
+        let plain = Arc::clone(self.many.input());
+        Ok(Arc::new(Self::new(self.windows().to_vec(), plain, Arc::clone(self.input()), self.is_counted)?))
     }
 }

@@ -17,7 +17,7 @@ pub struct Scales(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Standard(Vec<Sums>),
-    Modified { tallies: Vec<Tally>, places: usize },
+    Modified { tallies: Vec<Tally>, places: usize, unknown: Vec<u64> },
 }
 
 impl Scales {
@@ -26,17 +26,29 @@ impl Scales {
         let inner: &dyn std::any::Any = function.inner().as_ref();
         Some(Self(match inner.downcast_ref::<ScoreFunction>()?.score {
             Score::Standard => Kind::Standard(vec![]),
-            Score::Modified => Kind::Modified { tallies: vec![], places: 0 },
+            Score::Modified => Kind::Modified { tallies: vec![], places: 0, unknown: vec![] },
         }))
     }
 
-    /// Adds values of groups, of which there are `group_count`; NULL is left out. `false` when the values are too many
-    /// different ones, or too great: what was added until then is lost.
+    /// Adds values of groups, of which there are `group_count`; NULL has no part in a scale. `false` when the values are too
+    /// many different ones, or too great: what was added until then is lost.
     #[must_use]
     pub fn add(&mut self, values: &Int64Array, groups: &[usize], group_count: usize) -> bool {
         self.grow(group_count);
-        let rows = groups.iter().zip(values.values()).enumerate();
-        let mut rows = rows.filter(|(row, _)| values.is_valid(*row)).map(|(_, pair)| pair);
+        let rows = groups.iter().zip(values.values());
+        match values.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => self.add_known(rows),
+            Some(nulls) => {
+                if let Kind::Modified { unknown, .. } = &mut self.0 {
+                    let rows = groups.iter().zip(nulls).filter(|(_, is_known)| !is_known);
+                    rows.for_each(|(&group, _)| unknown[group] += 1);
+                }
+                self.add_known(rows.zip(nulls).filter(|(_, is_known)| *is_known).map(|(row, _)| row))
+            }
+        }
+    }
+
+    fn add_known<'a>(&mut self, mut rows: impl Iterator<Item = (&'a usize, &'a i64)>) -> bool {
         match &mut self.0 {
             Kind::Standard(sums) => rows.all(|(&group, &value)| match sums.get_mut(group) {
                 Some(sums) if value.unsigned_abs() <= Sums::GREATEST.unsigned_abs() => {
@@ -45,9 +57,10 @@ impl Scales {
                 }
                 _ => false,
             }),
-            Kind::Modified { tallies, places } => {
-                rows.all(|(&group, &value)| grown(tallies, places, group, |tally| tally.add(value, 1)))
-            }
+            Kind::Modified { tallies, places, .. } => rows.all(|(&group, &value)| {
+                let is_counted = tallies.get_mut(group).is_some_and(|tally| tally.add_one(value));
+                is_counted || grown(tallies, places, group, |tally| tally.add(value, 1))
+            }),
         }
     }
 
@@ -60,7 +73,11 @@ impl Scales {
                 .iter()
                 .zip(others)
                 .all(|(&group, other)| sums.get_mut(group).map(|sums| sums.merge(other)).is_some()),
-            (Kind::Modified { tallies, places }, Kind::Modified { tallies: others, .. }) => {
+            (
+                Kind::Modified { tallies, places, unknown },
+                Kind::Modified { tallies: others, unknown: other_unknown, .. },
+            ) => {
+                groups.iter().zip(other_unknown).for_each(|(&group, count)| unknown[group] += count);
                 let mut pairs = groups.iter().zip(others);
                 pairs.all(|(&group, other)| grown(tallies, places, group, |tally| tally.merge(other)))
             }
@@ -71,7 +88,10 @@ impl Scales {
     fn grow(&mut self, group_count: usize) {
         match &mut self.0 {
             Kind::Standard(sums) => sums.resize_with(group_count.max(sums.len()), Sums::default),
-            Kind::Modified { tallies, .. } => tallies.resize_with(group_count.max(tallies.len()), Tally::default),
+            Kind::Modified { tallies, unknown, .. } => {
+                tallies.resize_with(group_count.max(tallies.len()), Tally::default);
+                unknown.resize(tallies.len(), 0);
+            }
         }
     }
 
@@ -79,16 +99,35 @@ impl Scales {
     pub fn size(&self) -> usize {
         match &self.0 {
             Kind::Standard(sums) => size_of_val(sums.as_slice()),
-            Kind::Modified { tallies, places } => size_of_val(tallies.as_slice()) + places * size_of::<u32>(),
+            Kind::Modified { tallies, places, unknown } => {
+                size_of_val(tallies.as_slice()) + size_of_val(unknown.as_slice()) + places * size_of::<u32>()
+            }
         }
     }
 
     /// The scale of each group; `None` where no score is defined.
-    pub fn finish(self) -> Vec<Option<Scale>> {
-        match self.0 {
+    pub fn finish(&self) -> Vec<Option<Scale>> {
+        match &self.0 {
             Kind::Standard(sums) => sums.iter().map(Sums::scale).collect(),
-            Kind::Modified { tallies, .. } => tallies.into_iter().map(Tally::scale).collect(),
+            // one copy at a time
+            Kind::Modified { tallies, .. } => tallies.iter().map(|tally| tally.clone().scale()).collect(),
         }
+    }
+
+    /// Whether each value of a group is counted.
+    pub fn has_counts(&self) -> bool {
+        matches!(self.0, Kind::Modified { .. })
+    }
+
+    /// The different values of a group with how many rows have each, NULL among them; nothing where they are not counted.
+    pub fn counts(&self, group: usize) -> impl Iterator<Item = (Option<i64>, u64)> {
+        let (tally, unknown) = match &self.0 {
+            Kind::Modified { tallies, unknown, .. } => (tallies.get(group), unknown.get(group).copied()),
+            Kind::Standard(_) => (None, None),
+        };
+        let unknown = unknown.filter(|&count| count > 0).map(|count| (None, count));
+        let known = tally.into_iter().flat_map(Tally::counts).map(|(value, count)| (Some(value), u64::from(count)));
+        unknown.into_iter().chain(known)
     }
 }
 

@@ -170,7 +170,6 @@ impl Sums {
 pub(crate) struct Tally {
     least: i64,
     counts: Vec<u32>,
-    count: usize,
 }
 
 impl Tally {
@@ -179,6 +178,19 @@ impl Tally {
 
     /// The greatest whole number to either side that is a float as all below it are.
     const GREATEST: u64 = 1 << f64::MANTISSA_DIGITS;
+
+    /// Counts a value where it has a place already; `false` if it has none, or is there too often.
+    pub(crate) fn add_one(&mut self, value: i64) -> bool {
+        // what lies below the least is far above as a number without a sign
+        let place = value.wrapping_sub(self.least) as u64;
+        match usize::try_from(place).ok().and_then(|place| self.counts.get_mut(place)) {
+            Some(count) if *count < u32::MAX && value.unsigned_abs() <= Self::GREATEST => {
+                *count += 1;
+                true
+            }
+            _ => false,
+        }
+    }
 
     /// Counts a value `times` times; `false` if it lies too far from the others or from 0, or is there too often.
     pub(crate) fn add(&mut self, value: i64, times: u32) -> bool {
@@ -192,7 +204,6 @@ impl Tally {
                 None => return false,
             },
         };
-        self.count += times as usize;
         match self.counts[place].checked_add(times) {
             Some(count) => self.counts[place] = count,
             None => return false,
@@ -222,15 +233,21 @@ impl Tally {
         self.counts.len()
     }
 
+    /// The values that occur, from the least, with how often they do.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (i64, u32)> {
+        let counts = self.counts.iter().zip(self.least..).filter(|(times, _)| **times > 0);
+        counts.map(|(&times, value)| (value, times))
+    }
+
     /// Adds the counts of another; `false` as [`Tally::add`].
     pub(crate) fn merge(&mut self, other: &Self) -> bool {
-        let known = other.counts.iter().zip(other.least..).filter(|(times, _)| **times > 0);
-        known.fold(true, |fits, (&times, value)| fits && self.add(value, times))
+        other.counts().all(|(value, times)| self.add(value, times))
     }
 
     /// The scale of modified z-scores; `None` where none is defined.
     pub(crate) fn scale(self) -> Option<Scale> {
-        let Self { least, counts, count } = self;
+        let Self { least, counts } = self;
+        let count = counts.iter().map(|&count| count as usize).sum();
         (count >= 2).then(|| Counts { least: least as f64, counts, count }.middle().scale())?
     }
 }
