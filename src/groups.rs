@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 pub use self::scans::ReadNumbers;
 pub use self::sets::{CollectSets, DistinctSetsExec};
 pub(crate) use self::table::Table;
+pub(crate) use self::texts::text_hashes;
 
 /// Puts [`CodedAggregateExec`] in place of the engine's first aggregate of rows.
 #[derive(Debug)]

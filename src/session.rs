@@ -17,6 +17,7 @@ mod percentiles;
 mod sealed;
 mod settings;
 mod share;
+mod sieve;
 mod stores;
 mod tables;
 mod turns;
@@ -507,6 +508,7 @@ fn physical_rules(files: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimize
     rules.push(Arc::new(CodeGroups));
     rules.push(Arc::new(ReadNumbers::new(files)));
     rules.push(Arc::new(turns::JoinsGiveWay));
+    rules.push(Arc::new(sieve::SiftProbeSide));
     rules
 }
 

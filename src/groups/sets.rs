@@ -5,6 +5,7 @@
 
 mod members;
 mod reading;
+mod shards;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +28,7 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, SpillMetrics, Time,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, SpillMetrics,
 };
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
@@ -40,8 +41,9 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use self::members::{Growing, Sets, given, merged};
-use self::reading::{Reading, Shared, common_few, settled};
+use self::members::{Sets, all_given};
+use self::reading::{Reading, Shared, settled};
+use self::shards::Shards;
 use super::table::Table;
 use super::{Batches, CodeGroups, Rest, first_of, over, shown_keys, streamed, two_aggregates};
 use crate::windows::{GroupedWindowExec, Pending, Run, all, brought_together};
@@ -143,24 +145,26 @@ impl DistinctSetsExec {
         let count = input.output_partitioning().partition_count();
         self.run.run(count, || {
             let keys: Vec<_> = self.first.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
+            let consumer = MemoryConsumer::new("DistinctSetsExec").with_can_spill(true);
+            let reservation = consumer.register(context.memory_pool());
             let shared = Arc::new(Shared {
                 keys,
-                split: OnceLock::new(),
+                shards: OnceLock::new(),
+                input_count: count,
+                reservation: reservation.new_empty(),
                 is_stopped: AtomicBool::new(false),
                 lacks_memory: AtomicBool::new(false),
                 schema: self.last.schema(),
                 together: self.together.clone(),
             });
             let inputs = (0..count).map(|partition| input.execute(partition, Arc::clone(context)));
-            let readings = inputs.collect::<Result<Vec<_>>>()?.into_iter().enumerate().map(|(number, input)| {
-                let consumer = MemoryConsumer::new(format!("DistinctSetsExec[{number}]")).with_can_spill(true);
-                Reading {
-                    shared: Arc::clone(&shared),
-                    input: Some(input),
-                    sets: None,
-                    pending: vec![],
-                    reservation: consumer.register(context.memory_pool()),
-                }
+            let readings = inputs.collect::<Result<Vec<_>>>()?.into_iter().enumerate().map(|(number, input)| Reading {
+                number,
+                shared: Arc::clone(&shared),
+                input: Some(input),
+                few: None,
+                pending: vec![],
+                reservation: reservation.new_empty(),
             });
             let plain = Plain {
                 first: Arc::clone(&self.first),
@@ -229,15 +233,11 @@ impl ExecutionPlan for DistinctSetsExec {
         let output = async move {
             let outcome = run.await.map_err(DataFusionError::Shared)?;
             let rows = match outcome.as_ref() {
-                Outcome::Sets { shards, .. } => {
-                    let parts = shards.get(partition).map(|parts| std::mem::take(&mut *parts.lock()));
-                    match merged(parts.unwrap_or_default(), metrics.elapsed_compute()).await? {
-                        Some(sets) => {
-                            groups.add(sets.len());
-                            given(sets, Arc::clone(&schema), batch_size)
-                        }
-                        None => stream::empty().boxed(),
-                    }
+                Outcome::Sets { outputs, .. } => {
+                    let shards = outputs.get(partition).map(|shards| std::mem::take(&mut *shards.lock()));
+                    let shards = shards.unwrap_or_default();
+                    groups.add(shards.iter().map(Sets::len).sum());
+                    all_given(shards, &schema, batch_size)
                 }
                 Outcome::Plain(plan) => plan.execute(partition, context)?.boxed(),
             };
@@ -289,10 +289,10 @@ impl ExecutionPlan for DistinctSetsExec {
 
 /// What has come of reading all inputs.
 enum Outcome {
-    /// By output, the sets of each input whose rows it gives.
     Sets {
-        shards: Vec<Mutex<Vec<Sets>>>,
-        /// The memory of all of them, also when they are merged.
+        /// By output, the sets whose rows it gives.
+        outputs: Vec<Mutex<Vec<Sets>>>,
+        /// The memory of all of them.
         _held: Vec<MemoryReservation>,
     },
     /// The engine's own operators, which go on from what was read.
@@ -303,49 +303,40 @@ enum Outcome {
 async fn gather(readings: Vec<Reading>, shared: Arc<Shared>, plain: Plain) -> Result<Outcome> {
     let count = readings.len();
     let mut tasks = JoinSet::new();
-    for (number, reading) in readings.into_iter().enumerate() {
-        tasks.spawn(async move { Ok((number, reading.read().await?)) });
+    for reading in readings {
+        tasks.spawn(reading.read());
     }
     let mut readings = all(&mut tasks).await?;
-    readings.sort_unstable_by_key(|(number, _)| *number);
-    let mut readings: Vec<Reading> = readings.into_iter().map(|(_, reading)| reading).collect();
-    let Some(split) = settled(&shared, &mut readings)? else { return plain.over(readings).await };
-    let Some((table, numbers)) = common_few(&split, &readings)? else { return plain.over(readings).await };
-    // the sets are held until they are merged, in as much again
-    let has_room = |reading: &mut Reading| {
-        let size = reading.sets.as_ref().map_or(0, Growing::size);
-        reading.reservation.try_grow(size).is_ok()
+    readings.sort_unstable_by_key(|reading| reading.number);
+    let is_settled = settled(&shared, &mut readings)?.is_some();
+    let rests = readings.into_iter().map(|reading| (reading.pending, reading.input, reading.reservation)).collect();
+    let lacks_memory = shared.lacks_memory.load(Ordering::Relaxed);
+    let Some(shared) = Arc::into_inner(shared) else { return internal_err!("an input that has not ended") };
+    let shards = match shared.shards.into_inner().flatten().map(Arc::try_unwrap) {
+        Some(Ok(shards)) => Some(shards),
+        Some(Err(_)) => return internal_err!("sets that are still added to"),
+        None => None,
     };
-    if !readings.iter_mut().all(has_room) {
-        shared.lacks_memory.store(true, Ordering::Relaxed);
-        return plain.over(readings).await;
-    }
-    let few: Arc<[ArrayRef]> = table.keys()?.into();
-    let mut tasks = JoinSet::new();
-    for (reading, numbers) in readings.into_iter().zip(numbers) {
-        let Some(sets) = reading.sets else { continue };
-        let (few, reservation) = (Arc::clone(&few), reading.reservation);
-        tasks.spawn(async move {
-            let sets = sets.finish()?;
-            // who stops waits for one step at most
-            tokio::task::yield_now().await;
-            let sets = sets.renumbered(&few, &numbers);
-            reservation.resize(2 * sets.size());
-            tokio::task::yield_now().await;
-            Ok((sets.divided(count)?, reservation))
-        });
-    }
-    let shards: Vec<Mutex<Vec<_>>> = (0..count).map(|_| Mutex::default()).collect();
-    let mut held = vec![];
-    for (parts, reservation) in all(&mut tasks).await? {
-        shards.iter().zip(parts).for_each(|(shard, part)| shard.lock().push(part));
+    let is_together = shards.as_ref().is_some_and(|shards| shards.split.is_together);
+    let mut outputs: Vec<(Vec<Sets>, Vec<MemoryReservation>)> = (0..count).map(|_| (vec![], vec![])).collect();
+    for (number, (sets, reservation)) in shards.map(Shards::finish).transpose()?.into_iter().flatten().enumerate() {
+        let (all, held) = &mut outputs[number % count];
+        all.push(sets);
         held.push(reservation);
     }
-    if split.is_together {
-        return Ok(Outcome::Sets { shards, _held: held });
+    if !is_settled {
+        return plain.over(outputs, rests, lacks_memory).await;
     }
-    plain.brought_together(shards, held)
+    let (outputs, held): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+    let held = held.into_iter().flatten().collect();
+    if is_together {
+        return Ok(Outcome::Sets { outputs: outputs.into_iter().map(Mutex::new).collect(), _held: held });
+    }
+    plain.brought_together(outputs, held)
 }
+
+/// What an input has left: keys that are in no set, what is not read yet, and the memory of the keys.
+type Left = (Vec<Vec<ArrayRef>>, Option<SendableRecordBatchStream>, MemoryReservation);
 
 /// The engine's own operators.
 struct Plain {
@@ -358,27 +349,32 @@ struct Plain {
 
 impl Plain {
     /// They go on from what was read.
-    async fn over(self, readings: Vec<Reading>) -> Result<Outcome> {
-        let count = readings.len();
+    async fn over(
+        self,
+        known: Vec<(Vec<Sets>, Vec<MemoryReservation>)>,
+        rests: Vec<Left>,
+        lacks_memory: bool,
+    ) -> Result<Outcome> {
+        let count = rests.len();
         let schema = self.first.schema();
         let batch_size = self.context.session_config().batch_size();
         let mut parts = vec![];
-        for reading in readings {
-            let Reading { shared, input, sets, pending, reservation } = reading;
-            let known = match sets.map(Growing::finish).transpose()? {
-                Some(sets) if shared.lacks_memory.load(Ordering::Relaxed) && self.can_write() => {
-                    self.written(given(sets, Arc::clone(&schema), batch_size), reservation).await?
-                }
+        for ((sets, held), (pending, input, reservation)) in known.into_iter().zip(rests) {
+            let known = all_given(sets, &schema, batch_size);
+            let known = match lacks_memory && self.can_write() {
+                true => self.written(known, held).await?,
                 // counted as held until all are given
-                Some(sets) => given(sets, Arc::clone(&schema), batch_size)
+                false => known
                     .inspect(move |_| {
-                        let _ = &reservation;
+                        let _ = &held;
                     })
                     .boxed(),
-                None => stream::empty().boxed(),
             };
             let rows_of = Arc::clone(&schema);
-            let pending = pending.into_iter().map(move |keys| Ok(RecordBatch::try_new(Arc::clone(&rows_of), keys)?));
+            let pending = pending.into_iter().map(move |keys| {
+                let _ = &reservation;
+                Ok(RecordBatch::try_new(Arc::clone(&rows_of), keys)?)
+            });
             let rest = match input {
                 Some(input) => {
                     let rest = Arc::new(first_of(&self.first, input.schema(), input.boxed())?);
@@ -397,20 +393,14 @@ impl Plain {
     }
 
     /// The rows of sets whose groups are not those that are wanted together.
-    fn brought_together(self, shards: Vec<Mutex<Vec<Sets>>>, held: Vec<MemoryReservation>) -> Result<Outcome> {
+    fn brought_together(self, outputs: Vec<Vec<Sets>>, held: Vec<MemoryReservation>) -> Result<Outcome> {
         let schema = self.last.schema();
         let batch_size = self.context.session_config().batch_size();
         let held = Arc::new(held);
-        let parts = shards.into_iter().map(|shard| {
-            let (rows_of, held) = (Arc::clone(&schema), Arc::clone(&held));
-            let rows = async move {
-                Ok::<_, DataFusionError>(match merged(shard.into_inner(), &Time::new()).await? {
-                    Some(sets) => given(sets, rows_of, batch_size),
-                    None => stream::empty().boxed(),
-                })
-            };
+        let parts = outputs.into_iter().map(|sets| {
+            let held = Arc::clone(&held);
             // counted as held until all are given
-            let rows = stream::once(rows).try_flatten().inspect(move |_| {
+            let rows = all_given(sets, &schema, batch_size).inspect(move |_| {
                 let _ = &held;
             });
             Rest::stream(Arc::clone(&schema), rows.boxed())
@@ -441,14 +431,14 @@ impl Plain {
     }
 
     /// The same rows, which do not take memory any more.
-    async fn written(&self, mut rows: Batches, reservation: MemoryReservation) -> Result<Batches> {
+    async fn written(&self, mut rows: Batches, held: Vec<MemoryReservation>) -> Result<Batches> {
         let spill = SpillManager::new(self.context.runtime_env(), self.metrics.clone(), self.first.schema())
             .with_compression_type(self.context.session_config().spill_compression());
         let mut file = spill.create_in_progress_file("groups with sets")?;
         while let Some(batch) = rows.try_next().await? {
             file.append_batch(&batch)?;
         }
-        drop((rows, reservation));
+        drop((rows, held));
         Ok(match file.finish()? {
             Some(file) => spill.read_spill_as_stream(file, None)?.boxed(),
             None => stream::empty().boxed(),

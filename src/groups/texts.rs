@@ -1,6 +1,7 @@
 //! The different texts of a key with very many, numbered.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use datafusion::arrow::array::{Array, ByteView, MAX_INLINE_VIEW_LEN, StringViewArray};
 use datafusion::arrow::buffer::{Buffer, NullBuffer};
@@ -61,7 +62,7 @@ impl Texts {
         numbers.reserve(texts.len());
         for start in (0..texts.len()).step_by(TOGETHER) {
             let rows = start..texts.len().min(start + TOGETHER);
-            self.look(texts, &texts.views()[rows.clone()]);
+            self.look(texts, rows.clone());
             for (place, row) in rows.enumerate() {
                 let view = texts.views()[row];
                 let found = self.found[place];
@@ -79,12 +80,9 @@ impl Texts {
     }
 
     /// For each text the first one with the same half of a hash, if there is one.
-    fn look(&mut self, texts: &StringViewArray, views: &[u128]) {
-        let half = |&view: &u128| {
-            if is_short(view) { half_of(view) } else { SEED.hash_one(bytes_of(view, texts.data_buffers())) as u32 }
-        };
+    fn look(&mut self, texts: &StringViewArray, rows: Range<usize>) {
         self.halves.clear();
-        self.halves.extend(views.iter().map(half));
+        text_hashes(texts, rows, &mut self.halves);
         let (places, shift, mask) = (&self.places, self.shift(), self.places.len() - 1);
         // one after the other what is far: all first places, those beside them, all views
         self.found.clear();
@@ -224,6 +222,14 @@ fn number_of(found: u64) -> usize {
 /// Whether a text is all in its view.
 fn is_short(view: u128) -> bool {
     view as u32 <= MAX_INLINE_VIEW_LEN
+}
+
+/// Adds half a hash of each of some texts to `halves`; equal texts have equal ones, NULL has any.
+pub(crate) fn text_hashes(texts: &StringViewArray, rows: Range<usize>, halves: &mut Vec<u32>) {
+    let half = |&view: &u128| {
+        if is_short(view) { half_of(view) } else { SEED.hash_one(bytes_of(view, texts.data_buffers())) as u32 }
+    };
+    halves.extend(texts.views()[rows].iter().map(half));
 }
 
 /// Half the hash of a short text.

@@ -6,24 +6,17 @@ use datafusion::arrow::array::{ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
-use datafusion::physical_plan::metrics::Time;
 use futures::stream::{self, StreamExt};
 
 use crate::groups::texts::Texts;
 use crate::groups::{Batches, Table};
-use crate::windows::SEED;
 
 /// The most different values of all keys with few of them.
 pub(super) const MOST: usize = 256;
-/// After so many rows of an input groups are looked at: with one for each of them, bits are of no use.
-const LOOK_ROWS: usize = 1 << 22;
-/// Groups that are merged together.
-const MERGED: usize = 8192;
 
 /// Which keys have few values.
 #[derive(Debug)]
@@ -85,72 +78,50 @@ impl Many {
     }
 }
 
-/// The groups of one input so far.
+/// Groups so far, with their sets.
 pub(super) struct Growing {
-    split: Arc<Split>,
     many: Many,
-    pub(super) few: Table,
-    /// Those of `few` that are in use.
-    few_count: usize,
-    /// For each of `many` its set: a bit for each of `few`.
+    /// For each of `many` its set: a bit for each of the few.
     bits: Vec<u64>,
     /// How many numbers a set takes, a power of two.
     words: usize,
-    row_count: usize,
     many_rows: Vec<usize>,
-    few_rows: Vec<usize>,
 }
 
 impl Growing {
-    pub(super) fn new(split: Arc<Split>) -> Result<Self> {
-        Ok(Self {
-            many: Many::new(&split.schema)?,
-            few: split.table.clone(),
-            few_count: 0,
-            bits: vec![],
-            words: 1,
-            row_count: 0,
-            many_rows: vec![],
-            few_rows: vec![],
-            split,
-        })
+    pub(super) fn new(split: &Split) -> Result<Self> {
+        Ok(Self { many: Many::new(&split.schema)?, bits: vec![], words: 1, many_rows: vec![] })
     }
 
-    /// Adds rows, or none of them if the few have become many.
-    pub(super) fn add(&mut self, keys: &[ArrayRef]) -> Result<bool> {
-        let has_numbers = self.few.groups(&columns_at(keys, &self.split.few), &mut self.few_rows)?;
-        if !has_numbers || self.few.len() > MOST {
-            return Ok(false);
-        }
-        self.few_count = self.few.len();
-        let words = words_for(self.few_count);
+    /// Adds rows: keys with many values, and the number of the few, of which there are `few_count`.
+    pub(super) fn add(&mut self, many: &[ArrayRef], few: &[u16], few_count: usize) -> Result<()> {
+        let words = words_for(few_count);
         if words > self.words {
             self.bits = widened(&self.bits, self.words, words);
             self.words = words;
         }
-        self.many.numbers(&columns_at(keys, &self.split.many), &mut self.many_rows)?;
-        self.bits.resize(self.many.len() * words, 0);
-        put(&mut self.bits, words, self.many_rows.iter().zip(&self.few_rows).map(|(&many, &few)| (many, few)));
-        self.row_count += self.many_rows.len();
-        Ok(true)
+        self.many.numbers(many, &mut self.many_rows)?;
+        self.bits.resize(self.many.len() * self.words, 0);
+        for (&many, &few) in self.many_rows.iter().zip(few) {
+            let few = usize::from(few);
+            self.bits[many * self.words + few / u64::BITS as usize] |= 1 << (few % u64::BITS as usize);
+        }
+        Ok(())
     }
 
-    /// Whether there are fewer groups than rows, or it is too early to tell.
-    pub(super) fn is_of_use(&self) -> bool {
-        let is_first_look = (LOOK_ROWS..2 * LOOK_ROWS).contains(&self.row_count);
-        !(is_first_look && self.many.len() > self.row_count / 5 * 4) && self.many.len() < u32::MAX as usize / 2
+    pub(super) fn len(&self) -> usize {
+        self.many.len()
     }
 
     /// About the memory that is held.
     pub(super) fn size(&self) -> usize {
-        self.many.size() + self.few.size() + self.bits.capacity() * size_of::<u64>()
+        self.many.size() + self.bits.capacity() * size_of::<u64>()
     }
 
-    pub(super) fn finish(self) -> Result<Sets> {
-        // what is beyond was seen in rows that were not added
-        let few = self.few.keys()?.iter().map(|values| values.slice(0, self.few_count)).collect();
-        let many = self.many.finish()?;
-        Ok(Sets { split: self.split, many, few, bits: self.bits, words: self.words })
+    /// The groups with the columns of the few, a row for each bit.
+    pub(super) fn finish(self, split: &Arc<Split>, few: &[ArrayRef]) -> Result<Sets> {
+        let (split, many) = (Arc::clone(split), self.many.finish()?);
+        Ok(Sets { split, many, few: few.to_vec(), bits: self.bits, words: self.words })
     }
 }
 
@@ -164,12 +135,6 @@ fn widened(bits: &[u64], from: usize, to: usize) -> Vec<u64> {
         wide[..from].copy_from_slice(bits);
     }
     wide
-}
-
-fn put(bits: &mut [u64], words: usize, pairs: impl Iterator<Item = (usize, usize)>) {
-    for (many, few) in pairs {
-        bits[many * words + few / u64::BITS as usize] |= 1 << (few % u64::BITS as usize);
-    }
 }
 
 /// Groups with their sets.
@@ -186,50 +151,6 @@ pub(super) struct Sets {
 impl Sets {
     pub(super) fn len(&self) -> usize {
         self.bits.len() / self.words
-    }
-
-    /// The same with other numbers for the few.
-    pub(super) fn renumbered(mut self, few: &[ArrayRef], numbers: &[usize]) -> Self {
-        let words = words_for(few.first().map_or(0, |values| values.len()));
-        if numbers.iter().enumerate().all(|(from, to)| from == *to) {
-            if words != self.words {
-                self.bits = widened(&self.bits, self.words, words);
-            }
-        } else {
-            let mut bits = vec![0; self.len() * words];
-            let pairs = Pairs { bits: &self.bits, words: self.words, word: 0, rest: 0 };
-            put(&mut bits, words, pairs.map(|(many, few)| (many, numbers[few])));
-            self.bits = bits;
-        }
-        Self { few: few.to_vec(), words, ..self }
-    }
-
-    /// Divides the groups among so many outputs, by hash.
-    pub(super) fn divided(self, count: usize) -> Result<Vec<Self>> {
-        if count == 1 {
-            return Ok(vec![self]);
-        }
-        let mut hashes = vec![0; self.len()];
-        create_hashes(&self.many, &SEED, &mut hashes)?;
-        let mut groups = vec![vec![]; count];
-        for (group, hash) in (0u32..).zip(hashes) {
-            groups[((u128::from(hash) * count as u128) >> u64::BITS) as usize].push(group);
-        }
-        let part = |groups: Vec<u32>| {
-            let bits = groups.iter().flat_map(|&group| &self.bits[group as usize * self.words..][..self.words]);
-            let bits = bits.copied().collect();
-            let groups = UInt32Array::from(groups);
-            let many = self.many.iter().map(|column| take(column, &groups, None));
-            let many = many.collect::<std::result::Result<_, _>>()?;
-            Ok(Self { split: Arc::clone(&self.split), many, few: self.few.clone(), bits, words: self.words })
-        };
-        groups.into_iter().map(part).collect()
-    }
-
-    /// About the memory that is held.
-    pub(super) fn size(&self) -> usize {
-        let many: usize = self.many.iter().map(|column| column.get_array_memory_size()).sum();
-        many + self.bits.capacity() * size_of::<u64>()
     }
 }
 
@@ -258,8 +179,14 @@ impl Iterator for Pairs<'_> {
     }
 }
 
+/// The rows of some sets, one after the other.
+pub(super) fn all_given(sets: Vec<Sets>, schema: &SchemaRef, batch_size: usize) -> Batches {
+    let schema = Arc::clone(schema);
+    stream::iter(sets).flat_map(move |sets| given(sets, Arc::clone(&schema), batch_size)).boxed()
+}
+
 /// The rows of sets, group by group.
-pub(super) fn given(sets: Sets, schema: SchemaRef, batch_size: usize) -> Batches {
+fn given(sets: Sets, schema: SchemaRef, batch_size: usize) -> Batches {
     let batches = stream::try_unfold((sets, 0, 0), move |(sets, word, rest)| {
         let schema = Arc::clone(&schema);
         async move {
@@ -288,36 +215,4 @@ pub(super) fn given(sets: Sets, schema: SchemaRef, batch_size: usize) -> Batches
         }
     });
     batches.boxed()
-}
-
-/// The sets of all inputs together; `None` if there are none.
-pub(super) async fn merged(parts: Vec<Sets>, elapsed: &Time) -> Result<Option<Sets>> {
-    let mut parts: Vec<Sets> = parts.into_iter().filter(|sets| sets.len() > 0).collect();
-    let Some(first) = parts.pop() else { return Ok(None) };
-    if parts.is_empty() {
-        return Ok(Some(first));
-    }
-    let (split, words, few) = (Arc::clone(&first.split), first.words, first.few.clone());
-    let mut many = Many::new(&split.schema)?;
-    let (mut bits, mut groups) = (vec![], vec![]);
-    for part in std::iter::once(first).chain(parts) {
-        for start in (0..part.len()).step_by(MERGED) {
-            let timer = elapsed.timer();
-            let rows = MERGED.min(part.len() - start);
-            let columns: Vec<ArrayRef> = part.many.iter().map(|column| column.slice(start, rows)).collect();
-            many.numbers(&columns, &mut groups)?;
-            bits.resize(many.len() * words, 0);
-            for (row, &group) in groups.iter().enumerate() {
-                let from = &part.bits[(start + row) * words..][..words];
-                bits[group * words..][..words].iter_mut().zip(from).for_each(|(to, from)| *to |= from);
-            }
-            timer.done();
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(Some(Sets { split, many: many.finish()?, few, bits, words }))
-}
-
-fn columns_at(columns: &[ArrayRef], places: &[usize]) -> Vec<ArrayRef> {
-    places.iter().map(|&place| Arc::clone(&columns[place])).collect()
 }

@@ -12,7 +12,8 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::TryStreamExt;
 
-use super::members::{Growing, MOST, Split};
+use super::members::{MOST, Split};
+use super::shards::{Added, OwnFew, SHARDS_PER_INPUT, Shards};
 use crate::groups::Table;
 use crate::windows::joined as column;
 
@@ -20,12 +21,16 @@ use crate::windows::joined as column;
 const FEW: usize = 64;
 /// Rows by which the keys with few values are told.
 const FIRST_ROWS: usize = 4096;
+/// Rows that are added together: more in a shard at once wait less for what is far.
+const TOGETHER: usize = 1 << 16;
 
 /// What all inputs know.
 pub(super) struct Shared {
     pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// Said by the input that has read enough first; `None` if the engine's operators are better.
-    pub(super) split: OnceLock<Option<Arc<Split>>>,
+    /// Made by the input that has read enough first; `None` if the engine's operators are better.
+    pub(super) shards: OnceLock<Option<Arc<Shards>>>,
+    pub(super) input_count: usize,
+    pub(super) reservation: MemoryReservation,
     /// Whether an input has found that the engine's operators are better.
     pub(super) is_stopped: AtomicBool,
     /// Whether that was for want of memory.
@@ -35,6 +40,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    fn shards(&self, keys: &[ArrayRef]) -> Result<Option<Arc<Shards>>> {
+        let split = self.split(keys)?.map(|split| Shards::new(split, self.input_count, &self.reservation));
+        Ok(split.transpose()?.map(Arc::new))
+    }
+
     fn split(&self, keys: &[ArrayRef]) -> Result<Option<Arc<Split>>> {
         // those with the fewest values first, as long as there is room for all combinations
         let mut candidates = vec![];
@@ -70,12 +80,14 @@ impl Shared {
 
 /// Reads one input.
 pub(super) struct Reading {
+    pub(super) number: usize,
     pub(super) shared: Arc<Shared>,
     /// What is not read yet; `None` after the last row.
     pub(super) input: Option<SendableRecordBatchStream>,
-    pub(super) sets: Option<Growing>,
+    pub(super) few: Option<OwnFew>,
     /// Keys that are in no set.
     pub(super) pending: Vec<Vec<ArrayRef>>,
+    /// What they take.
     pub(super) reservation: MemoryReservation,
 }
 
@@ -84,28 +96,33 @@ impl Reading {
     pub(super) async fn read(mut self) -> Result<Self> {
         let mut pending_rows = 0;
         while let Some(input) = &mut self.input {
+            let mut has_room = true;
             match input.try_next().await? {
                 Some(batch) => {
                     let rows = batch.num_rows();
                     let keys = self.shared.keys.iter().map(|key| key.evaluate(&batch)?.into_array(rows));
-                    self.pending.push(keys.collect::<Result<_>>()?);
+                    let keys = keys.collect::<Result<Vec<_>>>()?;
+                    let size: usize = keys.iter().map(|key| key.get_array_memory_size()).sum();
+                    has_room = self.reservation.try_grow(size).is_ok();
+                    self.pending.push(keys);
                     pending_rows += rows;
                 }
                 None => self.input = None,
             }
-            if self.shared.split.get().is_none() && pending_rows >= FIRST_ROWS {
-                let split = self.shared.split(&joined(&self.pending)?)?;
-                self.shared.split.get_or_init(|| split);
+            if self.shared.shards.get().is_none() && pending_rows >= FIRST_ROWS {
+                let shards = self.shared.shards(&joined(&self.pending)?)?;
+                self.shared.shards.get_or_init(|| shards);
             }
-            let is_on = match self.shared.split.get().cloned() {
-                Some(Some(split)) => self.pending.is_empty() || self.add(&split)?,
+            let is_on = match self.shared.shards.get().cloned() {
+                Some(Some(_)) if pending_rows < TOGETHER && has_room && self.input.is_some() => true,
+                Some(Some(shards)) => {
+                    pending_rows = 0;
+                    self.add(&shards)?
+                }
                 Some(None) => false,
                 // an input that ends here leaves what is pending to others
                 None => true,
             };
-            if self.pending.is_empty() {
-                pending_rows = 0;
-            }
             if !is_on || self.shared.is_stopped.load(Ordering::Relaxed) {
                 self.shared.is_stopped.store(true, Ordering::Relaxed);
                 break;
@@ -117,24 +134,16 @@ impl Reading {
     }
 
     /// Adds what is pending to the sets; `false` if the engine's operators are better.
-    fn add(&mut self, split: &Arc<Split>) -> Result<bool> {
-        let mut sets = match self.sets.take() {
-            Some(sets) => sets,
-            None => Growing::new(Arc::clone(split))?,
-        };
-        let mut is_added = true;
-        while let Some(keys) = self.pending.pop() {
-            if !sets.add(&keys)? {
-                self.pending.push(keys);
-                is_added = false;
-                break;
-            }
+    fn add(&mut self, shards: &Shards) -> Result<bool> {
+        let few = self.few.get_or_insert_with(|| shards.own_few());
+        // each input begins at another of them
+        let added = shards.add(&self.pending, few, self.number * SHARDS_PER_INPUT)?;
+        if added != Added::None {
+            self.pending.clear();
+            self.reservation.free();
         }
-        let has_room = self.reservation.try_resize(sets.size()).is_ok();
-        self.shared.lacks_memory.fetch_or(!has_room, Ordering::Relaxed);
-        let is_of_use = sets.is_of_use();
-        self.sets = Some(sets);
-        Ok(is_added && has_room && is_of_use)
+        self.shared.lacks_memory.fetch_or(added == Added::Full, Ordering::Relaxed);
+        Ok(added == Added::All)
     }
 }
 
@@ -143,40 +152,22 @@ fn joined(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
     (0..width).map(|place| column(parts, place)).collect()
 }
 
-/// The few of all inputs, and for each input the number of each there; `None` if they are many.
-pub(super) fn common_few(split: &Split, readings: &[Reading]) -> Result<Option<(Table, Vec<Vec<usize>>)>> {
-    let mut table = split.table.clone();
-    let mut numbers = vec![];
-    for reading in readings {
-        let mut groups = vec![];
-        if let Some(sets) = &reading.sets
-            && !table.groups(&sets.few.keys()?, &mut groups)?
-        {
-            return Ok(None);
-        }
-        numbers.push(groups);
-    }
-    Ok((table.len() <= MOST).then_some((table, numbers)))
-}
-
-/// Adds what inputs have kept that ended before it was known which keys have few values; `None` if the engine's operators are
-/// better.
-pub(super) fn settled(shared: &Shared, readings: &mut [Reading]) -> Result<Option<Arc<Split>>> {
+/// The sets, with what inputs have kept that ended before it was known which keys have few values; `None` if the engine's
+/// operators are better.
+pub(super) fn settled(shared: &Shared, readings: &mut [Reading]) -> Result<Option<Arc<Shards>>> {
     if shared.is_stopped.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let split = match shared.split.get() {
-        Some(split) => split.clone(),
-        None => {
-            let pending: Vec<_> = readings.iter().flat_map(|reading| reading.pending.iter().cloned()).collect();
-            shared.split(&joined(&pending)?)?
-        }
-    };
-    let Some(split) = split else { return Ok(None) };
+    if shared.shards.get().is_none() {
+        let pending: Vec<_> = readings.iter().flat_map(|reading| reading.pending.iter().cloned()).collect();
+        let shards = shared.shards(&joined(&pending)?)?;
+        shared.shards.get_or_init(|| shards);
+    }
+    let Some(shards) = shared.shards.get().cloned().flatten() else { return Ok(None) };
     for reading in readings {
-        if !reading.pending.is_empty() && !reading.add(&split)? {
+        if !reading.pending.is_empty() && !reading.add(&shards)? {
             return Ok(None);
         }
     }
-    Ok(Some(split))
+    Ok(Some(shards))
 }
