@@ -1,7 +1,9 @@
 //! Groups by the numbers of their keys, and scores by reading twice, give what the engine's own operators give.
 
+use std::fmt::{Display, Formatter};
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cxql::groups::{CodeGroups, CodedAggregateExec, CollectSets, DistinctSetsExec, ReadNumbers};
 use cxql::windows::{ChunkedAggregateExec, GroupWindows, GroupedWindowExec, TwoPassWindowExec, WindowOptions};
@@ -13,8 +15,9 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
@@ -29,7 +32,10 @@ use rand_pcg::Pcg64;
 
 /// A session with our rules, or with the engine's alone.
 fn session(is_ours: bool, batch_size: usize, memory: usize) -> SessionContext {
-    let pool = Arc::new(GreedyMemoryPool::new(memory));
+    session_in(is_ours, batch_size, Arc::new(GreedyMemoryPool::new(memory)))
+}
+
+fn session_in(is_ours: bool, batch_size: usize, pool: Arc<dyn MemoryPool>) -> SessionContext {
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
     let config = SessionConfig::new().with_batch_size(batch_size).with_target_partitions(2);
     let config = config.with_option_extension(WindowOptions::default());
@@ -781,9 +787,72 @@ async fn distinct_rows_beyond_the_memory_are_the_engine_s() {
     let sql = "select count(*) as n, min(c_text) as c, max(month) as m from (select distinct c_text, month from t)";
     let (groups, _) = compare_sets(&all, 1000, usize::MAX, sql).await;
     assert!(groups > 50_000, "{groups}");
-    for memory in [7 << 20, 9 << 20] {
-        let (groups, _) = compare_sets(&all, 1000, memory, sql).await;
-        assert_eq!(groups, 0, "{memory}");
+    let engine = session(false, 1000, usize::MAX);
+    engine.register_table("t", in_two_parts(&all, 1000)).unwrap();
+    let (expected, _) = run(&engine, sql).await;
+    for most in [0, 100_000, 1 << 20, 3 << 20] {
+        let pool = Arc::new(NoneForSets { all: UnboundedMemoryPool::default(), most, of_sets: AtomicUsize::new(0) });
+        let ours = session_in(true, 1000, Arc::clone(&pool) as _);
+        ours.register_table("t", in_two_parts(&all, 1000)).unwrap();
+        let (found, plan) = run(&ours, sql).await;
+        assert_same(&found, &expected, sql);
+        assert_eq!(sets(&plan), 0, "{most}");
+        let written = find::<DistinctSetsExec>(&plan).and_then(|sets| sets.metrics()).unwrap();
+        assert!(written.spilled_rows().is_some_and(|rows| rows > 0), "{most}");
+        drop(plan);
+        assert_eq!((pool.reserved(), pool.of_sets.load(Ordering::Relaxed)), (0, 0), "{most}");
+    }
+}
+
+/// A pool that has `most` bytes for sets, and any number for others.
+#[derive(Debug)]
+struct NoneForSets {
+    all: UnboundedMemoryPool,
+    most: usize,
+    of_sets: AtomicUsize,
+}
+
+impl NoneForSets {
+    fn is_of_sets(reservation: &MemoryReservation) -> bool {
+        reservation.consumer().name() == "DistinctSetsExec"
+    }
+}
+
+impl Display for NoneForSets {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes for sets", self.most)
+    }
+}
+
+impl MemoryPool for NoneForSets {
+    fn name(&self) -> &str {
+        "none for sets"
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        if Self::is_of_sets(reservation) {
+            self.of_sets.fetch_add(additional, Ordering::Relaxed);
+        }
+        self.all.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        if Self::is_of_sets(reservation) {
+            self.of_sets.fetch_sub(shrink, Ordering::Relaxed);
+        }
+        self.all.shrink(reservation, shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> datafusion::error::Result<()> {
+        if Self::is_of_sets(reservation) && self.of_sets.load(Ordering::Relaxed) + additional > self.most {
+            return Err(DataFusionError::ResourcesExhausted("no more for sets".to_string()));
+        }
+        self.grow(reservation, additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.all.reserved()
     }
 }
 

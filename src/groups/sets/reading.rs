@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -102,7 +102,7 @@ impl Reading {
                     let rows = batch.num_rows();
                     let keys = self.shared.keys.iter().map(|key| key.evaluate(&batch)?.into_array(rows));
                     let keys = keys.collect::<Result<Vec<_>>>()?;
-                    let size: usize = keys.iter().map(|key| key.get_array_memory_size()).sum();
+                    let size = keys.iter().map(row_bytes).sum::<Result<usize>>()?;
                     has_room = self.reservation.try_grow(size).is_ok();
                     self.pending.push(keys);
                     pending_rows += rows;
@@ -136,15 +136,24 @@ impl Reading {
     /// Adds what is pending to the sets; `false` if the engine's operators are better.
     fn add(&mut self, shards: &Shards) -> Result<bool> {
         let few = self.few.get_or_insert_with(|| shards.own_few());
+        // room for them where they go
+        self.reservation.free();
         // each input begins at another of them
         let added = shards.add(&self.pending, few, self.number * SHARDS_PER_INPUT)?;
         if added != Added::None {
             self.pending.clear();
-            self.reservation.free();
         }
         self.shared.lacks_memory.fetch_or(added == Added::Full, Ordering::Relaxed);
         Ok(added == Added::All)
     }
+}
+
+/// The bytes of a column's rows. Texts beyond their views lie in pages of files, which many batches share.
+fn row_bytes(column: &ArrayRef) -> Result<usize> {
+    Ok(match column.data_type() {
+        DataType::Utf8View | DataType::BinaryView => column.len() * size_of::<u128>(),
+        _ => column.to_data().get_slice_memory_size()?,
+    })
 }
 
 fn joined(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
