@@ -35,6 +35,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::chunked::ChunkedAggregateExec;
 pub(crate) use self::collect::{SEED, joined};
+pub(crate) use self::counted::{counted_once, counted_schema, with_counted_rows};
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
 pub(crate) use self::shared::{Pending, Run, all};
@@ -80,11 +81,7 @@ impl PhysicalOptimizerRule for GroupWindows {
             Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
             None => Ok(Transformed::no(plan)),
         })?;
-        let counted = chunked.data.transform_up(|plan| match counted::counted(&plan)? {
-            Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
-            None => Ok(Transformed::no(plan)),
-        })?;
-        in_whole_partitions(counted.data)
+        in_whole_partitions(with_counted_rows(chunked.data)?)
     }
 
     fn name(&self) -> &str {

@@ -46,7 +46,9 @@ use self::reading::{Reading, Shared, settled};
 use self::shards::Shards;
 use super::table::Table;
 use super::{Batches, CodeGroups, Rest, first_of, over, shown_keys, streamed, two_aggregates};
-use crate::windows::{GroupedWindowExec, Pending, Run, all, brought_together};
+use crate::windows::{
+    GroupedWindowExec, Pending, Run, all, brought_together, counted_once, counted_schema, with_counted_rows,
+};
 
 /// Puts [`DistinctSetsExec`] in place of the engine's two aggregates of a SELECT DISTINCT over several columns. Those over windows
 /// have an operator already by then.
@@ -56,14 +58,18 @@ pub struct CollectSets;
 impl PhysicalOptimizerRule for CollectSets {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let collected = plan.transform_up(|plan| {
-            let sets = pairs(&plan)
-                .map(|(first, last)| DistinctSetsExec::new(Arc::new(first.clone()), Arc::new(last.clone()), None));
+            let sets = pairs(&plan).map(|(first, last)| {
+                DistinctSetsExec::new(Arc::new(first.clone()), Arc::new(last.clone()), None, None)
+            });
             Ok(match sets {
                 Some(sets) => Transformed::yes(Arc::new(sets) as _),
                 None => Transformed::no(plan),
             })
         })?;
-        if collected.transformed { brought_together(collected.data) } else { Ok(collected.data) }
+        if !collected.transformed {
+            return Ok(collected.data);
+        }
+        with_counted_rows(brought_together(collected.data)?)
     }
 
     fn name(&self) -> &str {
@@ -100,16 +106,27 @@ pub struct DistinctSetsExec {
     last: Arc<AggregateExec>,
     /// The columns whose equal rows must be given together.
     together: Option<BTreeSet<usize>>,
+    /// Whether rows are counted: the columns that are needed, of the others it is enough whether they are NULL.
+    needed: Option<BTreeSet<usize>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     run: Pending<Outcome>,
 }
 
 impl DistinctSetsExec {
-    fn new(first: Arc<AggregateExec>, last: Arc<AggregateExec>, together: Option<BTreeSet<usize>>) -> Self {
+    fn new(
+        first: Arc<AggregateExec>,
+        last: Arc<AggregateExec>,
+        together: Option<BTreeSet<usize>>,
+        needed: Option<BTreeSet<usize>>,
+    ) -> Self {
         let input = first.input();
+        let schema = match &needed {
+            Some(_) => counted_schema(&last.schema()),
+            None => last.schema(),
+        };
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(last.schema()),
+            EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
             EmissionType::Final,
             input.boundedness(),
@@ -119,9 +136,20 @@ impl DistinctSetsExec {
             first,
             last,
             together,
+            needed,
             metrics: ExecutionPlanMetricsSet::new(),
             run: Pending::default(),
         }
+    }
+
+    /// The same with counted rows: the column after all others says how many rows one stands for, and of columns that are
+    /// not needed it is only known whether they are NULL. `None` if all are needed.
+    pub(crate) fn counted(&self, needed: &BTreeSet<usize>) -> Option<Self> {
+        let is_of_use = self.together.is_none()
+            && self.needed.is_none()
+            && (0..self.first.group_expr().expr().len()).any(|column| !needed.contains(&column));
+        let (first, last) = (Arc::clone(&self.first), Arc::clone(&self.last));
+        is_of_use.then(|| Self::new(first, last, None, Some(needed.clone())))
     }
 
     /// The same, with the rows together in which these columns are equal; `None` if that is promised of others already, or
@@ -132,7 +160,7 @@ impl DistinctSetsExec {
         let is_free = self.together.as_ref().is_none_or(|known| known == columns);
         let is_likely = columns.len() < keys.len() && columns.iter().all(may_be_many);
         (is_free && is_likely)
-            .then(|| Self::new(Arc::clone(&self.first), Arc::clone(&self.last), Some(columns.clone())))
+            .then(|| Self::new(Arc::clone(&self.first), Arc::clone(&self.last), Some(columns.clone()), None))
     }
 
     /// The columns whose equal rows are given one after the other, all in one output.
@@ -184,6 +212,9 @@ impl DisplayAs for DistinctSetsExec {
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "DistinctSetsExec: gby=[{keys}]")?;
+                if self.needed.is_some() {
+                    write!(f, ", rows=counted")?;
+                }
                 if let Some(together) = &self.together {
                     let schema = self.schema();
                     let names = together.iter().map(|&column| schema.field(column).name().as_str());
@@ -221,7 +252,7 @@ impl ExecutionPlan for DistinctSetsExec {
             return internal_err!("an aggregate has one input");
         };
         let first = over(&self.first, AggregateMode::Partial, input)?;
-        Ok(Arc::new(Self::new(Arc::new(first), Arc::clone(&self.last), self.together.clone())))
+        Ok(Arc::new(Self::new(Arc::new(first), Arc::clone(&self.last), self.together.clone(), self.needed.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -229,6 +260,7 @@ impl ExecutionPlan for DistinctSetsExec {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batch_size = context.session_config().batch_size();
         let schema = self.schema();
+        let (needed, plain_schema) = (self.needed.clone(), self.last.schema());
         let groups = MetricBuilder::new(&self.metrics).counter("groups", partition);
         let output = async move {
             let outcome = run.await.map_err(DataFusionError::Shared)?;
@@ -237,7 +269,22 @@ impl ExecutionPlan for DistinctSetsExec {
                     let shards = outputs.get(partition).map(|shards| std::mem::take(&mut *shards.lock()));
                     let shards = shards.unwrap_or_default();
                     groups.add(shards.iter().map(Sets::len).sum());
-                    all_given(shards, &schema, batch_size)
+                    match &needed {
+                        Some(needed) if shards.iter().all(|sets| sets.can_count(needed)) => {
+                            let schema = Arc::clone(&schema);
+                            stream::iter(shards.into_iter().map(move |sets| sets.counted(&schema))).boxed()
+                        }
+                        Some(_) => {
+                            let counted = Arc::clone(&schema);
+                            let rows = all_given(shards, &plain_schema, batch_size);
+                            rows.map(move |batch| counted_once(&batch?, &counted)).boxed()
+                        }
+                        None => all_given(shards, &schema, batch_size),
+                    }
+                }
+                Outcome::Plain(plan) if needed.is_some() => {
+                    let counted = Arc::clone(&schema);
+                    plan.execute(partition, context)?.map(move |batch| counted_once(&batch?, &counted)).boxed()
                 }
                 Outcome::Plain(plan) => plan.execute(partition, context)?.boxed(),
             };
@@ -262,7 +309,7 @@ impl ExecutionPlan for DistinctSetsExec {
     }
 
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        if args.partition().is_some() {
+        if args.partition().is_some() || self.needed.is_some() {
             return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
         }
         self.first.statistics_from_inputs(inputs, args)
@@ -283,7 +330,12 @@ impl ExecutionPlan for DistinctSetsExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(Arc::clone(&self.first), Arc::clone(&self.last), self.together.clone())))
+        Ok(Arc::new(Self::new(
+            Arc::clone(&self.first),
+            Arc::clone(&self.last),
+            self.together.clone(),
+            self.needed.clone(),
+        )))
     }
 }
 

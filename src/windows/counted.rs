@@ -1,11 +1,13 @@
 //! Rows of which equal ones are counted, and GROUP BY over them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::min_max::{Max, Min};
@@ -13,6 +15,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, Literal, case, lit};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
@@ -25,7 +28,19 @@ use futures::stream::{self, StreamExt};
 
 use super::TwoPassWindowExec;
 use super::two_pass::Known;
-use crate::groups::Batches;
+use crate::groups::{Batches, DistinctSetsExec};
+
+/// The plan, in which aggregates take counted rows wherever what is below can give them.
+///
+/// # Errors
+/// None for plans of the engine.
+pub(crate) fn with_counted_rows(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let with_counts = plan.transform_up(|plan| match counted(&plan)? {
+        Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
+        None => Ok(Transformed::no(plan)),
+    })?;
+    Ok(with_counts.data)
+}
 
 /// The first aggregate of a plan over counted rows, if its functions can do with them; `None` otherwise.
 ///
@@ -34,7 +49,7 @@ use crate::groups::Batches;
 ///
 /// # Errors
 /// None for plans of the engine.
-pub(super) fn counted(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<AggregateExec>> {
+fn counted(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<AggregateExec>> {
     let Some(first) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let is_plain = *first.mode() == AggregateMode::Partial
         && *first.input_order_mode() == InputOrderMode::Linear
@@ -43,11 +58,12 @@ pub(super) fn counted(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<AggregateE
     if !is_plain {
         return Ok(None);
     }
-    let Some((input, row_count)) = counted_rows(first.input())? else { return Ok(None) };
     let keys = first.group_expr().expr().iter().map(|(expr, _)| Arc::clone(expr));
     let calls = first.aggr_expr().iter().zip(first.filter_expr());
     let states: Option<Vec<Kept>> = calls.map(|(call, filter)| Kept::new(call, filter.as_ref())).collect();
     let Some(states) = states else { return Ok(None) };
+    let needed = keys.clone().chain(states.iter().flat_map(Kept::needed)).flat_map(|expr| columns_of(&expr)).collect();
+    let Some((input, row_count)) = counted_rows(first.input(), &needed)? else { return Ok(None) };
     let states = states.into_iter().map(|kept| kept.of_one_row(&row_count)).collect::<Result<Vec<_>>>()?;
     let exprs: Vec<Arc<dyn PhysicalExpr>> = keys.chain(states).collect();
     let (schema, given) = (first.schema(), input.schema());
@@ -73,8 +89,17 @@ pub(super) fn counted(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<AggregateE
     .map(Some)
 }
 
-/// The rows of a plan, each kind once, and the column that says how many there are.
-fn counted_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(Arc<dyn ExecutionPlan>, Column)>> {
+/// The rows of a plan, each kind once, and the column that says how many there are. Of columns that are not needed it is only
+/// known whether they are NULL.
+fn counted_rows(
+    plan: &Arc<dyn ExecutionPlan>,
+    needed: &BTreeSet<usize>,
+) -> Result<Option<(Arc<dyn ExecutionPlan>, Column)>> {
+    if let Some(sets) = plan.downcast_ref::<DistinctSetsExec>() {
+        let Some(sets) = sets.counted(needed) else { return Ok(None) };
+        let row_count = last_column(&sets);
+        return Ok(Some((Arc::new(sets), row_count)));
+    }
     if let Some(windows) = plan.downcast_ref::<TwoPassWindowExec>() {
         let Some(windows) = windows.counted()? else { return Ok(None) };
         let row_count = last_column(&windows);
@@ -84,7 +109,10 @@ fn counted_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(Arc<dyn Executi
         if projection.expr().iter().any(|column| is_volatile(&column.expr)) {
             return Ok(None);
         }
-        let Some((input, row_count)) = counted_rows(projection.input())? else { return Ok(None) };
+        let exprs = projection.expr().iter().enumerate();
+        let exprs = exprs.filter(|(place, column)| needed.contains(place) || !column.expr.is::<Column>());
+        let needed = exprs.flat_map(|(_, column)| columns_of(&column.expr)).collect();
+        let Some((input, row_count)) = counted_rows(projection.input(), &needed)? else { return Ok(None) };
         let name = row_count.name().to_string();
         let columns = projection.expr().iter().cloned().chain([ProjectionExpr::new(Arc::new(row_count), name)]);
         let projection = ProjectionExec::try_new(columns.collect::<Vec<_>>(), input)?;
@@ -95,7 +123,9 @@ fn counted_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(Arc<dyn Executi
         if is_volatile(filter.predicate()) || filter.fetch().is_some() {
             return Ok(None);
         }
-        let Some((input, row_count)) = counted_rows(filter.input())? else { return Ok(None) };
+        let place = |&place: &usize| filter.projection().as_ref().map_or(place, |columns| columns[place]);
+        let needed = needed.iter().map(place).chain(columns_of(filter.predicate())).collect();
+        let Some((input, row_count)) = counted_rows(filter.input(), &needed)? else { return Ok(None) };
         let columns = filter.projection().as_ref().map(|columns| columns.iter().copied().chain([row_count.index()]));
         let filter = FilterExecBuilder::new(Arc::clone(filter.predicate()), input)
             .apply_projection(columns.map(Iterator::collect))?
@@ -108,6 +138,10 @@ fn counted_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(Arc<dyn Executi
     Ok(None)
 }
 
+fn columns_of(expr: &Arc<dyn PhysicalExpr>) -> impl Iterator<Item = usize> + use<> {
+    collect_columns(expr).into_iter().map(|column| column.index())
+}
+
 fn last_column(plan: &impl ExecutionPlan) -> Column {
     let schema = plan.schema();
     let place = schema.fields().len().saturating_sub(1);
@@ -116,8 +150,8 @@ fn last_column(plan: &impl ExecutionPlan) -> Column {
 
 /// What a function keeps of a row.
 enum Kept {
-    /// How many rows there are, where this holds.
-    Count(Option<Arc<dyn PhysicalExpr>>),
+    /// How many rows there are where a condition holds and these are not NULL.
+    Count(Option<Arc<dyn PhysicalExpr>>, Vec<Arc<dyn PhysicalExpr>>),
     /// The value itself, where this holds.
     Value(Arc<dyn PhysicalExpr>, Option<Arc<dyn PhysicalExpr>>),
 }
@@ -131,10 +165,8 @@ impl Kept {
         let inner = call.fun().inner();
         let filter = filter.cloned();
         if inner.is::<Count>() {
-            let known = call.expressions().into_iter().filter(|arg| !is_known(arg));
-            let known = known.map(|arg| Arc::new(IsNotNullExpr::new(arg)) as Arc<dyn PhysicalExpr>);
-            let and = |left, right| Arc::new(BinaryExpr::new(left, Operator::And, right)) as Arc<dyn PhysicalExpr>;
-            return Some(Self::Count(filter.into_iter().chain(known).reduce(and)));
+            let args = call.expressions().into_iter().filter(|arg| !is_known(arg));
+            return Some(Self::Count(filter, args.collect()));
         }
         match call.expressions().as_slice() {
             [value] if inner.is::<Min>() || inner.is::<Max>() => Some(Self::Value(Arc::clone(value), filter)),
@@ -142,10 +174,25 @@ impl Kept {
         }
     }
 
+    /// The expressions whose values it needs; of columns that are only counted it is enough whether they are NULL.
+    fn needed(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        match self {
+            Self::Count(condition, args) => {
+                condition.iter().chain(args.iter().filter(|arg| !arg.is::<Column>())).cloned().collect()
+            }
+            Self::Value(value, condition) => condition.iter().chain([value]).cloned().collect(),
+        }
+    }
+
     /// What it keeps of a row that stands for `row_count` equal ones.
     fn of_one_row(self, row_count: &Column) -> Result<Arc<dyn PhysicalExpr>> {
         match self {
-            Self::Count(condition) => where_it_holds(condition, Arc::new(row_count.clone()), Some(lit(0_i64))),
+            Self::Count(condition, args) => {
+                let known = args.into_iter().map(|arg| Arc::new(IsNotNullExpr::new(arg)) as Arc<dyn PhysicalExpr>);
+                let and = |left, right| Arc::new(BinaryExpr::new(left, Operator::And, right)) as Arc<dyn PhysicalExpr>;
+                let condition = condition.into_iter().chain(known).reduce(and);
+                where_it_holds(condition, Arc::new(row_count.clone()), Some(lit(0_i64)))
+            }
             Self::Value(value, condition) => where_it_holds(condition, value, None),
         }
     }
@@ -168,14 +215,14 @@ fn where_it_holds(
 }
 
 /// The columns of counted rows.
-pub(super) fn counted_schema(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn counted_schema(schema: &SchemaRef) -> SchemaRef {
     let count = Arc::new(Field::new("row_count", DataType::Int64, false));
     let fields: Vec<FieldRef> = schema.fields().iter().cloned().chain([count]).collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 /// Rows of which each stands for itself alone.
-pub(super) fn counted_once(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn counted_once(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let ones: ArrayRef = Arc::new(Int64Array::from_value(1, batch.num_rows()));
     Ok(RecordBatch::try_new(Arc::clone(schema), batch.columns().iter().cloned().chain([ones]).collect())?)
 }

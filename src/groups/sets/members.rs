@@ -1,8 +1,9 @@
 //! Groups, each with the set of the few that it occurs with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -151,6 +152,40 @@ pub(super) struct Sets {
 impl Sets {
     pub(super) fn len(&self) -> usize {
         self.bits.len() / self.words
+    }
+
+    /// Whether how often each of the few occurs is all that is asked for: of the one column of the many it is enough whether it
+    /// is NULL.
+    pub(super) fn can_count(&self, needed: &BTreeSet<usize>) -> bool {
+        matches!(self.split.many.as_slice(), [many] if !needed.contains(many))
+    }
+
+    /// Each of the few with how many groups it occurs with: the column of the many is one of their values, or NULL.
+    pub(super) fn counted(self, schema: &SchemaRef) -> Result<RecordBatch> {
+        let few_count = self.words * u64::BITS as usize;
+        let [many] = self.many.as_slice() else { return internal_err!("{} keys in place of one", self.many.len()) };
+        let null = (0..many.len()).find(|&group| many.is_null(group));
+        let (mut known, mut of_null) = (vec![0_i64; few_count], vec![]);
+        for (group, few) in (Pairs { bits: &self.bits, words: self.words, word: 0, rest: 0 }) {
+            if Some(group) == null { of_null.push(few) } else { known[few] += 1 }
+        }
+        // any group that is not NULL
+        let some = if null == Some(0) { 1 } else { 0 };
+        let known = known.into_iter().enumerate().filter(|(_, count)| *count > 0);
+        let rows = known.map(|(few, count)| (some, few as u32, count));
+        let rows = rows.chain(of_null.into_iter().map(|few| (null.unwrap_or_default() as u32, few as u32, 1)));
+        let rows: Vec<(u32, u32, i64)> = rows.collect();
+        let groups = UInt32Array::from_iter_values(rows.iter().map(|row| row.0));
+        let bits = UInt32Array::from_iter_values(rows.iter().map(|row| row.1));
+        let counts: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2)));
+        let mut columns = vec![counts; schema.fields().len()];
+        for (&place, values) in self.split.many.iter().zip(&self.many) {
+            columns[place] = take(values, &groups, None)?;
+        }
+        for (&place, values) in self.split.few.iter().zip(&self.few) {
+            columns[place] = take(values, &bits, None)?;
+        }
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
 }
 

@@ -44,6 +44,13 @@ struct Shard {
     reservation: MemoryReservation,
 }
 
+/// The rows of a batch, shard by shard: where each begins, the keys with many values, and the numbers of the few.
+struct Divided {
+    starts: Vec<usize>,
+    many: Vec<ArrayRef>,
+    few: Vec<u16>,
+}
+
 /// What one input knows of the few: for each of its numbers that of all inputs.
 pub(super) struct OwnFew {
     table: Table,
@@ -85,24 +92,22 @@ impl Shards {
         let mut divided = vec![];
         let mut few_count = 0;
         for keys in batches {
-            let Some((numbers, count)) = self.few_of(keys, few)? else { return Ok(Added::None) };
+            let Some((few, count)) = self.few_of(keys, few)? else { return Ok(Added::None) };
             few_count = few_count.max(count);
-            divided.push((self.by_shard(keys)?, numbers));
+            divided.push(self.divided(keys, &few)?);
         }
         let mut has_room = true;
         for place in 0..self.shards.len() {
             let place = (first + place) % self.shards.len();
             let shard = &mut *self.shards[place].lock();
-            for (keys, (rows, few)) in batches.iter().zip(&divided) {
-                let rows = &rows[place];
-                let few: Vec<u16> = rows.iter().map(|&row| few[row as usize]).collect();
-                let rows = UInt32Array::from(rows.clone());
-                let many = self.split.many.iter().map(|&key| take(&keys[key], &rows, None));
-                shard.sets.add(&many.collect::<Result<Vec<_>, _>>()?, &few, few_count)?;
+            for Divided { starts, many, few } in &divided {
+                let (start, end) = (starts[place], starts[place + 1]);
+                let many: Vec<ArrayRef> = many.iter().map(|key| key.slice(start, end - start)).collect();
+                shard.sets.add(&many, &few[start..end], few_count)?;
             }
             has_room &= shard.reservation.try_resize(shard.sets.size()).is_ok();
         }
-        let rows: usize = divided.iter().map(|(_, few)| few.len()).sum();
+        let rows: usize = divided.iter().map(|rows| rows.few.len()).sum();
         let before = self.row_count.fetch_add(rows, Ordering::Relaxed);
         Ok(match has_room {
             false => Added::Full,
@@ -132,8 +137,8 @@ impl Shards {
         Ok(Some((own.rows.iter().map(|&row| own.numbers[row]).collect(), count)))
     }
 
-    /// The rows of each shard.
-    fn by_shard(&self, keys: &[ArrayRef]) -> Result<Vec<Vec<u32>>> {
+    /// The rows of a batch, shard by shard.
+    fn divided(&self, keys: &[ArrayRef], few: &[u16]) -> Result<Divided> {
         let many: Vec<ArrayRef> = self.split.many.iter().map(|&key| Arc::clone(&keys[key])).collect();
         let mut halves = vec![];
         match many.as_slice() {
@@ -151,12 +156,24 @@ impl Shards {
         }
         // the first bits are the place in the shard's own table
         let mask = self.shards.len() - 1;
-        let expected = halves.len() / self.shards.len();
-        let mut rows: Vec<Vec<u32>> = vec![Vec::with_capacity(expected + expected / 4); self.shards.len()];
-        for (row, half) in (0..).zip(halves) {
-            rows[half as usize & mask].push(row);
+        let mut starts = vec![0; self.shards.len() + 1];
+        for half in &halves {
+            starts[(*half as usize & mask) + 1] += 1;
         }
-        Ok(rows)
+        for shard in 0..self.shards.len() {
+            starts[shard + 1] += starts[shard];
+        }
+        let mut next = starts.clone();
+        let mut rows = vec![0_u32; halves.len()];
+        for (row, half) in (0..).zip(halves) {
+            let place = &mut next[half as usize & mask];
+            rows[*place] = row;
+            *place += 1;
+        }
+        let few = rows.iter().map(|&row| few[row as usize]).collect();
+        let rows = UInt32Array::from(rows);
+        let many = many.iter().map(|key| take(key, &rows, None)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Divided { starts, many, few })
     }
 
     /// How many groups there are.
