@@ -779,6 +779,66 @@ async fn windows_over_distinct_rows_are_the_engine_s() {
     }
 }
 
+/// How many customers there are of each kind is counted in the sets.
+#[tokio::test]
+async fn counts_of_distinct_values_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(15);
+    for (count, batch_size) in [(0, 8192), (1, 8192), (300, 7), (30_000, 8192)] {
+        let all = customers(&mut random, count);
+        let (ours, engine) = (session(true, batch_size, usize::MAX), session(false, batch_size, usize::MAX));
+        for context in [&ours, &engine] {
+            context.register_table("t", in_two_parts(&all, 1000)).unwrap();
+        }
+        for (sql, is_counted) in [
+            ("select month, count(distinct c_text) from t group by month order by 1", true),
+            ("select month, count(distinct c_int) from t where c_int > 9 group by month order by 1", true),
+            ("select month, topic, flag, count(distinct c_text) from t group by 1, 2, 3 order by 1, 2, 3", true),
+            (
+                "select month, count(*), count(c) from (select distinct month, c_text as c from t) group by 1 order by 1",
+                true,
+            ),
+            (
+                "select month, count(*) filter (where topic is null), min(topic) from
+                    (select distinct topic, c_text, month from t where c_text > 'b') group by 1 order by 1",
+                true,
+            ),
+            (
+                "select count(*), count(c_text), max(month) from (select distinct month, c_text from t) where month is not null",
+                true,
+            ),
+            // last has few values at first
+            ("select last, count(distinct c_text) from t group by 1 order by 1", true),
+            // both have many
+            (
+                "select month, count(a), count(b) from (select distinct c_text as a, c_int as b, month from t) group by 1 order by 1",
+                true,
+            ),
+            // which customers there are matters
+            ("select month, max(c_text) from (select distinct month, c_text from t) group by 1 order by 1", false),
+            (
+                "select month, count(*) from (select distinct month, c_text from t) where c_text > 'b' group by 1 order by 1",
+                true,
+            ),
+            (
+                "select month, count(*) filter (where c_text > 'b') from (select distinct month, c_text from t) group by 1 order by 1",
+                false,
+            ),
+            (
+                "select month, count(nullif(c_text, 'c1')) from (select distinct month, c_text from t) group by 1 order by 1",
+                false,
+            ),
+        ] {
+            let (expected, _) = run(&engine, sql).await;
+            let (found, plan) = run(&ours, sql).await;
+            let shown = displayable(plan.as_ref()).indent(false).to_string();
+            assert_eq!(shown.contains("rows=counted"), is_counted, "{sql}\n{shown}");
+            assert_same(&found, &expected, sql);
+            let again = collect(reset_plan_states(plan).unwrap(), ours.task_ctx()).await.unwrap();
+            assert_same(&concat_batches(&found.schema(), &again).unwrap(), &found, "the same plan again");
+        }
+    }
+}
+
 /// When memory does not suffice, what is known goes on to the engine's operators, which write to disk.
 #[tokio::test]
 async fn distinct_rows_beyond_the_memory_are_the_engine_s() {
