@@ -303,6 +303,33 @@ async fn counted_rows_give_the_engine_s_groups() {
     }
 }
 
+/// Two scores of one column over one file, of which the engine divides the batches.
+#[tokio::test]
+async fn scores_of_one_column_of_one_file_are_the_engine_s() {
+    let mut random = Pcg64::seed_from_u64(16);
+    let folder = tempfile::tempdir().unwrap();
+    let all = rows(&mut random, 20_000, 0);
+    let window = "over (partition by k_full)";
+    let scores = format!(
+        "select k_full, v_small, zscore(v_small) {window} as z, modified_zscore(v_small) {window} as m from one where v_int < 900"
+    );
+    let counts = format!("select k_full, count(*), max(z), min(m) from ({scores}) group by 1 order by 1");
+    for sql in [format!("{scores} order by 1, 2"), counts] {
+        let mut found = vec![];
+        for is_ours in [true, false] {
+            let context = over_files(is_ours, 500, &all, folder.path()).await;
+            let file = folder.path().join("part-0.parquet");
+            context.register_parquet("one", file.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+            let (rows, plan) = run(&context, &sql).await;
+            let shown = displayable(plan.as_ref()).indent(false).to_string();
+            assert!(!is_ours || shown.contains("RepartitionExec: partitioning=RoundRobin"), "{shown}");
+            assert_eq!(nodes::<TwoPassWindowExec>(&plan), usize::from(is_ours), "{shown}");
+            found.push(rows);
+        }
+        assert_same(&found[0], &found[1], &sql);
+    }
+}
+
 #[tokio::test]
 async fn rows_are_counted_only_where_that_is_enough() {
     let mut random = Pcg64::seed_from_u64(9);

@@ -22,7 +22,6 @@ use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
-
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 

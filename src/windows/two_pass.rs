@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, Statistics, exec_err, internal_datafusion_err, internal_err};
+use datafusion::common::{DataFusionError, Result, Statistics, exec_err, internal_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -59,11 +59,15 @@ pub struct TwoPassWindowExec {
     many: Arc<GroupedWindowExec>,
     /// The rows; where they are counted, those texts by which they are partitioned may be numbers with a dictionary.
     input: Arc<dyn ExecutionPlan>,
+    /// Each function with the whole numbers that it scores.
+    calls: Vec<Scored>,
     is_counted: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     run: Pending<Option<Known>>,
 }
+
+type Scored = (Scales, Arc<dyn PhysicalExpr>);
 
 /// What the first pass has found.
 pub(super) struct Known {
@@ -83,11 +87,12 @@ pub(super) fn two_pass(grouped: &GroupedWindowExec) -> Result<Option<TwoPassWind
     let schema = input.schema();
     let keys = keys(grouped.windows());
     let types = keys.iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
-    let are_scores = calls(grouped.windows(), input).is_some() && keys.iter().all(is_simple);
-    if grouped.has_projection() || !are_scores || Table::new(&types).is_none() || !is_cheap(input) {
+    let Some(calls) = calls(grouped.windows(), input) else { return Ok(None) };
+    let is_known = Table::new(&types).is_some() && keys.iter().all(is_simple);
+    if grouped.has_projection() || !is_known || !is_cheap(input) {
         return Ok(None);
     }
-    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::clone(input), Arc::clone(input), false).map(Some)
+    TwoPassWindowExec::new(grouped.windows().to_vec(), Arc::clone(input), Arc::clone(input), calls, false).map(Some)
 }
 
 fn keys(windows: &[Arc<dyn WindowExpr>]) -> &[Arc<dyn PhysicalExpr>] {
@@ -95,10 +100,7 @@ fn keys(windows: &[Arc<dyn WindowExpr>]) -> &[Arc<dyn PhysicalExpr>] {
 }
 
 /// Each function with the whole numbers that it scores; `None` if one is no such function.
-fn calls(
-    windows: &[Arc<dyn WindowExpr>],
-    input: &Arc<dyn ExecutionPlan>,
-) -> Option<Vec<(Scales, Arc<dyn PhysicalExpr>)>> {
+fn calls(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) -> Option<Vec<Scored>> {
     let schema = input.schema();
     let call = |window: &Arc<dyn WindowExpr>| {
         let standard = window.as_any().downcast_ref::<StandardWindowExpr>()?;
@@ -183,6 +185,7 @@ impl TwoPassWindowExec {
         windows: Vec<Arc<dyn WindowExpr>>,
         plain: Arc<dyn ExecutionPlan>,
         input: Arc<dyn ExecutionPlan>,
+        calls: Vec<Scored>,
         is_counted: bool,
     ) -> Result<Self> {
         let many = Arc::new(GroupedWindowExec::try_new(windows, plain)?);
@@ -198,6 +201,7 @@ impl TwoPassWindowExec {
         Ok(Self {
             many,
             input,
+            calls,
             is_counted,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -211,11 +215,9 @@ impl TwoPassWindowExec {
     /// # Errors
     /// None for plans of the engine.
     pub(super) fn counted(&self) -> Result<Option<Self>> {
-        let Some(calls) = calls(self.windows(), self.input()) else { return Ok(None) };
-        let is_column = |expr: &Arc<dyn PhysicalExpr>| expr.is::<Column>();
-        let Some((_, value)) = calls.first() else { return Ok(None) };
-        let has_counts = calls.iter().any(|(scales, _)| scales.has_counts());
-        let is_one = is_column(value) && calls.iter().all(|(_, other)| other == value);
+        let Some((_, value)) = self.calls.first() else { return Ok(None) };
+        let has_counts = self.calls.iter().any(|(scales, _)| scales.has_counts());
+        let is_one = value.is::<Column>() && self.calls.iter().all(|(_, other)| other == value);
         let keys = keys(self.windows());
         let known: Vec<&Arc<dyn PhysicalExpr>> = keys.iter().chain([value]).collect();
         let columns: HashSet<usize> =
@@ -224,7 +226,8 @@ impl TwoPassWindowExec {
         if self.is_counted || !has_counts || !is_one || !has_all {
             return Ok(None);
         }
-        Self::new(self.windows().to_vec(), Arc::clone(self.input()), Arc::clone(self.input()), true).map(Some)
+        let (plain, input) = (Arc::clone(self.input()), Arc::clone(self.input()));
+        Self::new(self.windows().to_vec(), plain, input, self.calls.clone(), true).map(Some)
     }
 
     /// Whether the rows that are given stand for many.
@@ -249,8 +252,7 @@ impl TwoPassWindowExec {
 
     /// The keys and numbers alone, for the first pass.
     fn first(&self, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(calls) = calls(self.windows(), self.input()) else { return internal_err!("a call that is no score") };
-        let columns = keys(self.windows()).iter().chain(calls.iter().map(|(_, value)| value)).enumerate();
+        let columns = keys(self.windows()).iter().chain(self.calls.iter().map(|(_, value)| value)).enumerate();
         let columns = columns.map(|(place, expr)| ProjectionExpr::new(Arc::clone(expr), format!("column{place}")));
         let columns: Vec<ProjectionExpr> = columns.collect();
         let first = ProjectionExec::try_new(columns, reset_plan_states(Arc::clone(self.input()))?)?;
@@ -260,10 +262,7 @@ impl TwoPassWindowExec {
 
     fn run(&self, context: &Arc<TaskContext>) -> Result<Run<Option<Known>>> {
         self.run.run(self.input().output_partitioning().partition_count(), || {
-            let Some(calls) = calls(self.windows(), self.input()) else {
-                return internal_err!("a call that is no score");
-            };
-            let scales: Vec<Scales> = calls.into_iter().map(|(scales, _)| scales).collect();
+            let scales: Vec<Scales> = self.calls.iter().map(|(scales, _)| scales.clone()).collect();
             let schema = self.input().schema();
             let types = keys(self.windows()).iter().map(|key| key.data_type(&schema)).collect::<Result<Vec<_>>>()?;
             let Some(table) = Table::new(&types) else { return internal_err!("keys that have no numbers: {types:?}") };
@@ -449,7 +448,7 @@ impl ExecutionPlan for TwoPassWindowExec {
             true => with_types(Arc::clone(&input), &self.many.input().schema())?,
             false => Arc::clone(&input),
         };
-        Ok(Arc::new(Self::new(self.windows().to_vec(), plain, input, self.is_counted)?))
+        Ok(Arc::new(Self::new(self.windows().to_vec(), plain, input, self.calls.clone(), self.is_counted)?))
     }
 
     /// Both passes have the outputs of the scan.
@@ -461,11 +460,7 @@ impl ExecutionPlan for TwoPassWindowExec {
         let run = self.run(&context)?;
         let (many, input, schema) = (Arc::clone(&self.many), Arc::clone(self.input()), self.schema());
         let keys = keys(self.windows()).to_vec();
-        let values = calls(self.windows(), self.input())
-            .ok_or_else(|| internal_datafusion_err!("a call that is no score"))?
-            .into_iter()
-            .map(|(_, value)| value)
-            .collect();
+        let values = self.calls.iter().map(|(_, value)| Arc::clone(value)).collect();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let partition_count = self.properties.partitioning.partition_count();
         let is_counted = self.is_counted;
@@ -519,7 +514,7 @@ impl ExecutionPlan for TwoPassWindowExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        let plain = Arc::clone(self.many.input());
-        Ok(Arc::new(Self::new(self.windows().to_vec(), plain, Arc::clone(self.input()), self.is_counted)?))
+        let (plain, input) = (Arc::clone(self.many.input()), Arc::clone(self.input()));
+        Ok(Arc::new(Self::new(self.windows().to_vec(), plain, input, self.calls.clone(), self.is_counted)?))
     }
 }
