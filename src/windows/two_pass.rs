@@ -52,7 +52,7 @@ use crate::groups::{Table, with_types};
 ///
 /// The medians come from counts of each number. An operator above that asks only how many rows there are of each kind takes
 /// *counted rows*: those that differ, once, and one column more that says how many there are. They come from the first pass
-/// alone.
+/// alone, unless the numbers lie too far apart for counts.
 #[derive(Debug)]
 pub struct TwoPassWindowExec {
     /// What does the work where partitions are many; it has the windows and the input.
@@ -74,8 +74,15 @@ pub(super) struct Known {
     pub(super) table: Table,
     /// By call and partition.
     pub(super) scales: Vec<Vec<Option<Scale>>>,
-    /// The counts by call, where rows are counted, and the memory that they take.
+    /// Where rows are counted, what was added of each call, with the memory that it takes.
     pub(super) counts: Option<(Vec<Scales>, Vec<MemoryReservation>)>,
+}
+
+impl Known {
+    /// Whether the values of a call are counted.
+    fn has_counts(&self) -> bool {
+        self.counts.as_ref().is_some_and(|(scales, _)| scales.iter().any(Scales::has_counts))
+    }
 }
 
 /// The operator in place of one that holds its rows, if reading twice is cheap and all functions are scores.
@@ -216,18 +223,23 @@ impl TwoPassWindowExec {
     /// None for plans of the engine.
     pub(super) fn counted(&self) -> Result<Option<Self>> {
         let Some((_, value)) = self.calls.first() else { return Ok(None) };
-        let has_counts = self.calls.iter().any(|(scales, _)| scales.has_counts());
+        let mut calls = self.calls.clone();
+        if !calls.iter().any(|(scales, _)| scales.has_counts())
+            && let Some((scales, _)) = calls.first_mut()
+        {
+            *scales = scales.clone().counting();
+        }
         let is_one = value.is::<Column>() && self.calls.iter().all(|(_, other)| other == value);
         let keys = keys(self.windows());
         let known: Vec<&Arc<dyn PhysicalExpr>> = keys.iter().chain([value]).collect();
         let columns: HashSet<usize> =
             known.iter().filter_map(|expr| expr.downcast_ref::<Column>()).map(Column::index).collect();
         let has_all = columns.len() == known.len() && columns.len() == self.input().schema().fields().len();
-        if self.is_counted || !has_counts || !is_one || !has_all {
+        if self.is_counted || !is_one || !has_all {
             return Ok(None);
         }
         let (plain, input) = (Arc::clone(self.input()), Arc::clone(self.input()));
-        Self::new(self.windows().to_vec(), plain, input, self.calls.clone(), true).map(Some)
+        Self::new(self.windows().to_vec(), plain, input, calls, true).map(Some)
     }
 
     /// Whether the rows that are given stand for many.
@@ -458,7 +470,7 @@ impl ExecutionPlan for TwoPassWindowExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run(&context)?;
-        let (many, input, schema) = (Arc::clone(&self.many), Arc::clone(self.input()), self.schema());
+        let (many, schema) = (Arc::clone(&self.many), self.schema());
         let keys = keys(self.windows()).to_vec();
         let values = self.calls.iter().map(|(_, value)| Arc::clone(value)).collect();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
@@ -466,24 +478,34 @@ impl ExecutionPlan for TwoPassWindowExec {
         let is_counted = self.is_counted;
         let output = async move {
             let known = run.await.map_err(DataFusionError::Shared)?;
-            if is_counted && known.is_some() {
+            let has_counts = known.as_ref().as_ref().is_some_and(Known::has_counts);
+            let batches = if is_counted && has_counts {
                 let counted = Counted { known, partition, partition_count, keys, schema: Arc::clone(&schema), metrics };
-                let batches = counted.batches(context.session_config().batch_size());
-                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as SendableRecordBatchStream);
-            }
-            if is_counted {
-                let counted = Arc::clone(&schema);
-                let batches = many.execute(partition, context)?.map(move |batch| counted_once(&batch?, &counted));
-                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as SendableRecordBatchStream);
-            }
-            let Some(Known { table, .. }) = known.as_ref() else { return many.execute(partition, context) };
-            let table = table.clone();
-            let input = input.execute(partition, context)?;
-            let scoring = Scoring { input, keys, values, table, known, schema: Arc::clone(&schema), metrics };
-            let batches = stream::try_unfold(scoring, async |mut scoring| {
-                Ok(scoring.next().await?.map(|batch| (batch, scoring)))
-            });
-            Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())) as SendableRecordBatchStream)
+                counted.batches(context.session_config().batch_size())
+            } else {
+                let rows = match known.as_ref() {
+                    None => many.execute(partition, context)?.boxed(),
+                    Some(Known { table, .. }) => {
+                        let (table, schema) = (table.clone(), many.schema());
+                        let input = many.input().execute(partition, context)?;
+                        let scoring = Scoring { input, keys, values, table, known, schema, metrics };
+                        let batches = stream::try_unfold(scoring, async |mut scoring| {
+                            Ok(scoring.next().await?.map(|batch| (batch, scoring)))
+                        });
+                        batches.boxed()
+                    }
+                };
+                match is_counted {
+                    true => {
+                        let counted = Arc::clone(&schema);
+                        rows.map(move |batch| counted_once(&batch?, &counted)).boxed()
+                    }
+                    false => rows,
+                }
+            };
+            Ok::<_, DataFusionError>(
+                Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as SendableRecordBatchStream
+            )
         };
         let batches = stream::once(output).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches.boxed())))

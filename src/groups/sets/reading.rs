@@ -22,7 +22,7 @@ const FEW: usize = 64;
 /// Rows by which the keys with few values are told.
 const FIRST_ROWS: usize = 4096;
 /// Rows that are added together: more in a shard at once wait less for what is far.
-const TOGETHER: usize = 1 << 16;
+const TOGETHER: usize = 1 << 18;
 
 /// What all inputs know.
 pub(super) struct Shared {

@@ -127,17 +127,25 @@ impl Sums {
             if whole as f64 != value {
                 return None;
             }
-            sums.add(whole);
+            sums.add(whole, 1);
         }
         Some(sums)
     }
 
-    /// Adds a value of at most [`Sums::GREATEST`] to either side.
-    pub(crate) fn add(&mut self, value: i64) {
-        self.count += 1;
+    /// Those of values that lie within [`Sums::GREATEST`].
+    pub(crate) fn of_tally(tally: &Tally) -> Self {
+        let mut sums = Self::default();
+        tally.counts().for_each(|(value, times)| sums.add(value, times));
+        sums
+    }
+
+    /// Adds a value of at most [`Sums::GREATEST`] to either side, so many times.
+    pub(crate) fn add(&mut self, value: i64, times: u32) {
+        self.count += u64::from(times);
         self.least = self.least.min(value);
-        self.sum += i128::from(value);
-        self.sum_of_squares += i128::from(value) * i128::from(value);
+        let (value, times) = (i128::from(value), i128::from(times));
+        self.sum += value * times;
+        self.sum_of_squares += value * value * times;
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -192,14 +200,15 @@ impl Tally {
         }
     }
 
-    /// Counts a value `times` times; `false` if it lies too far from the others or from 0, or is there too often.
-    pub(crate) fn add(&mut self, value: i64, times: u32) -> bool {
+    /// Counts a value `times` times; `false` if it lies too far from the others or from 0, is there too often, or there is no
+    /// room for its place.
+    pub(crate) fn add(&mut self, value: i64, times: u32, room: &mut usize) -> bool {
         if value.unsigned_abs() > Self::GREATEST {
             return false;
         }
         let place = match usize::try_from(value.wrapping_sub(self.least)) {
             Ok(place) if place < self.counts.len() && value >= self.least => place,
-            _ => match self.make_place(value) {
+            _ => match self.make_place(value, room) {
                 Some(place) => place,
                 None => return false,
             },
@@ -211,7 +220,7 @@ impl Tally {
         true
     }
 
-    fn make_place(&mut self, value: i64) -> Option<usize> {
+    fn make_place(&mut self, value: i64, room: &mut usize) -> Option<usize> {
         if self.counts.is_empty() {
             self.least = value;
         }
@@ -220,6 +229,7 @@ impl Tally {
         let width = end.checked_sub(least).filter(|width| *width <= Self::MOST_PLACES)?;
         // room for those that follow, on the side that has grown
         let width = (width as usize).next_power_of_two();
+        *room = room.checked_sub(width - self.counts.len())?;
         let before = if least < self.least { width - (end - self.least) as usize } else { 0 };
         let mut counts = vec![0; width];
         counts[before..before + self.counts.len()].copy_from_slice(&self.counts);
@@ -228,20 +238,10 @@ impl Tally {
         usize::try_from(value - self.least).ok()
     }
 
-    /// Places that are held.
-    pub(crate) fn width(&self) -> usize {
-        self.counts.len()
-    }
-
     /// The values that occur, from the least, with how often they do.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (i64, u32)> {
         let counts = self.counts.iter().zip(self.least..).filter(|(times, _)| **times > 0);
         counts.map(|(&times, value)| (value, times))
-    }
-
-    /// Adds the counts of another; `false` as [`Tally::add`].
-    pub(crate) fn merge(&mut self, other: &Self) -> bool {
-        other.counts().all(|(value, times)| self.add(value, times))
     }
 
     /// The scale of modified z-scores; `None` where none is defined.
