@@ -116,14 +116,14 @@ impl CodedAggregateExec {
         let is_text = |&column: &usize| schema.field(column).data_type() == &DataType::Utf8View;
         columns.filter(is_text).filter(|column| !used.contains(column)).collect()
     }
+}
 
-    /// The names of the keys that come as numbers with a dictionary.
-    fn numbered(&self) -> Vec<String> {
-        let (plain, given) = (self.aggregate.input().schema(), self.input.schema());
-        let fields = plain.fields().iter().zip(given.fields());
-        let numbered = fields.filter(|(plain, given)| plain.data_type() != given.data_type());
-        numbered.map(|(plain, _)| plain.name().clone()).collect()
-    }
+/// Writes which columns come as numbers with a dictionary where a plan gives texts.
+pub(crate) fn fmt_numbered(plain: &SchemaRef, given: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let fields = plain.fields().iter().zip(given.fields());
+    let numbered = fields.filter(|(plain, given)| plain.data_type() != given.data_type());
+    let names: Vec<&str> = numbered.map(|(plain, _)| plain.name().as_str()).collect();
+    if names.is_empty() { Ok(()) } else { write!(f, ", numbered=[{}]", names.join(", ")) }
 }
 
 /// A plan with the columns of `schema`.
@@ -199,10 +199,7 @@ impl DisplayAs for CodedAggregateExec {
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "CodedAggregateExec: mode=Partial, gby=[{keys}], aggr=[{calls}]")?;
-                match &self.numbered()[..] {
-                    [] => Ok(()),
-                    names => write!(f, ", numbered=[{}]", names.join(", ")),
-                }
+                fmt_numbered(&self.aggregate.input().schema(), &self.input.schema(), f)
             }
             DisplayFormatType::TreeRender => writeln!(f, "group_by={keys}\naggr={calls}"),
         }

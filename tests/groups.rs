@@ -471,6 +471,10 @@ async fn texts_read_as_numbers_give_the_engine_s_groups() {
                 "k",
             ),
             (
+                "select k, sum(z) from (select k, zscore(v) over (partition by k) as z from t) as s group by 1 order by 1",
+                "k",
+            ),
+            (
                 "select k, count(*) from many inner join t on many.number = t.number where v > 3 group by 1 order by 1",
                 "k",
             ),

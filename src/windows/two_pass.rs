@@ -42,7 +42,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::counted::{Counted, counted_once, counted_schema};
 use super::exec::GroupedWindowExec;
 use super::shared::{Pending, Run, all};
-use crate::groups::{Table, with_types};
+use crate::groups::{Table, fmt_numbered, with_types};
 
 /// Computes z-scores of whole numbers without holding the rows.
 ///
@@ -424,7 +424,8 @@ impl DisplayAs for TwoPassWindowExec {
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let rows = if self.is_counted { ", rows=counted" } else { "" };
-                write!(f, "TwoPassWindowExec: windows=[{names}]{rows}")
+                write!(f, "TwoPassWindowExec: windows=[{names}]{rows}")?;
+                fmt_numbered(&self.many.input().schema(), &self.input.schema(), f)
             }
             DisplayFormatType::TreeRender => writeln!(f, "select_list={names}"),
         }
