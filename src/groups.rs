@@ -18,7 +18,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, exec_datafusion_err, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -42,7 +42,8 @@ use parking_lot::Mutex;
 pub use self::scans::ReadNumbers;
 pub use self::sets::{CollectSets, DistinctSetsExec};
 pub(crate) use self::table::Table;
-pub(crate) use self::texts::text_hashes;
+pub(crate) use self::texts::key_hashes;
+use crate::plans::{only_input, replaced};
 
 /// Puts [`CodedAggregateExec`] in place of the engine's first aggregate of rows.
 #[derive(Debug)]
@@ -50,14 +51,12 @@ pub struct CodeGroups;
 
 impl PhysicalOptimizerRule for CodeGroups {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let coded = plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
-            Some(aggregate) if is_codable(aggregate) => {
-                let input = Arc::clone(aggregate.input());
-                Ok(Transformed::yes(Arc::new(CodedAggregateExec::new(aggregate.clone(), input)) as _))
-            }
-            _ => Ok(Transformed::no(plan)),
-        })?;
-        Ok(coded.data)
+        replaced(plan, |plan| {
+            let aggregate = plan.downcast_ref::<AggregateExec>().filter(|aggregate| is_codable(aggregate));
+            let coded =
+                |aggregate: &AggregateExec| CodedAggregateExec::new(aggregate.clone(), Arc::clone(aggregate.input()));
+            Ok(aggregate.map(|aggregate| Arc::new(coded(aggregate)) as _))
+        })
     }
 
     fn name(&self) -> &str {
@@ -226,10 +225,8 @@ impl ExecutionPlan for CodedAggregateExec {
         self.aggregate.apply_expressions(f)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else {
-            return internal_err!("an aggregate has one input");
-        };
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_input(self.as_ref(), children)?;
         let plain = with_types(Arc::clone(&input), &self.aggregate.input().schema())?;
         Ok(Arc::new(Self::new(over(&self.aggregate, AggregateMode::Partial, plain)?, input)))
     }

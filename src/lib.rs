@@ -13,6 +13,7 @@ pub mod groups;
 pub mod history;
 pub mod output;
 pub mod page;
+mod plans;
 pub mod project;
 pub mod report;
 pub mod run;

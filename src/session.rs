@@ -9,6 +9,7 @@ mod functions;
 mod granted;
 mod intervals;
 mod joins;
+mod literals;
 mod memory;
 pub mod model;
 mod moment;
@@ -514,7 +515,8 @@ fn physical_rules(files: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimize
 
 /// The engine's rules, and before them ours, which changes types that theirs settle.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(PlainTextWindows)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(PlainTextWindows), Arc::new(literals::UnsignedLiterals)];
     rules.extend(Analyzer::new().rules);
     // types are known from here on
     rules.push(Arc::new(intervals::UtcIntervals::new()));

@@ -24,7 +24,6 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::config::{ConfigExtension, ConfigOptions};
 use datafusion::common::extensions_options;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::WindowExpr;
@@ -40,6 +39,7 @@ pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
 pub(crate) use self::shared::{Pending, Run, all};
 pub use self::two_pass::TwoPassWindowExec;
+use crate::plans::replaced;
 
 extensions_options! {
     /// Settings of cxql's own operators.
@@ -63,25 +63,20 @@ impl PhysicalOptimizerRule for GroupWindows {
         if config.extensions.get::<WindowOptions>().is_some_and(|options| !options.grouped_windows) {
             return Ok(plan);
         }
-        let grouped = plan.transform_up(|plan| match windows_of(&plan) {
+        let grouped = replaced(plan, |plan| match windows_of(plan) {
             Some((windows, input)) if obstacle(windows, input).is_none() => {
                 let (windows, input) = merged(windows, input);
-                Ok(Transformed::yes(Arc::new(GroupedWindowExec::try_new(windows, input)?) as Arc<dyn ExecutionPlan>))
+                Ok(Some(Arc::new(GroupedWindowExec::try_new(windows, input)?)))
             }
-            _ => Ok(Transformed::no(plan)),
+            _ => Ok(None),
         })?;
-        let read_twice = grouped.data.transform_up(|plan| match plan.downcast_ref::<GroupedWindowExec>() {
-            Some(grouped) => Ok(match two_pass::two_pass(grouped)? {
-                Some(two_pass) => Transformed::yes(Arc::new(two_pass) as Arc<dyn ExecutionPlan>),
-                None => Transformed::no(plan),
-            }),
-            None => Ok(Transformed::no(plan)),
+        let read_twice = replaced(grouped, |plan| match plan.downcast_ref::<GroupedWindowExec>() {
+            Some(grouped) => Ok(two_pass::two_pass(grouped)?.map(|two_pass| Arc::new(two_pass) as _)),
+            None => Ok(None),
         })?;
-        let chunked = read_twice.data.transform_up(|plan| match chunked::chunked(&plan)? {
-            Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
-            None => Ok(Transformed::no(plan)),
-        })?;
-        in_whole_partitions(with_counted_rows(chunked.data)?)
+        let chunked =
+            replaced(read_twice, |plan| Ok(chunked::chunked(plan)?.map(|aggregate| Arc::new(aggregate) as _)))?;
+        in_whole_partitions(with_counted_rows(chunked)?)
     }
 
     fn name(&self) -> &str {
@@ -98,19 +93,17 @@ impl PhysicalOptimizerRule for GroupWindows {
 /// # Errors
 /// None for plans of the engine.
 pub(crate) fn brought_together(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let together = plan.transform_up(|plan| match plan.downcast_ref::<GroupedWindowExec>() {
-        Some(grouped) => Ok(match runs::brought_together(grouped.keys(), grouped.input())? {
-            Some(input) => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
-            None => Transformed::no(plan),
-        }),
-        None => Ok(Transformed::no(plan)),
+    let together = replaced(plan, |plan| {
+        let Some(grouped) = plan.downcast_ref::<GroupedWindowExec>() else { return Ok(None) };
+        let Some(input) = runs::brought_together(grouped.keys(), grouped.input())? else { return Ok(None) };
+        replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some)
     })?;
-    in_whole_partitions(together.data)
+    in_whole_partitions(together)
 }
 
 /// The plan, in which operators that take partitions as they come get whole ones in a batch where that can be.
 fn in_whole_partitions(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let whole = plan.transform_up(|plan| {
+    replaced(plan, |plan| {
         let takes_partitions = match plan.downcast_ref::<GroupedWindowExec>() {
             Some(grouped) => grouped.is_together(),
             None => plan.is::<ChunkedAggregateExec>(),
@@ -119,12 +112,8 @@ fn in_whole_partitions(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execution
             [input] if takes_partitions => runs::made_whole(input)?,
             _ => None,
         };
-        match input {
-            Some(input) => Ok(Transformed::yes(replace_children_if_necessary(plan, vec![input])?)),
-            None => Ok(Transformed::no(plan)),
-        }
-    })?;
-    Ok(whole.data)
+        input.map(|input| replace_children_if_necessary(Arc::clone(plan), vec![input])).transpose()
+    })
 }
 
 /// Why each of the engine's window operators in a plan was kept: its functions, and the reason.

@@ -210,6 +210,20 @@ async fn groups_beyond_the_memory_are_given_early() {
     assert_eq!(found.columns(), expected.columns());
 }
 
+/// How many rows there are, how many of the last have a key of their own, and how many are in a batch.
+const SIZES: [(usize, usize, usize); 5] =
+    [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)];
+
+/// A session of ours and one of the engine over two Parquet files of the rows.
+async fn both_over_files(
+    all: &RecordBatch,
+    batch_size: usize,
+    folder: &std::path::Path,
+) -> (SessionContext, SessionContext) {
+    let ours = over_files(true, batch_size, all, folder).await;
+    (ours, over_files(false, batch_size, all, folder).await)
+}
+
 /// A session over two Parquet files of the rows.
 async fn over_files(is_ours: bool, batch_size: usize, all: &RecordBatch, folder: &std::path::Path) -> SessionContext {
     let half = all.num_rows() / 2;
@@ -233,12 +247,8 @@ async fn scores_by_reading_twice_are_the_engine_s() {
     let folder = tempfile::tempdir().unwrap();
     let scores = "zscore(v_int) over (partition by {k}) as z, modified_zscore(v_small) over (partition by {k}) as m,
         zscore(v_small) over (partition by {k}) as s";
-    for (count, many, batch_size) in
-        [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)]
-    {
-        let all = rows(&mut random, count, many);
-        let ours = over_files(true, batch_size, &all, folder.path()).await;
-        let engine = over_files(false, batch_size, &all, folder.path()).await;
+    for (count, many, batch_size) in SIZES {
+        let (ours, engine) = both_over_files(&rows(&mut random, count, many), batch_size, folder.path()).await;
         for keys in ["k_text", "k_full", "k_tiny, k_bool", "k_int", "k_day, k_text"] {
             for from in
                 ["t", "t where k_full is not null and v_int < 900", "(select * from t where k_tiny in (1, 2)) as t"]
@@ -271,12 +281,8 @@ async fn counted_rows_give_the_engine_s_groups() {
         "select m > 0.5, v_small % 3, max(m), min(m), count(*) from {scores} where v_small is not null group by 1, 2",
         "select distinct {k}, round(m) from {scores} where m is null or m > -0.5",
     ];
-    for (count, many, batch_size) in
-        [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)]
-    {
-        let all = rows(&mut random, count, many);
-        let ours = over_files(true, batch_size, &all, folder.path()).await;
-        let engine = over_files(false, batch_size, &all, folder.path()).await;
+    for (count, many, batch_size) in SIZES {
+        let (ours, engine) = both_over_files(&rows(&mut random, count, many), batch_size, folder.path()).await;
         for keys in ["k_text", "k_full", "k_tiny, k_bool", "k_int", "k_day, k_text"] {
             for from in ["t", "t where k_full is not null and v_int < 900"] {
                 let window = format!("over (partition by {keys})");

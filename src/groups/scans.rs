@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ColumnStatistics, JoinType, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
@@ -34,6 +33,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use super::CodedAggregateExec;
+use crate::plans::{picked, replaced};
 use crate::windows::TwoPassWindowExec;
 
 /// The most bytes of a part's dictionary in its file. Larger ones have many texts, and groups of those have no numbers.
@@ -55,20 +55,16 @@ impl ReadNumbers {
 
 impl PhysicalOptimizerRule for ReadNumbers {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let numbered = plan.transform_up(|plan| {
-            let Some((mut input, columns)) = text_keys(&plan) else { return Ok(Transformed::no(plan)) };
+        replaced(plan, |plan| {
+            let Some((mut input, columns)) = text_keys(plan) else { return Ok(None) };
             let mut is_changed = false;
             for column in columns {
                 if let Some(changed) = numbered(&input, column, self.files.as_ref())? {
                     (input, is_changed) = (changed, true);
                 }
             }
-            Ok(match is_changed {
-                true => Transformed::yes(replace_children_if_necessary(plan, vec![input])?),
-                false => Transformed::no(plan),
-            })
-        })?;
-        Ok(numbered.data)
+            is_changed.then(|| replace_children_if_necessary(Arc::clone(plan), vec![input])).transpose()
+        })
     }
 
     fn name(&self) -> &str {
@@ -124,7 +120,7 @@ fn below(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<(usize, usize)>
         return is_free.then_some((0, column));
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let column = projected(filter.projection().as_deref(), column);
+        let column = picked(filter.projection().as_deref(), column);
         return asks_for_null_only(filter.predicate(), column).then_some((0, column));
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
@@ -142,7 +138,7 @@ fn below(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<(usize, usize)>
         return (is_input && is_free).then_some((0, column));
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        let column = projected(join.projection.as_deref(), column);
+        let column = picked(join.projection.as_deref(), column);
         // the left side is held, and its dictionaries would be brought together
         let column = column.checked_sub(join.left().schema().fields().len())?;
         let has_both = matches!(join.join_type(), JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full);
@@ -150,11 +146,6 @@ fn below(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<(usize, usize)>
         return (has_both && is_free).then_some((1, column));
     }
     None
-}
-
-/// The column before a projection that only picks columns.
-fn projected(projection: Option<&[usize]>, column: usize) -> usize {
-    projection.and_then(|columns| columns.get(column).copied()).unwrap_or(column)
 }
 
 fn has(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {

@@ -16,7 +16,7 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::runtime::JoinSet;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -46,6 +46,7 @@ use self::reading::{Reading, Shared, settled};
 use self::shards::Shards;
 use super::table::Table;
 use super::{Batches, CodeGroups, Rest, first_of, over, shown_keys, streamed, two_aggregates};
+use crate::plans::{only_input, replaced};
 use crate::windows::{
     GroupedWindowExec, Pending, Run, all, brought_together, counted_once, counted_schema, with_counted_rows,
 };
@@ -57,19 +58,17 @@ pub struct CollectSets;
 
 impl PhysicalOptimizerRule for CollectSets {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let collected = plan.transform_up(|plan| {
-            let sets = pairs(&plan).map(|(first, last)| {
-                DistinctSetsExec::new(Arc::new(first.clone()), Arc::new(last.clone()), None, None)
-            });
-            Ok(match sets {
-                Some(sets) => Transformed::yes(Arc::new(sets) as _),
-                None => Transformed::no(plan),
-            })
+        let mut has_sets = false;
+        let collected = replaced(plan, |plan| {
+            let Some((first, last)) = pairs(plan) else { return Ok(None) };
+            has_sets = true;
+            let sets = DistinctSetsExec::new(Arc::new(first.clone()), Arc::new(last.clone()), None, None);
+            Ok(Some(Arc::new(sets)))
         })?;
-        if !collected.transformed {
-            return Ok(collected.data);
+        match has_sets {
+            true => with_counted_rows(brought_together(collected)?),
+            false => Ok(collected),
         }
-        with_counted_rows(brought_together(collected.data)?)
     }
 
     fn name(&self) -> &str {
@@ -247,10 +246,8 @@ impl ExecutionPlan for DistinctSetsExec {
         self.first.apply_expressions(f)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else {
-            return internal_err!("an aggregate has one input");
-        };
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_input(self.as_ref(), children)?;
         let first = over(&self.first, AggregateMode::Partial, input)?;
         Ok(Arc::new(Self::new(Arc::new(first), Arc::clone(&self.last), self.together.clone(), self.needed.clone())))
     }

@@ -1,145 +1,134 @@
-//! The different texts of a key with very many, numbered.
+//! The different texts of a key with very many, each with a set.
 
 use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::ops::Range;
 
-use datafusion::arrow::array::{Array, ByteView, MAX_INLINE_VIEW_LEN, StringViewArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, MAX_INLINE_VIEW_LEN, StringViewArray};
 use datafusion::arrow::buffer::{Buffer, NullBuffer};
+use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{Result, exec_datafusion_err};
 
 use crate::windows::SEED;
 use crate::windows::coding::ODD;
 
-/// Rows whose places are looked at together: the processor then waits for many of them at once.
-const TOGETHER: usize = 1024;
+/// Rows whose places are looked at together: the processor then waits for many of them at once, and they stay near it until
+/// they are needed.
+const TOGETHER: usize = 256;
 /// Bytes of a block of long texts.
 const BLOCK: usize = 1 << 20;
 /// The places at first, a power of two.
-const PLACES: usize = 1 << 12;
+const PLACES: usize = 1 << 8;
 /// Another odd number without pattern.
 const OTHER_ODD: u64 = 0xd6e8_feb8_6659_fd93;
 
-/// Texts seen so far, numbered as they come.
+/// Texts seen so far, numbered as they come, each with the first word of its set.
 ///
-/// A place of the table takes eight bytes, so that the places of a million texts stay near the processor.
+/// All that there is of a text lies together: what is far from the processor is fetched once for a row.
 pub(super) struct Texts {
-    /// Of each place half the hash of its text, above its number from 1; 0 if it is free. At most half are taken. Texts stand
-    /// about in the order of their hashes.
-    places: Vec<u64>,
-    views: Vec<u128>,
-    /// The number of NULL.
-    null: Option<usize>,
+    /// At most two thirds are taken. Texts stand about in the order of their hashes.
+    places: Vec<Place>,
+    count: usize,
+    null: Option<Place>,
     /// Full blocks of texts that are not in their views, and the one that is being filled.
     blocks: Vec<Buffer>,
     block: Vec<u8>,
     halves: Vec<u32>,
-    found: Vec<u64>,
-    known: Vec<u128>,
+}
+
+/// A text, if there is one; never in two lines of the processor's memory.
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+struct Place {
+    view: u128,
+    /// Half the hash of the text, and its number from 1; 0 where the place is free.
+    half: u32,
+    number: u32,
+    set: u64,
 }
 
 impl Default for Texts {
     fn default() -> Self {
         Self {
-            places: vec![0; PLACES],
-            views: vec![],
+            places: vec![Place::default(); PLACES],
+            count: 0,
             null: None,
             blocks: vec![],
             block: vec![],
             halves: vec![],
-            found: vec![],
-            known: vec![],
         }
     }
 }
 
 impl Texts {
-    /// Puts the number of each text into `numbers`.
+    /// Gives `seen` each row with the number of its text and the first word of the text's set.
     ///
     /// # Errors
     /// More than two billion different texts.
-    pub(super) fn numbers(&mut self, texts: &StringViewArray, numbers: &mut Vec<usize>) -> Result<()> {
-        numbers.clear();
-        numbers.reserve(texts.len());
+    pub(super) fn each(&mut self, texts: &StringViewArray, mut seen: impl FnMut(usize, usize, &mut u64)) -> Result<()> {
         for start in (0..texts.len()).step_by(TOGETHER) {
             let rows = start..texts.len().min(start + TOGETHER);
-            self.look(texts, rows.clone());
-            for (place, row) in rows.enumerate() {
-                let view = texts.views()[row];
-                let found = self.found[place];
-                let number = if texts.is_null(row) {
-                    self.null()?
-                } else if found != 0 && self.known[place] == view && is_short(view) {
-                    number_of(found)
-                } else {
-                    self.number(self.halves[place], view, texts.value(row).as_bytes())?
+            let mut halves = std::mem::take(&mut self.halves);
+            halves.clear();
+            text_hashes(texts, rows.clone(), &mut halves);
+            let shift = self.shift();
+            // all places at once
+            black_box(halves.iter().fold(0, |all, &half| all ^ self.places[(half >> shift) as usize].number));
+            for (row, &half) in rows.zip(&halves) {
+                let place = match texts.is_null(row) {
+                    true => self.null()?,
+                    false => self.place(half, texts, row)?,
                 };
-                numbers.push(number);
+                seen(row, place.number as usize - 1, &mut place.set);
             }
+            self.halves = halves;
         }
         Ok(())
-    }
-
-    /// For each text the first one with the same half of a hash, if there is one.
-    fn look(&mut self, texts: &StringViewArray, rows: Range<usize>) {
-        self.halves.clear();
-        text_hashes(texts, rows, &mut self.halves);
-        let (places, shift, mask) = (&self.places, self.shift(), self.places.len() - 1);
-        // one after the other what is far: all first places, those beside them, all views
-        self.found.clear();
-        self.found.extend(self.halves.iter().map(|&half| places[(half >> shift) as usize]));
-        for (found, &half) in self.found.iter_mut().zip(&self.halves) {
-            let mut place = (half >> shift) as usize;
-            while *found != 0 && half_at(*found) != half {
-                place = (place + 1) & mask;
-                *found = places[place];
-            }
-        }
-        self.known.clear();
-        let known = |&found: &u64| if found == 0 { 0 } else { self.views[number_of(found)] };
-        self.known.extend(self.found.iter().map(known));
     }
 
     fn shift(&self) -> u32 {
         u32::BITS - self.places.len().ilog2()
     }
 
-    /// The number of a text, a new one if it was not seen before.
-    fn number(&mut self, half: u32, view: u128, text: &[u8]) -> Result<usize> {
+    /// The place of a text, a new one if it was not seen before.
+    fn place(&mut self, half: u32, texts: &StringViewArray, row: usize) -> Result<&mut Place> {
+        let view = texts.views()[row];
         let mask = self.places.len() - 1;
-        let mut place = (half >> self.shift()) as usize;
-        while self.places[place] != 0 {
-            let found = self.places[place];
-            if half_at(found) == half && self.is(self.views[number_of(found)], view, text) {
-                return Ok(number_of(found));
+        let mut at = (half >> self.shift()) as usize;
+        while self.places[at].number != 0 {
+            let place = &self.places[at];
+            // of a short text all is in its view
+            if place.half == half && (is_short(view) && place.view == view || self.is_long(place.view, texts, row)) {
+                return Ok(&mut self.places[at]);
             }
-            place = (place + 1) & mask;
+            at = (at + 1) & mask;
         }
-        let view = if is_short(view) { view } else { self.kept(view, text)? };
-        let number = self.add(view)?;
-        self.places[place] = u64::from(half) << u32::BITS | (number as u64 + 1);
-        if 2 * self.views.len() > self.places.len() {
+        let number = self.next_number()?;
+        let view = if is_short(view) { view } else { self.kept(view, texts.value(row).as_bytes())? };
+        if 3 * self.count > 2 * self.places.len() {
             self.grow();
+            at = self.free_place(half);
         }
-        Ok(number)
+        self.places[at] = Place { view, half, number, set: 0 };
+        Ok(&mut self.places[at])
     }
 
-    fn add(&mut self, view: u128) -> Result<usize> {
-        let number = self.views.len();
-        // twice as many places are addressed by half a hash
-        if number >= u32::MAX as usize / 2 {
-            return Err(exec_datafusion_err!("{number} different texts"));
+    fn next_number(&mut self) -> Result<u32> {
+        // places are addressed by half a hash
+        if self.count >= u32::MAX as usize / 2 {
+            return Err(exec_datafusion_err!("{} different texts", self.count));
         }
-        self.views.push(view);
-        Ok(number)
+        self.count += 1;
+        Ok(self.count as u32)
     }
 
-    fn is(&self, known: u128, view: u128, text: &[u8]) -> bool {
-        if is_short(view) {
-            return known == view;
-        }
+    /// Whether a known text is a row's, which is long.
+    #[inline(never)]
+    fn is_long(&self, known: u128, texts: &StringViewArray, row: usize) -> bool {
         // the length and the first bytes come first
-        known as u64 == view as u64 && {
-            let place = ByteView::from(known);
+        let view = texts.views()[row];
+        !is_short(view) && known as u64 == view as u64 && {
+            let (text, place) = (texts.value(row).as_bytes(), ByteView::from(known));
             let block = self.blocks.get(place.buffer_index as usize).map_or(&*self.block, |block| block.as_slice());
             &block[place.offset as usize..][..text.len()] == text
         }
@@ -158,65 +147,61 @@ impl Texts {
         Ok(ByteView { buffer_index, offset, ..ByteView::from(view) }.as_u128())
     }
 
-    /// The number of NULL, a new one if there was none before.
-    fn null(&mut self) -> Result<usize> {
-        if let Some(null) = self.null {
-            return Ok(null);
+    /// The place of NULL.
+    fn null(&mut self) -> Result<&mut Place> {
+        let null = match self.null {
+            Some(null) => null,
+            None => Place { number: self.next_number()?, ..Place::default() },
+        };
+        Ok(self.null.insert(null))
+    }
+
+    fn free_place(&self, half: u32) -> usize {
+        let mask = self.places.len() - 1;
+        let mut at = (half >> self.shift()) as usize;
+        while self.places[at].number != 0 {
+            at = (at + 1) & mask;
         }
-        let number = self.add(0)?;
-        self.null = Some(number);
-        Ok(number)
+        at
     }
 
     /// Twice the places. In the order of their hashes, so that this goes from front to back.
     fn grow(&mut self) {
-        let places = vec![0; 2 * self.places.len()];
-        let old = std::mem::replace(&mut self.places, places);
-        let (mask, shift) = (self.places.len() - 1, self.shift());
-        for found in old.into_iter().filter(|&found| found != 0) {
-            let mut place = (half_at(found) >> shift) as usize;
-            while self.places[place] != 0 {
-                place = (place + 1) & mask;
-            }
-            self.places[place] = found;
+        let places = vec![Place::default(); 2 * self.places.len()];
+        for place in std::mem::replace(&mut self.places, places).into_iter().filter(|place| place.number != 0) {
+            let at = self.free_place(place.half);
+            self.places[at] = place;
         }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.views.len()
+        self.count
     }
 
     /// About the memory that is held.
     pub(super) fn size(&self) -> usize {
-        self.places.capacity() * size_of::<u64>()
-            + self.views.capacity() * size_of::<u128>()
+        self.places.capacity() * size_of::<Place>()
             + self.blocks.iter().map(Buffer::capacity).sum::<usize>()
             + self.block.capacity()
     }
 
-    /// All texts in the order of their numbers.
+    /// All texts, each with its number and the first word of its set.
     ///
     /// # Errors
     /// None.
-    pub(super) fn finish(mut self) -> Result<StringViewArray> {
+    pub(super) fn finish(mut self) -> Result<(StringViewArray, Vec<(usize, u64)>)> {
         if !self.block.is_empty() {
             self.blocks.push(Buffer::from_vec(self.block));
         }
-        let count = self.views.len();
-        let nulls = self.null.map(|null| (0..count).map(|number| number != null).collect::<NullBuffer>());
-        Ok(StringViewArray::try_new(self.views.into(), self.blocks, nulls)?)
+        let taken = || self.places.iter().filter(|place| place.number != 0).chain(&self.null);
+        let mut views = Vec::with_capacity(self.count);
+        views.extend(taken().map(|place| place.view));
+        let mut sets = Vec::with_capacity(self.count);
+        sets.extend(taken().map(|place| (place.number as usize - 1, place.set)));
+        let nulls = self.null.map(|_| (1..=self.count).map(|row| row < self.count).collect::<NullBuffer>());
+        Ok((StringViewArray::try_new(views.into(), self.blocks, nulls)?, sets))
     }
-}
-
-/// The half of a hash at a place that is taken.
-fn half_at(found: u64) -> u32 {
-    (found >> u32::BITS) as u32
-}
-
-/// The number at a place that is taken.
-fn number_of(found: u64) -> usize {
-    found as u32 as usize - 1
 }
 
 /// Whether a text is all in its view.
@@ -224,8 +209,29 @@ fn is_short(view: u128) -> bool {
     view as u32 <= MAX_INLINE_VIEW_LEN
 }
 
+/// Half a hash of the keys of each row; equal keys have equal ones, NULL as any other value.
+///
+/// # Errors
+/// Keys of a type that the engine cannot hash.
+pub(crate) fn key_hashes(keys: &[ArrayRef]) -> Result<Vec<u32>> {
+    let rows = keys.first().map_or(0, |key| key.len());
+    if let [key] = keys
+        && let Some(texts) = key.as_string_view_opt()
+    {
+        let mut halves = Vec::with_capacity(rows);
+        text_hashes(texts, 0..rows, &mut halves);
+        if let Some(nulls) = texts.nulls() {
+            halves.iter_mut().zip(nulls).filter(|(_, is_known)| !is_known).for_each(|(half, _)| *half = 0);
+        }
+        return Ok(halves);
+    }
+    let mut hashes = vec![0; rows];
+    create_hashes(keys, &SEED, &mut hashes)?;
+    Ok(hashes.into_iter().map(|hash| (hash >> u32::BITS) as u32).collect())
+}
+
 /// Adds half a hash of each of some texts to `halves`; equal texts have equal ones, NULL has any.
-pub(crate) fn text_hashes(texts: &StringViewArray, rows: Range<usize>, halves: &mut Vec<u32>) {
+fn text_hashes(texts: &StringViewArray, rows: Range<usize>, halves: &mut Vec<u32>) {
     let half = |&view: &u128| {
         if is_short(view) { half_of(view) } else { SEED.hash_one(bytes_of(view, texts.data_buffers())) as u32 }
     };
@@ -250,7 +256,22 @@ fn bytes_of(view: u128, buffers: &[Buffer]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
+
+    /// The number of each row, whose last digit is put into the set.
+    fn numbers(known: &mut Texts, texts: &StringViewArray) -> Vec<usize> {
+        let mut numbers = vec![];
+        let mut rows = 0..;
+        let seen = |row, number: usize, set: &mut u64| {
+            assert_eq!(rows.next(), Some(row));
+            *set |= 1 << (row % 10);
+            numbers.push(number);
+        };
+        known.each(texts, seen).unwrap();
+        numbers
+    }
 
     /// Numbers follow first appearance, whatever the texts: short, long, empty, equal but for the end, NULL.
     #[test]
@@ -264,20 +285,22 @@ mod tests {
             _ => Some(format!("{number:0>13}")),
         };
         let order: Vec<usize> = (0..60_000).map(|row: usize| (row * 7919) % (row / 3 + 1)).collect();
-        let mut expected = std::collections::HashMap::new();
-        let (mut known, mut numbers) = (Texts::default(), vec![]);
+        let mut expected: HashMap<usize, (usize, u64)> = HashMap::new();
+        let mut known = Texts::default();
         for rows in order.chunks(1500) {
-            known.numbers(&rows.iter().map(|&number| text(number)).collect(), &mut numbers).unwrap();
-            for (number, row) in numbers.iter().zip(rows) {
+            let found = numbers(&mut known, &rows.iter().map(|&number| text(number)).collect());
+            for (place, (number, row)) in found.iter().zip(rows).enumerate() {
                 let next = expected.len();
-                assert_eq!(*number, *expected.entry(*row).or_insert(next), "{row}");
+                let (expected, set) = expected.entry(*row).or_insert((next, 0));
+                *set |= 1 << (place % 10);
+                assert_eq!(number, expected, "{row}");
             }
         }
         assert_eq!(known.len(), expected.len());
-        let texts = known.finish().unwrap();
-        for (row, number) in expected {
-            assert_eq!(texts.is_valid(number).then(|| texts.value(number).to_string()), text(row));
-        }
+        let (texts, sets) = known.finish().unwrap();
+        let found: HashMap<Option<String>, (usize, u64)> =
+            texts.iter().map(|text| text.map(String::from)).zip(sets).collect();
+        assert_eq!(found, expected.into_iter().map(|(row, number)| (text(row), number)).collect());
     }
 
     /// The bytes below a NULL are no text.
@@ -286,11 +309,12 @@ mod tests {
         let below: StringViewArray = ["a", "", "a text of more than twelve bytes"].map(Some).into_iter().collect();
         let (views, buffers, _) = below.into_parts();
         let texts = StringViewArray::new(views, buffers, Some(NullBuffer::from(vec![false, false, false])));
-        let (mut known, mut numbers) = (Texts::default(), vec![]);
-        known.numbers(&texts, &mut numbers).unwrap();
-        assert_eq!(numbers, [0, 0, 0]);
-        known.numbers(&["", "a"].map(Some).into_iter().collect(), &mut numbers).unwrap();
-        assert_eq!(numbers, [1, 2]);
-        assert_eq!(known.finish().unwrap().iter().collect::<Vec<_>>(), [None, Some(""), Some("a")]);
+        let mut known = Texts::default();
+        assert_eq!(numbers(&mut known, &texts), [0, 0, 0]);
+        assert_eq!(numbers(&mut known, &["", "a"].map(Some).into_iter().collect()), [1, 2]);
+        let (texts, mut sets) = known.finish().unwrap();
+        let mut found: Vec<_> = texts.iter().zip(sets.drain(..)).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(None, (0, 0b111)), (Some(""), (1, 0b1)), (Some("a"), (2, 0b10))]);
     }
 }

@@ -1,16 +1,19 @@
-//! Parts and beginnings of instants in UTC, by arithmetic: the engine makes a date and a time of every row.
+//! Parts and beginnings of instants in UTC, and seconds of lengths of time, by arithmetic: the engine makes a date and a time of
+//! every row.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, PrimitiveArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    ArrowTimestampType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    ArrowTimestampType, DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 
+use super::intervals::ticks_per_second;
 use crate::windows::coding::ODD;
 
 const DAY_S: i64 = 86_400;
@@ -21,11 +24,16 @@ const SEEN: usize = 1024;
 /// Instants further than this from 1970, 30,000 years, are for the engine.
 const FURTHEST_S: i64 = 30_000 * 366 * DAY_S;
 
-/// What a function of the engine gives for a column of instants without a zone; `None` for other arguments.
+/// What a function of the engine gives for a column of instants without a zone, or for lengths of time; `None` for other
+/// arguments.
 pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<ColumnarValue> {
-    let [ColumnarValue::Scalar(name), ColumnarValue::Array(instants)] = args else { return None };
+    let [ColumnarValue::Scalar(name), value] = args else { return None };
     let (ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) = name else { return None };
     let name = name.to_lowercase();
+    if function == "date_part" && name == "epoch" {
+        return lengths_s(value);
+    }
+    let ColumnarValue::Array(instants) = value else { return None };
     let result = match instants.data_type() {
         DataType::Timestamp(TimeUnit::Second, None) => of::<TimestampSecondType>(function, &name, instants),
         DataType::Timestamp(TimeUnit::Millisecond, None) => of::<TimestampMillisecondType>(function, &name, instants),
@@ -36,14 +44,27 @@ pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<Columna
     result.map(ColumnarValue::Array)
 }
 
+/// The seconds of lengths of time; `None` for what is none. Those of the engine have no fraction from 2.147483648 s on, and
+/// are NULL from 68 years on.
+fn lengths_s(lengths: &ColumnarValue) -> Option<ColumnarValue> {
+    let DataType::Duration(unit) = lengths.data_type() else { return None };
+    let second = ticks_per_second(unit) as f64;
+    let seconds = |ticks: &ArrayRef| -> Option<ArrayRef> {
+        let ticks = cast(ticks, &DataType::Int64).ok()?;
+        Some(Arc::new(ticks.as_primitive::<Int64Type>().unary::<_, Float64Type>(|ticks| ticks as f64 / second)))
+    };
+    match lengths {
+        ColumnarValue::Array(lengths) => seconds(lengths).map(ColumnarValue::Array),
+        ColumnarValue::Scalar(length) => {
+            let seconds = seconds(&length.to_array().ok()?)?;
+            ScalarValue::try_from_array(&seconds, 0).ok().map(ColumnarValue::Scalar)
+        }
+    }
+}
+
 fn of<T: ArrowTimestampType>(function: &str, name: &str, instants: &ArrayRef) -> Option<ArrayRef> {
     let instants = instants.as_primitive::<T>();
-    let second = match T::UNIT {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    };
+    let second = ticks_per_second(T::UNIT);
     let furthest = FURTHEST_S.saturating_mul(second).min(i64::MAX / 2);
     let is_near = |value: &i64| (-furthest..=furthest).contains(value);
     // without a stop at the first one the check takes no time
@@ -254,6 +275,27 @@ mod tests {
                     assert_eq!(&ours, &engine, "{} {name} {unit:?}", function.name());
                 }
             }
+        }
+    }
+
+    /// By hand, in columns and alone.
+    #[test]
+    fn lengths_have_all_their_seconds() {
+        for (unit, ticks, expected) in [
+            (TimeUnit::Second, 3_000_000_000, 3e9),
+            (TimeUnit::Millisecond, 3_500, 3.5),
+            (TimeUnit::Microsecond, -86_400_250_000, -86_400.25),
+            (TimeUnit::Nanosecond, 2_147_483_648, 2.147_483_648),
+        ] {
+            let kind = DataType::Duration(unit);
+            let column = cast(&Int64Array::from(vec![Some(ticks), None]), &kind).unwrap();
+            let of = |value| {
+                let args = [ColumnarValue::Scalar("EPOCH".into()), value];
+                computed("date_part", &args).unwrap().into_array(1).unwrap().as_primitive::<Float64Type>().clone()
+            };
+            let alone = ColumnarValue::Scalar(ScalarValue::try_from_array(&column, 0).unwrap());
+            assert_eq!(of(alone).iter().collect::<Vec<_>>(), [Some(expected)], "{unit:?}");
+            assert_eq!(of(ColumnarValue::Array(column)).iter().collect::<Vec<_>>(), [Some(expected), None], "{unit:?}");
         }
     }
 

@@ -159,7 +159,7 @@ fn moved(at: i64, (days, time): (i64, i64)) -> Option<i64> {
     at.checked_add(days)?.checked_add(time)
 }
 
-fn ticks_per_second(unit: TimeUnit) -> i64 {
+pub(super) fn ticks_per_second(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1,
         TimeUnit::Millisecond => 1_000,

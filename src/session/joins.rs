@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -13,6 +12,8 @@ use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+
+use crate::plans::replaced;
 
 /// Groups for each row of their input, and rows that pass a filter, where nothing is known of them.
 const SHARE: f64 = 0.2;
@@ -41,18 +42,15 @@ impl PhysicalOptimizerRule for HoldSmallerSide {
         if !config.optimizer.join_reordering {
             return Ok(plan);
         }
-        let swapped = plan.transform_up(|plan| match plan.downcast_ref::<HashJoinExec>() {
-            Some(join) if should_swap(join) => Ok(Transformed::yes(join.swap_inputs(PartitionMode::Partitioned)?)),
-            _ => Ok(Transformed::no(plan)),
+        let swapped = replaced(plan, |plan| {
+            let join = plan.downcast_ref::<HashJoinExec>().filter(|join| should_swap(join));
+            join.map(|join| join.swap_inputs(PartitionMode::Partitioned)).transpose()
         })?;
         let threads = config.execution.target_partitions;
-        let collected = swapped.data.transform_up(|plan| match plan.downcast_ref::<HashJoinExec>() {
-            Some(join) if should_collect(join, threads) => {
-                Ok(Transformed::yes(join.builder().with_partition_mode(PartitionMode::CollectLeft).build_exec()?))
-            }
-            _ => Ok(Transformed::no(plan)),
-        })?;
-        Ok(collected.data)
+        replaced(swapped, |plan| {
+            let join = plan.downcast_ref::<HashJoinExec>().filter(|join| should_collect(join, threads));
+            join.map(|join| join.builder().with_partition_mode(PartitionMode::CollectLeft).build_exec()).transpose()
+        })
     }
 
     fn name(&self) -> &str {

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::hash_utils::create_hashes;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, NullEquality, Statistics, internal_err};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{JoinType, NullEquality, Statistics};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -26,8 +25,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::groups::text_hashes;
-use crate::windows::SEED;
+use crate::groups::key_hashes;
+use crate::plans::{only_input, replaced};
 
 /// Bits of a sieve for each key at least: with two of 64 set by each, at most six of a hundred other keys pass.
 const BITS: usize = 8;
@@ -43,13 +42,10 @@ pub(super) struct SiftProbeSide;
 
 impl PhysicalOptimizerRule for SiftProbeSide {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let sifted = plan.transform_up(|plan| match plan.downcast_ref::<HashJoinExec>() {
-            Some(join) if can_sift(join) => {
-                Ok(Transformed::yes(Arc::new(SiftedJoinExec::new(join.builder().build()?)?) as Arc<dyn ExecutionPlan>))
-            }
-            _ => Ok(Transformed::no(plan)),
-        })?;
-        Ok(sifted.data)
+        replaced(plan, |plan| match plan.downcast_ref::<HashJoinExec>() {
+            Some(join) if can_sift(join) => Ok(Some(Arc::new(SiftedJoinExec::new(join.builder().build()?)?))),
+            _ => Ok(None),
+        })
     }
 
     fn name(&self) -> &str {
@@ -220,10 +216,8 @@ impl ExecutionPlan for SideExec {
         datafusion::physical_plan::apply_expression_roots(self.keys.iter().cloned(), f)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else {
-            return internal_err!("a side of a join has one input");
-        };
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_input(self.as_ref(), children)?;
         let (keys, sieve, metrics) = (self.keys.clone(), Arc::clone(&self.sieve), self.metrics.clone());
         Ok(Arc::new(Self { input, keys, sieve, is_sifted: self.is_sifted, metrics }))
     }
@@ -406,18 +400,8 @@ fn bits(hash: u32) -> u64 {
 
 /// Half a hash of the keys of each row.
 fn hashes_of(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<u32>> {
-    let rows = batch.num_rows();
-    let keys = keys.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<ArrayRef>>>()?;
-    let mut halves = vec![];
-    match keys.as_slice() {
-        [key] if key.data_type() == &DataType::Utf8View => text_hashes(key.as_string_view(), 0..rows, &mut halves),
-        _ => {
-            let mut hashes = vec![0; rows];
-            create_hashes(&keys, &SEED, &mut hashes)?;
-            halves.extend(hashes.into_iter().map(|hash| (hash >> u32::BITS) as u32));
-        }
-    }
-    Ok(halves)
+    let keys = keys.iter().map(|key| key.evaluate(batch)?.into_array(batch.num_rows()));
+    key_hashes(&keys.collect::<Result<Vec<ArrayRef>>>()?)
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
+
+use crate::plans::replaced;
 
 /// Lets joins give way to others.
 ///
@@ -21,13 +22,7 @@ pub(super) struct JoinsGiveWay;
 
 impl PhysicalOptimizerRule for JoinsGiveWay {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let wrapped = plan.transform_up(|plan| {
-            Ok(match multiplies(&plan) {
-                true => Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _),
-                false => Transformed::no(plan),
-            })
-        })?;
-        Ok(wrapped.data)
+        replaced(plan, |plan| Ok(multiplies(plan).then(|| Arc::new(CooperativeExec::new(Arc::clone(plan))) as _)))
     }
 
     fn name(&self) -> &str {

@@ -8,7 +8,7 @@ use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -30,6 +30,7 @@ use super::neighbours::Neighbours;
 use super::runs::{are_whole, place_of, together};
 use super::solve::CHUNK_ROWS;
 use crate::groups::{self, Batches, Rest};
+use crate::plans::only_input;
 
 /// The most rows that are held to tell their groups apart by neighbours; beyond them the engine aggregates as they come.
 /// A chunk has fewer unless one partition is large.
@@ -142,10 +143,8 @@ impl ExecutionPlan for ChunkedAggregateExec {
         self.aggregate.apply_expressions(f)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else {
-            return internal_err!("an aggregate has one input");
-        };
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_input(self.as_ref(), children)?;
         Ok(Arc::new(Self::new(over(&self.aggregate, input)?)))
     }
 

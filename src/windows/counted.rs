@@ -7,7 +7,6 @@ use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::min_max::{Max, Min};
@@ -28,17 +27,14 @@ use futures::stream::{self, StreamExt};
 use super::TwoPassWindowExec;
 use super::two_pass::Known;
 use crate::groups::{Batches, DistinctSetsExec};
+use crate::plans::{picked, replaced};
 
 /// The plan, in which aggregates take counted rows wherever what is below can give them.
 ///
 /// # Errors
 /// None for plans of the engine.
 pub(crate) fn with_counted_rows(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let with_counts = plan.transform_up(|plan| match counted(&plan)? {
-        Some(aggregate) => Ok(Transformed::yes(Arc::new(aggregate) as Arc<dyn ExecutionPlan>)),
-        None => Ok(Transformed::no(plan)),
-    })?;
-    Ok(with_counts.data)
+    replaced(plan, |plan| Ok(counted(plan)?.map(|aggregate| Arc::new(aggregate) as _)))
 }
 
 /// The first aggregate of a plan over counted rows, if its functions can do with them; `None` otherwise.
@@ -122,7 +118,7 @@ fn counted_rows(
         if is_volatile(filter.predicate()) || filter.fetch().is_some() {
             return Ok(None);
         }
-        let place = |&place: &usize| filter.projection().as_ref().map_or(place, |columns| columns[place]);
+        let place = |&place: &usize| picked(filter.projection().as_deref(), place);
         let needed = needed.iter().map(place).chain(columns_of(filter.predicate())).collect();
         let Some((input, row_count)) = counted_rows(filter.input(), &needed)? else { return Ok(None) };
         let columns = filter.projection().as_ref().map(|columns| columns.iter().copied().chain([row_count.index()]));
@@ -226,7 +222,7 @@ pub(crate) fn counted_once(batch: &RecordBatch, schema: &SchemaRef) -> Result<Re
     Ok(RecordBatch::try_new(Arc::clone(schema), batch.columns().iter().cloned().chain([ones]).collect())?)
 }
 
-/// Counted rows of one output, which has each so manieth partition of the windows.
+/// Counted rows of one output, which shares the partitions of the windows with the others in turn.
 pub(super) struct Counted {
     pub(super) known: Arc<Option<Known>>,
     pub(super) partition: usize,
@@ -237,51 +233,58 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) fn batches(self, batch_size: usize) -> Batches {
-        let count = self.known.as_ref().as_ref().map_or(0, |known| known.table.len());
-        let groups = (self.partition..count).step_by(self.partition_count.max(1));
-        let batches = groups.map(move |group| {
-            let rows = self.rows(group)?;
-            self.metrics.record_output(rows.num_rows());
-            let starts = (0..rows.num_rows()).step_by(batch_size.max(1));
-            let slices = starts.map(move |start| Ok(rows.slice(start, batch_size.min(rows.num_rows() - start))));
-            Ok::<_, DataFusionError>(stream::iter(slices))
-        });
-        stream::iter(batches).try_flatten().boxed()
-    }
-
-    /// The rows of one partition of the windows that differ.
-    fn rows(&self, group: usize) -> Result<RecordBatch> {
-        let Some(Known { table, scales, counts: Some((counts, _)) }) = self.known.as_ref() else {
-            return internal_err!("counted rows without a first pass");
-        };
-        let _timer = self.metrics.elapsed_compute().timer();
-        let (values, row_counts): (Vec<Option<i64>>, Vec<i64>) = match counts.iter().find(|scales| scales.has_counts())
-        {
-            Some(counts) => counts.counts(group).map(|(value, count)| (value, count as i64)).unzip(),
-            None => return internal_err!("no call counts its values"),
-        };
-        let of_group = UInt32Array::from_value(group as u32, values.len());
+    /// # Errors
+    /// There is no first pass that counted.
+    pub(super) fn batches(self, batch_size: usize) -> Result<Batches> {
+        let Some(Known { table, .. }) = self.known.as_ref() else { return internal_err!("rows without a first pass") };
+        // one row for each partition
         let mut keys = vec![];
         for (expr, key) in self.keys.iter().zip(table.keys()?) {
-            let place = expr.downcast_ref::<Column>().map(Column::index);
-            keys.push((place, take(&key, &of_group, None)?));
+            let Some(column) = expr.downcast_ref::<Column>() else { return internal_err!("{expr} is no column") };
+            let key = cast(&key, self.schema.field(column.index()).data_type())?;
+            keys.push((column.index(), key));
         }
+        let groups = (self.partition..table.len()).step_by(self.partition_count.max(1));
+        let batches = stream::iter(groups).then(move |group| {
+            let rows = self.rows(group, &keys);
+            async move {
+                // however many partitions there are, others have their turns
+                tokio::task::yield_now().await;
+                let rows = rows?;
+                let starts = (0..rows.num_rows()).step_by(batch_size.max(1));
+                let slices = starts.map(move |start| Ok(rows.slice(start, batch_size.min(rows.num_rows() - start))));
+                Ok::<_, DataFusionError>(stream::iter(slices))
+            }
+        });
+        Ok(batches.try_flatten().boxed())
+    }
+
+    /// The rows of one partition of the windows that differ. `keys` has those of all partitions, each with its column.
+    fn rows(&self, group: usize, keys: &[(usize, ArrayRef)]) -> Result<RecordBatch> {
+        let Some(Known { scales, counts: Some((counts, _)), .. }) = self.known.as_ref() else {
+            return internal_err!("rows that are not counted");
+        };
+        let _timer = self.metrics.elapsed_compute().timer();
+        let (values, row_counts): (Vec<Option<i64>>, Vec<i64>) =
+            counts.counts(group).map(|(value, count)| (value, count as i64)).unzip();
+        self.metrics.record_output(values.len());
+        let of_group = UInt32Array::from_value(group as u32, values.len());
         let scores = scales.iter().map(|scales| -> ArrayRef {
             let scale = scales.get(group).copied().flatten();
             let score = |value: &Option<i64>| value.zip(scale).map(|(value, scale)| scale.score(value as f64));
             Arc::new(values.iter().map(score).collect::<Float64Array>())
         });
         let last: Vec<ArrayRef> = scores.chain([Arc::new(Int64Array::from(row_counts)) as ArrayRef]).collect();
-        let width = self.schema.fields().len() - last.len();
         let values: ArrayRef = Arc::new(Int64Array::from(values));
-        // what is no key is the column of values
-        let first = (0..width).map(|place| match keys.iter().find(|(known, _)| *known == Some(place)) {
-            Some((_, key)) => key,
-            None => &values,
-        });
-        let columns = first.chain(&last).zip(self.schema.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        for (place, field) in self.schema.fields().iter().take(self.schema.fields().len() - last.len()).enumerate() {
+            // what is no key is the column of values
+            columns.push(match keys.iter().find(|(known, _)| *known == place) {
+                Some((_, key)) => take(key, &of_group, None)?,
+                None => cast(&values, field.data_type())?,
+            });
+        }
+        columns.extend(last);
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }

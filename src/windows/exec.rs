@@ -36,6 +36,7 @@ use super::functions::Call;
 use super::runs::{self, Runs};
 use super::shared::{Pending, Run, all, failed};
 use super::solve::{BatchSize, Solved, Spec};
+use crate::plans::only_input;
 
 /// Computes window functions with a PARTITION BY without sorting its input.
 ///
@@ -391,10 +392,8 @@ impl ExecutionPlan for GroupedWindowExec {
         apply_expression_roots(expressions, f)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else {
-            return internal_err!("a window operator has one input");
-        };
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_input(self.as_ref(), children)?;
         self.rebuilt(input, self.projection.clone()).map(|exec| Arc::new(exec) as _)
     }
 

@@ -219,7 +219,10 @@ impl Spec {
             }
             if given.is_none() {
                 given = Some(order.values().to_vec());
-                moved_columns = values;
+                moved_columns = match is_in_place {
+                    true => columns.iter().cloned().map(Some).collect(),
+                    false => values,
+                };
             }
         }
         let results: Option<Vec<ArrayRef>> = results.into_iter().collect();

@@ -43,6 +43,7 @@ use super::counted::{Counted, counted_once, counted_schema};
 use super::exec::GroupedWindowExec;
 use super::shared::{Pending, Run, all};
 use crate::groups::{Table, fmt_numbered, with_types};
+use crate::plans::{only_input, picked};
 
 /// Computes z-scores of whole numbers without holding the rows.
 ///
@@ -52,7 +53,7 @@ use crate::groups::{Table, fmt_numbered, with_types};
 ///
 /// The medians come from counts of each number. An operator above that asks only how many rows there are of each kind takes
 /// *counted rows*: those that differ, once, and one column more that says how many there are. They come from the first pass
-/// alone, unless the numbers lie too far apart for counts.
+/// alone.
 #[derive(Debug)]
 pub struct TwoPassWindowExec {
     /// What does the work where partitions are many; it has the windows and the input.
@@ -74,15 +75,8 @@ pub(super) struct Known {
     pub(super) table: Table,
     /// By call and partition.
     pub(super) scales: Vec<Vec<Option<Scale>>>,
-    /// Where rows are counted, what was added of each call, with the memory that it takes.
-    pub(super) counts: Option<(Vec<Scales>, Vec<MemoryReservation>)>,
-}
-
-impl Known {
-    /// Whether the values of a call are counted.
-    fn has_counts(&self) -> bool {
-        self.counts.as_ref().is_some_and(|(scales, _)| scales.iter().any(Scales::has_counts))
-    }
+    /// Where rows are counted, how many have each value, with the memory that it takes.
+    pub(super) counts: Option<(Scales, Vec<MemoryReservation>)>,
 }
 
 /// The operator in place of one that holds its rows, if reading twice is cheap and all functions are scores.
@@ -145,8 +139,7 @@ fn is_whole_column(plan: &Arc<dyn ExecutionPlan>, place: usize) -> bool {
         return projection.expr().get(place).is_some_and(|column| made_of(&column.expr, &input.schema(), Some(input)));
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let place = filter.projection().as_ref().and_then(|columns| columns.get(place).copied()).unwrap_or(place);
-        return is_whole_column(filter.input(), place);
+        return is_whole_column(filter.input(), picked(filter.projection().as_deref(), place));
     }
     let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return false };
     let Some(file) = scan.data_source().downcast_ref::<FileScanConfig>() else { return false };
@@ -322,8 +315,8 @@ async fn learn(
         scales
     });
     let scales = scales.collect();
-    let counts = is_counted.then_some((known.scales, reservations));
-    Ok(Some(Known { table: known.table, scales, counts }))
+    let counted = known.scales.into_iter().find(|scales| is_counted && scales.has_counts());
+    Ok(Some(Known { table: known.table, scales, counts: counted.map(|counts| (counts, reservations)) }))
 }
 
 /// The partitions of the windows seen so far.
@@ -449,10 +442,8 @@ impl ExecutionPlan for TwoPassWindowExec {
         self.many.apply_expressions(f)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else {
-            return internal_err!("a window operator has one input");
-        };
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_input(self.as_ref(), children)?;
         let plain = match self.is_counted {
             true => with_types(Arc::clone(&input), &self.many.input().schema())?,
             false => Arc::clone(&input),
@@ -475,29 +466,25 @@ impl ExecutionPlan for TwoPassWindowExec {
         let is_counted = self.is_counted;
         let output = async move {
             let known = run.await.map_err(DataFusionError::Shared)?;
-            let has_counts = known.as_ref().as_ref().is_some_and(Known::has_counts);
-            let batches = if is_counted && has_counts {
-                let counted = Counted { known, partition, partition_count, keys, schema: Arc::clone(&schema), metrics };
-                counted.batches(context.session_config().batch_size())
-            } else {
-                let rows = match known.as_ref() {
-                    None => many.execute(partition, context)?.boxed(),
-                    Some(Known { table, .. }) => {
-                        let (table, schema) = (table.clone(), many.schema());
-                        let input = many.input().execute(partition, context)?;
-                        let scoring = Scoring { input, keys, values, table, known, schema, metrics };
-                        let batches = stream::try_unfold(scoring, async |mut scoring| {
-                            Ok(scoring.next().await?.map(|batch| (batch, scoring)))
-                        });
-                        batches.boxed()
-                    }
-                };
-                match is_counted {
-                    true => {
-                        let counted = Arc::clone(&schema);
-                        rows.map(move |batch| counted_once(&batch?, &counted)).boxed()
-                    }
-                    false => rows,
+            let batches = match known.as_ref() {
+                None if is_counted => {
+                    let counted = Arc::clone(&schema);
+                    many.execute(partition, context)?.map(move |batch| counted_once(&batch?, &counted)).boxed()
+                }
+                None => many.execute(partition, context)?.boxed(),
+                Some(_) if is_counted => {
+                    let schema = Arc::clone(&schema);
+                    let batch_size = context.session_config().batch_size();
+                    Counted { known, partition, partition_count, keys, schema, metrics }.batches(batch_size)?
+                }
+                Some(Known { table, .. }) => {
+                    let (table, schema) = (table.clone(), Arc::clone(&schema));
+                    let input = many.input().execute(partition, context)?;
+                    let scoring = Scoring { input, keys, values, table, known, schema, metrics };
+                    let batches = stream::try_unfold(scoring, async |mut scoring| {
+                        Ok(scoring.next().await?.map(|batch| (batch, scoring)))
+                    });
+                    batches.boxed()
                 }
             };
             Ok::<_, DataFusionError>(

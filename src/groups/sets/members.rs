@@ -34,106 +34,125 @@ pub(super) struct Split {
 
 /// The groups of keys with many values, numbered as they come.
 enum Many {
+    /// Each with the first word of its set.
     Texts(Texts),
     Any(Box<dyn GroupValues>),
 }
 
-impl Many {
-    fn new(schema: &SchemaRef) -> Result<Self> {
-        Ok(match schema.fields().as_ref() {
-            [key] if key.data_type() == &DataType::Utf8View => Self::Texts(Texts::default()),
-            _ => Self::Any(new_group_values(Arc::clone(schema), &GroupOrdering::None)?),
-        })
-    }
-
-    /// Puts the number of each row into `numbers`.
-    fn numbers(&mut self, keys: &[ArrayRef], numbers: &mut Vec<usize>) -> Result<()> {
-        match (self, keys) {
-            (Self::Texts(texts), [key]) => texts.numbers(key.as_string_view(), numbers),
-            (Self::Texts(_), _) => internal_err!("{} keys in place of one", keys.len()),
-            (Self::Any(values), _) => values.intern(keys, numbers),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Texts(texts) => texts.len(),
-            Self::Any(values) => values.len(),
-        }
-    }
-
-    /// About the memory that is held.
-    fn size(&self) -> usize {
-        match self {
-            Self::Texts(texts) => texts.size(),
-            Self::Any(values) => values.size(),
-        }
-    }
-
-    /// The keys of all groups.
-    fn finish(self) -> Result<Vec<ArrayRef>> {
-        match self {
-            Self::Texts(texts) => Ok(vec![Arc::new(texts.finish()?)]),
-            Self::Any(mut values) => values.emit(EmitTo::All),
-        }
-    }
-}
-
-/// Groups so far, with their sets.
+/// Groups so far, with their sets: a bit for each of the few.
 pub(super) struct Growing {
     many: Many,
-    /// For each of `many` its set: a bit for each of the few.
-    bits: Vec<u64>,
-    /// How many numbers a set takes, a power of two.
+    /// How many words a set takes, a power of two.
     words: usize,
+    /// For each of `many` those that are not there already.
+    bits: Vec<u64>,
     many_rows: Vec<usize>,
 }
 
 impl Growing {
     pub(super) fn new(split: &Split) -> Result<Self> {
-        Ok(Self { many: Many::new(&split.schema)?, bits: vec![], words: 1, many_rows: vec![] })
+        let many = match split.schema.fields().as_ref() {
+            [key] if key.data_type() == &DataType::Utf8View => Many::Texts(Texts::default()),
+            _ => Many::Any(new_group_values(Arc::clone(&split.schema), &GroupOrdering::None)?),
+        };
+        Ok(Self { many, words: 1, bits: vec![], many_rows: vec![] })
     }
 
     /// Adds rows: keys with many values, and the number of the few, of which there are `few_count`.
     pub(super) fn add(&mut self, many: &[ArrayRef], few: &[u16], few_count: usize) -> Result<()> {
         let words = words_for(few_count);
         if words > self.words {
-            self.bits = widened(&self.bits, self.words, words);
+            let more = words - self.words;
+            let width = self.width();
+            self.bits = widened(&self.bits, self.len(), width, width + more);
             self.words = words;
         }
-        self.many.numbers(many, &mut self.many_rows)?;
-        self.bits.resize(self.many.len() * self.words, 0);
-        for (&many, &few) in self.many_rows.iter().zip(few) {
-            let few = usize::from(few);
-            self.bits[many * self.words + few / u64::BITS as usize] |= 1 << (few % u64::BITS as usize);
+        let width = self.width();
+        match (&mut self.many, many) {
+            (Many::Texts(texts), [key]) => {
+                let seen = |row: usize, number: usize, first: &mut u64| match word_of(few[row]) {
+                    (0, bit) => *first |= bit,
+                    (word, bit) => {
+                        let place = number * width + word - 1;
+                        if place >= self.bits.len() {
+                            self.bits.resize(place + 1, 0);
+                        }
+                        self.bits[place] |= bit;
+                    }
+                };
+                texts.each(key.as_string_view(), seen)?;
+            }
+            (Many::Texts(_), _) => return internal_err!("{} keys in place of one", many.len()),
+            (Many::Any(values), _) => {
+                values.intern(many, &mut self.many_rows)?;
+                self.bits.resize(values.len() * width, 0);
+                for (&many, &few) in self.many_rows.iter().zip(few) {
+                    let (word, bit) = word_of(few);
+                    self.bits[many * width + word] |= bit;
+                }
+            }
         }
+        self.bits.resize(self.len() * width, 0);
         Ok(())
     }
 
+    /// How many words of each set are in `bits`.
+    fn width(&self) -> usize {
+        match self.many {
+            Many::Texts(_) => self.words - 1,
+            Many::Any(_) => self.words,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.many.len()
+        match &self.many {
+            Many::Texts(texts) => texts.len(),
+            Many::Any(values) => values.len(),
+        }
     }
 
     /// About the memory that is held.
     pub(super) fn size(&self) -> usize {
-        self.many.size() + self.bits.capacity() * size_of::<u64>()
+        let many = match &self.many {
+            Many::Texts(texts) => texts.size(),
+            Many::Any(values) => values.size(),
+        };
+        many + self.bits.capacity() * size_of::<u64>()
     }
 
     /// The groups with the columns of the few, a row for each bit.
     pub(super) fn finish(self, split: &Arc<Split>, few: &[ArrayRef]) -> Result<Sets> {
-        let (split, many) = (Arc::clone(split), self.many.finish()?);
-        Ok(Sets { split, many, few: few.to_vec(), bits: self.bits, words: self.words })
+        let (width, words) = (self.width(), self.words);
+        let (many, bits): (Vec<ArrayRef>, _) = match self.many {
+            Many::Texts(texts) => {
+                let (texts, sets) = texts.finish()?;
+                let mut bits = Vec::with_capacity(sets.len() * words);
+                for (number, first) in sets {
+                    bits.push(first);
+                    bits.extend_from_slice(&self.bits[number * width..(number + 1) * width]);
+                }
+                (vec![Arc::new(texts)], bits)
+            }
+            Many::Any(mut values) => (values.emit(EmitTo::All)?, self.bits),
+        };
+        Ok(Sets { split: Arc::clone(split), many, few: few.to_vec(), bits, words })
     }
+}
+
+/// The word of a set in which one of the few has its bit, and the bit.
+fn word_of(few: u16) -> (usize, u64) {
+    (usize::from(few) / u64::BITS as usize, 1 << (u32::from(few) % u64::BITS))
 }
 
 fn words_for(few: usize) -> usize {
     few.div_ceil(u64::BITS as usize).next_power_of_two()
 }
 
-fn widened(bits: &[u64], from: usize, to: usize) -> Vec<u64> {
-    let mut wide = vec![0; bits.len() / from * to];
-    for (wide, bits) in wide.chunks_exact_mut(to).zip(bits.chunks_exact(from)) {
-        wide[..from].copy_from_slice(bits);
+/// The words of so many sets, each with more room.
+fn widened(bits: &[u64], count: usize, from: usize, to: usize) -> Vec<u64> {
+    let mut wide = vec![0; count * to];
+    for set in 0..count {
+        wide[set * to..][..from].copy_from_slice(&bits[set * from..][..from]);
     }
     wide
 }

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, UInt32Array};
 use datafusion::arrow::compute::take;
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::common::hash_utils::create_hashes;
 use datafusion::execution::memory_pool::MemoryReservation;
 use parking_lot::Mutex;
 
 use super::members::{Growing, MOST, Sets, Split};
-use crate::groups::{Table, text_hashes};
-use crate::windows::SEED;
+use crate::groups::{Table, key_hashes};
 
 /// After so many rows groups are looked at: with one for each of them, bits are of no use.
 const LOOK_ROWS: usize = 1 << 22;
@@ -140,20 +137,7 @@ impl Shards {
     /// The rows of a batch, shard by shard.
     fn divided(&self, keys: &[ArrayRef], few: &[u16]) -> Result<Divided> {
         let many: Vec<ArrayRef> = self.split.many.iter().map(|&key| Arc::clone(&keys[key])).collect();
-        let mut halves = vec![];
-        match many.as_slice() {
-            [texts] if texts.data_type() == &DataType::Utf8View => {
-                text_hashes(texts.as_string_view(), 0..texts.len(), &mut halves);
-                if let Some(nulls) = texts.nulls() {
-                    halves.iter_mut().zip(nulls).filter(|(_, is_known)| !is_known).for_each(|(half, _)| *half = 0);
-                }
-            }
-            _ => {
-                let mut hashes = vec![0; many.first().map_or(0, |key| key.len())];
-                create_hashes(&many, &SEED, &mut hashes)?;
-                halves.extend(hashes.into_iter().map(|hash| (hash >> u32::BITS) as u32));
-            }
-        }
+        let halves = key_hashes(&many)?;
         // the first bits are the place in the shard's own table
         let mask = self.shards.len() - 1;
         let mut starts = vec![0; self.shards.len() + 1];

@@ -9,16 +9,14 @@ use super::{Score, ScoreFunction};
 
 /// Places that the counts of all groups take together at most: 32 MiB.
 const MOST_PLACES: usize = 1 << 23;
-/// Beyond this to either side no value is added up.
-const GREATEST: u64 = Sums::GREATEST.unsigned_abs();
-
 /// What scores need to know of the groups, as their rows come. Values are whole numbers.
 #[derive(Debug, Clone)]
-pub struct Scales {
-    score: Score,
-    /// Of scores without medians, where values are not counted.
-    sums: Vec<Sums>,
-    counts: Option<Counts>,
+pub struct Scales(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Standard(Vec<Sums>),
+    Modified(Counts),
 }
 
 /// How often each value of each group occurs.
@@ -31,32 +29,14 @@ struct Counts {
     unknown: Vec<u64>,
 }
 
-impl Default for Counts {
-    fn default() -> Self {
-        Self { tallies: vec![], room: MOST_PLACES, unknown: vec![] }
-    }
-}
-
-impl Counts {
-    /// `false` if the value was not counted.
-    fn add(&mut self, group: usize, value: i64, times: u32) -> bool {
-        let Some(tally) = self.tallies.get_mut(group) else { return false };
-        times == 1 && tally.add_one(value) || tally.add(value, times, &mut self.room)
-    }
-}
-
 impl Scales {
     /// No groups yet; `None` if `function` is no score.
     pub fn new(function: &WindowUDF) -> Option<Self> {
         let inner: &dyn std::any::Any = function.inner().as_ref();
-        let score = inner.downcast_ref::<ScoreFunction>()?.score;
-        let counts = (score == Score::Modified).then(Counts::default);
-        Some(Self { score, sums: vec![], counts })
-    }
-
-    /// The same for groups of which none is known yet, with counts of their values as long as those are not too many.
-    pub fn counting(self) -> Self {
-        Self { counts: Some(Counts::default()), ..self }
+        Some(Self(match inner.downcast_ref::<ScoreFunction>()?.score {
+            Score::Standard => Kind::Standard(vec![]),
+            Score::Modified => Kind::Modified(Counts { tallies: vec![], room: MOST_PLACES, unknown: vec![] }),
+        }))
     }
 
     /// Adds values of groups, of which there are `group_count`; NULL has no part in a scale. `false` when the values are too
@@ -64,120 +44,94 @@ impl Scales {
     #[must_use]
     pub fn add(&mut self, values: &Int64Array, groups: &[usize], group_count: usize) -> bool {
         self.grow(group_count);
-        let rows = groups.iter().zip(values.values()).map(|(&group, &value)| (group, value, 1));
+        let rows = groups.iter().zip(values.values()).map(|(&group, &value)| (group, value));
         match values.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => self.add_all(rows),
+            None => self.add_known(rows),
             Some(nulls) => {
-                if let Some(Counts { unknown, .. }) = &mut self.counts {
+                if let Kind::Modified(Counts { unknown, .. }) = &mut self.0 {
                     let rows = groups.iter().zip(nulls).filter(|(_, is_known)| !is_known);
                     rows.for_each(|(&group, _)| unknown[group] += 1);
                 }
-                self.add_all(rows.zip(nulls).filter(|(_, is_known)| *is_known).map(|(row, _)| row))
+                self.add_known(rows.zip(nulls).filter(|(_, is_known)| *is_known).map(|(row, _)| row))
             }
         }
     }
 
-    /// Adds values of groups, each so many times.
-    fn add_all(&mut self, mut rows: impl Iterator<Item = (usize, i64, u32)>) -> bool {
-        if let Some(counts) = &mut self.counts {
-            let is_standard = self.score == Score::Standard;
-            let mut is_counted = |group, value: i64, times| {
-                (!is_standard || value.unsigned_abs() <= GREATEST) && counts.add(group, value, times)
-            };
-            let Some((group, value, times)) = rows.find(|&(group, value, times)| !is_counted(group, value, times))
-            else {
-                return true;
-            };
-            if !is_standard {
-                return false;
-            }
-            self.give_up_counts();
-            if !self.add_sum(group, value, times) {
-                return false;
-            }
-        }
-        rows.all(|(group, value, times)| self.add_sum(group, value, times))
-    }
-
-    fn add_sum(&mut self, group: usize, value: i64, times: u32) -> bool {
-        match self.sums.get_mut(group) {
-            Some(sums) if value.unsigned_abs() <= GREATEST => {
-                sums.add(value, times);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Goes on with sums alone.
-    fn give_up_counts(&mut self) {
-        let Some(Counts { tallies, .. }) = self.counts.take() else { return };
-        for (sums, tally) in self.sums.iter_mut().zip(&tallies) {
-            sums.merge(&Sums::of_tally(tally));
+    fn add_known(&mut self, mut rows: impl Iterator<Item = (usize, i64)>) -> bool {
+        match &mut self.0 {
+            Kind::Standard(all) => rows.all(|(group, value)| match all.get_mut(group) {
+                Some(sums) if value.unsigned_abs() <= Sums::GREATEST.unsigned_abs() => {
+                    sums.add(value);
+                    true
+                }
+                _ => false,
+            }),
+            Kind::Modified(Counts { tallies, room, .. }) => rows.all(|(group, value)| match tallies.get_mut(group) {
+                Some(tally) => tally.add_one(value) || tally.add(value, 1, room),
+                None => false,
+            }),
         }
     }
 
     /// Adds what another knows of its groups, which are `groups` here. `false` as [`Scales::add`].
     #[must_use]
     pub fn merge(&mut self, other: &Self, groups: &[usize], group_count: usize) -> bool {
-        if self.score != other.score {
-            return false;
-        }
         self.grow(group_count);
-        if other.counts.is_none() {
-            self.give_up_counts();
+        match (&mut self.0, &other.0) {
+            (Kind::Standard(all), Kind::Standard(other)) => {
+                groups.iter().zip(other).for_each(|(&group, sums)| all[group].merge(sums));
+                true
+            }
+            (Kind::Modified(Counts { tallies, room, unknown }), Kind::Modified(other)) => {
+                groups.iter().zip(&other.unknown).for_each(|(&group, count)| unknown[group] += count);
+                let mut pairs = groups.iter().zip(&other.tallies);
+                pairs.all(|(&group, tally)| tally.counts().all(|(value, times)| tallies[group].add(value, times, room)))
+            }
+            _ => false,
         }
-        for (&group, sums) in groups.iter().zip(&other.sums) {
-            self.sums[group].merge(sums);
-        }
-        let Some(Counts { tallies, unknown, .. }) = &other.counts else { return true };
-        if let Some(counts) = &mut self.counts {
-            groups.iter().zip(unknown).for_each(|(&group, count)| counts.unknown[group] += count);
-        }
-        let mut pairs = groups.iter().zip(tallies);
-        pairs.all(|(&group, tally)| self.add_all(tally.counts().map(|(value, times)| (group, value, times))))
     }
 
     fn grow(&mut self, group_count: usize) {
-        if self.score == Score::Standard {
-            self.sums.resize_with(group_count.max(self.sums.len()), Sums::default);
-        }
-        if let Some(Counts { tallies, unknown, .. }) = &mut self.counts {
-            tallies.resize_with(group_count.max(tallies.len()), Tally::default);
-            unknown.resize(tallies.len(), 0);
+        match &mut self.0 {
+            Kind::Standard(all) => all.resize_with(group_count.max(all.len()), Sums::default),
+            Kind::Modified(Counts { tallies, unknown, .. }) => {
+                tallies.resize_with(group_count.max(tallies.len()), Tally::default);
+                unknown.resize(tallies.len(), 0);
+            }
         }
     }
 
     /// About the bytes that are held.
     pub fn size(&self) -> usize {
-        let counts = self.counts.as_ref().map_or(0, |Counts { tallies, room, unknown }| {
-            size_of_val(tallies.as_slice()) + size_of_val(unknown.as_slice()) + (MOST_PLACES - room) * size_of::<u32>()
-        });
-        size_of_val(self.sums.as_slice()) + counts
+        match &self.0 {
+            Kind::Standard(all) => size_of_val(all.as_slice()),
+            Kind::Modified(Counts { tallies, room, unknown }) => {
+                let places = (MOST_PLACES - room) * size_of::<u32>();
+                size_of_val(tallies.as_slice()) + size_of_val(unknown.as_slice()) + places
+            }
+        }
     }
 
     /// The scale of each group; `None` where no score is defined.
     pub fn finish(&self) -> Vec<Option<Scale>> {
-        match (&self.counts, self.score) {
-            (Some(Counts { tallies, .. }), Score::Standard) => {
-                tallies.iter().map(|tally| Sums::of_tally(tally).scale()).collect()
-            }
+        match &self.0 {
+            Kind::Standard(all) => all.iter().map(Sums::scale).collect(),
             // one copy at a time
-            (Some(Counts { tallies, .. }), Score::Modified) => {
-                tallies.iter().map(|tally| tally.clone().scale()).collect()
-            }
-            (None, _) => self.sums.iter().map(Sums::scale).collect(),
+            Kind::Modified(Counts { tallies, .. }) => tallies.iter().map(|tally| tally.clone().scale()).collect(),
         }
     }
 
-    /// Whether each value of a group is counted.
+    /// Whether the values of a group are counted.
     pub fn has_counts(&self) -> bool {
-        self.counts.is_some()
+        matches!(self.0, Kind::Modified(_))
     }
 
     /// The different values of a group with how many rows have each, NULL among them; nothing where they are not counted.
     pub fn counts(&self, group: usize) -> impl Iterator<Item = (Option<i64>, u64)> {
-        let counts = self.counts.as_ref();
+        let counts = match &self.0 {
+            Kind::Standard(_) => None,
+            Kind::Modified(counts) => Some(counts),
+        };
         let unknown = counts.and_then(|counts| counts.unknown.get(group)).filter(|count| **count > 0);
         let tally = counts.and_then(|counts| counts.tallies.get(group));
         let known = tally.into_iter().flat_map(Tally::counts).map(|(value, count)| (Some(value), u64::from(count)));
@@ -198,13 +152,7 @@ mod tests {
 
     /// The scores of one group whose rows come in the order of `values`, in so many parts that are merged.
     fn scores(score: Score, values: &[i64], parts: usize) -> Option<Vec<Option<f64>>> {
-        let found = scores_from(&scales(score), values, parts);
-        // counts make no difference
-        assert_eq!(scores_from(&scales(score).counting(), values, parts), found);
-        found
-    }
-
-    fn scores_from(none: &Scales, values: &[i64], parts: usize) -> Option<Vec<Option<f64>>> {
+        let none = scales(score);
         let mut all = none.clone();
         for part in values.chunks(values.len().div_ceil(parts).max(1)) {
             let mut one = none.clone();
@@ -268,25 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_kept_as_long_as_there_is_room() {
-        let mut all = scales(Score::Standard).counting();
+    fn counts_of_modified_scores_are_of_all_rows() {
+        let mut all = scales(Score::Modified);
         assert!(all.add(&Int64Array::from(vec![Some(5), None, Some(5), Some(7)]), &[0, 0, 0, 1], 2));
-        let mut other = all.clone();
+        let other = all.clone();
         assert_eq!(all.counts(0).collect::<Vec<_>>(), [(None, 1), (Some(5), 2)]);
         assert_eq!(all.counts(1).collect::<Vec<_>>(), [(Some(7), 1)]);
         assert!(all.merge(&other, &[1, 0], 2));
         assert_eq!(all.counts(1).collect::<Vec<_>>(), [(None, 1), (Some(5), 2), (Some(7), 1)]);
-        // too far from the others: sums alone, also of what is merged
-        assert!(other.add(&Int64Array::from(vec![3_000_000]), &[1], 2));
-        assert!(!other.has_counts() && other.counts(1).next().is_none());
-        let mut merged = all.clone();
-        assert!(merged.merge(&other, &[0, 1], 2) && !merged.has_counts());
-        assert!(other.merge(&all, &[0, 1], 2));
-        let score = |scales: &Scales| scales.finish()[1].map(|scale| scale.score(7.0));
-        assert_eq!(score(&merged), score(&other));
-        // 5, 5, 7, 7, 3,000,000 by hand: the mean 600,004.8, the deviation 1,341,638.1
-        let by_hand = (7.0 - 600_004.8) / 1_341_638.103_218_673_5;
-        assert!((score(&merged).unwrap() - by_hand).abs() < 1e-9, "{:?}", score(&merged));
+        assert_eq!(all.counts(2).next(), None);
+        let mut sums = scales(Score::Standard);
+        assert!(sums.add(&Int64Array::from(vec![5]), &[0], 1));
+        assert!(all.has_counts() && !sums.has_counts() && sums.counts(0).next().is_none());
+        // by hand, 5, 5, 7: the median is 5, the MAD 0, the mean deviation 2/3
+        let score = all.finish()[1].map(|scale| scale.score(7.0)).unwrap();
+        assert!((score - 3.0 / 1.253_314).abs() < 1e-12, "{score}");
     }
 
     #[test]

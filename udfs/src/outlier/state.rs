@@ -127,25 +127,18 @@ impl Sums {
             if whole as f64 != value {
                 return None;
             }
-            sums.add(whole, 1);
+            sums.add(whole);
         }
         Some(sums)
     }
 
-    /// Those of values that lie within [`Sums::GREATEST`].
-    pub(crate) fn of_tally(tally: &Tally) -> Self {
-        let mut sums = Self::default();
-        tally.counts().for_each(|(value, times)| sums.add(value, times));
-        sums
-    }
-
-    /// Adds a value of at most [`Sums::GREATEST`] to either side, so many times.
-    pub(crate) fn add(&mut self, value: i64, times: u32) {
-        self.count += u64::from(times);
+    /// Adds a value of at most [`Sums::GREATEST`] to either side.
+    pub(crate) fn add(&mut self, value: i64) {
+        self.count += 1;
         self.least = self.least.min(value);
-        let (value, times) = (i128::from(value), i128::from(times));
-        self.sum += value * times;
-        self.sum_of_squares += value * value * times;
+        let value = i128::from(value);
+        self.sum += value;
+        self.sum_of_squares += value * value;
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
