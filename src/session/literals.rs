@@ -27,6 +27,7 @@ impl AnalyzerRule for UnsignedLiterals {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut is_changed = false;
         let rewritten = plan.transform_up_with_subqueries(|plan| {
             let schema = merge_schema(&plan.inputs());
             let names = NamePreserver::new(&plan);
@@ -35,8 +36,9 @@ impl AnalyzerRule for UnsignedLiterals {
                 let rewritten = expr.transform_up(|expr| Ok(unsigned(expr, &schema)))?;
                 Ok(rewritten.update_data(|expr| name.restore(expr)))
             })?;
-            // also where only a column below has another type
-            rewritten.map_data(LogicalPlan::recompute_schema)
+            is_changed |= rewritten.transformed;
+            // what stands above has columns of another type
+            if is_changed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
         })?;
         Ok(rewritten.data)
     }
@@ -53,7 +55,9 @@ fn unsigned(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         }
         _ => return Transformed::no(expr),
     };
-    let (written, others): (Vec<_>, Vec<_>) = values.into_iter().partition(|value| number(value).is_some());
+    let is_null = |value: &Expr| matches!(value, Expr::Literal(value, _) if value.is_null());
+    let values = values.into_iter().filter(|value| !is_null(value));
+    let (written, others): (Vec<_>, Vec<_>) = values.partition(|value| number(value).is_some());
     let is_unsigned = |value: &&mut Expr| value.get_type(schema).is_ok_and(|kind| kind == DataType::UInt64);
     if written.is_empty() || others.is_empty() || !others.iter().all(is_unsigned) {
         return Transformed::no(expr);
@@ -105,6 +109,7 @@ mod tests {
             ("coalesce(nullif(n, 2), 7)", DataType::UInt64),
             ("case when n >= 2 then 2 else n end", DataType::UInt64),
             ("case x when 1 then n when 2 then 0 end", DataType::UInt64),
+            ("case when x = 1 then null when n < 3 then 7 else n end", DataType::UInt64),
             ("least(n, 2) + x", DataType::Int64),
             // what would be another value, or is none of them
             ("least(n, -1)", DataType::Decimal128(20, 0)),
