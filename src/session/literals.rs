@@ -110,7 +110,6 @@ mod tests {
             ("case when n >= 2 then 2 else n end", DataType::UInt64),
             ("case x when 1 then n when 2 then 0 end", DataType::UInt64),
             ("case when x = 1 then null when n < 3 then 7 else n end", DataType::UInt64),
-            ("least(n, 2) + x", DataType::Int64),
             // what would be another value, or is none of them
             ("least(n, -1)", DataType::Decimal128(20, 0)),
             ("least(n, x)", DataType::Decimal128(20, 0)),
