@@ -9,6 +9,7 @@ use super::{Score, ScoreFunction};
 
 /// Places that the counts of all groups take together at most: 32 MiB.
 const MOST_PLACES: usize = 1 << 23;
+
 /// What scores need to know of the groups, as their rows come. Values are whole numbers.
 #[derive(Debug, Clone)]
 pub struct Scales(Kind);
@@ -152,10 +153,9 @@ mod tests {
 
     /// The scores of one group whose rows come in the order of `values`, in so many parts that are merged.
     fn scores(score: Score, values: &[i64], parts: usize) -> Option<Vec<Option<f64>>> {
-        let none = scales(score);
-        let mut all = none.clone();
+        let mut all = scales(score);
         for part in values.chunks(values.len().div_ceil(parts).max(1)) {
-            let mut one = none.clone();
+            let mut one = scales(score);
             // the group has another number in each part
             if !one.add(&Int64Array::from(part.to_vec()), &vec![2; part.len()], 3) || !all.merge(&one, &[1, 2, 0], 3) {
                 return None;
