@@ -26,6 +26,7 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -389,12 +390,10 @@ impl Call {
     /// # Errors
     /// Those of the arguments and of the function.
     pub(crate) fn update(&mut self, batch: &RecordBatch, groups: &[usize], count: usize) -> Result<()> {
-        let rows = batch.num_rows();
-        let args = self.args.iter().map(|arg| arg.evaluate(batch)?.into_array(rows));
-        let args = args.collect::<Result<Vec<ArrayRef>>>()?;
+        let args = evaluate_expressions_to_arrays(&self.args, batch)?;
         let filter = match &self.filter {
             None => None,
-            Some(filter) => Some(flags(&filter.evaluate(batch)?.into_array(rows)?)?),
+            Some(filter) => Some(flags(&filter.evaluate(batch)?.into_array(batch.num_rows())?)?),
         };
         self.state.update_batch(&args, groups, filter.as_ref(), count)
     }
@@ -421,8 +420,7 @@ impl Groups {
 
     /// Adds rows, or none of them if there are too many different keys.
     fn add(&mut self, batch: &RecordBatch) -> Result<bool> {
-        let rows = batch.num_rows();
-        let keys = self.keys.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let keys = evaluate_expressions_to_arrays(&self.keys, batch)?;
         if !self.table.groups(&keys, &mut self.rows)? {
             return Ok(false);
         }

@@ -2,14 +2,14 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::plans::with_expressions;
 
 /// Functions that give one of their arguments.
 const CHOOSING: [&str; 5] = ["least", "greatest", "coalesce", "nullif", "nvl"];
@@ -27,20 +27,7 @@ impl AnalyzerRule for UnsignedLiterals {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut is_changed = false;
-        let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| Ok(unsigned(expr, &schema)))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            })?;
-            is_changed |= rewritten.transformed;
-            // what stands above has columns of another type
-            if is_changed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
-        })?;
-        Ok(rewritten.data)
+        with_expressions(plan, |expr, schema| Ok(unsigned(expr, schema)))
     }
 }
 
@@ -57,15 +44,19 @@ fn unsigned(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     };
     let is_null = |value: &Expr| matches!(value, Expr::Literal(value, _) if value.is_null());
     let values = values.into_iter().filter(|value| !is_null(value));
-    let (written, others): (Vec<_>, Vec<_>) = values.partition(|value| number(value).is_some());
-    let is_unsigned = |value: &&mut Expr| value.get_type(schema).is_ok_and(|kind| kind == DataType::UInt64);
-    if written.is_empty() || others.is_empty() || !others.iter().all(is_unsigned) {
+    let is_unsigned = |value: &Expr| value.get_type(schema).is_ok_and(|kind| kind == DataType::UInt64);
+    let (mut written, mut has_others, mut are_unsigned) = (vec![], false, true);
+    for value in values {
+        match number(value) {
+            Some(number) => written.push((value, number)),
+            None => (has_others, are_unsigned) = (true, are_unsigned && is_unsigned(value)),
+        }
+    }
+    if written.is_empty() || !has_others || !are_unsigned {
         return Transformed::no(expr);
     }
-    for value in written {
-        if let Some(number) = number(value) {
-            *value = Expr::Literal(ScalarValue::UInt64(Some(number)), None);
-        }
+    for (value, number) in written {
+        *value = Expr::Literal(ScalarValue::UInt64(Some(number)), None);
     }
     Transformed::yes(expr)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::array::BooleanArray;
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::DataType;
@@ -15,6 +15,7 @@ use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::distribution_requirements::InputDistributionRequirements;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -400,8 +401,7 @@ fn bits(hash: u32) -> u64 {
 
 /// Half a hash of the keys of each row.
 fn hashes_of(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<u32>> {
-    let keys = keys.iter().map(|key| key.evaluate(batch)?.into_array(batch.num_rows()));
-    key_hashes(&keys.collect::<Result<Vec<ArrayRef>>>()?)
+    key_hashes(&evaluate_expressions_to_arrays(keys, batch)?)
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! The rows of one input, kept until all have come, sorted into buckets.
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewArray, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, PrimitiveArray, StringViewArray, UInt32Array, downcast_primitive,
+};
+use datafusion::arrow::buffer::{Buffer, ScalarBuffer};
 use datafusion::arrow::compute::{SortOptions, concat, take};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{ArrowNativeType, DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, ScalarValue};
@@ -49,25 +53,26 @@ struct Morsel {
 
 impl Morsel {
     fn new(spec: &Spec, coders: &Coders, batches: &[Vec<ArrayRef>], seen: &mut HashSet<usize>) -> Result<Self> {
-        let columns = (0..spec.columns.len()).map(|column| joined(batches, column));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let hashes = hashes(spec, coders, &columns)?;
-        // the upper bits: the lower ones chose the place of the row where it was repartitioned before
-        let buckets: Vec<u8> = hashes.iter().map(|hash| (hash >> (u64::BITS - BUCKETS.ilog2())) as u8).collect();
+        let mut buckets: Vec<u8> = vec![];
+        for columns in batches {
+            // the upper bits: the lower ones chose the place of the row where it was repartitioned before
+            let bucket = |hash: u64| (hash >> (u64::BITS - BUCKETS.ilog2())) as u8;
+            buckets.extend(hashes(spec, coders, columns)?.into_iter().map(bucket));
+        }
         let mut bounds = vec![0; BUCKETS + 1];
         for &bucket in &buckets {
             bounds[usize::from(bucket) + 1] += 1;
         }
         cumulate(&mut bounds);
-        let first = match spec.first_order() {
-            Some((column, _)) if coders[column].is_none() && !columns[column].is_empty() => {
+        let first = match (spec.first_order(), batches.first()) {
+            (Some((column, _)), Some(columns)) if coders[column].is_none() && !columns[column].is_empty() => {
                 Some(ScalarValue::try_from_array(&columns[column], 0)?)
             }
             _ => None,
         };
-        let order = UInt32Array::from(by_group(buckets.into_iter().map(usize::from), &bounds));
-        let columns = columns.iter().map(|column| take(column, &order, None));
-        let mut morsel = Self { columns: columns.collect::<std::result::Result<_, _>>()?, bounds, bytes: 0, first };
+        let divided = Divided::new(&buckets, &bounds);
+        let columns = (0..spec.columns.len()).map(|column| divided.column(batches, column));
+        let mut morsel = Self { columns: columns.collect::<Result<_>>()?, bounds, bytes: 0, first };
         morsel.bytes = morsel.columns.iter().map(|column| bytes(column, seen)).sum();
         Ok(morsel)
     }
@@ -81,6 +86,84 @@ impl Morsel {
     fn rows(&self, buckets: &Range<usize>) -> usize {
         self.bounds[buckets.end] - self.bounds[buckets.start]
     }
+}
+
+/// Where the rows of some batches go: to their buckets, in which they stay as they came.
+struct Divided {
+    /// The new place of each row.
+    places: Vec<u32>,
+    /// The row of each place.
+    rows: OnceCell<UInt32Array>,
+}
+
+impl Divided {
+    fn new(buckets: &[u8], bounds: &[usize]) -> Self {
+        let mut next = bounds.to_vec();
+        let places = buckets.iter().map(|&bucket| {
+            let next = &mut next[usize::from(bucket)];
+            *next += 1;
+            (*next - 1) as u32
+        });
+        Self { places: places.collect(), rows: OnceCell::new() }
+    }
+
+    /// A column of all batches, divided.
+    fn column(&self, batches: &[Vec<ArrayRef>], column: usize) -> Result<ArrayRef> {
+        let parts: Vec<&ArrayRef> = batches.iter().filter_map(|columns| columns.get(column)).collect();
+        match self.moved(&parts) {
+            Some(column) => Ok(column),
+            None => Ok(take(&joined(batches, column)?, self.rows(), None)?),
+        }
+    }
+
+    /// Values of a fixed width, each written to its place; `None` for others and where values are NULL.
+    fn moved(&self, parts: &[&ArrayRef]) -> Option<ArrayRef> {
+        let data_type = parts.first()?.data_type();
+        if parts.iter().any(|part| part.null_count() > 0) {
+            return None;
+        }
+        macro_rules! numbers {
+            ($kind:ty) => {{
+                let values = parts.iter().map(|part| part.as_primitive::<$kind>().values().as_ref());
+                let moved = PrimitiveArray::<$kind>::new(self.written(values), None);
+                Some(Arc::new(moved.with_data_type(data_type.clone())))
+            }};
+        }
+        downcast_primitive! {
+            data_type => (numbers),
+            DataType::Utf8View if parts.iter().all(|part| part.as_string_view().data_buffers().is_empty()) => {
+                let values = parts.iter().map(|part| part.as_string_view().views().as_ref());
+                Some(Arc::new(short_texts(self.written(values))))
+            }
+            _ => None,
+        }
+    }
+
+    fn written<'a, T: ArrowNativeType>(&self, parts: impl Iterator<Item = &'a [T]>) -> ScalarBuffer<T> {
+        let mut written = vec![T::default(); self.places.len()];
+        for (&place, &value) in self.places.iter().zip(parts.flatten()) {
+            written[place as usize] = value;
+        }
+        written.into()
+    }
+
+    fn rows(&self) -> &UInt32Array {
+        self.rows.get_or_init(|| {
+            let mut rows = vec![0; self.places.len()];
+            for (row, &place) in (0..).zip(&self.places) {
+                rows[place as usize] = row;
+            }
+            rows.into()
+        })
+    }
+}
+
+/// Texts of views that come from texts without buffers.
+#[expect(unsafe_code, reason = "looking at each text again takes longer than moving it, bench/README.md")]
+fn short_texts(views: ScalarBuffer<u128>) -> StringViewArray {
+    let no_buffers: [Buffer; 0] = [];
+    // SAFETY: each view is one of a text array without buffers, so that it holds a whole text
+    unsafe { StringViewArray::new_unchecked(views, no_buffers, None) }
 }
 
 /// The texts of a column have a coder as long as few of them differ.

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
@@ -64,8 +65,8 @@ impl Neighbours {
         let mut last: Option<(Vec<ArrayRef>, i64)> = None;
         for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
             let rows = batch.num_rows();
-            let keys = self.aggregate.group_expr().expr().iter();
-            let keys = keys.map(|(key, _)| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+            let keys = self.aggregate.group_expr().expr().iter().map(|(key, _)| key);
+            let keys = evaluate_expressions_to_arrays(keys, batch)?;
             let partition: Vec<ArrayRef> = self.partition.iter().map(|&key| Arc::clone(&keys[key])).collect();
             let others = match self.other {
                 Some(key) => cast(&keys[key], &DataType::Int64)?.as_primitive::<Int64Type>().clone(),

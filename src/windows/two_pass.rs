@@ -24,6 +24,7 @@ use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType, reset_plan_states};
@@ -384,7 +385,7 @@ impl Scoring {
         let Some(known) = self.known.as_ref() else { return internal_err!("scores without a first pass") };
         let _timer = self.metrics.elapsed_compute().timer();
         let rows = batch.num_rows();
-        let keys = self.keys.iter().map(|key| key.evaluate(&batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let keys = evaluate_expressions_to_arrays(&self.keys, &batch)?;
         let mut groups = vec![];
         if !self.table.groups(&keys, &mut groups)? || self.table.len() > known.table.len() {
             return exec_err!("the data changed while it was read for zscore or modified_zscore; run the query again");

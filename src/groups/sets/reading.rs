@@ -10,6 +10,7 @@ use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use futures::TryStreamExt;
 
 use super::members::{MOST, Split};
@@ -99,13 +100,11 @@ impl Reading {
             let mut has_room = true;
             match input.try_next().await? {
                 Some(batch) => {
-                    let rows = batch.num_rows();
-                    let keys = self.shared.keys.iter().map(|key| key.evaluate(&batch)?.into_array(rows));
-                    let keys = keys.collect::<Result<Vec<_>>>()?;
+                    let keys = evaluate_expressions_to_arrays(&self.shared.keys, &batch)?;
                     let size = keys.iter().map(row_bytes).sum::<Result<usize>>()?;
                     has_room = self.reservation.try_grow(size).is_ok();
                     self.pending.push(keys);
-                    pending_rows += rows;
+                    pending_rows += batch.num_rows();
                 }
                 None => self.input = None,
             }
