@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, PrimitiveArray, StringViewArray, UInt32Array, downcast_primitive,
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, PrimitiveArray, StringViewArray, UInt32Array, downcast_primitive,
 };
-use datafusion::arrow::buffer::{Buffer, ScalarBuffer};
+use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::compute::{SortOptions, concat, take};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -116,27 +116,41 @@ impl Divided {
         }
     }
 
-    /// Values of a fixed width, each written to its place; `None` for others and where values are NULL.
+    /// Numbers and short texts, each written to its place; `None` for values of other types.
     fn moved(&self, parts: &[&ArrayRef]) -> Option<ArrayRef> {
         let data_type = parts.first()?.data_type();
-        if parts.iter().any(|part| part.null_count() > 0) {
-            return None;
-        }
         macro_rules! numbers {
             ($kind:ty) => {{
                 let values = parts.iter().map(|part| part.as_primitive::<$kind>().values().as_ref());
-                let moved = PrimitiveArray::<$kind>::new(self.written(values), None);
+                let moved = PrimitiveArray::<$kind>::new(self.written(values), self.nulls(parts));
                 Some(Arc::new(moved.with_data_type(data_type.clone())))
             }};
         }
         downcast_primitive! {
             data_type => (numbers),
             DataType::Utf8View if parts.iter().all(|part| part.as_string_view().data_buffers().is_empty()) => {
-                let values = parts.iter().map(|part| part.as_string_view().views().as_ref());
-                Some(Arc::new(short_texts(self.written(values))))
+                let views = parts.iter().map(|part| part.as_string_view().views().as_ref());
+                Some(Arc::new(short_texts(self.written(views), self.nulls(parts))))
             }
             _ => None,
         }
+    }
+
+    fn nulls(&self, parts: &[&ArrayRef]) -> Option<NullBuffer> {
+        if parts.iter().all(|part| part.null_count() == 0) {
+            return None;
+        }
+        let mut known = BooleanBufferBuilder::new(self.places.len());
+        known.append_n(self.places.len(), true);
+        let mut places = self.places.as_slice();
+        for part in parts {
+            let here;
+            (here, places) = places.split_at(part.len());
+            if let Some(nulls) = part.nulls() {
+                (!nulls.inner()).set_indices().for_each(|row| known.set_bit(here[row] as usize, false));
+            }
+        }
+        Some(NullBuffer::new(known.finish()))
     }
 
     fn written<'a, T: ArrowNativeType>(&self, parts: impl Iterator<Item = &'a [T]>) -> ScalarBuffer<T> {
@@ -160,10 +174,10 @@ impl Divided {
 
 /// Texts of views that come from texts without buffers.
 #[expect(unsafe_code, reason = "looking at each text again takes longer than moving it, bench/README.md")]
-fn short_texts(views: ScalarBuffer<u128>) -> StringViewArray {
+fn short_texts(views: ScalarBuffer<u128>, nulls: Option<NullBuffer>) -> StringViewArray {
     let no_buffers: [Buffer; 0] = [];
     // SAFETY: each view is one of a text array without buffers, so that it holds a whole text
-    unsafe { StringViewArray::new_unchecked(views, no_buffers, None) }
+    unsafe { StringViewArray::new_unchecked(views, no_buffers, nulls) }
 }
 
 /// The texts of a column have a coder as long as few of them differ.
@@ -414,7 +428,49 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::compute::cast;
+    use datafusion::arrow::datatypes::TimeUnit;
+
     use super::*;
+
+    /// The rows of each bucket one after the other, also where values are NULL or are no numbers.
+    #[test]
+    fn rows_are_divided_into_buckets() {
+        let buckets: Vec<u8> = vec![2, 0, 255, 2, 1, 0, 0, 2];
+        let wanted = UInt32Array::from(vec![1, 5, 6, 4, 0, 3, 7, 2]);
+        let mut bounds = vec![0; BUCKETS + 1];
+        buckets.iter().for_each(|&bucket| bounds[usize::from(bucket) + 1] += 1);
+        cumulate(&mut bounds);
+        let divided = Divided::new(&buckets, &bounds);
+        let few = [true, false, true, true, false, true, false, true];
+        for known in [[true; 8], few, [false; 8]] {
+            let numbers: Int64Array = (10..18).zip(known).map(|(number, known)| known.then_some(number)).collect();
+            let text = |number: Option<i64>| number.map(|number| format!("longer than a view: {number}"));
+            let long: ArrayRef = Arc::new(numbers.iter().map(text).collect::<StringViewArray>());
+            let as_type = |data_type: DataType| cast(&numbers, &data_type).unwrap();
+            for (column, is_moved) in [
+                (as_type(DataType::Int64), true),
+                (as_type(DataType::UInt16), true),
+                (as_type(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))), true),
+                (as_type(DataType::Decimal128(20, 3)), true),
+                (as_type(DataType::Utf8View), true),
+                (as_type(DataType::Utf8), false),
+                (as_type(DataType::Boolean), false),
+                (Arc::clone(&long), long.null_count() == 8),
+            ] {
+                let ends = [0, 3, 4, 8];
+                let batch = |(start, &end): (usize, &usize)| vec![column.slice(start, end - start)];
+                let batches: Vec<Vec<ArrayRef>> = iter::zip(ends, &ends[1..]).map(batch).collect();
+                let expected = take(&column, &wanted, None).unwrap();
+                assert_eq!(&divided.column(&batches, 0).unwrap(), &expected, "{}", column.data_type());
+                let parts: Vec<&ArrayRef> = batches.iter().map(|columns| &columns[0]).collect();
+                assert_eq!(divided.moved(&parts).is_some(), is_moved, "{}", column.data_type());
+            }
+        }
+    }
 
     /// Inputs keep their order; of several the part with the first value comes first, if values are known.
     #[test]
