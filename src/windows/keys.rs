@@ -5,6 +5,9 @@ use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{DataType, UInt32Type};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
+use hashbrown::HashTable;
+
+use super::collect::ODD;
 
 /// The keys of a bucket, to be compared.
 pub(super) enum Keys<'a> {
@@ -43,18 +46,38 @@ impl<'a> Keys<'a> {
 
     /// Of the first `rows` rows those that differ from the one before.
     pub(super) fn starts(&self, rows: usize) -> Vec<u32> {
-        if let Self::Columns(keys) = self
-            && let [key] = keys.as_slice()
-            && key.nulls.is_none_or(|nulls| nulls.null_count() == 0)
-        {
-            return match &key.values {
-                Values::Coded(values) => differing(values, PartialEq::eq),
-                Values::Four(values) => differing(values, PartialEq::eq),
-                Values::Eight(values) => differing(values, PartialEq::eq),
-                Values::Views { views, buffers } => differing(views, |left, right| are_same(*left, *right, buffers)),
-            };
+        match self.only() {
+            Some(Values::Coded(values)) => differing(values, PartialEq::eq),
+            Some(Values::Four(values)) => differing(values, PartialEq::eq),
+            Some(Values::Eight(values)) => differing(values, PartialEq::eq),
+            Some(Values::Views { views, buffers }) => differing(views, |left, right| are_same(*left, *right, buffers)),
+            None => (1..rows).filter(|&row| !self.are_equal(row - 1, row)).map(|row| row as u32).collect(),
         }
-        (1..rows).filter(|&row| !self.are_equal(row - 1, row)).map(|row| row as u32).collect()
+    }
+
+    /// Tells of each row the number of its keys: equal keys have one, and numbers are given as keys come. `hashes` are those
+    /// of the rows.
+    pub(super) fn number(&self, hashes: &[u64], put: impl FnMut(u32)) {
+        match self.only() {
+            Some(Values::Coded(values)) => number(values.iter().copied(), hashes, |left, right| left == right, put),
+            Some(Values::Four(values)) => number(values.iter().copied(), hashes, |left, right| left == right, put),
+            Some(Values::Eight(values)) => number(values.iter().copied(), hashes, |left, right| left == right, put),
+            Some(Values::Views { views, buffers }) => {
+                number(views.iter().copied(), hashes, |left, right| are_same(left, right, buffers), put);
+            }
+            None => number(0..hashes.len(), hashes, |left, right| self.are_equal(left, right), put),
+        }
+    }
+
+    /// The values of a single key without NULL.
+    fn only(&self) -> Option<&Values<'a>> {
+        match self {
+            Self::Columns(keys) => match keys.as_slice() {
+                [key] if key.nulls.is_none_or(|nulls| nulls.null_count() == 0) => Some(&key.values),
+                _ => None,
+            },
+            Self::Rows(_) => None,
+        }
     }
 
     pub(super) fn are_equal(&self, left: usize, right: usize) -> bool {
@@ -114,6 +137,40 @@ impl<'a> Key<'a> {
 fn differing<T>(values: &[T], are_equal: impl Fn(&T, &T) -> bool) -> Vec<u32> {
     let pairs = (1..).zip(values.iter().zip(values.iter().skip(1)));
     pairs.filter(|(_, (left, right))| !are_equal(left, right)).map(|(place, _)| place).collect()
+}
+
+/// Rows of a partition for which there is room in the table of a bucket from the start: less room stays nearer to the
+/// processor, and it grows where partitions are smaller.
+const ROWS_PER_PARTITION: usize = 8;
+
+/// Tells of each key its number. `K` is what says by itself whether keys are equal.
+fn number<K: Copy>(
+    keys: impl Iterator<Item = K>,
+    hashes: &[u64],
+    are_equal: impl Fn(K, K) -> bool,
+    mut put: impl FnMut(u32),
+) {
+    // of each key half its hash and its number: the hash spares most looks at the keys
+    let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len() / ROWS_PER_PARTITION);
+    let mut known: Vec<K> = vec![];
+    for (key, hash) in keys.zip(hashes) {
+        let half = (hash >> u32::BITS) as u32 ^ *hash as u32;
+        let is_same = |&(other, number): &(u32, u32)| other == half && are_equal(known[number as usize], key);
+        put(match table.find(spread(half), is_same) {
+            Some(&(_, number)) => number,
+            None => {
+                let number = known.len() as u32;
+                table.insert_unique(spread(half), (half, number), |&(other, _)| spread(other));
+                known.push(key);
+                number
+            }
+        });
+    }
+}
+
+/// Half a hash as a table wants it: it looks at the upper and the lower bits.
+fn spread(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(ODD)
 }
 
 /// Whether two views are of equal texts: the length and the first four bytes come first; a short text is all in its view.

@@ -12,10 +12,9 @@ use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use hashbrown::HashTable;
 
 use super::coding::Coder;
-use super::collect::{ODD, SEED, by_group, cumulate};
+use super::collect::{SEED, by_group, cumulate};
 use super::functions::{Call, Slices};
 use super::keys::Keys;
 use super::order::{moved, ordered};
@@ -288,25 +287,7 @@ impl Spec {
         } else {
             let mut hashes = vec![0; rows as usize];
             create_hashes(&keys, &SEED, &mut hashes)?;
-            let keys = Keys::new(&keys)?;
-            // of each partition half its hash and its number: the hash spares most looks at the rows
-            let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len() / ROWS_PER_PARTITION);
-            let mut firsts: Vec<u32> = vec![];
-            for (row, hash) in (0..rows).zip(hashes) {
-                let half = (hash >> u32::BITS) as u32 ^ hash as u32;
-                let is_same = |&(known, group): &(u32, u32)| {
-                    known == half && keys.are_equal(firsts[group as usize] as usize, row as usize)
-                };
-                put(match table.find(spread(half), is_same) {
-                    Some(&(_, group)) => group,
-                    None => {
-                        let group = firsts.len() as u32;
-                        table.insert_unique(spread(half), (half, group), |&(known, _)| spread(known));
-                        firsts.push(row);
-                        group
-                    }
-                });
-            }
+            Keys::new(&keys)?.number(&hashes, put);
         }
         cumulate(&mut bounds);
         let arrival = by_group(groups.into_iter().map(|group| group as usize), &bounds);
@@ -318,10 +299,6 @@ fn row_count(columns: &[ArrayRef]) -> Result<u32> {
     let rows = columns.first().map_or(0, |column| column.len());
     u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows of a window at once"))
 }
-
-/// Rows of a partition for which there is room in the table of a bucket from the start: less room stays nearer to the
-/// processor, and it grows where partitions are smaller.
-const ROWS_PER_PARTITION: usize = 8;
 
 /// Rows after which a chunk of partitions ends. So few that they stay near the processor.
 pub(super) const CHUNK_ROWS: usize = 1 << 16;
@@ -438,11 +415,6 @@ fn compact(values: ArrayRef) -> ArrayRef {
         }
     }
     values
-}
-
-/// Half a hash as a table wants it: it looks at the upper and the lower bits.
-fn spread(half: u32) -> u64 {
-    u64::from(half).wrapping_mul(ODD)
 }
 
 /// The type in which a column is kept: dictionaries as their values, texts as views, which are cheap to move.
