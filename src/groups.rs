@@ -52,11 +52,12 @@ pub struct CodeGroups;
 
 impl PhysicalOptimizerRule for CodeGroups {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        replaced(plan, |plan| {
-            let aggregate = plan.downcast_ref::<AggregateExec>().filter(|aggregate| is_codable(aggregate));
-            let coded =
-                |aggregate: &AggregateExec| CodedAggregateExec::new(aggregate.clone(), Arc::clone(aggregate.input()));
-            Ok(aggregate.map(|aggregate| Arc::new(coded(aggregate)) as _))
+        replaced(plan, |plan| match plan.downcast_ref::<AggregateExec>() {
+            Some(aggregate) if is_codable(aggregate) => {
+                let input = Arc::clone(aggregate.input());
+                Ok(Some(Arc::new(CodedAggregateExec::new(aggregate.clone(), input))))
+            }
+            _ => Ok(None),
         })
     }
 

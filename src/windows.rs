@@ -33,7 +33,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::chunked::ChunkedAggregateExec;
-pub(crate) use self::collect::{SEED, joined};
+pub(crate) use self::collect::{SEED, bounds_of, by_group, joined};
 pub(crate) use self::counted::{counted_once, counted_schema, with_counted_rows};
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;

@@ -59,19 +59,15 @@ impl Morsel {
             let bucket = |hash: u64| (hash >> (u64::BITS - BUCKETS.ilog2())) as u8;
             buckets.extend(hashes(spec, coders, columns)?.into_iter().map(bucket));
         }
-        let mut bounds = vec![0; BUCKETS + 1];
-        for &bucket in &buckets {
-            bounds[usize::from(bucket) + 1] += 1;
-        }
-        cumulate(&mut bounds);
+        let bounds = bounds_of(buckets.iter().map(|&bucket| usize::from(bucket)), BUCKETS);
         let first = match (spec.first_order(), batches.first()) {
             (Some((column, _)), Some(columns)) if coders[column].is_none() && !columns[column].is_empty() => {
                 Some(ScalarValue::try_from_array(&columns[column], 0)?)
             }
             _ => None,
         };
-        let divided = Divided::new(&buckets, &bounds);
-        let columns = (0..spec.columns.len()).map(|column| divided.column(batches, column));
+        let places = Places::new(&buckets, &bounds);
+        let columns = (0..spec.columns.len()).map(|column| places.column(batches, column));
         let mut morsel = Self { columns: columns.collect::<Result<_>>()?, bounds, bytes: 0, first };
         morsel.bytes = morsel.columns.iter().map(|column| bytes(column, seen)).sum();
         Ok(morsel)
@@ -89,22 +85,26 @@ impl Morsel {
 }
 
 /// Where the rows of some batches go: to their buckets, in which they stay as they came.
-struct Divided {
+struct Places<'a> {
+    /// The bucket of each row.
+    buckets: &'a [u8],
+    /// Where each bucket begins, and the end.
+    bounds: &'a [usize],
     /// The new place of each row.
     places: Vec<u32>,
     /// The row of each place.
     rows: OnceCell<UInt32Array>,
 }
 
-impl Divided {
-    fn new(buckets: &[u8], bounds: &[usize]) -> Self {
+impl<'a> Places<'a> {
+    fn new(buckets: &'a [u8], bounds: &'a [usize]) -> Self {
         let mut next = bounds.to_vec();
         let places = buckets.iter().map(|&bucket| {
             let next = &mut next[usize::from(bucket)];
             *next += 1;
             (*next - 1) as u32
         });
-        Self { places: places.collect(), rows: OnceCell::new() }
+        Self { buckets, bounds, places: places.collect(), rows: OnceCell::new() }
     }
 
     /// A column of all batches, divided.
@@ -153,7 +153,7 @@ impl Divided {
         Some(NullBuffer::new(known.finish()))
     }
 
-    fn written<'a, T: ArrowNativeType>(&self, parts: impl Iterator<Item = &'a [T]>) -> ScalarBuffer<T> {
+    fn written<'b, T: ArrowNativeType>(&self, parts: impl Iterator<Item = &'b [T]>) -> ScalarBuffer<T> {
         let mut written = vec![T::default(); self.places.len()];
         for (&place, &value) in self.places.iter().zip(parts.flatten()) {
             written[place as usize] = value;
@@ -162,13 +162,7 @@ impl Divided {
     }
 
     fn rows(&self) -> &UInt32Array {
-        self.rows.get_or_init(|| {
-            let mut rows = vec![0; self.places.len()];
-            for (row, &place) in (0..).zip(&self.places) {
-                rows[place as usize] = row;
-            }
-            rows.into()
-        })
+        self.rows.get_or_init(|| by_group(self.buckets.iter().map(|&bucket| bucket.into()), self.bounds).into())
     }
 }
 
@@ -220,8 +214,16 @@ pub(super) fn cumulate(counts: &mut [usize]) {
     }
 }
 
+/// Where each of `count` groups begins when rows stand group by group, and the end.
+pub(crate) fn bounds_of(groups: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
+    let mut bounds = vec![0; count + 1];
+    groups.for_each(|group| bounds[group + 1] += 1);
+    cumulate(&mut bounds);
+    bounds
+}
+
 /// The rows group by group, as they came.
-pub(super) fn by_group(groups: impl Iterator<Item = usize>, bounds: &[usize]) -> Vec<u32> {
+pub(crate) fn by_group(groups: impl Iterator<Item = usize>, bounds: &[usize]) -> Vec<u32> {
     let mut rows = vec![0; bounds.last().copied().unwrap_or_default()];
     let mut next = bounds.to_vec();
     for (row, group) in (0..).zip(groups) {
@@ -441,10 +443,8 @@ mod tests {
     fn rows_are_divided_into_buckets() {
         let buckets: Vec<u8> = vec![2, 0, 255, 2, 1, 0, 0, 2];
         let wanted = UInt32Array::from(vec![1, 5, 6, 4, 0, 3, 7, 2]);
-        let mut bounds = vec![0; BUCKETS + 1];
-        buckets.iter().for_each(|&bucket| bounds[usize::from(bucket) + 1] += 1);
-        cumulate(&mut bounds);
-        let divided = Divided::new(&buckets, &bounds);
+        let bounds = bounds_of(buckets.iter().map(|&bucket| bucket.into()), BUCKETS);
+        let places = Places::new(&buckets, &bounds);
         let few = [true, false, true, true, false, true, false, true];
         for known in [[true; 8], few, [false; 8]] {
             let numbers: Int64Array = (10..18).zip(known).map(|(number, known)| known.then_some(number)).collect();
@@ -465,9 +465,9 @@ mod tests {
                 let batch = |(start, &end): (usize, &usize)| vec![column.slice(start, end - start)];
                 let batches: Vec<Vec<ArrayRef>> = iter::zip(ends, &ends[1..]).map(batch).collect();
                 let expected = take(&column, &wanted, None).unwrap();
-                assert_eq!(&divided.column(&batches, 0).unwrap(), &expected, "{}", column.data_type());
+                assert_eq!(&places.column(&batches, 0).unwrap(), &expected, "{}", column.data_type());
                 let parts: Vec<&ArrayRef> = batches.iter().map(|columns| &columns[0]).collect();
-                assert_eq!(divided.moved(&parts).is_some(), is_moved, "{}", column.data_type());
+                assert_eq!(places.moved(&parts).is_some(), is_moved, "{}", column.data_type());
             }
         }
     }

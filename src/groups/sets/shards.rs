@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::members::{Growing, MOST, Sets, Split};
 use crate::groups::{Table, key_hashes};
+use crate::windows::{bounds_of, by_group};
 
 /// After so many rows groups are looked at: with one for each of them, bits are of no use.
 const LOOK_ROWS: usize = 1 << 22;
@@ -140,20 +141,9 @@ impl Shards {
         let halves = key_hashes(&many)?;
         // the first bits are the place in the shard's own table
         let mask = self.shards.len() - 1;
-        let mut starts = vec![0; self.shards.len() + 1];
-        for half in &halves {
-            starts[(*half as usize & mask) + 1] += 1;
-        }
-        for shard in 0..self.shards.len() {
-            starts[shard + 1] += starts[shard];
-        }
-        let mut next = starts.clone();
-        let mut rows = vec![0_u32; halves.len()];
-        for (row, half) in (0..).zip(halves) {
-            let place = &mut next[half as usize & mask];
-            rows[*place] = row;
-            *place += 1;
-        }
+        let shards = || halves.iter().map(|&half| half as usize & mask);
+        let starts = bounds_of(shards(), self.shards.len());
+        let rows = by_group(shards(), &starts);
         let few = rows.iter().map(|&row| few[row as usize]).collect();
         let rows = UInt32Array::from(rows);
         let many = many.iter().map(|key| take(key, &rows, None)).collect::<Result<Vec<_>, _>>()?;
