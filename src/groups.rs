@@ -6,6 +6,7 @@
 mod codes;
 mod scans;
 mod sets;
+mod short_texts;
 mod table;
 mod texts;
 

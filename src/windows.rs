@@ -9,6 +9,7 @@ pub(crate) mod coding;
 mod collect;
 mod counted;
 mod exec;
+pub(crate) mod forms;
 mod functions;
 mod keys;
 mod neighbours;

@@ -456,8 +456,12 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
             inputs.push(batches.read().await.iter().map(RecordBatch::num_rows).sum::<usize>());
         }
         inputs.push(300_000);
-        assert!(spilled > 0 && inputs.contains(&spilled), "{spilled} rows were spilled, the inputs have {inputs:?}");
         assert_same(&ours, &answer(&stock, sql).await.0, sql);
+        assert!(
+            spilled > 0 && inputs.contains(&spilled),
+            "{spilled} rows were spilled, the inputs have {inputs:?}: {}",
+            displayable(plan.as_ref()).indent(false)
+        );
         assert_eq!(small.runtime_env().memory_pool.reserved(), 0, "memory was kept");
     }
 }
@@ -506,6 +510,58 @@ async fn texts_that_differ_more_and_more() {
             let (found, is_grouped) = answer(&ours, sql).await;
             assert!(is_grouped, "{sql}");
             assert_same(&found, &answer(&stock, sql).await.0, sql);
+        }
+    }
+}
+
+/// Keys are carried in eight bytes while they are short. All inputs keep to that, or one has a long key early, one late, and
+/// one few keys; then all go to disk.
+#[tokio::test]
+async fn keys_that_are_short_at_first() {
+    let mut random = Pcg64::seed_from_u64(15);
+    let mut next = 0_i64;
+    let mut part = |count: i64, short_until: i64, keys: i64| -> Vec<RecordBatch> {
+        let batch = |number: i64| {
+            let ids: Vec<i64> = (0..9_000).map(|row| next + row).collect();
+            let text = |_: &i64| match random.random_range(0..keys) {
+                _ if random.random_bool(0.02) => None,
+                key if key % 7 == 0 && number >= short_until => Some(format!("key number {key}")),
+                key => Some(format!("{}{key}", if key % 3 == 0 { "é" } else { "" })),
+            };
+            let texts: StringArray = ids.iter().map(text).collect();
+            next += 9_000;
+            let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(Int64Array::from(ids))), ("k", Arc::new(texts))];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        (0..count).map(batch).collect()
+    };
+    let (short, other, early) = (part(7, 7, 50_000), part(4, 4, 50_000), part(2, 0, 50_000));
+    let (few, late) = (part(2, 2, 50), part(18, 16, 50_000));
+    let schema = short[0].schema();
+    let table = |parts: Vec<Vec<RecordBatch>>| Arc::new(MemTable::try_new(Arc::clone(&schema), parts).unwrap());
+    let tables = [
+        ("short", table(vec![short.clone(), vec![], other])),
+        ("late", table(vec![late.clone()])),
+        ("mixed", table(vec![short, early, few, late])),
+    ];
+    let stock = session(false, 8192, 3);
+    let sessions = [usize::MAX, 6 << 20, 1 << 20].map(|memory| session_with_memory(true, 8192, 3, memory));
+    for (name, table) in &tables {
+        for session in sessions.iter().chain([&stock]) {
+            session.register_table(*name, Arc::clone(table) as _).unwrap();
+        }
+        for what in [
+            "k, count(*) over (partition by k) as a, lag(id) over (partition by k order by id) as b",
+            "k, max(id) over (partition by id % 5, k) as a, count(k) over (partition by id % 5, k) as b",
+            "count(*) over (partition by id % 9, k order by k desc nulls last, id) as a, upper(k) as b",
+        ] {
+            let sql = format!("select id, {what} from {name}");
+            let (expected, _) = answer(&stock, &sql).await;
+            for session in &sessions {
+                let (found, is_grouped) = answer(session, &sql).await;
+                assert!(is_grouped, "{sql}");
+                assert_same(&found, &expected, &sql);
+            }
         }
     }
 }

@@ -14,11 +14,11 @@ use crate::windows::coding::ODD;
 
 /// Rows whose places are looked at together: the processor then waits for many of them at once, and they stay near it until
 /// they are needed.
-const TOGETHER: usize = 256;
+pub(super) const TOGETHER: usize = 256;
 /// Bytes of a block of long texts.
 const BLOCK: usize = 1 << 20;
 /// The places at first, a power of two.
-const PLACES: usize = 1 << 8;
+pub(super) const PLACES: usize = 1 << 8;
 /// Another odd number without pattern.
 const OTHER_ODD: u64 = 0xd6e8_feb8_6659_fd93;
 
@@ -239,7 +239,7 @@ fn text_hashes(texts: &StringViewArray, rows: Range<usize>, halves: &mut Vec<u32
 }
 
 /// Half the hash of a short text.
-fn half_of(view: u128) -> u32 {
+pub(super) fn half_of(view: u128) -> u32 {
     let product = u128::from(view as u64 ^ ODD) * u128::from((view >> u64::BITS) as u64 ^ OTHER_ODD);
     let mixed = (product >> u64::BITS) as u64 ^ product as u64;
     (mixed >> u32::BITS) as u32

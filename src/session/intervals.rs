@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Months, Utc};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use datafusion::arrow::compute::{max, min};
 use datafusion::arrow::datatypes::{
     ArrowTimestampType, DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
@@ -97,7 +98,14 @@ impl Shift {
         let shifted: PrimitiveArray<T> = match by {
             ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) if by.months == 0 => {
                 let steps = steps(*by, self.is_minus, per_second);
-                at.try_unary(|at| known(steps.and_then(|steps| moved(at, steps)), at, *by))?
+                let moved = |at| steps.and_then(|steps| moved(at, steps));
+                match steps {
+                    // all are within the range if the least and the greatest are
+                    Some((days, time)) if [min(at), max(at)].into_iter().flatten().all(|at| moved(at).is_some()) => {
+                        at.unary(|at| at.wrapping_add(days).wrapping_add(time))
+                    }
+                    _ => at.try_unary(|at| known(moved(at), at, *by))?,
+                }
             }
             ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) => at.try_unary(|at| shift(at, *by))?,
             ColumnarValue::Scalar(_) => PrimitiveArray::new_null(rows),

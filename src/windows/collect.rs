@@ -7,20 +7,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBufferBuilder, PrimitiveArray, StringViewArray, UInt32Array, downcast_primitive,
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, PrimitiveArray, UInt32Array, downcast_primitive,
 };
-use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use datafusion::arrow::buffer::{NullBuffer, ScalarBuffer};
 use datafusion::arrow::compute::{SortOptions, concat, take};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::hash_utils::RandomState;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{SendableRecordBatchStream, SpillFile};
 use datafusion::physical_plan::SpillManager;
 use futures::TryStreamExt;
 
-use super::coding::{Coder, decoded};
+use super::forms::{Form, Kept, short_texts};
 use super::solve::Spec;
 
 /// Buckets into which rows are divided by the hash of their keys. So many that the tables of one bucket of 20 million rows
@@ -52,16 +52,18 @@ struct Morsel {
 }
 
 impl Morsel {
-    fn new(spec: &Spec, coders: &Coders, batches: &[Vec<ArrayRef>], seen: &mut HashSet<usize>) -> Result<Self> {
+    fn new(spec: &Spec, forms: &[Form], batches: &[Vec<ArrayRef>], seen: &mut HashSet<usize>) -> Result<Self> {
         let mut buckets: Vec<u8> = vec![];
         for columns in batches {
             // the upper bits: the lower ones chose the place of the row where it was repartitioned before
             let bucket = |hash: u64| (hash >> (u64::BITS - BUCKETS.ilog2())) as u8;
-            buckets.extend(hashes(spec, coders, columns)?.into_iter().map(bucket));
+            buckets.extend(hashes(spec, forms, columns)?.into_iter().map(bucket));
         }
         let bounds = bounds_of(buckets.iter().map(|&bucket| usize::from(bucket)), BUCKETS);
         let first = match (spec.first_order(), batches.first()) {
-            (Some((column, _)), Some(columns)) if coders[column].is_none() && !columns[column].is_empty() => {
+            (Some((column, _)), Some(columns))
+                if matches!(forms[column], Form::Plain) && !columns[column].is_empty() =>
+            {
                 Some(ScalarValue::try_from_array(&columns[column], 0)?)
             }
             _ => None,
@@ -166,30 +168,11 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Texts of views that come from texts without buffers.
-#[expect(unsafe_code, reason = "a check of each text takes twice as long as moving it, DECISIONS.md")]
-fn short_texts(views: ScalarBuffer<u128>, nulls: Option<NullBuffer>) -> StringViewArray {
-    let no_buffers: [Buffer; 0] = [];
-    // SAFETY: each view is one of a text array without buffers, so that it holds a whole text
-    unsafe { StringViewArray::new_unchecked(views, no_buffers, nulls) }
-}
-
-/// The texts of a column have a coder as long as few of them differ.
-type Coders = Vec<Option<Coder>>;
-
-/// The hashes of the keys, the same whether texts are coded or not.
-fn hashes(spec: &Spec, coders: &Coders, columns: &[ArrayRef]) -> Result<Vec<u64>> {
+/// The hashes of the keys, the same in all forms.
+fn hashes(spec: &Spec, forms: &[Form], columns: &[ArrayRef]) -> Result<Vec<u64>> {
     let mut all: Vec<u64> = vec![];
     for &key in &spec.keys {
-        let column = &columns[key];
-        let hashes = match &coders[key] {
-            Some(coder) => coder.hashes(column.as_primitive()),
-            None => {
-                let mut hashes = vec![0; column.len()];
-                create_hashes([column], &SEED, &mut hashes)?;
-                hashes
-            }
-        };
+        let hashes = forms[key].hashes(&columns[key])?;
         if all.is_empty() {
             all = hashes;
         } else {
@@ -272,8 +255,8 @@ pub(super) fn merged(
 /// All rows of one input.
 pub(super) struct Collected {
     morsels: Vec<Morsel>,
-    /// The texts of each carried column that is coded.
-    pub(super) texts: Vec<Option<StringViewArray>>,
+    /// How each carried column is kept.
+    pub(super) kept: Vec<Kept>,
     /// What is on disk: nothing or all rows.
     files: Option<Vec<Option<Arc<dyn SpillFile>>>>,
     /// The memory of the morsels.
@@ -324,7 +307,7 @@ pub(super) async fn collect(
 ) -> Result<Collected> {
     let mut morsels: Vec<Morsel> = vec![];
     let mut writer: Option<Writer> = None;
-    let mut coders = spec.coders(&input.schema())?;
+    let mut forms = spec.forms();
     let mut seen = HashSet::new();
     let (mut batches, mut rows) = (vec![], 0);
     loop {
@@ -332,42 +315,39 @@ pub(super) async fn collect(
         let is_last = batch.is_none();
         if let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) {
             let mut columns = spec.carried(&batch)?;
-            for (place, coder) in coders.iter_mut().enumerate() {
-                let Some(known) = coder else { continue };
-                if let Some(numbers) = known.numbers(columns[place].as_string_view())? {
-                    columns[place] = Arc::new(numbers);
-                    continue;
-                }
-                // too many different texts: what was coded so far is texts again
-                let texts = known.texts();
-                *coder = None;
-                for columns in batches.iter_mut().chain(morsels.iter_mut().map(|morsel| &mut morsel.columns)) {
-                    columns[place] = decoded(&columns[place], &texts)?;
-                }
-                for morsel in &mut morsels {
-                    let more = morsel.columns[place].len() * (size_of::<u128>() - size_of::<u16>());
-                    morsel.bytes += more;
-                    reservation.grow(more);
-                }
+            for (place, form) in forms.iter_mut().enumerate() {
+                columns[place] = loop {
+                    if let Some(kept) = form.kept(&columns[place])? {
+                        break kept;
+                    }
+                    let width = form.width();
+                    let so_far = batches.iter_mut().chain(morsels.iter_mut().map(|morsel| &mut morsel.columns));
+                    form.change(&mut so_far.map(|columns| &mut columns[place]).collect::<Vec<_>>())?;
+                    for morsel in &mut morsels {
+                        let more = morsel.columns[place].len() * (form.width() - width);
+                        morsel.bytes += more;
+                        reservation.grow(more);
+                    }
+                };
             }
             batches.push(columns);
             rows += batch.num_rows();
         }
         if rows >= MORSEL_ROWS || (is_last && rows > 0) {
-            let mut morsel = Morsel::new(&spec, &coders, &batches, &mut seen)?;
+            let mut morsel = Morsel::new(&spec, &forms, &batches, &mut seen)?;
             batches.clear();
             rows = 0;
             if writer.is_none() && reservation.try_grow(morsel.bytes).is_err() {
                 let mut new = Writer::new(&spill)?;
                 for morsel in &mut morsels {
-                    new.write(morsel, &coders)?;
+                    new.write(morsel, &forms)?;
                 }
                 reservation.free();
                 writer = Some(new);
             }
             if let Some(writer) = &mut writer {
-                writer.write(&mut morsel, &coders)?;
-                coders.fill_with(|| None);
+                writer.write(&mut morsel, &forms)?;
+                forms.fill_with(|| Form::Plain);
                 seen.clear();
             }
             morsels.push(morsel);
@@ -376,8 +356,8 @@ pub(super) async fn collect(
         }
         if is_last {
             let files = writer.map(Writer::finish).transpose()?;
-            let texts = coders.iter().map(|coder| coder.as_ref().map(Coder::texts)).collect();
-            return Ok(Collected { morsels, texts, files, _reservation: reservation });
+            let kept = forms.iter().map(Form::end).collect();
+            return Ok(Collected { morsels, kept, files, _reservation: reservation });
         }
     }
 }
@@ -406,11 +386,9 @@ impl Writer {
     }
 
     /// Moves a morsel to disk but for what says where its rows are.
-    fn write(&mut self, morsel: &mut Morsel, coders: &Coders) -> Result<()> {
-        for (column, coder) in morsel.columns.iter_mut().zip(coders) {
-            if let Some(coder) = coder {
-                *column = decoded(column, &coder.texts())?;
-            }
+    fn write(&mut self, morsel: &mut Morsel, forms: &[Form]) -> Result<()> {
+        for (column, form) in morsel.columns.iter_mut().zip(forms) {
+            *column = form.end().restored(column)?;
         }
         for (number, file) in self.files.iter_mut().enumerate() {
             let buckets = number * BUCKETS_PER_FILE..(number + 1) * BUCKETS_PER_FILE;
@@ -432,7 +410,7 @@ impl Writer {
 mod tests {
     use std::iter;
 
-    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::array::{Int64Array, StringViewArray};
     use datafusion::arrow::compute::cast;
     use datafusion::arrow::datatypes::TimeUnit;
 

@@ -30,8 +30,9 @@ use datafusion::physical_plan::{
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::coding::{Dictionary, decoded};
+use super::coding::Dictionary;
 use super::collect::{BUCKETS, Collected, Part, collect, joined, merged};
+use super::forms::Kept;
 use super::functions::Call;
 use super::runs::{self, Runs};
 use super::shared::{Pending, Run, all, failed};
@@ -60,11 +61,38 @@ pub struct GroupedWindowExec {
     run: Pending<Gathered>,
 }
 
+/// How a column of several inputs becomes one.
+enum Joint {
+    /// As numbers of these texts; all inputs have it coded.
+    Dictionary(Dictionary),
+    /// As all inputs have it.
+    Same,
+    /// As it came.
+    Restored,
+}
+
+impl Joint {
+    fn new(inputs: &[Collected], column: usize) -> Self {
+        let texts = inputs.iter().map(|input| match &input.kept[column] {
+            Kept::Coded(texts) => Some(texts),
+            _ => None,
+        });
+        if let Some(texts) = texts.collect::<Option<Vec<_>>>() {
+            return Self::Dictionary(Dictionary::new(&texts));
+        }
+        let mut with_rows = inputs.iter().filter(|input| input.rows(&(0..BUCKETS)) > 0);
+        match with_rows.all(|input| matches!(input.kept[column], Kept::Packed)) {
+            true => Self::Same,
+            false => Self::Restored,
+        }
+    }
+}
+
 /// All rows, from which the partitions take bucket by bucket.
 struct Gathered {
     inputs: Vec<Collected>,
-    /// For each carried column its texts, if all inputs have it coded.
-    dictionaries: Vec<Option<Dictionary>>,
+    /// How the carried columns of all inputs are joined.
+    joints: Vec<Joint>,
     /// The buckets that have rows, as many together as must be. The largest come first, so that none of them begins when
     /// all else is done.
     buckets: Vec<Range<usize>>,
@@ -75,14 +103,10 @@ struct Gathered {
 
 impl Gathered {
     fn new(inputs: Vec<Collected>, spec: Arc<Spec>, spill: Arc<SpillManager>) -> Self {
-        let dictionaries = (0..spec.columns.len()).map(|column| {
-            let texts = inputs.iter().map(|input| input.texts[column].as_ref());
-            texts.collect::<Option<Vec<_>>>().map(|texts| Dictionary::new(&texts))
-        });
-        let dictionaries = dictionaries.collect();
+        let joints = (0..spec.columns.len()).map(|column| Joint::new(&inputs, column)).collect();
         let step = inputs.iter().map(Collected::buckets_at_once).max().unwrap_or(1);
         let mut buckets: Vec<Range<usize>> = (0..BUCKETS).step_by(step).map(|start| start..start + step).collect();
-        let mut gathered = Self { inputs, dictionaries, buckets: vec![], next: AtomicUsize::new(0), spec, spill };
+        let mut gathered = Self { inputs, joints, buckets: vec![], next: AtomicUsize::new(0), spec, spill };
         buckets.retain(|buckets| gathered.rows(buckets) > 0);
         buckets.sort_by_cached_key(|buckets| std::cmp::Reverse(gathered.rows(buckets)));
         gathered.buckets = buckets;
@@ -100,18 +124,18 @@ impl Gathered {
         }
         let mut parts = vec![];
         for (number, Part { mut columns, .. }) in merged(inputs, self.spec.first_order()) {
-            for ((column, texts), dictionary) in
-                columns.iter_mut().zip(&self.inputs[number].texts).zip(&self.dictionaries)
-            {
-                if let (Some(texts), None) = (texts, dictionary) {
-                    *column = decoded(column, texts)?;
+            for ((column, kept), joint) in columns.iter_mut().zip(&self.inputs[number].kept).zip(&self.joints) {
+                if let Joint::Restored = joint {
+                    *column = kept.restored(column)?;
                 }
             }
             parts.push((number, columns));
         }
-        let columns = (0..self.spec.computed_count).map(|place| match &self.dictionaries[place] {
-            Some(dictionary) => dictionary.joined(parts.iter().map(|(input, columns)| (*input, &columns[place]))),
-            None => joined(parts.iter().map(|(_, columns)| columns), place),
+        let columns = (0..self.spec.computed_count).map(|place| match &self.joints[place] {
+            Joint::Dictionary(dictionary) => {
+                dictionary.joined(parts.iter().map(|(input, columns)| (*input, &columns[place])))
+            }
+            _ => joined(parts.iter().map(|(_, columns)| columns), place),
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let others = parts.into_iter().map(|(_, mut columns)| columns.split_off(self.spec.computed_count));

@@ -25,6 +25,8 @@ use datafusion::physical_expr::window::{
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::windows::WindowUDFExpr;
 
+use super::order::Peers;
+
 /// One window function of a plan, as the operator computes it.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -98,8 +100,7 @@ enum Edge {
 /// Partitions of a bucket whose rows stand together: partition `i` is `bounds[i]..bounds[i + 1]`.
 pub(super) struct Slices<'a> {
     pub(super) bounds: &'a [usize],
-    /// For each row the first row equal to it in the order, and the one after the last; empty if no function needs it.
-    pub(super) peers: &'a [(u32, u32)],
+    pub(super) peers: &'a Peers,
 }
 
 impl Call {
@@ -194,9 +195,10 @@ impl Slices<'_> {
 
     /// The rows equal to `row` in the order; without an order, all of the partition.
     fn peers_of(&self, partition: &std::ops::Range<usize>, row: usize) -> std::ops::Range<usize> {
-        match self.peers.get(row) {
-            Some(&(start, end)) => start as usize..end as usize,
-            None => partition.clone(),
+        match self.peers {
+            Peers::Partition => partition.clone(),
+            Peers::None => row..row + 1,
+            Peers::Known(peers) => peers[row].0 as usize..peers[row].1 as usize,
         }
     }
 }

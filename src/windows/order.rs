@@ -10,7 +10,15 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit, UInt32Type};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
 
-pub(super) type Peers = Vec<(u32, u32)>;
+/// Which rows are equal in an order.
+pub(super) enum Peers {
+    /// All of a partition, since there is no order.
+    Partition,
+    /// None, or nobody asks.
+    None,
+    /// For each row the first equal to it, and the one after the last.
+    Known(Vec<(u32, u32)>),
+}
 
 /// The rows of each partition in an order, equal rows as they arrived; and which rows are equal.
 pub(super) fn ordered(
@@ -22,7 +30,7 @@ pub(super) fn ordered(
 ) -> Result<(Vec<u32>, Peers)> {
     let mut order = arrival.to_vec();
     if order_by.is_empty() {
-        return Ok((order, vec![]));
+        return Ok((order, Peers::Partition));
     }
     let peers = match SortKeys::new(columns, order_by)? {
         SortKeys::Numbers(numbers, rest) if rest.is_empty() => {
@@ -34,21 +42,32 @@ pub(super) fn ordered(
 }
 
 fn sorted(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering, needs_peers: bool) -> Peers {
-    sort_groups(order, bounds, &compare);
-    if needs_peers { peers(order, bounds, compare) } else { vec![] }
+    let has_equals = sort_groups(order, bounds, &compare);
+    if needs_peers && has_equals { Peers::Known(peers(order, bounds, compare)) } else { Peers::None }
 }
 
-fn sort_groups(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) {
+/// Sorts the rows of each partition; whether some are equal.
+fn sort_groups(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) -> bool {
+    let mut has_equals = false;
     for range in ranges(bounds) {
         let rows = &mut order[range];
         // most partitions have one row, and data on disk is mostly in the order of time
-        if rows.len() > 1 && !rows.is_sorted_by(|left, right| compare(*left, *right).is_le()) {
+        let mut is_sorted = |rows: &[u32]| {
+            rows.is_sorted_by(|left, right| {
+                let order = compare(*left, *right);
+                has_equals |= order.is_eq();
+                order.is_le()
+            })
+        };
+        if !is_sorted(rows) {
             rows.sort_unstable_by(|left, right| compare(*left, *right).then(left.cmp(right)));
+            is_sorted(rows);
         }
     }
+    has_equals
 }
 
-fn peers(order: &[u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) -> Peers {
+fn peers(order: &[u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) -> Vec<(u32, u32)> {
     let mut peers = Vec::with_capacity(order.len());
     for range in ranges(bounds) {
         let mut start = range.start;

@@ -20,6 +20,7 @@ use futures::TryStreamExt;
 use super::chunked::ChunkedAggregateExec;
 use super::collect::joined;
 use super::exec::GroupedWindowExec;
+use super::forms::unburdened;
 use super::solve::{Solved, Spec};
 use crate::groups::DistinctSetsExec;
 
@@ -178,7 +179,7 @@ impl Runs {
                     Some(batch) if batch.num_rows() == 0 => continue,
                     Some(batch) => {
                         self.rows += batch.num_rows();
-                        self.parts.push(self.spec.carried(&batch)?);
+                        self.parts.push(self.spec.carried(&batch)?.into_iter().map(unburdened).collect());
                         // beyond the limit if need be: without it nothing goes on
                         self.reservation.resize(self.rows * self.spec.row_bytes());
                     }

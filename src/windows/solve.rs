@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, MAX_INLINE_VIEW_LEN, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
@@ -13,8 +13,8 @@ use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
-use super::coding::Coder;
 use super::collect::{SEED, by_group, cumulate};
+use super::forms::{Form, unpacked};
 use super::functions::{Call, Slices};
 use super::keys::Keys;
 use super::order::{moved, ordered};
@@ -26,6 +26,8 @@ pub(super) struct Spec {
     pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
     /// The columns of PARTITION BY.
     pub(super) keys: Vec<usize>,
+    /// Which of them are texts.
+    are_texts: Vec<bool>,
     /// How many columns are computed with, or are texts.
     pub(super) computed_count: usize,
     /// The different ORDER BY clauses.
@@ -108,7 +110,11 @@ impl Spec {
             None => Given::Result(place.saturating_sub(width)),
         });
         let given = given.collect();
-        Self { columns, keys: key_places, computed_count, orders, calls: planned, given, schema }
+        let is_text = |column: &Arc<dyn PhysicalExpr>| {
+            column.data_type(input).is_ok_and(|data_type| kept_type(&data_type) == DataType::Utf8View)
+        };
+        let are_texts = columns.iter().map(is_text).collect();
+        Self { columns, are_texts, keys: key_places, computed_count, orders, calls: planned, given, schema }
     }
 
     /// The type in which a column is carried: one that is computed with in a form that is cheap to move and to compare.
@@ -124,21 +130,23 @@ impl Spec {
         let columns = self.columns.iter().enumerate().map(|(place, column)| {
             let values = column.evaluate(batch)?.into_array(batch.num_rows())?;
             let wanted = self.carried_type(place, values.data_type());
-            Ok(unburdened(if values.data_type() == &wanted { values } else { cast(&values, &wanted)? }))
+            Ok(if values.data_type() == &wanted { values } else { cast(&values, &wanted)? })
         });
         columns.collect()
     }
 
-    /// A coder for each carried column that has one: for texts that are computed with.
-    ///
-    /// # Errors
-    /// An expression without a type.
-    pub(super) fn coders(&self, input: &Schema) -> Result<Vec<Option<Coder>>> {
-        let coders = self.columns.iter().enumerate().map(|(place, column)| {
-            let is_text = kept_type(&column.data_type(input)?) == DataType::Utf8View;
-            Ok((is_text && place < self.computed_count).then(Coder::default))
-        });
-        coders.collect()
+    /// How the carried columns of an input are kept at first.
+    pub(super) fn forms(&self) -> Vec<Form> {
+        let form = |(place, &is_text): (usize, &bool)| match is_text && place < self.computed_count {
+            true => Form::of_texts(self.is_packable(place)),
+            false => Form::Plain,
+        };
+        self.are_texts.iter().enumerate().map(form).collect()
+    }
+
+    /// Whether texts may be packed: those that nothing but their equality and their order is asked of.
+    fn is_packable(&self, column: usize) -> bool {
+        self.keys.contains(&column) && !self.calls.iter().any(|planned| planned.args.contains(&column))
     }
 
     /// The column that comes first in the order in which rows come out, and its direction.
@@ -363,10 +371,16 @@ impl Solved {
         let mut places = None;
         let columns = self.spec.given.iter().zip(self.spec.schema.fields()).map(|(given, field)| {
             let values = match *given {
-                Given::Carried(column) if column < self.spec.computed_count => match &self.moved[column] {
-                    Some(moved) => part(moved)?,
-                    None => take(&self.columns[column], &rows, None)?,
-                },
+                Given::Carried(column) if column < self.spec.computed_count => {
+                    let values = match &self.moved[column] {
+                        Some(moved) => part(moved)?,
+                        None => take(&self.columns[column], &rows, None)?,
+                    };
+                    match values.as_primitive_opt() {
+                        Some(packed) if self.spec.are_texts[column] => Arc::new(unpacked(packed)),
+                        _ => values,
+                    }
+                }
                 Given::Carried(column) => {
                     let parts = self.parts.iter().map(|part| part[column - self.spec.computed_count].as_ref());
                     let parts: Vec<&dyn Array> = parts.collect();
@@ -389,19 +403,6 @@ impl Solved {
             (part, row as usize - self.starts[part])
         };
         rows.values().iter().map(place).collect()
-    }
-}
-
-/// Texts without the buffers that they come with, if all of them are in their views: those are pages of files.
-fn unburdened(values: ArrayRef) -> ArrayRef {
-    match values.as_string_view_opt() {
-        Some(texts)
-            if !texts.data_buffers().is_empty()
-                && texts.views().iter().all(|&view| view as u32 <= MAX_INLINE_VIEW_LEN) =>
-        {
-            Arc::new(texts.gc())
-        }
-        _ => values,
     }
 }
 

@@ -13,6 +13,7 @@ use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use futures::stream::{self, StreamExt};
 
+use crate::groups::short_texts::ShortTexts;
 use crate::groups::texts::Texts;
 use crate::groups::{Batches, Table};
 
@@ -34,6 +35,8 @@ pub(super) struct Split {
 
 /// The groups of keys with many values, numbered as they come.
 enum Many {
+    /// Each with its set, which takes one word.
+    ShortTexts(ShortTexts),
     /// Each with the first word of its set.
     Texts(Texts),
     Any(Box<dyn GroupValues>),
@@ -52,7 +55,7 @@ pub(super) struct Growing {
 impl Growing {
     pub(super) fn new(split: &Split) -> Result<Self> {
         let many = match split.schema.fields().as_ref() {
-            [key] if key.data_type() == &DataType::Utf8View => Many::Texts(Texts::default()),
+            [key] if key.data_type() == &DataType::Utf8View => Many::ShortTexts(ShortTexts::default()),
             _ => Many::Any(new_group_values(Arc::clone(&split.schema), &GroupOrdering::None)?),
         };
         Ok(Self { many, words: 1, bits: vec![], many_rows: vec![] })
@@ -61,6 +64,13 @@ impl Growing {
     /// Adds rows: keys with many values, and the number of the few, of which there are `few_count`.
     pub(super) fn add(&mut self, many: &[ArrayRef], few: &[u16], few_count: usize) -> Result<()> {
         let words = words_for(few_count);
+        if let (Many::ShortTexts(texts), [key]) = (&mut self.many, many) {
+            if words == 1 && texts.add(key.as_string_view(), |row| word_of(few[row]).1) {
+                return Ok(());
+            }
+            // bits that are there already are put there again
+            self.many = Many::Texts(std::mem::take(texts).with_any_length()?);
+        }
         if words > self.words {
             let more = words - self.words;
             let width = self.width();
@@ -82,7 +92,7 @@ impl Growing {
                 };
                 texts.each(key.as_string_view(), seen)?;
             }
-            (Many::Texts(_), _) => return internal_err!("{} keys in place of one", many.len()),
+            (Many::Texts(_) | Many::ShortTexts(_), _) => return internal_err!("{} keys in place of one", many.len()),
             (Many::Any(values), _) => {
                 values.intern(many, &mut self.many_rows)?;
                 self.bits.resize(values.len() * width, 0);
@@ -99,13 +109,14 @@ impl Growing {
     /// How many words of each set are in `bits`.
     fn width(&self) -> usize {
         match self.many {
-            Many::Texts(_) => self.words - 1,
+            Many::ShortTexts(_) | Many::Texts(_) => self.words - 1,
             Many::Any(_) => self.words,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.many {
+            Many::ShortTexts(texts) => texts.len(),
             Many::Texts(texts) => texts.len(),
             Many::Any(values) => values.len(),
         }
@@ -114,6 +125,7 @@ impl Growing {
     /// About the memory that is held.
     pub(super) fn size(&self) -> usize {
         let many = match &self.many {
+            Many::ShortTexts(texts) => texts.size(),
             Many::Texts(texts) => texts.size(),
             Many::Any(values) => values.size(),
         };
@@ -124,6 +136,10 @@ impl Growing {
     pub(super) fn finish(self, split: &Arc<Split>, few: &[ArrayRef]) -> Result<Sets> {
         let (width, words) = (self.width(), self.words);
         let (many, bits): (Vec<ArrayRef>, _) = match self.many {
+            Many::ShortTexts(texts) => {
+                let (texts, sets) = texts.finish()?;
+                (vec![Arc::new(texts)], sets)
+            }
             Many::Texts(texts) => {
                 let (texts, sets) = texts.finish()?;
                 let mut bits = Vec::with_capacity(sets.len() * words);
