@@ -2,12 +2,12 @@
 
 use std::hint::black_box;
 
-use datafusion::arrow::array::{Array, StringViewArray};
+use datafusion::arrow::array::{Array, StringViewArray, UInt64Array};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::common::Result;
 
 use super::texts::{PLACES, TOGETHER, Texts, half_of};
-use crate::windows::forms::{pack, view};
+use crate::windows::forms::{pack, unpacked, view};
 
 /// Texts seen so far, each with its set. Half as large as [`Texts`] has them.
 #[derive(Debug)]
@@ -104,18 +104,15 @@ impl ShortTexts {
     }
 
     /// All texts, each with its set.
-    ///
-    /// # Errors
-    /// None.
-    pub(super) fn finish(self) -> Result<(StringViewArray, Vec<u64>)> {
+    pub(super) fn finish(self) -> (StringViewArray, Vec<u64>) {
         let null = (self.null != 0).then_some(Place { text: 0, set: self.null });
         let taken = || self.places.iter().filter(|place| place.set != 0).chain(&null);
-        let mut views = Vec::with_capacity(self.len());
-        views.extend(taken().map(|place| view(place.text)));
+        let mut texts = Vec::with_capacity(self.len());
+        texts.extend(taken().map(|place| place.text));
         let mut sets = Vec::with_capacity(self.len());
         sets.extend(taken().map(|place| place.set));
         let nulls = null.map(|_| (0..self.len()).map(|row| row < self.count).collect::<NullBuffer>());
-        Ok((StringViewArray::try_new(views.into(), vec![], nulls)?, sets))
+        (unpacked(&UInt64Array::new(texts.into(), nulls)), sets)
     }
 
     /// The same, with room for texts of any length.
@@ -123,7 +120,7 @@ impl ShortTexts {
     /// # Errors
     /// More than two billion different texts.
     pub(super) fn with_any_length(self) -> Result<Texts> {
-        let (texts, sets) = self.finish()?;
+        let (texts, sets) = self.finish();
         let mut any = Texts::default();
         any.each(&texts, |row, _, set| *set = sets[row])?;
         Ok(any)
@@ -137,13 +134,13 @@ mod tests {
     use super::*;
 
     fn found(known: ShortTexts) -> HashMap<Option<String>, u64> {
-        let (texts, sets) = known.finish().unwrap();
+        let (texts, sets) = known.finish();
         let found: HashMap<_, _> = texts.iter().map(|text| text.map(String::from)).zip(sets).collect();
         assert_eq!(found.len(), texts.len());
         found
     }
 
-    /// Each text has the bits of its rows, here too where the engine's hash map says which.
+    /// Each text has the bits of its rows, as in a hash map of them.
     #[test]
     fn short_texts_have_their_sets() {
         let text = |number: usize| match number % 3 {

@@ -156,7 +156,7 @@ pub(crate) fn view(packed: u64) -> u128 {
 }
 
 /// The texts of packed ones.
-pub(super) fn unpacked(packed: &UInt64Array) -> StringViewArray {
+pub(crate) fn unpacked(packed: &UInt64Array) -> StringViewArray {
     short_texts(packed.values().iter().map(|&packed| view(packed)).collect(), packed.nulls().cloned())
 }
 

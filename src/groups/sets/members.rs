@@ -137,7 +137,7 @@ impl Growing {
         let (width, words) = (self.width(), self.words);
         let (many, bits): (Vec<ArrayRef>, _) = match self.many {
             Many::ShortTexts(texts) => {
-                let (texts, sets) = texts.finish()?;
+                let (texts, sets) = texts.finish();
                 (vec![Arc::new(texts)], sets)
             }
             Many::Texts(texts) => {
