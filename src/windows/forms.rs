@@ -172,7 +172,7 @@ fn packed_hashes(packed: &UInt64Array) -> Vec<u64> {
 }
 
 /// Texts of views that come from texts without buffers, or of packed ones.
-#[expect(unsafe_code, reason = "a check of each text takes twice as long as moving it, DECISIONS.md")]
+#[expect(unsafe_code, reason = "a check of each text takes twice as long as moving it, docs/decisions/engine.md")]
 pub(super) fn short_texts(views: ScalarBuffer<u128>, nulls: Option<NullBuffer>) -> StringViewArray {
     let no_buffers: [Buffer; 0] = [];
     // SAFETY: each view is one of a text array without buffers, or was made of the bytes and the length of a packed text, so that
