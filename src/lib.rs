@@ -3,7 +3,6 @@
 //! Interaction data (contacts, surveys, orders, events) lies as Parquet on local disk or S3; a DataFusion session knows
 //! the functions of the field; every analysis is a `.sql` file. This library is what the program `cxql` is made of.
 
-pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod demo;

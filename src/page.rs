@@ -12,6 +12,7 @@ mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cxql_chart::Size;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use maud::{Markup, PreEscaped, html};
@@ -22,7 +23,6 @@ pub use self::facts::{Facts, Freshness};
 pub use self::mail::{Banner, MailBody, MailPage, note_body};
 pub use self::png::PngSink;
 use self::words::Words;
-use crate::chart::{self, Size};
 use crate::output::html::{Rows, document};
 use crate::output::{Format, OutputError, Progress, Result, Sink, visible};
 use crate::report::{Chart, Drawing, Verdict};
@@ -110,8 +110,8 @@ impl Sink for PageSink {
                 @if let Some((plot, left_out)) = &chart {
                     figure {
                         @if let Some(title) = &plot.title { figcaption { (title) } }
-                        (PreEscaped(chart::svg(plot, Size::Wide).replacen("<svg class=\"cx\"", "<svg class=\"cx wide\"", 1)))
-                        (PreEscaped(chart::svg(plot, Size::Narrow).replacen("<svg class=\"cx\"", "<svg class=\"cx narrow\"", 1)))
+                        (PreEscaped(cxql_chart::svg(plot, Size::Wide).replacen("<svg class=\"cx\"", "<svg class=\"cx wide\"", 1)))
+                        (PreEscaped(cxql_chart::svg(plot, Size::Narrow).replacen("<svg class=\"cx\"", "<svg class=\"cx narrow\"", 1)))
                         @if *left_out > 0 { p.muted { ((words.left_out)(*left_out)) } }
                     }
                     details open[count <= OPEN_ROWS] {
@@ -279,7 +279,7 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Float64Array, StringArray};
 
     use super::*;
-    use crate::chart::Language;
+    use cxql_chart::Language;
 
     fn facts() -> Facts {
         Facts {

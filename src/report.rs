@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub use self::alert::{Alert, Bad, Severity};
+pub use self::chart::Chart;
 pub(crate) use self::chart::words;
-pub use self::chart::{Chart, ChartKind};
 pub use self::condition::{Check, Condition, Verdict};
 pub use self::draw::Drawing;
 pub use self::library::{Library, ReportFile};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use cxql_chart::Language;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use url::Url;
 
-use crate::chart::Language;
 use crate::error::{Error, Result};
 use crate::output::{Destination, Format, Options, OutputError, TableOptions, Width, Writer};
 use crate::page::{ChartedTables, Checked};

@@ -7,6 +7,7 @@
 //! A page is for reading. A column whose name ends in `_ratio` is shown in per cent and one in `_count` with its
 //! thousands apart; the cell keeps the exact value for sorting.
 
+use cxql_chart::{Form, Language, Theme, stylesheet, variables};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, SchemaRef};
@@ -15,7 +16,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::text::{self, Times};
 use super::{Format, OutputError, Progress, Result, Sink};
-use crate::chart::{Form, Language, Theme, stylesheet, variables};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");

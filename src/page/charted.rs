@@ -1,9 +1,9 @@
 //! Tables with their charts below them, for a terminal.
 
+use cxql_chart::Language;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
-use crate::chart::{self, Language};
 use crate::output::{Format, OutputError, Progress, Result, Sink, TableOptions};
 use crate::report::{Chart, Drawing};
 
@@ -49,7 +49,7 @@ impl Sink for ChartedTables {
     fn end_section(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.table.end_section(out)?;
         if let Some(drawing) = self.current.take() {
-            let text = chart::terminal(&drawing.plot(), self.width, self.has_color);
+            let text = cxql_chart::terminal(&drawing.plot(), self.width, self.has_color);
             if !text.is_empty() {
                 out.push(b'\n');
                 out.extend_from_slice(text.as_bytes());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use cxql_chart::Language;
 use cxql_udfs::docs;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
@@ -15,7 +16,6 @@ use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, ident, lit};
 use futures::TryStreamExt;
 
-use crate::chart::Language;
 use crate::error::Result;
 use crate::report::{Report, Values};
 use crate::session::{Session, model};

@@ -13,7 +13,6 @@ use maud::{DOCTYPE, Markup, html};
 use super::png::picture;
 use super::words::Words;
 use super::{Checked, Facts, PageSection};
-use crate::chart;
 use crate::output::html::Rows;
 use crate::output::{Color, Format, Options, OutputError, Result, TableOptions, Width, visible};
 use crate::report::{Drawing, Verdict};
@@ -153,7 +152,7 @@ impl MailPage {
         let mut shown = None;
         if let Some(drawing) = &section.drawing {
             let mut plot = drawing.plot();
-            let described = chart::description(&plot);
+            let described = cxql_chart::description(&plot);
             plot.title.get_or_insert_with(|| table_name.clone());
             match picture(&plot) {
                 Ok(png) => {
@@ -282,9 +281,9 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Float64Array, StringArray};
 
     use super::*;
-    use crate::chart::Language;
     use crate::report::Report;
     use crate::source::Source;
+    use cxql_chart::Language;
 
     #[test]
     fn a_mail_carries_its_charts_and_says_the_same_as_text() {

@@ -6,13 +6,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cxql_chart::{Language, Plot, Size, Theme};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::fontdb::{Database, ID, Source};
 use resvg::usvg::{FontResolver, Options, Tree};
 
-use crate::chart::{self, Language, Plot, Size, Theme};
 use crate::output::{Format, OutputError, Progress, Result, Sink};
 use crate::report::{Chart, Drawing};
 
@@ -69,7 +69,7 @@ impl Sink for PngSink {
 /// A character that no font of the machine has.
 pub(super) fn picture(plot: &Plot) -> Result<Vec<u8>> {
     let failed = |source: String| OutputError::encode(Format::Png, source);
-    let svg = chart::standalone(plot, Size::Wide, Theme::Light);
+    let svg = cxql_chart::standalone(plot, Size::Wide, Theme::Light);
     let mut fonts = Database::new();
     let own = fonts.load_font_source(Source::Binary(Arc::new(FONT)));
     let own = own.first().copied().ok_or_else(|| failed("the font of the program cannot be read".into()))?;
@@ -113,7 +113,7 @@ fn resolver(own: ID, missing: Arc<Mutex<Vec<char>>>) -> FontResolver<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::{Column, Kind, Values};
+    use cxql_chart::{Column, Kind, Values};
 
     fn bars(name: &str) -> Plot {
         Plot {

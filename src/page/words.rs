@@ -1,6 +1,6 @@
 //! The words that a page adds, in English and Chinese.
 
-use crate::chart::{Form, Language};
+use cxql_chart::{Form, Language};
 
 /// Words of one language.
 pub(super) struct Words {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use cxql_chart::Kind as ChartKind;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 
-pub use crate::chart::Kind as ChartKind;
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile::HeaderLine;

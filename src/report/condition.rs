@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cxql_chart::{Form, Language};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -16,7 +17,6 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::param::{Param, Values};
-use crate::chart::{Form, Language};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::source::{Source, Spot};

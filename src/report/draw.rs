@@ -1,5 +1,6 @@
 //! From the rows of a section to what its chart draws.
 
+use cxql_chart::{Column, Form, Kind, Language, Plot, Values};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
@@ -7,7 +8,6 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::Chart;
-use crate::chart::{Column, Form, Kind, Language, Plot, Values};
 use crate::output::{SheetChart, visible};
 
 /// Rows that a chart draws; more are in the table only. Keeps the memory of a page small.

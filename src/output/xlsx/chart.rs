@@ -5,13 +5,12 @@
 
 use std::ops::RangeInclusive;
 
+use cxql_chart::{Form, Kind};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use rust_xlsxwriter::{
     Chart as NativeChart, ChartFormat, ChartLegendPosition, ChartLine, ChartMarker, ChartMarkerType, ChartSeries,
     ChartSolidFill, ChartTrendline, ChartTrendlineType, ChartType, Color,
 };
-
-use crate::chart::{Form, Kind};
 
 /// Excel takes long to draw more rows than this.
 const MOST_ROWS: u32 = 20_000;

@@ -31,14 +31,14 @@ fn drawn(chart: SheetChart, batch: &RecordBatch) -> zip::ZipArchive<Cursor<Vec<u
     zip::ZipArchive::new(Cursor::new(out)).unwrap()
 }
 
-fn chart_of(kind: crate::chart::Kind, series: Option<&str>) -> SheetChart {
+fn chart_of(kind: cxql_chart::Kind, series: Option<&str>) -> SheetChart {
     SheetChart {
         kind,
         title: Some("By topic".into()),
         x: "topic".into(),
         y: vec!["n".into()],
         series: series.map(Into::into),
-        form: crate::chart::Form::Percent,
+        form: cxql_chart::Form::Percent,
         is_stacked: false,
         is_horizontal: true,
         is_donut: false,
@@ -55,7 +55,7 @@ fn topics(teams: [&str; 3]) -> RecordBatch {
 
 #[test]
 fn a_chart_reads_the_cells_of_its_sheet() {
-    let mut workbook = drawn(chart_of(crate::chart::Kind::Bar, None), &topics(["x", "x", "y"]));
+    let mut workbook = drawn(chart_of(cxql_chart::Kind::Bar, None), &topics(["x", "x", "y"]));
     let chart = part(&mut workbook, "xl/charts/chart1.xml");
     assert!(chart.contains("<c:barDir val=\"bar\"/>") && chart.contains("By topic"), "{chart}");
     assert!(chart.contains("Topics!$A$2:$A$4") && chart.contains("Topics!$C$2:$C$4"), "{chart}");
@@ -64,12 +64,12 @@ fn a_chart_reads_the_cells_of_its_sheet() {
 
 #[test]
 fn each_series_is_a_range_where_its_rows_stand_together() {
-    let mut workbook = drawn(chart_of(crate::chart::Kind::Line, Some("team")), &topics(["x", "x", "y"]));
+    let mut workbook = drawn(chart_of(cxql_chart::Kind::Line, Some("team")), &topics(["x", "x", "y"]));
     let chart = part(&mut workbook, "xl/charts/chart1.xml");
     assert!(chart.contains("Topics!$C$2:$C$3") && chart.contains("Topics!$C$4"), "{chart}");
-    let workbook = drawn(chart_of(crate::chart::Kind::Line, Some("team")), &topics(["x", "y", "x"]));
+    let workbook = drawn(chart_of(cxql_chart::Kind::Line, Some("team")), &topics(["x", "y", "x"]));
     assert!(!workbook.file_names().any(|name| name.contains("chart")), "rows of a series are apart");
-    let workbook = drawn(chart_of(crate::chart::Kind::Heatmap, None), &topics(["x", "x", "y"]));
+    let workbook = drawn(chart_of(cxql_chart::Kind::Heatmap, None), &topics(["x", "x", "y"]));
     assert!(!workbook.file_names().any(|name| name.contains("chart")), "Excel has no heat map");
 }
 

@@ -1,12 +1,12 @@
 //! What stands around the marks: axes, gridlines, legends.
 
-use super::canvas::{Anchor, Area, Canvas, LINE};
-use super::scale::{self, Scale, Tick};
-use super::{Form, Language, Plot, Size, style, text};
+use crate::canvas::{Anchor, Area, Canvas, LINE};
+use crate::scale::{self, Scale, Tick};
+use crate::{Form, Language, Plot, Size, style, text};
 
 /// How a legend shows a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Swatch {
+pub(crate) enum Swatch {
     Square,
     Line,
     Dot(usize),
@@ -14,14 +14,14 @@ pub(super) enum Swatch {
 
 /// An entry of a legend: its colour and its name.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) shade: Option<usize>,
-    pub(super) name: String,
-    pub(super) swatch: Swatch,
+pub(crate) struct Entry {
+    pub(crate) shade: Option<usize>,
+    pub(crate) name: String,
+    pub(crate) swatch: Swatch,
 }
 
 /// The legend's entries; series without a colour of their own share the last.
-pub(super) fn entries(names: &[String], shades: &[Option<usize>], swatch: Swatch, plot: &Plot) -> Vec<Entry> {
+pub(crate) fn entries(names: &[String], shades: &[Option<usize>], swatch: Swatch, plot: &Plot) -> Vec<Entry> {
     let entry = |(name, shade): (&String, &Option<usize>)| {
         let swatch = if let (Swatch::Dot(_), Some(shade)) = (swatch, shade) { Swatch::Dot(*shade) } else { swatch };
         shade.map(|shade| Entry { shade: Some(shade), name: name.clone(), swatch })
@@ -35,7 +35,7 @@ pub(super) fn entries(names: &[String], shades: &[Option<usize>], swatch: Swatch
 }
 
 /// Draws a legend in as many lines as it takes.
-pub(super) fn legend(canvas: &mut Canvas, entries: &[Entry]) {
+pub(crate) fn legend(canvas: &mut Canvas, entries: &[Entry]) {
     if entries.is_empty() {
         return;
     }
@@ -68,7 +68,7 @@ pub(super) fn legend(canvas: &mut Canvas, entries: &[Entry]) {
 }
 
 /// A point whose shape, and not its colour alone, tells its series.
-pub(super) fn dot(
+pub(crate) fn dot(
     canvas: &mut Canvas,
     shade: Option<usize>,
     shape: usize,
@@ -106,7 +106,7 @@ pub(super) fn dot(
 }
 
 /// The values that an axis reaches over, with or without zero, and its step.
-pub(super) fn reach(values: impl Iterator<Item = f64>, with_zero: bool, wanted: usize, form: Form) -> (f64, f64, f64) {
+pub(crate) fn reach(values: impl Iterator<Item = f64>, with_zero: bool, wanted: usize, form: Form) -> (f64, f64, f64) {
     let (mut low, mut high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if low > high {
@@ -124,7 +124,7 @@ pub(super) fn reach(values: impl Iterator<Item = f64>, with_zero: bool, wanted: 
 }
 
 /// The caption above the values, the values' marks at the left and gridlines; what is left is for the chart.
-pub(super) fn values_at_left(
+pub(crate) fn values_at_left(
     canvas: &mut Canvas,
     (form, language): (Form, Language),
     size: Size,
@@ -153,7 +153,7 @@ pub(super) fn values_at_left(
 }
 
 /// Marks below the chart, at the places that `at` gives. Marks that would touch the one before are left out.
-pub(super) fn marks_below(canvas: &mut Canvas, area: Area, ticks: &[Tick], at: impl Fn(f64) -> f64) {
+pub(crate) fn marks_below(canvas: &mut Canvas, area: Area, ticks: &[Tick], at: impl Fn(f64) -> f64) {
     let baseline = area.bottom() + 17.0;
     let mut free = f64::NEG_INFINITY;
     let mut has_second = false;
@@ -182,7 +182,7 @@ pub(super) fn marks_below(canvas: &mut Canvas, area: Area, ticks: &[Tick], at: i
 }
 
 /// A caption below the marks of a measured x axis.
-pub(super) fn caption_below(canvas: &mut Canvas, area: Area, caption: &str) {
+pub(crate) fn caption_below(canvas: &mut Canvas, area: Area, caption: &str) {
     canvas.label("ts", Anchor::Middle, (area.left + area.width / 2.0, canvas.top + 10.0), caption, area.width);
     canvas.top += LINE;
 }

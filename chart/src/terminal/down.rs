@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::{Screen, at_right, columns, fit, padded};
-use crate::chart::grid::{self, Grid, labels};
-use crate::chart::shares;
-use crate::chart::spread;
-use crate::chart::stats::FiveNumbers;
-use crate::chart::{Form, Plot, Values, figure};
+use crate::grid::{self, Grid, labels};
+use crate::shares;
+use crate::spread;
+use crate::stats::FiveNumbers;
+use crate::{Form, Plot, Values, figure};
 
 /// More lines than this are cut.
 const MOST_LINES: usize = 40;
@@ -152,7 +152,7 @@ pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
 pub(super) fn parts(plot: &Plot, screen: Screen) -> Vec<String> {
     let mut parts = shares::parts(plot);
     let all = parts.len();
-    let is_funnel = plot.kind == crate::chart::Kind::Funnel;
+    let is_funnel = plot.kind == crate::Kind::Funnel;
     let total: f64 = parts.iter().map(|part| part.value.max(0.0)).sum();
     let first = parts.first().map_or(0.0, |part| part.value);
     if !is_funnel {
@@ -173,8 +173,8 @@ pub(super) fn parts(plot: &Plot, screen: Screen) -> Vec<String> {
     for (part, told) in parts.iter().zip(&told) {
         sum += part.value;
         let share = match plot.kind {
-            crate::chart::Kind::Pareto => sum / total,
-            crate::chart::Kind::Funnel if first > 0.0 => part.value / first,
+            crate::Kind::Pareto => sum / total,
+            crate::Kind::Funnel if first > 0.0 => part.value / first,
             _ => part.value / total,
         };
         let text = bar(part.value / most, room, '█');

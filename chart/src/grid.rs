@@ -2,30 +2,30 @@
 
 use std::collections::HashMap;
 
-use super::scale::time_labels;
-use super::style::SERIES;
-use super::{Column, Language, Plot, Values};
+use crate::scale::time_labels;
+use crate::style::SERIES;
+use crate::{Column, Language, Plot, Values};
 
 /// Categories in the order in which they come, and a value of each series at each.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     /// The first row of each category.
-    pub(super) firsts: Vec<usize>,
-    pub(super) series: Vec<Series>,
+    pub(crate) firsts: Vec<usize>,
+    pub(crate) series: Vec<Series>,
 }
 
 /// The values of one series, one per category.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) values: Vec<Option<f64>>,
-    pub(super) low: Vec<Option<f64>>,
-    pub(super) high: Vec<Option<f64>>,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) values: Vec<Option<f64>>,
+    pub(crate) low: Vec<Option<f64>>,
+    pub(crate) high: Vec<Option<f64>>,
 }
 
 impl Grid {
     /// Every row has a place: where a category comes twice in a series, it stands twice.
-    pub(super) fn new(plot: &Plot) -> Self {
+    pub(crate) fn new(plot: &Plot) -> Self {
         let rows = plot.rows();
         let names =
             plot.series.as_ref().map(|series| labels(Some((&series.name, &series.values)), &all(rows), plot.language));
@@ -66,12 +66,12 @@ impl Grid {
     }
 
     /// Whether there is a number at all.
-    pub(super) fn has_values(&self) -> bool {
+    pub(crate) fn has_values(&self) -> bool {
         self.series.iter().any(|series| series.values.iter().any(Option::is_some))
     }
 
     /// Every number that needs room: values and ends of intervals.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = f64> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
         self.series
             .iter()
             .flat_map(|series| series.values.iter().chain(&series.low).chain(&series.high))
@@ -80,7 +80,7 @@ impl Grid {
     }
 
     /// The sums above and below zero of each category, for stacks.
-    pub(super) fn stacks(&self) -> Vec<(f64, f64)> {
+    pub(crate) fn stacks(&self) -> Vec<(f64, f64)> {
         let sum = |place: usize, sign: f64| {
             let parts = self.series.iter().filter_map(|series| series.values[place]);
             // an empty sum of floats is minus zero
@@ -90,7 +90,7 @@ impl Grid {
     }
 
     /// The colour of each series: the largest have one of their own, the rest none.
-    pub(super) fn shades(&self) -> Vec<Option<usize>> {
+    pub(crate) fn shades(&self) -> Vec<Option<usize>> {
         if self.series.len() <= SERIES {
             return (0..self.series.len()).map(Some).collect();
         }
@@ -103,7 +103,7 @@ impl Grid {
     }
 
     /// Keeps the first categories.
-    pub(super) fn cut(&mut self, most: usize) {
+    pub(crate) fn cut(&mut self, most: usize) {
         self.firsts.truncate(most);
         for series in &mut self.series {
             series.values.truncate(most);
@@ -113,7 +113,7 @@ impl Grid {
     }
 
     /// Brings the categories into the order of their numbers or instants; texts stay as they come.
-    pub(super) fn sort_by(&mut self, x: &Values) {
+    pub(crate) fn sort_by(&mut self, x: &Values) {
         if matches!(x, Values::Texts(_)) {
             return;
         }
@@ -148,7 +148,7 @@ impl Series {
     }
 }
 
-pub(super) fn all(rows: usize) -> Vec<usize> {
+pub(crate) fn all(rows: usize) -> Vec<usize> {
     (0..rows).collect()
 }
 
@@ -161,7 +161,7 @@ fn key(values: &Values, row: usize) -> String {
 }
 
 /// The labels of some rows of a column. A column called `weekday` with 1 to 7 has the names of the days.
-pub(super) fn labels(column: Option<(&str, &Values)>, rows: &[usize], language: Language) -> Vec<String> {
+pub(crate) fn labels(column: Option<(&str, &Values)>, rows: &[usize], language: Language) -> Vec<String> {
     let not_known = || language.words().not_known.to_string();
     let Some((name, values)) = column else { return rows.iter().map(|_| String::new()).collect() };
     match values {
@@ -178,7 +178,7 @@ pub(super) fn labels(column: Option<(&str, &Values)>, rows: &[usize], language: 
                 && rows.iter().filter_map(|row| values.number(*row)).all(is_day);
             let label = |value: f64| match is_weekday {
                 true => language.words().weekdays[value as usize - 1].to_string(),
-                false => super::Form::Number.value(value, language),
+                false => crate::Form::Number.value(value, language),
             };
             rows.iter().map(|row| values.number(*row).map_or_else(not_known, label)).collect()
         }
@@ -187,15 +187,15 @@ pub(super) fn labels(column: Option<(&str, &Values)>, rows: &[usize], language: 
 
 /// The cells of a heat map.
 #[derive(Debug)]
-pub(super) struct Cells {
-    pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<String>,
+pub(crate) struct Cells {
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<String>,
     /// Column, row, value.
-    pub(super) cells: Vec<(usize, usize, f64)>,
+    pub(crate) cells: Vec<(usize, usize, f64)>,
 }
 
 /// Brings rows into cells; of two rows for one cell the later counts. `None` without a value.
-pub(super) fn cells(plot: &Plot) -> Option<Cells> {
+pub(crate) fn cells(plot: &Plot) -> Option<Cells> {
     let (x, y, value) = (plot.x.as_ref()?, plot.y.first()?, plot.value.as_ref()?);
     let rows = plot.rows();
     let (columns, column_of) = positions(x, rows, plot.language);

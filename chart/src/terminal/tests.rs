@@ -1,5 +1,5 @@
 use super::*;
-use crate::chart::{Column, Form, Values};
+use crate::{Column, Form, Values};
 
 fn texts(name: &str, values: &[&str]) -> Column {
     Column { name: name.into(), values: Values::Texts(values.iter().map(|text| Some((*text).to_string())).collect()) }

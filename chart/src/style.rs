@@ -12,9 +12,9 @@ pub enum Theme {
 }
 
 /// How many series have a colour of their own.
-pub(super) const SERIES: usize = 8;
+pub(crate) const SERIES: usize = 8;
 /// How many steps of colour a heat map has.
-pub(super) const STEPS: usize = 9;
+pub(crate) const STEPS: usize = 9;
 
 /// Name, light, dark. `s0` to `s7` are Okabe and Ito's colours, in the dark their lighter relatives, with yellow where it
 /// has contrast; `h0` to `h8` run from little to much.
@@ -49,7 +49,7 @@ const COLORS: [(&str, &str, &str); 27] = [
 ];
 
 /// The step from which text on a heat map's cell changes its colour.
-pub(super) const HIGH_STEP: usize = 5;
+pub(crate) const HIGH_STEP: usize = 5;
 
 /// A theme's colours as CSS variables, `--bg: #fff; ...`.
 pub fn variables(theme: Theme) -> String {
@@ -121,7 +121,7 @@ pub fn stylesheet(theme: Option<Theme>) -> String {
 }
 
 /// The class of a series: its letter and its colour, or that of the rest.
-pub(super) fn class(letter: char, shade: Option<usize>) -> String {
+pub(crate) fn class(letter: char, shade: Option<usize>) -> String {
     match shade {
         Some(shade) => format!("{letter}{}", shade % SERIES),
         None if letter == 'l' => "lo".to_string(),

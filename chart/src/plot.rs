@@ -1,6 +1,6 @@
 //! What is drawn: a kind, and columns in their parts.
 
-use super::{Form, Language};
+use crate::{Form, Language};
 
 /// The kinds of chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Values {
     }
 
     /// Every number that there is.
-    pub(super) fn numbers(&self) -> Vec<f64> {
+    pub(crate) fn numbers(&self) -> Vec<f64> {
         (0..self.len()).filter_map(|row| self.number(row)).collect()
     }
 }
@@ -87,7 +87,7 @@ pub struct Column {
 
 impl Column {
     /// The name as a reader sees it.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         self.name.replace('_', " ")
     }
 }
@@ -159,13 +159,13 @@ impl Plot {
     }
 
     /// The number of rows.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         let columns = [&self.x, &self.value, &self.series].into_iter().flatten().chain(&self.y);
         columns.map(|column| column.values.len()).max().unwrap_or(0)
     }
 
     /// What the measures are called.
-    pub(super) fn measure(&self) -> String {
+    pub(crate) fn measure(&self) -> String {
         let columns: Vec<String> = self.y.iter().chain(&self.value).map(Column::label).collect();
         columns.join(", ")
     }

@@ -3,12 +3,12 @@
 //! Widths are those of a common sans-serif font, near enough to keep labels apart whatever font the reader has.
 
 /// The size of most texts.
-pub(super) const SIZE: f64 = 12.0;
+pub(crate) const SIZE: f64 = 12.0;
 /// The size of marks and captions.
-pub(super) const SMALL: f64 = 11.0;
+pub(crate) const SMALL: f64 = 11.0;
 
 /// The width of a text in units, for a font of `size` units.
-pub(super) fn width(text: &str, size: f64) -> f64 {
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(advance).sum::<f64>() * size
 }
 
@@ -30,7 +30,7 @@ fn advance(character: char) -> f64 {
 }
 
 /// The text, or as much of it as fits, with an ellipsis.
-pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
+pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_string();
     }
@@ -47,7 +47,7 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
 
 /// The text in lines of at most `room`, broken between words, and between characters where there are no blanks. The last
 /// of `most` lines is cut.
-pub(super) fn wrap(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in pieces(text) {
         let is_full =
@@ -93,7 +93,7 @@ fn pieces(text: &str) -> Vec<&str> {
 }
 
 /// The text for an element or an attribute: no markup, and no character that XML does not allow.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,10 +1,10 @@
 //! Single figures beside the period before, and rows of sparklines.
 
-use super::canvas::{Anchor, Area, Canvas};
-use super::grid::{Grid, labels};
-use super::scale::Scale;
+use crate::canvas::{Anchor, Area, Canvas};
+use crate::grid::{Grid, labels};
+use crate::scale::Scale;
 
-use super::{Form, Language, Plot, Size, Values, text};
+use crate::{Form, Language, Plot, Size, Values, text};
 
 /// More figures than this are cut.
 const MOST_FIGURES: usize = 48;
@@ -15,18 +15,18 @@ const SIGNIFICANT: f64 = 0.05;
 
 /// A figure as it is told.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Figure {
-    pub(super) name: Option<String>,
-    pub(super) value: String,
-    pub(super) previous: Option<String>,
-    pub(super) change: Option<String>,
-    pub(super) direction: i8,
-    pub(super) interval: Option<String>,
-    pub(super) p_value: Option<f64>,
+pub(crate) struct Figure {
+    pub(crate) name: Option<String>,
+    pub(crate) value: String,
+    pub(crate) previous: Option<String>,
+    pub(crate) change: Option<String>,
+    pub(crate) direction: i8,
+    pub(crate) interval: Option<String>,
+    pub(crate) p_value: Option<f64>,
 }
 
 /// One figure a row; rows without a value are told as not known.
-pub(super) fn figures(plot: &Plot) -> Vec<Figure> {
+pub(crate) fn figures(plot: &Plot) -> Vec<Figure> {
     let Some(value) = &plot.value else { return vec![] };
     let language = plot.language;
     let rows = plot.rows().min(MOST_FIGURES);
@@ -38,7 +38,7 @@ pub(super) fn figures(plot: &Plot) -> Vec<Figure> {
             _ => None,
         };
         let (form, word) = unit_form(unit.as_deref(), plot.form);
-        let at = |column: &Option<super::Column>| column.as_ref().and_then(|column| column.values.number(row));
+        let at = |column: &Option<crate::Column>| column.as_ref().and_then(|column| column.values.number(row));
         let told = |value: f64| match word {
             Some(word) => format!("{} {word}", form.value(value, language)),
             None => form.value(value, language),
@@ -96,7 +96,7 @@ fn unit_form(unit: Option<&str>, default: Form) -> (Form, Option<&str>) {
     }
 }
 
-pub(super) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let figures = figures(plot);
     if figures.is_empty() {
         return false;
@@ -165,7 +165,7 @@ pub(super) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
 }
 
 /// Whether a change is more than chance, in words.
-pub(super) fn p_words(p_value: f64, language: Language) -> String {
+pub(crate) fn p_words(p_value: f64, language: Language) -> String {
     let words = language.words();
     let word = if p_value < SIGNIFICANT { words.significant } else { words.not_significant };
     format!("{word} ({})", p_text(p_value))
@@ -180,7 +180,7 @@ fn p_text(p_value: f64) -> String {
     }
 }
 
-pub(super) fn sparklines(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn sparklines(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let mut grid = Grid::new(plot);
     if !grid.has_values() {
         return false;

@@ -1,10 +1,10 @@
 //! Bars: upright or lying, side by side or on one another, with intervals.
 
-use super::axis::{self, Swatch};
-use super::canvas::{Anchor, Area, Canvas, LINE};
-use super::grid::{Grid, labels};
-use super::scale::{self, Scale};
-use super::{Plot, Size, Values, style, text};
+use crate::axis::{self, Swatch};
+use crate::canvas::{Anchor, Area, Canvas, LINE};
+use crate::grid::{Grid, labels};
+use crate::scale::{self, Scale};
+use crate::{Plot, Size, Values, style, text};
 
 /// More lying bars than this nobody reads.
 const MOST_LYING: usize = 40;
@@ -13,7 +13,7 @@ const MOST_UPRIGHT: usize = 400;
 /// Upright bars are no broader than this.
 const BROADEST: f64 = 46.0;
 
-pub(super) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let mut grid = Grid::new(plot);
     if !grid.has_values() {
         return false;

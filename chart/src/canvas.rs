@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::style::{self, Theme};
-use super::text;
+use crate::style::{self, Theme};
+use crate::text;
 
 /// Where a text stands from its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -15,42 +15,42 @@ pub(super) enum Anchor {
 
 /// A rectangle.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Area {
-    pub(super) left: f64,
-    pub(super) top: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
+pub(crate) struct Area {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
 }
 
 impl Area {
-    pub(super) fn right(self) -> f64 {
+    pub(crate) fn right(self) -> f64 {
         self.left + self.width
     }
 
-    pub(super) fn bottom(self) -> f64 {
+    pub(crate) fn bottom(self) -> f64 {
         self.top + self.height
     }
 }
 
 /// What is drawn so far.
 #[derive(Debug)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     body: String,
-    pub(super) width: f64,
+    pub(crate) width: f64,
     /// Where the free room begins.
-    pub(super) top: f64,
+    pub(crate) top: f64,
 }
 
 /// The height of a line of text.
-pub(super) const LINE: f64 = 16.0;
+pub(crate) const LINE: f64 = 16.0;
 
 impl Canvas {
-    pub(super) fn new(width: f64) -> Self {
+    pub(crate) fn new(width: f64) -> Self {
         Self { body: String::new(), width, top: 4.0 }
     }
 
     /// A coordinate with at most one decimal: a tenth of a unit is below what anybody sees.
-    pub(super) fn number(value: f64) -> String {
+    pub(crate) fn number(value: f64) -> String {
         let rounded = (value * 10.0).round() / 10.0;
         // minus zero is zero
         format!("{}", rounded + 0.0)
@@ -72,7 +72,7 @@ impl Canvas {
         };
     }
 
-    pub(super) fn rect(&mut self, class: &str, area: Area, round: f64, tip: Option<&str>) {
+    pub(crate) fn rect(&mut self, class: &str, area: Area, round: f64, tip: Option<&str>) {
         let mut attributes = vec![("x", area.left), ("y", area.top), ("width", area.width), ("height", area.height)];
         if round > 0.0 {
             attributes.push(("rx", round));
@@ -80,20 +80,20 @@ impl Canvas {
         self.put("rect", class, &attributes, tip);
     }
 
-    pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    pub(crate) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.put("line", class, &[("x1", from.0), ("y1", from.1), ("x2", to.0), ("y2", to.1)], None);
     }
 
-    pub(super) fn circle(&mut self, class: &str, center: (f64, f64), radius: f64, tip: Option<&str>) {
+    pub(crate) fn circle(&mut self, class: &str, center: (f64, f64), radius: f64, tip: Option<&str>) {
         self.put("circle", class, &[("cx", center.0), ("cy", center.1), ("r", radius)], tip);
     }
 
-    pub(super) fn path(&mut self, class: &str, commands: &str, tip: Option<&str>) {
+    pub(crate) fn path(&mut self, class: &str, commands: &str, tip: Option<&str>) {
         let _ = write!(self.body, "<path class=\"{class}\" d=\"{commands}\"");
         self.close("path", tip);
     }
 
-    pub(super) fn text(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str) {
+    pub(crate) fn text(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -105,7 +105,7 @@ impl Canvas {
     }
 
     /// A text cut to a width; what is cut is in a tip.
-    pub(super) fn label(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str, room: f64) {
+    pub(crate) fn label(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str, room: f64) {
         let size = if class.starts_with("ts") { text::SMALL } else { text::SIZE };
         let fitting = text::fit(text, size, room);
         if fitting == text {
@@ -118,7 +118,7 @@ impl Canvas {
     }
 
     /// The chart's own title.
-    pub(super) fn heading(&mut self, title: &str) {
+    pub(crate) fn heading(&mut self, title: &str) {
         self.top += 8.0;
         for line in text::wrap(title, 16.0, self.width - 24.0, 2) {
             self.top += 20.0;
@@ -128,7 +128,7 @@ impl Canvas {
     }
 
     /// A remark below the chart.
-    pub(super) fn note(&mut self, note: &str) {
+    pub(crate) fn note(&mut self, note: &str) {
         for line in text::wrap(note, text::SIZE, self.width - 8.0, 3) {
             self.top += LINE;
             self.text("tm", Anchor::Start, (4.0, self.top - 4.0), &line);
@@ -136,7 +136,7 @@ impl Canvas {
     }
 
     /// In place of a chart.
-    pub(super) fn empty(&mut self, text: &str) {
+    pub(crate) fn empty(&mut self, text: &str) {
         let area = Area { left: 1.0, top: self.top + 4.0, width: self.width - 2.0, height: 96.0 };
         self.rect("e", area, 6.0, None);
         self.text("tm", Anchor::Middle, (self.width / 2.0, area.top + 52.0), text);
@@ -144,7 +144,7 @@ impl Canvas {
     }
 
     /// The whole element. A theme makes it a file of its own.
-    pub(super) fn finish(self, description: &str, theme: Option<Theme>) -> String {
+    pub(crate) fn finish(self, description: &str, theme: Option<Theme>) -> String {
         let (width, height) = (Self::number(self.width), Self::number(self.top + 4.0));
         let description = text::escaped(description);
         let start =

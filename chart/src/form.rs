@@ -1,6 +1,6 @@
 //! How numbers are written.
 
-use super::Language;
+use crate::Language;
 
 /// What a number means, and so how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Form {
     }
 
     /// The difference of two values with its sign; ratios differ by percentage points.
-    pub(super) fn difference(self, difference: f64, language: Language) -> String {
+    pub(crate) fn difference(self, difference: f64, language: Language) -> String {
         let sign = if difference < 0.0 { "−" } else { "+" };
         let size = difference.abs();
         match (self, language) {
@@ -65,7 +65,7 @@ impl Form {
     }
 
     /// A mark of an axis whose marks are `step` apart.
-    pub(crate) fn tick(self, value: f64, step: f64, language: Language) -> String {
+    pub fn tick(self, value: f64, step: f64, language: Language) -> String {
         let places = |step: f64| {
             let mut places = 0;
             let mut scaled = step.abs();

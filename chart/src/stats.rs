@@ -1,7 +1,7 @@
 //! The little statistics that charts compute themselves.
 
 /// The quantile `share` of sorted values, by straight lines between ranks (type 7 of Hyndman and Fan).
-pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let rank = share * last as f64;
     let (below, above) = (sorted.get(rank.floor() as usize)?, sorted.get(rank.ceil() as usize)?);
@@ -10,14 +10,14 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 
 /// The straight line of least squares.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Line {
-    pub(super) intercept: f64,
-    pub(super) slope: f64,
-    pub(super) r_squared: f64,
+pub(crate) struct Line {
+    pub(crate) intercept: f64,
+    pub(crate) slope: f64,
+    pub(crate) r_squared: f64,
 }
 
 /// The line through points; `None` for fewer than three points and where all have the same x.
-pub(super) fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
+pub(crate) fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
     let count = points.len() as f64;
     if points.len() < 3 {
         return None;
@@ -38,7 +38,7 @@ pub(super) fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
 
 /// The width of a histogram's bins by Freedman and Diaconis, 2 * IQR / n^(1/3), and by Sturges where the quartiles
 /// coincide; at most 60 bins.
-pub(super) fn bin_width(sorted: &[f64]) -> Option<f64> {
+pub(crate) fn bin_width(sorted: &[f64]) -> Option<f64> {
     let (first, last) = (sorted.first()?, sorted.last()?);
     let range = last - first;
     if range <= 0.0 {
@@ -52,17 +52,17 @@ pub(super) fn bin_width(sorted: &[f64]) -> Option<f64> {
 
 /// The five numbers of a box plot after Tukey, and what lies outside.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct FiveNumbers {
-    pub(super) low: f64,
-    pub(super) first: f64,
-    pub(super) median: f64,
-    pub(super) third: f64,
-    pub(super) high: f64,
-    pub(super) outside: Vec<f64>,
+pub(crate) struct FiveNumbers {
+    pub(crate) low: f64,
+    pub(crate) first: f64,
+    pub(crate) median: f64,
+    pub(crate) third: f64,
+    pub(crate) high: f64,
+    pub(crate) outside: Vec<f64>,
 }
 
 /// Quartiles by type 7; the whiskers end at the last values within 1.5 IQR of them.
-pub(super) fn five_numbers(values: &[f64]) -> Option<FiveNumbers> {
+pub(crate) fn five_numbers(values: &[f64]) -> Option<FiveNumbers> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (first, median, third) = (quantile(&sorted, 0.25)?, quantile(&sorted, 0.5)?, quantile(&sorted, 0.75)?);

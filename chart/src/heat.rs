@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::canvas::{Anchor, Area, Canvas, LINE};
-use super::style::{HIGH_STEP, STEPS};
-use super::{Plot, Size, axis, grid, scale, text};
+use crate::canvas::{Anchor, Area, Canvas, LINE};
+use crate::style::{HIGH_STEP, STEPS};
+use crate::{Plot, Size, axis, grid, scale, text};
 
 /// More columns or rows than this are cut.
 const MOST: usize = 120;
 
-pub(super) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let Some(cells) = grid::cells(plot) else { return false };
     let columns = cells.columns.len().min(MOST);
     let rows = cells.rows.len().min(MOST);
@@ -88,8 +88,8 @@ fn place(left: f64, top: f64, wide: f64, tall: f64, gap: f64, column: usize, row
 /// A value in a cell, with few digits.
 fn short(plot: &Plot, value: f64) -> String {
     match plot.form {
-        super::Form::Percent => format!("{:.0}%", value * 100.0),
-        super::Form::Number if value.abs() >= 100.0 => plot.form.value(value.round(), plot.language),
+        crate::Form::Percent => format!("{:.0}%", value * 100.0),
+        crate::Form::Number if value.abs() >= 100.0 => plot.form.value(value.round(), plot.language),
         form => form.value(value, plot.language),
     }
 }
@@ -102,11 +102,11 @@ fn nice_every(least: f64) -> usize {
 /// The colours from low to high.
 fn legend(canvas: &mut Canvas, plot: &Plot, low: f64, high: f64) {
     let top = canvas.top + 2.0;
-    let measure = plot.value.as_ref().map(super::Column::label).unwrap_or_default();
+    let measure = plot.value.as_ref().map(crate::Column::label).unwrap_or_default();
     let step = (high - low) / STEPS as f64;
     let tick = |value: f64| scale::ticks(value, value, step.max(1e-9), plot.form, plot.language).pop();
     let ends = [low, high].map(|value| match plot.form {
-        super::Form::Number | super::Form::Percent => plot.form.tick(value, high - low, plot.language),
+        crate::Form::Number | super::Form::Percent => plot.form.tick(value, high - low, plot.language),
         _ => tick(value).map(|tick| tick.text).unwrap_or_default(),
     });
     let [low_text, high_text] = ends;

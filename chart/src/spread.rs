@@ -1,11 +1,11 @@
 //! How values are distributed: histograms and box plots.
 
-use super::axis::{self, Swatch};
-use super::canvas::{Anchor, Area, Canvas, LINE};
-use super::grid::{Grid, Series, all, labels};
-use super::scale::{self, Scale};
-use super::stats::{self, FiveNumbers};
-use super::{Form, Language, Plot, Size, Values, style, text};
+use crate::axis::{self, Swatch};
+use crate::canvas::{Anchor, Area, Canvas, LINE};
+use crate::grid::{Grid, Series, all, labels};
+use crate::scale::{self, Scale};
+use crate::stats::{self, FiveNumbers};
+use crate::{Form, Language, Plot, Size, Values, style, text};
 
 /// More boxes than this are cut.
 const MOST_BOXES: usize = 40;
@@ -14,27 +14,27 @@ const MOST_OUTSIDE: usize = 120;
 
 /// Bins of equal width with a count for each series.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bins {
-    pub(super) from: f64,
-    pub(super) width: f64,
+pub(crate) struct Bins {
+    pub(crate) from: f64,
+    pub(crate) width: f64,
     counts: Vec<(String, Vec<f64>)>,
 }
 
 impl Bins {
     /// What is in each bin, all series together.
-    pub(super) fn sums(&self) -> Vec<f64> {
+    pub(crate) fn sums(&self) -> Vec<f64> {
         let number = self.counts.iter().map(|(_, counts)| counts.len()).max().unwrap_or(0);
         (0..number).map(|bin| self.counts.iter().filter_map(|(_, counts)| counts.get(bin)).sum()).collect()
     }
 }
 
 /// The bins of a histogram; `None` without a value.
-pub(super) fn bins(plot: &Plot) -> Option<Bins> {
+pub(crate) fn bins(plot: &Plot) -> Option<Bins> {
     let x = plot.x.as_ref()?;
     if plot.y.is_empty() { counted(plot, &x.values) } else { given(plot, &x.values) }
 }
 
-pub(super) fn histogram(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn histogram(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let Some(x) = &plot.x else { return false };
     let Some(bins) = bins(plot) else { return false };
     let sums = bins.sums();
@@ -146,20 +146,20 @@ fn given(plot: &Plot, x: &Values) -> Option<Bins> {
 }
 
 /// A box with its name and the number of values it rests on, when that is known.
-pub(super) struct Named {
-    pub(super) name: String,
-    pub(super) five: FiveNumbers,
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) five: FiveNumbers,
     count: Option<usize>,
 }
 
-pub(super) fn named_boxes(plot: &Plot) -> Vec<Named> {
+pub(crate) fn named_boxes(plot: &Plot) -> Vec<Named> {
     let rows = plot.rows();
     let names = match &plot.x {
         Some(x) => labels(Some((&x.name, &x.values)), &all(rows), plot.language),
         None => plot.y.first().map(|y| vec![y.label(); rows]).unwrap_or_default(),
     };
     if let [low, first, median, third, high] = plot.y.as_slice() {
-        let number = |column: &super::Column, row| column.values.number(row);
+        let number = |column: &crate::Column, row| column.values.number(row);
         let named = |row: usize| {
             let five = FiveNumbers {
                 low: number(low, row)?,
@@ -190,7 +190,7 @@ pub(super) fn named_boxes(plot: &Plot) -> Vec<Named> {
     groups.into_iter().filter_map(named).collect()
 }
 
-pub(super) fn boxes(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn boxes(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let boxes = named_boxes(plot);
     let shown = boxes.len().min(MOST_BOXES);
     if shown == 0 {
@@ -261,7 +261,7 @@ pub(super) fn boxes(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::{Column, Kind};
+    use crate::{Column, Kind};
 
     fn column(values: &[f64]) -> Column {
         Column { name: "x".into(), values: Values::Numbers(values.iter().map(|value| Some(*value)).collect()) }

@@ -2,19 +2,19 @@
 
 use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, Timelike, Utc};
 
-use super::{Form, Language};
+use crate::{Form, Language};
 
 /// A straight scale: `low` is at `from`, `high` at `to`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scale {
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) from: f64,
-    pub(super) to: f64,
+pub(crate) struct Scale {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
 }
 
 impl Scale {
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         if self.high == self.low {
             return (self.from + self.to) / 2.0;
         }
@@ -24,14 +24,14 @@ impl Scale {
 
 /// A mark of an axis: where, and what it says. The second line says it in a wider frame, such as the year of a month.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tick {
-    pub(super) value: f64,
-    pub(super) text: String,
-    pub(super) below: Option<String>,
+pub(crate) struct Tick {
+    pub(crate) value: f64,
+    pub(crate) text: String,
+    pub(crate) below: Option<String>,
 }
 
 /// The values an axis reaches over and its step: round numbers, `wanted` steps or some more or less.
-pub(super) fn nice(low: f64, high: f64, wanted: usize, form: Form) -> (f64, f64, f64) {
+pub(crate) fn nice(low: f64, high: f64, wanted: usize, form: Form) -> (f64, f64, f64) {
     let (low, high) = if low == high {
         // one value alone stands in the middle of something
         let room = if low == 0.0 { 1.0 } else { low.abs() * 0.5 };
@@ -66,7 +66,7 @@ fn clock_step(rough: f64) -> f64 {
 }
 
 /// The marks from `low` to `high`.
-pub(super) fn ticks(low: f64, high: f64, step: f64, form: Form, language: Language) -> Vec<Tick> {
+pub(crate) fn ticks(low: f64, high: f64, step: f64, form: Form, language: Language) -> Vec<Tick> {
     let count = ((high - low) / step).round() as usize;
     // counted, not summed: sums drift
     let values = (0..=count.min(200)).map(|index| low + step * index as f64);
@@ -113,7 +113,7 @@ const STEPS: [(Step, f64); 21] = [
 
 /// Marks of time from `low` to `high`, in milliseconds: full minutes, hours, days, Mondays, months or years, at most
 /// about `wanted`.
-pub(super) fn time_ticks(low: f64, high: f64, wanted: usize, language: Language) -> Vec<Tick> {
+pub(crate) fn time_ticks(low: f64, high: f64, wanted: usize, language: Language) -> Vec<Tick> {
     let rough = (high - low) / 1000.0 / wanted.max(1) as f64;
     let step = STEPS.iter().find(|(_, seconds)| rough <= *seconds * 1.05).map_or(Step::Months(1200), |(step, _)| *step);
     let Some(start) = instant(low).and_then(|start| floor(start, step)) else { return vec![] };
@@ -137,7 +137,7 @@ pub(super) fn time_ticks(low: f64, high: f64, wanted: usize, language: Language)
     ticks
 }
 
-pub(super) fn instant(milliseconds: f64) -> Option<NaiveDateTime> {
+pub(crate) fn instant(milliseconds: f64) -> Option<NaiveDateTime> {
     DateTime::<Utc>::from_timestamp_millis(milliseconds as i64).map(|at| at.naive_utc())
 }
 
@@ -205,7 +205,7 @@ fn time_text(at: NaiveDateTime, step: Step, language: Language) -> (String, Stri
 }
 
 /// Instants as labels, as short as all of them allow: years, months, days or minutes.
-pub(super) fn time_labels(times: &[Option<f64>], language: Language) -> Vec<Option<String>> {
+pub(crate) fn time_labels(times: &[Option<f64>], language: Language) -> Vec<Option<String>> {
     let instants: Vec<Option<NaiveDateTime>> = times.iter().map(|time| time.and_then(instant)).collect();
     let all = |meets: fn(&NaiveDateTime) -> bool| instants.iter().flatten().all(meets);
     let is_day = all(|at| at.num_seconds_from_midnight() == 0);

@@ -1,31 +1,31 @@
 //! Points of two measures, and their trend.
 
-use super::axis::{self, Swatch};
-use super::canvas::Canvas;
-use super::grid::{all, labels};
-use super::scale::{self, Scale};
-use super::style::SERIES;
-use super::{Form, Plot, Size, Values, stats};
+use crate::axis::{self, Swatch};
+use crate::canvas::Canvas;
+use crate::grid::{all, labels};
+use crate::scale::{self, Scale};
+use crate::style::SERIES;
+use crate::{Form, Plot, Size, Values, stats};
 
 /// More points than this are drawn in part.
 const MOST: usize = 3000;
 
 /// One point.
 #[derive(Debug)]
-pub(super) struct Point {
-    pub(super) x: f64,
-    pub(super) y: f64,
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
     row: usize,
 }
 
 /// The rows that have both measures.
-pub(super) fn points(plot: &Plot) -> Vec<Point> {
+pub(crate) fn points(plot: &Plot) -> Vec<Point> {
     let (Some(x), Some(y)) = (&plot.x, plot.y.first()) else { return vec![] };
     let point = |row| Some(Point { x: x.values.number(row)?, y: y.values.number(row)?, row });
     (0..plot.rows()).filter_map(point).collect()
 }
 
-pub(super) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let points = points(plot);
     let (Some(x), Some(y)) = (&plot.x, plot.y.first()) else { return false };
     if points.is_empty() {

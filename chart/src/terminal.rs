@@ -7,7 +7,7 @@ mod down;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{Kind, Plot};
+use crate::{Kind, Plot};
 
 /// A terminal narrower than this shows no chart.
 const NARROWEST: usize = 36;
@@ -15,13 +15,13 @@ const NARROWEST: usize = 36;
 const WIDEST: usize = 120;
 
 /// The colours of series, as numbers of the terminal's palette: blue, yellow, green, magenta, cyan, red, white, grey.
-pub(super) const PALETTE: [u8; 8] = [4, 3, 2, 5, 6, 1, 7, 8];
+pub(crate) const PALETTE: [u8; 8] = [4, 3, 2, 5, 6, 1, 7, 8];
 
 /// What a chart is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Screen {
-    pub(super) width: usize,
-    pub(super) has_color: bool,
+pub(crate) struct Screen {
+    pub(crate) width: usize,
+    pub(crate) has_color: bool,
 }
 
 /// The chart as lines of at most `width` columns, the last ended; empty where there is nothing to draw or no room for it.
@@ -54,7 +54,7 @@ pub fn terminal(plot: &Plot, width: usize, has_color: bool) -> String {
 
 impl Screen {
     /// The text in a series' colour.
-    pub(super) fn colored(self, text: &str, series: Option<usize>) -> String {
+    pub(crate) fn colored(self, text: &str, series: Option<usize>) -> String {
         let color = series.map_or(8, |series| PALETTE[series % PALETTE.len()]);
         match self.has_color && !text.trim().is_empty() {
             true if color >= 8 => format!("\u{1b}[90m{text}\u{1b}[0m"),
@@ -63,22 +63,22 @@ impl Screen {
         }
     }
 
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         if self.has_color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_string() }
     }
 
-    pub(super) fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         if self.has_color { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_string() }
     }
 }
 
 /// The columns that a text takes.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
 /// The text, cut to so many columns.
-pub(super) fn fit(text: &str, width: usize) -> String {
+pub(crate) fn fit(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_string();
     }
@@ -94,14 +94,14 @@ pub(super) fn fit(text: &str, width: usize) -> String {
 }
 
 /// The text, cut or filled up to so many columns.
-pub(super) fn padded(text: &str, width: usize) -> String {
+pub(crate) fn padded(text: &str, width: usize) -> String {
     let text = fit(text, width);
     let blanks = width.saturating_sub(columns(&text));
     text + &" ".repeat(blanks)
 }
 
 /// The text at the right of so many columns.
-pub(super) fn at_right(text: &str, width: usize) -> String {
+pub(crate) fn at_right(text: &str, width: usize) -> String {
     let text = fit(text, width);
     " ".repeat(width.saturating_sub(columns(&text))) + &text
 }

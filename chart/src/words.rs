@@ -1,7 +1,7 @@
 //! The words that charts add, and charts told in words.
 
-use super::grid::{self, Grid, labels};
-use super::{Form, Kind, Plot, stats};
+use crate::grid::{self, Grid, labels};
+use crate::{Form, Kind, Plot, stats};
 
 /// The language of the words that the program adds to a page or a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,22 +14,22 @@ pub enum Language {
 
 /// Words of one language.
 #[derive(Debug)]
-pub(super) struct Words {
-    pub(super) no_data: &'static str,
-    pub(super) not_known: &'static str,
-    pub(super) other: &'static str,
-    pub(super) trend: &'static str,
-    pub(super) total: &'static str,
-    pub(super) before: &'static str,
-    pub(super) unchanged: &'static str,
-    pub(super) significant: &'static str,
-    pub(super) not_significant: &'static str,
-    pub(super) interval: &'static str,
-    pub(super) running_share: &'static str,
-    pub(super) of_first: &'static str,
-    pub(super) last: &'static str,
-    pub(super) weekdays: [&'static str; 7],
-    pub(super) months: [&'static str; 12],
+pub(crate) struct Words {
+    pub(crate) no_data: &'static str,
+    pub(crate) not_known: &'static str,
+    pub(crate) other: &'static str,
+    pub(crate) trend: &'static str,
+    pub(crate) total: &'static str,
+    pub(crate) before: &'static str,
+    pub(crate) unchanged: &'static str,
+    pub(crate) significant: &'static str,
+    pub(crate) not_significant: &'static str,
+    pub(crate) interval: &'static str,
+    pub(crate) running_share: &'static str,
+    pub(crate) of_first: &'static str,
+    pub(crate) last: &'static str,
+    pub(crate) weekdays: [&'static str; 7],
+    pub(crate) months: [&'static str; 12],
 }
 
 const ENGLISH: Words = Words {
@@ -84,7 +84,7 @@ impl Language {
         }
     }
 
-    pub(super) fn words(self) -> &'static Words {
+    pub(crate) fn words(self) -> &'static Words {
         match self {
             Self::English => &ENGLISH,
             Self::Chinese => &CHINESE,
@@ -92,7 +92,7 @@ impl Language {
     }
 
     /// A measure by a category.
-    pub(super) fn by(self, measure: &str, category: &str) -> String {
+    pub(crate) fn by(self, measure: &str, category: &str) -> String {
         match self {
             Self::English => format!("{measure} by {category}"),
             Self::Chinese => format!("{measure}（按 {category}）"),
@@ -100,7 +100,7 @@ impl Language {
     }
 
     /// A part of the rows is drawn.
-    pub(super) fn shown(self, shown: usize, all: usize) -> String {
+    pub(crate) fn shown(self, shown: usize, all: usize) -> String {
         match self {
             Self::English => format!("{shown} of {all} drawn."),
             Self::Chinese => format!("共 {all} 项，绘制 {shown} 项。"),
@@ -108,7 +108,7 @@ impl Language {
     }
 
     /// The rest of the series.
-    pub(super) fn more(self, count: usize) -> String {
+    pub(crate) fn more(self, count: usize) -> String {
         match self {
             Self::English => format!("{count} more"),
             Self::Chinese => format!("其他 {count} 项"),
@@ -117,18 +117,18 @@ impl Language {
 }
 
 /// What a chart shows, in words.
-pub(super) fn description(plot: &Plot) -> String {
+pub(crate) fn description(plot: &Plot) -> String {
     let is_english = plot.language == Language::English;
     let kind = kind_name(plot.kind, plot.language);
-    let category = plot.x.as_ref().map(super::Column::label);
+    let category = plot.x.as_ref().map(crate::Column::label);
     let measure = match plot.kind {
         Kind::Histogram => category.clone().unwrap_or_default(),
         _ => plot.measure(),
     };
     let subject = match (&category, plot.kind) {
         (Some(category), Kind::Heatmap) => {
-            let value = plot.value.as_ref().map(super::Column::label).unwrap_or_default();
-            let other = plot.y.first().map(super::Column::label).unwrap_or_default();
+            let value = plot.value.as_ref().map(crate::Column::label).unwrap_or_default();
+            let other = plot.y.first().map(crate::Column::label).unwrap_or_default();
             plot.language.by(&value, &format!("{category}, {other}"))
         }
         (Some(category), kind) if kind != Kind::Histogram => plot.language.by(&measure, category),
@@ -163,7 +163,7 @@ fn details(plot: &Plot) -> Option<String> {
     let is_english = language == Language::English;
     match plot.kind {
         Kind::Figure => {
-            let figures = super::figure::figures(plot);
+            let figures = crate::figure::figures(plot);
             let told = figures.iter().take(12).map(|figure| {
                 let name = figure.name.as_deref().map(|name| format!("{name} ")).unwrap_or_default();
                 let before =
@@ -188,7 +188,7 @@ fn details(plot: &Plot) -> Option<String> {
             })
         }
         Kind::Scatter => {
-            let points = super::points::points(plot);
+            let points = crate::points::points(plot);
             let line = stats::least_squares(&points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>());
             let told = if is_english { format!("{} points", points.len()) } else { format!("{} 个点", points.len()) };
             let trend = line.map(|line| format!(", R² {:.2}", line.r_squared)).unwrap_or_default();

@@ -1,10 +1,10 @@
 //! Lines and areas, with intervals and gaps where nothing is known.
 
-use super::axis::{self, Swatch};
-use super::canvas::{Anchor, Area, Canvas};
-use super::grid::{Grid, Series, labels};
-use super::scale::{self, Scale, Tick};
-use super::{Form, Kind, Plot, Size, Values, style, text};
+use crate::axis::{self, Swatch};
+use crate::canvas::{Anchor, Area, Canvas};
+use crate::grid::{Grid, Series, labels};
+use crate::scale::{self, Scale, Tick};
+use crate::{Form, Kind, Plot, Size, Values, style, text};
 
 /// Lines with more points show no dots.
 const MOST_DOTS: usize = 40;
@@ -13,7 +13,7 @@ const MANY: usize = 120;
 /// More points in all have no tips.
 const MOST_TIPS: usize = 1500;
 
-pub(super) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let mut grid = Grid::new(plot);
     if !grid.has_values() {
         return false;

@@ -9,9 +9,9 @@ use ratatui_core::widgets::Widget;
 use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
 
 use super::{PALETTE, Screen, columns, fit};
-use crate::chart::grid::{Grid, labels};
-use crate::chart::scale::time_labels;
-use crate::chart::{Form, Plot, Values, axis, points, stats};
+use crate::grid::{Grid, labels};
+use crate::scale::time_labels;
+use crate::{Form, Plot, Values, axis, points, stats};
 
 /// Lines of a chart.
 const HEIGHT: u16 = 15;

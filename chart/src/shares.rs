@@ -2,11 +2,11 @@
 
 use std::f64::consts::TAU;
 
-use super::axis;
-use super::canvas::{Anchor, Area, Canvas, LINE};
-use super::grid::{Grid, labels};
-use super::scale::{self, Scale};
-use super::{Form, Plot, Size, style, text};
+use crate::axis;
+use crate::canvas::{Anchor, Area, Canvas, LINE};
+use crate::grid::{Grid, labels};
+use crate::scale::{self, Scale};
+use crate::{Form, Plot, Size, style, text};
 
 /// A pie has at most so many slices; the smallest are one.
 const MOST_SLICES: usize = 7;
@@ -15,13 +15,13 @@ const MOST_BARS: usize = 20;
 
 /// A named part.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) value: f64,
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) value: f64,
 }
 
 /// The parts in the order of the rows.
-pub(super) fn parts(plot: &Plot) -> Vec<Part> {
+pub(crate) fn parts(plot: &Plot) -> Vec<Part> {
     let grid = Grid::new(plot);
     let names = labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &grid.firsts, plot.language);
     let Some(series) = grid.series.first() else { return vec![] };
@@ -47,7 +47,7 @@ fn share_text(value: f64, total: f64, plot: &Plot) -> String {
     Form::Percent.value(value / total, plot.language)
 }
 
-pub(super) fn pie(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn pie(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let parts = ranked(plot, MOST_SLICES);
     let total: f64 = parts.iter().map(|part| part.value).sum();
     if parts.is_empty() {
@@ -117,7 +117,7 @@ fn slice(center: (f64, f64), radius: f64, hole: f64, angle: f64, turn: f64) -> S
     }
 }
 
-pub(super) fn funnel(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn funnel(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let parts = parts(plot);
     let first = parts.first().map_or(0.0, |part| part.value);
     let most = parts.iter().map(|part| part.value).fold(0.0, f64::max);
@@ -186,7 +186,7 @@ pub(super) fn funnel(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     true
 }
 
-pub(super) fn pareto(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
+pub(crate) fn pareto(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let parts = ranked(plot, if size == Size::Wide { MOST_BARS } else { 10 });
     let total: f64 = parts.iter().map(|part| part.value).sum();
     if parts.is_empty() {
