@@ -1,5 +1,7 @@
-//! The shipped reports, run by the program: over the sample data, and over real exports by way of two small projects.
+//! The shipped reports, run by the program: over the sample data, and over real exports by way of two small projects. What
+//! the docs show and list is checked here too.
 
+mod docs;
 mod gallery;
 mod golden;
 mod program;

@@ -33,9 +33,14 @@ impl Project {
         Self { folder: root().join("tests/projects"), data: data.to_path_buf() }
     }
 
+    /// A project in any folder.
+    pub(crate) fn at(folder: &Path, data: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), data: data.to_path_buf() }
+    }
+
     /// A project below `tests/projects`.
     pub(crate) fn of_tests(name: &str, data: &Path) -> Self {
-        Self { folder: root().join("tests/projects").join(name), data: data.to_path_buf() }
+        Self::at(&root().join("tests/projects").join(name), data)
     }
 
     /// The program in this project.
