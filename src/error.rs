@@ -85,7 +85,7 @@ pub enum Error {
 
     /// Sample data cannot be written.
     #[error(transparent)]
-    Demo(#[from] crate::demo::DemoError),
+    Demo(#[from] cxql_demo::DemoError),
 
     /// A file of the project cannot be read or written.
     #[error("cannot {action} {}: {cause}", path.display())]

@@ -5,7 +5,6 @@
 
 pub mod cli;
 pub mod config;
-pub mod demo;
 pub mod error;
 pub mod flight;
 pub mod groups;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use crate::demo;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -17,10 +16,10 @@ pub(super) struct DemoArgs {
     /// Folder to write the tables into
     dir: PathBuf,
     /// How many contacts
-    #[arg(long, value_name = "N", default_value_t = demo::Options::default().contacts)]
+    #[arg(long, value_name = "N", default_value_t = cxql_demo::Options::default().contacts)]
     contacts: u64,
     /// The same seed gives the same data
-    #[arg(long, value_name = "S", default_value_t = demo::Options::default().seed)]
+    #[arg(long, value_name = "S", default_value_t = cxql_demo::Options::default().seed)]
     seed: u64,
 }
 
@@ -32,7 +31,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode> {
         ProgressBar::hidden()
     };
     let shown = bar.clone();
-    let options = demo::Options { contacts: args.contacts, seed: args.seed };
+    let options = cxql_demo::Options { contacts: args.contacts, seed: args.seed };
     let dir = args.dir.clone();
     let is_stopped = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&is_stopped));
@@ -44,7 +43,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode> {
                 std::panic::resume_unwind(Box::new("stopped"));
             }
         };
-        demo::write(&dir, &options, &mut progress)
+        cxql_demo::write(&dir, &options, &mut progress)
     });
     let summary = written.await.map_err(|error| Error::Engine { message: error.to_string() })??;
     bar.finish_and_clear();

@@ -5,7 +5,7 @@ use rand_pcg::Pcg64Mcg;
 
 /// How a comment sounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     /// Promoters and satisfied customers.
     Pleased,
     /// Those between.
@@ -455,7 +455,7 @@ fn append(text: &mut String, sentence: &str, space: &str) {
 }
 
 /// Writes a survey comment in place of `text`.
-pub(super) fn comment(text: &mut String, chinese: bool, topic: u8, mood: Mood, rng: &mut Pcg64Mcg) {
+pub(crate) fn comment(text: &mut String, chinese: bool, topic: u8, mood: Mood, rng: &mut Pcg64Mcg) {
     let words = language(chinese);
     let parts = match mood {
         Mood::Pleased => &words.pleased,
@@ -471,7 +471,7 @@ pub(super) fn comment(text: &mut String, chinese: bool, topic: u8, mood: Mood, r
 }
 
 /// Writes what a customer says in a contact in place of `text`.
-pub(super) fn request(text: &mut String, chinese: bool, topic: u8, product: &str, again: bool, rng: &mut Pcg64Mcg) {
+pub(crate) fn request(text: &mut String, chinese: bool, topic: u8, product: &str, again: bool, rng: &mut Pcg64Mcg) {
     let words = language(chinese);
     text.clear();
     let mut rest = words.requests.get(usize::from(topic)).map_or("", |requests| one_of(requests, rng));

@@ -7,19 +7,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 
-use datafusion::arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
+use arrow_array::builder::{
+    BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::arrow::error::ArrowError;
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
-use datafusion::parquet::errors::ParquetError;
-use datafusion::parquet::file::properties::WriterProperties;
-use datafusion::parquet::schema::types::ColumnPath;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
-use super::{DemoError, TableSummary};
+use crate::{DemoError, TableSummary};
 
 /// Rows handed to a writer at once.
 const BATCH_ROWS: usize = 32 * 1024;
@@ -75,7 +74,7 @@ impl Column for TimestampMicrosecondBuilder {
 }
 
 /// A table's rows that are collected and not yet written.
-pub(super) trait Rows: Send {
+pub(crate) trait Rows: Send {
     /// The table's name.
     const NAME: &'static str;
     /// An empty set of rows.
@@ -94,9 +93,9 @@ macro_rules! table {
     ($(#[$doc:meta])* $rows:ident, $name:literal, distinct [$($distinct:literal),*],
      $key:ident: $key_type:ty, $($column:ident: $type:ty),+ $(,)?) => {
         $(#[$doc])*
-        pub(super) struct $rows {
-            pub(super) $key: $key_type,
-            $(pub(super) $column: $type,)+
+        pub(crate) struct $rows {
+            pub(crate) $key: $key_type,
+            $(pub(crate) $column: $type,)+
         }
 
         impl Rows for $rows {
@@ -116,7 +115,7 @@ macro_rules! table {
                 found
             }
             fn len(&self) -> usize {
-                use datafusion::arrow::array::ArrayBuilder;
+                use arrow_array::builder::ArrayBuilder;
                 self.$key.len()
             }
             fn take(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
@@ -219,7 +218,7 @@ table! {
 
 /// Whether a table is one file or a folder of files in order of time.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     /// `name.parquet`
     File,
     /// `name/part-0001.parquet`, ... with about so many rows each
@@ -227,9 +226,9 @@ pub(super) enum Layout {
 }
 
 /// A table being written: rows are collected here and encoded on a thread of their own.
-pub(super) struct Sink<R: Rows> {
+pub(crate) struct Sink<R: Rows> {
     /// Where to append.
-    pub(super) rows: R,
+    pub(crate) rows: R,
     schema: SchemaRef,
     /// Both are there until the table is finished.
     batches: Option<SyncSender<RecordBatch>>,
@@ -238,7 +237,7 @@ pub(super) struct Sink<R: Rows> {
 
 impl<R: Rows> Sink<R> {
     /// Starts the writer of a table below `dir`.
-    pub(super) fn create(dir: &Path, layout: Layout) -> Result<Self, DemoError> {
+    pub(crate) fn create(dir: &Path, layout: Layout) -> Result<Self, DemoError> {
         let schema: SchemaRef = Arc::new(R::schema());
         let (batches, received) = sync_channel(2);
         let files = Files::create::<R>(dir, layout, Arc::clone(&schema))?;
@@ -251,7 +250,7 @@ impl<R: Rows> Sink<R> {
 
     /// Hands the collected rows to the writer when there are enough. False when the writer has failed;
     /// [`Sink::finish`] then says why.
-    pub(super) fn flush_if_full(&mut self) -> Result<bool, DemoError> {
+    pub(crate) fn flush_if_full(&mut self) -> Result<bool, DemoError> {
         if self.rows.len() < BATCH_ROWS { Ok(true) } else { self.flush() }
     }
 
@@ -264,7 +263,7 @@ impl<R: Rows> Sink<R> {
     }
 
     /// Writes the rest and closes the files.
-    pub(super) fn finish(mut self) -> Result<TableSummary, DemoError> {
+    pub(crate) fn finish(mut self) -> Result<TableSummary, DemoError> {
         if self.rows.len() > 0 {
             self.flush()?;
         }
@@ -371,7 +370,7 @@ static FOUR_DIGITS: LazyLock<String> =
     LazyLock::new(|| (0..10_000).fold(String::new(), |digits, number| digits + &format!("{number:04}")));
 
 /// Appends an id such as `I00000042`.
-pub(super) fn append_id(column: &mut StringBuilder, prefix: &str, number: u64, width: usize) {
+pub(crate) fn append_id(column: &mut StringBuilder, prefix: &str, number: u64, width: usize) {
     // Writing into a string builder cannot fail.
     let _ = column.write_str(prefix);
     append_digits(column, &FOUR_DIGITS, number, width);
@@ -391,14 +390,14 @@ fn append_digits(column: &mut StringBuilder, four_digits: &str, number: u64, wid
 }
 
 /// Microseconds of a second count.
-pub(super) fn micros(seconds: i64) -> i64 {
+pub(crate) fn micros(seconds: i64) -> i64 {
     seconds * 1_000_000
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     #[test]
     fn ids_are_padded_and_grow_beyond_the_padding() {

@@ -3,7 +3,7 @@
 //! [`write()`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in order of
 //! time and one file for each other table. The span is 2025-01-01 to 2025-12-31 UTC, whatever the day it runs on. The same
 //! contacts and seed give the same bytes. What is planted in the data, with its size, stands in `data/README.md`
-//! and, as constants, in `src/demo/story.rs`.
+//! and, as constants, in `demo/src/story.rs`.
 //!
 //! The year is played day by day, so memory grows with customers (12 bytes each) and with a day's rows, not with the year:
 //! contacts arrive, wait, are solved or not; what is not solved comes back days later; from each follow surveys, clicks,
@@ -19,7 +19,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use datafusion::parquet::errors::ParquetError;
+use parquet::errors::ParquetError;
 use thiserror::Error;
 
 use simulation::Simulation;

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 
-use super::story;
+use crate::story;
 
 /// A region: name, share of customers, cities.
 type Region = (&'static str, f64, [&'static str; 6]);
@@ -33,7 +33,7 @@ const LAST_NAMES: [&str; 41] = [
 ];
 
 /// Picks the index of a share: `roll` is in [0, 1).
-pub(super) fn pick_share(shares: impl Iterator<Item = f64>, roll: f64) -> usize {
+pub(crate) fn pick_share(shares: impl Iterator<Item = f64>, roll: f64) -> usize {
     let mut left = roll;
     let mut last = 0;
     for (index, share) in shares.enumerate() {
@@ -48,7 +48,7 @@ pub(super) fn pick_share(shares: impl Iterator<Item = f64>, roll: f64) -> usize 
 
 /// A customer, 12 bytes: this is what stays in memory for each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Customer {
+pub(crate) struct Customer {
     /// Seconds from [`story::START`]; negative before.
     signed_up: i32,
     /// The same; `i32::MAX` for who stays.
@@ -56,48 +56,48 @@ pub(super) struct Customer {
     region: u8,
     city: u8,
     /// Index into [`story::SEGMENTS`].
-    pub(super) segment: u8,
+    pub(crate) segment: u8,
     /// Whether the customer writes Chinese.
-    pub(super) chinese: bool,
+    pub(crate) chinese: bool,
 }
 
 impl Customer {
     /// When the customer signed up, in Unix seconds.
-    pub(super) fn signed_up_at(&self) -> i64 {
+    pub(crate) fn signed_up_at(&self) -> i64 {
         story::START + i64::from(self.signed_up)
     }
 
     /// When the customer left.
-    pub(super) fn left_at(&self) -> Option<i64> {
+    pub(crate) fn left_at(&self) -> Option<i64> {
         (self.left != i32::MAX).then(|| story::START + i64::from(self.left))
     }
 
     /// Whether the customer has signed up and not left at an instant.
-    pub(super) fn is_active(&self, at: i64) -> bool {
+    pub(crate) fn is_active(&self, at: i64) -> bool {
         self.signed_up_at() <= at && self.left_at().is_none_or(|left| at < left)
     }
 
     /// The customer leaves then, or earlier if that was settled before.
-    pub(super) fn leaves(&mut self, at: i64) {
+    pub(crate) fn leaves(&mut self, at: i64) {
         let at = i32::try_from(at - story::START).unwrap_or(i32::MAX);
         self.left = self.left.min(at);
     }
 
     /// Region and city.
-    pub(super) fn place(&self) -> (&'static str, &'static str) {
+    pub(crate) fn place(&self) -> (&'static str, &'static str) {
         let (region, _, cities) = REGIONS.get(usize::from(self.region)).unwrap_or(&REGIONS[0]);
         (region, cities.get(usize::from(self.city)).unwrap_or(&cities[0]))
     }
 }
 
 /// All customers, in order of signing up.
-pub(super) struct Customers {
+pub(crate) struct Customers {
     all: Vec<Customer>,
 }
 
 impl Customers {
     /// So many customers.
-    pub(super) fn generate(count: u64, rng: &mut Pcg64Mcg) -> Self {
+    pub(crate) fn generate(count: u64, rng: &mut Pcg64Mcg) -> Self {
         const BEFORE_S: f64 = 6.0 * 365.25 * story::DAY_S as f64;
         let in_year = story::DAYS as f64 * story::DAY_S as f64;
         let old = 1.0 - story::SIGNED_UP_IN_YEAR;
@@ -131,27 +131,27 @@ impl Customers {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &[Customer] {
+    pub(crate) fn all(&self) -> &[Customer] {
         &self.all
     }
 
     /// One of them.
-    pub(super) fn get(&self, number: u32) -> Option<&Customer> {
+    pub(crate) fn get(&self, number: u32) -> Option<&Customer> {
         self.all.get(number as usize)
     }
 
     /// One of them, to change.
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Customer> {
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Customer> {
         self.all.get_mut(number as usize)
     }
 
     /// Whether a customer is active then.
-    pub(super) fn is_active(&self, number: u32, at: i64) -> bool {
+    pub(crate) fn is_active(&self, number: u32, at: i64) -> bool {
         self.get(number).is_some_and(|customer| customer.is_active(at))
     }
 
     /// Somebody who is active then. Some customers are far more active than others: the more so, the higher `skew`.
-    pub(super) fn pick(&self, at: i64, skew: f64, rng: &mut Pcg64Mcg) -> Option<u32> {
+    pub(crate) fn pick(&self, at: i64, skew: f64, rng: &mut Pcg64Mcg) -> Option<u32> {
         /// A prime above any number of customers: multiplying by it scatters the active ones over all ages.
         const SCATTER: u64 = 2_654_435_761;
         let count = self.all.len() as u64;
@@ -171,19 +171,19 @@ impl Customers {
 
 /// An agent.
 #[derive(Clone, Debug)]
-pub(super) struct Agent {
+pub(crate) struct Agent {
     /// Added to the probability to solve a contact, before the factor.
-    pub(super) solved_shift: f64,
+    pub(crate) solved_shift: f64,
     /// Multiplies it.
-    pub(super) solved_factor: f64,
+    pub(crate) solved_factor: f64,
     /// Multiplies handle time.
-    pub(super) pace: f64,
+    pub(crate) pace: f64,
     hired_at: i64,
     name: (&'static str, &'static str),
 }
 
 /// All agents, and who works when.
-pub(super) struct Agents {
+pub(crate) struct Agents {
     all: Vec<Agent>,
     /// Numbers of those at work, by queue, day of the week and hour.
     rosters: Vec<Vec<u32>>,
@@ -191,7 +191,7 @@ pub(super) struct Agents {
 
 impl Agents {
     /// As many agents as so many contacts need.
-    pub(super) fn generate(contacts: u64, rng: &mut Pcg64Mcg) -> Self {
+    pub(crate) fn generate(contacts: u64, rng: &mut Pcg64Mcg) -> Self {
         let count = story::AGENTS_BASE + contacts / story::CONTACTS_PER_EXTRA_AGENT;
         let names = (FIRST_NAMES.len() * LAST_NAMES.len()) as u64;
         let all: Vec<Agent> = (0..count)
@@ -229,29 +229,29 @@ impl Agents {
     }
 
     /// How many agents there are.
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.all.len() as u32
     }
 
     /// One of them.
-    pub(super) fn get(&self, number: u32) -> Option<&Agent> {
+    pub(crate) fn get(&self, number: u32) -> Option<&Agent> {
         self.all.get(number as usize)
     }
 
     /// Those of a queue who are at work in an hour.
-    pub(super) fn at_work(&self, queue: u8, weekday: usize, hour: i64) -> &[u32] {
+    pub(crate) fn at_work(&self, queue: u8, weekday: usize, hour: i64) -> &[u32] {
         self.rosters.get(slot(queue, weekday, hour)).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Agent {
     /// First and last name.
-    pub(super) fn name(&self) -> (&'static str, &'static str) {
+    pub(crate) fn name(&self) -> (&'static str, &'static str) {
         self.name
     }
 
     /// When the agent was hired, in Unix seconds.
-    pub(super) fn hired_at(&self) -> i64 {
+    pub(crate) fn hired_at(&self) -> i64 {
         self.hired_at
     }
 }
@@ -261,17 +261,17 @@ fn slot(queue: u8, weekday: usize, hour: i64) -> usize {
 }
 
 /// An agent's queue.
-pub(super) fn queue_of(agent: u32) -> u8 {
+pub(crate) fn queue_of(agent: u32) -> u8 {
     (agent % story::QUEUES.len() as u32) as u8
 }
 
 /// An agent's team within the queue: 0 or 1.
-pub(super) fn side_of(agent: u32) -> usize {
+pub(crate) fn side_of(agent: u32) -> usize {
     (agent as usize / story::QUEUES.len()) % story::TEAM_SIDES.len()
 }
 
 /// The hours that an agent works on a day of the week (Monday 0), if at all.
-pub(super) fn shift(agent: u32, weekday: usize) -> Option<(i64, i64)> {
+pub(crate) fn shift(agent: u32, weekday: usize) -> Option<(i64, i64)> {
     let place = agent / story::QUEUES.len() as u32 % 8;
     let days_off: [usize; 2] = match place {
         0 | 1 => [1, 2],

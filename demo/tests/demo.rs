@@ -7,11 +7,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use cxql::demo::{self, DemoError, Options, Summary};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int32Type, TimeUnit, TimestampMicrosecondType};
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+use arrow_select::concat::concat_batches;
+use cxql_demo::{DemoError, Options, Summary};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
 const DAY: i64 = 86_400;
@@ -27,7 +29,7 @@ struct Default20k {
 
 static DATA: LazyLock<Default20k> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
-    let summary = demo::write(folder.path(), &Options::default(), &mut |_| {}).unwrap();
+    let summary = cxql_demo::write(folder.path(), &Options::default(), &mut |_| {}).unwrap();
     Default20k { folder, summary }
 });
 
@@ -258,7 +260,7 @@ fn same_contacts_and_seed_give_the_same_bytes_and_another_seed_does_not() {
     let folder = TempDir::new().unwrap();
     let write = |name: &str, contacts, seed| {
         let dir = folder.path().join(name);
-        demo::write(&dir, &Options { contacts, seed }, &mut |_| {}).unwrap();
+        cxql_demo::write(&dir, &Options { contacts, seed }, &mut |_| {}).unwrap();
         relative_bytes(&dir)
     };
     let (one, again, other) = (write("one", 1500, 7), write("again", 1500, 7), write("other", 1500, 8));
@@ -289,7 +291,7 @@ fn default_data_is_small_and_the_summary_agrees_with_the_disk() {
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn committed_data_is_what_the_program_writes() {
-    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
     for table in TABLES {
         assert!(read(&committed, table) == read(DATA.folder.path(), table), "data/{table} is not up to date");
     }
@@ -418,7 +420,7 @@ fn exactly_the_contacts_asked_for_are_written_at_every_size() {
     for contacts in [1, 2, 3, 10, 365, 1234] {
         let dir = folder.path().join(contacts.to_string());
         let mut told = Vec::new();
-        demo::write(&dir, &Options { contacts, seed: 3 }, &mut |so_far| told.push(so_far)).unwrap();
+        cxql_demo::write(&dir, &Options { contacts, seed: 3 }, &mut |so_far| told.push(so_far)).unwrap();
         let ids: HashSet<_> = texts(&read(&dir, "interactions"), "interaction_id").into_iter().collect();
         assert_eq!(ids.len() as u64, contacts);
         assert!(told.is_sorted());
@@ -501,7 +503,7 @@ fn nobody_contacts_or_orders_before_signing_up_or_after_leaving() {
     nobody_is_there_before_or_after(DATA.folder.path(), &CONTACTS);
     // Here two customers would come back on the very day on which they leave.
     let folder = TempDir::new().unwrap();
-    demo::write(folder.path(), &Options { contacts: 30_000, seed: 20 }, &mut |_| {}).unwrap();
+    cxql_demo::write(folder.path(), &Options { contacts: 30_000, seed: 20 }, &mut |_| {}).unwrap();
     nobody_is_there_before_or_after(folder.path(), &contacts_of(folder.path()));
 }
 
@@ -896,7 +898,7 @@ fn dirt_has_the_shares_of_the_story() {
 fn a_folder_with_other_files_is_kept_and_filled() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("README.md"), "mine").unwrap();
-    demo::write(folder.path(), &Options { contacts: 50, seed: 1 }, &mut |_| {}).unwrap();
+    cxql_demo::write(folder.path(), &Options { contacts: 50, seed: 1 }, &mut |_| {}).unwrap();
     let mut names: Vec<String> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -921,7 +923,7 @@ fn a_table_in_the_way_is_named_and_nothing_is_written() {
     for name in ["orders.parquet", "interactions.parquet", "surveys"] {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join(name), "mine").unwrap();
-        let error = demo::write(folder.path(), &Options::default(), &mut |_| {}).unwrap_err();
+        let error = cxql_demo::write(folder.path(), &Options::default(), &mut |_| {}).unwrap_err();
         assert!(matches!(&error, DemoError::Exists { path } if path.ends_with(name)), "{error}");
         assert!(error.to_string().contains("remove it, or choose another folder"), "{error}");
         assert_eq!(relative_bytes(folder.path()), BTreeMap::from([(PathBuf::from(name), b"mine".to_vec())]));
@@ -934,14 +936,14 @@ fn a_table_that_appears_meanwhile_is_not_overwritten() {
     // In a folder that exists,
     let folder = TempDir::new().unwrap();
     let late = folder.path().join("surveys.parquet");
-    let error = demo::write(folder.path(), &options, &mut |_| fs::write(&late, "mine").unwrap()).unwrap_err();
+    let error = cxql_demo::write(folder.path(), &options, &mut |_| fs::write(&late, "mine").unwrap()).unwrap_err();
     assert!(matches!(error, DemoError::Exists { .. }), "{error}");
     assert_eq!(relative_bytes(folder.path()), BTreeMap::from([(PathBuf::from("surveys.parquet"), b"mine".to_vec())]));
     // and in one that did not.
     let folder = TempDir::new().unwrap();
     let target = folder.path().join("new");
     let late = target.join("surveys.parquet");
-    let error = demo::write(&target, &options, &mut |_| {
+    let error = cxql_demo::write(&target, &options, &mut |_| {
         fs::create_dir_all(&target).unwrap();
         fs::write(&late, "mine").unwrap();
     })
@@ -960,7 +962,7 @@ fn nothing_is_left_when_the_caller_panics_in_the_middle() {
     let target = folder.path().join("new");
     let mut days = 0;
     let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        demo::write(&target, &Options { contacts: 5000, seed: 1 }, &mut |_| {
+        cxql_demo::write(&target, &Options { contacts: 5000, seed: 1 }, &mut |_| {
             days += 1;
             assert!(days < 200, "stopped on purpose");
         })
@@ -973,7 +975,7 @@ fn nothing_is_left_when_the_caller_panics_in_the_middle() {
 fn missing_parents_are_created() {
     let folder = TempDir::new().unwrap();
     let target = folder.path().join("a/b/c");
-    demo::write(&target, &Options { contacts: 5, seed: 1 }, &mut |_| {}).unwrap();
+    cxql_demo::write(&target, &Options { contacts: 5, seed: 1 }, &mut |_| {}).unwrap();
     assert_eq!(relative_bytes(&target).len(), 7);
     assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
 }
@@ -984,12 +986,13 @@ fn a_file_as_target_or_parent_and_a_wrong_number_are_refused() {
     let file = folder.path().join("file");
     fs::write(&file, "mine").unwrap();
     let options = Options { contacts: 5, seed: 1 };
-    let error = demo::write(&file, &options, &mut |_| {}).unwrap_err();
+    let error = cxql_demo::write(&file, &options, &mut |_| {}).unwrap_err();
     assert!(matches!(error, DemoError::NotAFolder { .. }), "{error}");
-    let error = demo::write(&file.join("below"), &options, &mut |_| {}).unwrap_err();
+    let error = cxql_demo::write(&file.join("below"), &options, &mut |_| {}).unwrap_err();
     assert!(matches!(error, DemoError::Io { .. }), "{error}");
     for contacts in [0, u64::MAX] {
-        let error = demo::write(&folder.path().join("new"), &Options { contacts, seed: 1 }, &mut |_| {}).unwrap_err();
+        let error =
+            cxql_demo::write(&folder.path().join("new"), &Options { contacts, seed: 1 }, &mut |_| {}).unwrap_err();
         assert!(matches!(error, DemoError::Contacts { .. }), "{error}");
         assert!(error.to_string().contains("ask for 1 to"), "{error}");
     }

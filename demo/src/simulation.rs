@@ -10,14 +10,14 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 
-use super::story;
-use super::tables::{
+use crate::story;
+use crate::tables::{
     AgentStates, Agents as AgentRows, Customers as CustomerRows, Events, Interactions, Layout, Orders, Sink, Surveys,
     append_id, micros,
 };
-use super::text::{self, Mood};
-use super::world::{self, Agents, Customers, pick_share};
-use super::{DemoError, Options, TableSummary};
+use crate::text::{self, Mood};
+use crate::world::{self, Agents, Customers, pick_share};
+use crate::{DemoError, Options, TableSummary};
 
 const HOUR_S: i64 = 3600;
 /// Rows of one file of interactions.
@@ -222,7 +222,7 @@ fn around(median: f64, spread: f64, rng: &mut Pcg64Mcg) -> f64 {
 }
 
 /// Everything that is being written, and everything that is still to come.
-pub(super) struct Simulation {
+pub(crate) struct Simulation {
     contacts: u64,
     customers: Customers,
     agents: Agents,
@@ -270,7 +270,7 @@ struct Sinks {
 
 impl Simulation {
     /// Prepares a year with these options, to be written below `dir`.
-    pub(super) fn new(dir: &Path, options: &Options) -> Result<Self, DemoError> {
+    pub(crate) fn new(dir: &Path, options: &Options) -> Result<Self, DemoError> {
         // Each concern has its own stream, so that a change in one leaves the others as they are.
         let stream = |number: u64| {
             let mut seeds = Pcg64Mcg::seed_from_u64(options.seed);
@@ -316,7 +316,7 @@ impl Simulation {
     }
 
     /// Runs the year and writes everything.
-    pub(super) fn run(mut self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vec<TableSummary>, DemoError> {
+    pub(crate) fn run(mut self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vec<TableSummary>, DemoError> {
         let targets = self.targets();
         for (day, target) in targets.into_iter().enumerate() {
             let written =
@@ -1079,13 +1079,13 @@ fn whole(expected: f64, rng: &mut Pcg64Mcg) -> u64 {
     (expected + rng.random::<f64>()) as u64
 }
 
-fn append_team(column: &mut datafusion::arrow::array::StringBuilder, agent: u32) {
+fn append_team(column: &mut arrow_array::builder::StringBuilder, agent: u32) {
     let queue = story::QUEUES.get(usize::from(world::queue_of(agent))).copied().unwrap_or("");
     let side = story::TEAM_SIDES.get(world::side_of(agent)).copied().unwrap_or("");
     append_words(column, queue, side);
 }
 
-fn append_words(column: &mut datafusion::arrow::array::StringBuilder, first: &str, second: &str) {
+fn append_words(column: &mut arrow_array::builder::StringBuilder, first: &str, second: &str) {
     use std::fmt::Write;
     // Writing into a string builder cannot fail.
     let _ = column.write_str(first);
