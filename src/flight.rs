@@ -53,7 +53,7 @@ use self::tls::Tls;
 use self::visits::{VisitStore, Visits};
 use crate::config::{TlsFiles, UserConfig};
 use crate::error::{Error, Result};
-use crate::session::{CATALOG, Reads, SYSTEM, Session};
+use crate::session::{CATALOG, ReadAccess, SYSTEM, Session};
 use crate::signals::Signals;
 use crate::source::nearest;
 
@@ -187,7 +187,7 @@ impl Server {
     pub async fn run(
         self,
         session: Arc<Session>,
-        readers: BTreeMap<String, Reads>,
+        readers: BTreeMap<String, ReadAccess>,
         ready: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         check_keys(&session, &self.options.keys)?;
@@ -205,9 +205,9 @@ impl Server {
         let everything = Arc::new(session.with_schema(SYSTEM, Arc::new(system))?);
         let users = readers.into_iter().map(|(user, reads)| {
             let session = match reads {
-                Reads::Everything => Arc::clone(&everything),
-                Reads::Data => Arc::clone(&data),
-                Reads::Left(left) => left,
+                ReadAccess::Everything => Arc::clone(&everything),
+                ReadAccess::Data => Arc::clone(&data),
+                ReadAccess::Restricted(session) => session,
             };
             (user, session)
         });

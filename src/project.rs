@@ -11,7 +11,7 @@ use crate::config::{
 use crate::error::{Error, Result};
 use crate::history;
 use crate::report::{self, Library};
-use crate::session::{ADMIN, Reads, Role, Session, SessionOptions, data_url};
+use crate::session::{ADMIN, ReadAccess, Role, Session, SessionOptions, data_url};
 use crate::source::nearest;
 
 /// More threads than this are a slip of the hand.
@@ -180,7 +180,7 @@ impl Project {
     /// # Errors
     /// A role that says something wrong about the data; a user without a role when there are roles, or with an unknown
     /// one; roles that nobody can have.
-    pub async fn readers(&self, session: &Arc<Session>) -> Result<BTreeMap<String, Reads>> {
+    pub async fn readers(&self, session: &Arc<Session>) -> Result<BTreeMap<String, ReadAccess>> {
         if self.users.is_empty() && !self.roles.is_empty() {
             return Err(Error::usage(
                 "[roles] in cxql.toml: nobody logs in, so that roles have no effect; `cxql user add NAME --role ROLE` adds \
@@ -211,16 +211,16 @@ impl Project {
                 }
             }
             let reads = if user.roles.iter().any(|role| role == ADMIN) {
-                Reads::Everything
+                ReadAccess::Everything
             } else if !own.is_empty() {
                 let session = match known.get(user.roles.as_slice()) {
                     Some(session) => Arc::clone(session),
                     None => self.restricted(session, own)?,
                 };
                 known.insert(&user.roles, Arc::clone(&session));
-                Reads::Left(session)
+                ReadAccess::Restricted(session)
             } else if roles.is_empty() {
-                Reads::Data
+                ReadAccess::Data
             } else {
                 return Err(wrong(format!(
                     "the user has no role; write roles = [\"{ADMIN}\"] for one who reads everything"
@@ -232,7 +232,7 @@ impl Project {
     }
 
     fn restricted(&self, session: &Arc<Session>, roles: Vec<Arc<Role>>) -> Result<Arc<Session>> {
-        session.for_roles(roles, |below| report::register(below, &self.library)).map(Arc::new)
+        session.for_roles(roles, |session| report::register(session, &self.library)).map(Arc::new)
     }
 }
 

@@ -6,22 +6,20 @@ mod catalog;
 mod diagnose;
 mod discover;
 mod functions;
-mod granted;
 mod intervals;
 mod joins;
 mod literals;
 mod memory;
 pub mod model;
-mod moment;
 mod percentile;
 mod percentiles;
-mod sealed;
 mod settings;
 mod share;
 mod sieve;
 mod stores;
 mod tables;
 mod turns;
+mod virtual_table;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,13 +51,13 @@ use datafusion::sql::sqlparser::ast;
 use object_store::ObjectStore;
 use url::Url;
 
-use self::access::Rules;
-pub use self::access::{ADMIN, Reads, Role};
+use self::access::AccessPolicy;
+pub use self::access::{ADMIN, ReadAccess, Role};
 use self::catalog::ProjectSchema;
 pub use self::catalog::View;
 pub(crate) use self::diagnose::is_missing;
 pub use self::memory::default_memory;
-pub use self::moment::{Moment, MomentTable};
+pub use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
 use crate::groups::{CodeGroups, CollectSets, ReadNumbers};
@@ -119,10 +117,10 @@ pub struct Session {
     context: SessionContext,
     schema: Arc<ProjectSchema>,
     memory: usize,
-    /// What may be read, when not everything.
-    rules: Option<Arc<Rules>>,
-    /// The session over which the views of such a session are planned.
-    below: Option<Arc<Session>>,
+    /// What may be read; `None` allows everything.
+    policy: Option<Arc<AccessPolicy>>,
+    /// The session of the filtered catalog, over which views are planned if there is a policy.
+    filtered: Option<Arc<Session>>,
 }
 
 impl fmt::Debug for Session {
@@ -225,7 +223,7 @@ impl Session {
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);
         schema.attach(context.state_weak_ref());
-        Ok(Self { context, schema, memory, rules: None, below: None })
+        Ok(Self { context, schema, memory, policy: None, filtered: None })
     }
 
     /// The engine's context, for statements that change the session.
@@ -254,7 +252,7 @@ impl Session {
     /// When the catalog refuses it.
     pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<()> {
         let catalog = self.catalog()?;
-        let schema = self.left(name, schema);
+        let schema = self.filtered(name, schema);
         catalog.register_schema(name, schema).map_err(|error| diagnose::data_error(error, name))?;
         Ok(())
     }

@@ -14,7 +14,7 @@ use datafusion::error::Result;
 
 use super::journal::{Journal, code_name};
 use super::visits::VisitStore;
-use crate::session::{Moment, MomentTable};
+use crate::session::{RowSource, VirtualTable};
 
 pub(super) const QUERIES: &str = "queries";
 const SESSIONS: &str = "sessions";
@@ -37,8 +37,8 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         Ok(match name {
-            QUERIES => Some(MomentTable::new(queries_schema(), Rows::Queries(Arc::clone(&self.journal)))),
-            SESSIONS => Some(MomentTable::new(sessions_schema(), Rows::Sessions(self.visits.clone()))),
+            QUERIES => Some(VirtualTable::new(queries_schema(), Rows::Queries(Arc::clone(&self.journal)))),
+            SESSIONS => Some(VirtualTable::new(sessions_schema(), Rows::Sessions(self.visits.clone()))),
             _ => match &self.history {
                 Some(history) => history.table(name).await?,
                 None => None,
@@ -58,7 +58,7 @@ enum Rows {
 }
 
 #[async_trait]
-impl Moment for Rows {
+impl RowSource for Rows {
     async fn rows(&self, schema: &SchemaRef) -> Result<RecordBatch> {
         Ok(match self {
             Self::Queries(journal) => queries(journal, schema)?,

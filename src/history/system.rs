@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::{failed, open_to_read};
 use crate::error::{Error, Result};
-use crate::session::{Moment, MomentTable, SYSTEM, Session};
+use crate::session::{RowSource, SYSTEM, Session, VirtualTable};
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ impl SchemaProvider for SystemSchema {
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let found = TABLES.iter().find(|(known, _)| *known == name);
         Ok(found.map(|(name, columns)| -> Arc<dyn TableProvider> {
-            MomentTable::new(schema(columns), Rows { name, columns, store: self.store.clone() })
+            VirtualTable::new(schema(columns), Rows { name, columns, store: self.store.clone() })
         }))
     }
 
@@ -143,7 +143,7 @@ fn schema(columns: Columns) -> SchemaRef {
 }
 
 #[async_trait]
-impl Moment for Rows {
+impl RowSource for Rows {
     async fn rows(&self, schema: &SchemaRef) -> DataFusionResult<RecordBatch> {
         let (name, columns, schema, store) = (self.name, self.columns, Arc::clone(schema), self.store.clone());
         let read = tokio::task::spawn_blocking(move || read(name, columns, schema, &store)).await;

@@ -232,7 +232,7 @@ async fn plans_show_nothing_of_what_is_below() {
         }
     }
     let text = ask(&mut ana, "explain analyze select customer_id from customers").await.join("\n");
-    assert!(text.contains("SealedExec: customers"), "{text}");
+    assert!(text.contains("BarrierExec: customers"), "{text}");
 }
 
 #[tokio::test]

@@ -251,7 +251,7 @@ async fn the_command_line_asks_a_server() {
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(1) && text.contains("a login is wanted"), "{text}");
     let out = ask(&["--explain", "select * from customers"], Some(&token("ana")));
-    assert!(String::from_utf8_lossy(&out.stdout).contains("SealedExec"), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("BarrierExec"), "{out:?}");
     let out = ask(&["--cancel", "c0ffee00-0000-4000-8000-000000000000"], Some(&token("ana")));
     assert!(String::from_utf8_lossy(&out.stderr).contains("there is no running query"), "{out:?}");
     let args = ["query", "--server", "grpc://example.org:1", "--user", "ana", "select 1"];

@@ -1,4 +1,8 @@
-//! Tables of which only what is left may be seen: neither plans nor figures nor errors tell what is below.
+//! Row and column security: a table whose plan, statistics and error messages are hidden (a security barrier).
+//!
+//! [`BarrierTable`] applies a row filter and column masks to a scan. Its operator [`BarrierExec`] shows no children, so
+//! that optimizer rules neither read statistics below it nor push predicates through it, and EXPLAIN ends there. Filters
+//! of the user's statement are evaluated below the row filter only if they cannot leak anything about a hidden row.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::{Session as EngineSession, TableProvider};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, internal_err};
 use datafusion::error::{DataFusionError, Result};
@@ -26,59 +30,65 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::access::Left;
-use super::diagnose;
+use super::policy::RowColumnPolicy;
 use crate::error::Error;
+use crate::session::diagnose;
 
-/// A table with some of its rows, and with other values in some of its columns.
-pub(super) struct SealedTable {
-    /// What plans call it.
+/// A table with a row filter and masked columns.
+pub(super) struct BarrierTable {
+    /// Its name in plans.
     name: String,
-    /// All of it.
-    whole: LogicalPlan,
+    /// The scan of the unrestricted table.
+    scan: LogicalPlan,
     table_type: TableType,
     filter: Option<Expr>,
-    columns: HashMap<String, Expr>,
+    /// Masks by column name.
+    masks: HashMap<String, Expr>,
     schema: SchemaRef,
     state: SessionState,
 }
 
-impl fmt::Debug for SealedTable {
+impl fmt::Debug for BarrierTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedTable").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("BarrierTable").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl SealedTable {
-    /// `state` plans what is below the seal.
+impl BarrierTable {
+    /// A barrier over `scan`, which `state` plans.
     pub(super) fn new(
         name: String,
-        whole: LogicalPlan,
+        scan: LogicalPlan,
         table_type: TableType,
-        left: Left,
+        policy: RowColumnPolicy,
         state: SessionState,
     ) -> Self {
-        let Left { filter, columns } = left;
-        let fields = whole.schema().fields().iter().map(|field| {
+        let RowColumnPolicy { filter, columns: masks } = policy;
+        let fields = scan.schema().fields().iter().map(|field| {
             // a mask may be NULL where the column is not
-            let is_nullable = field.is_nullable() || columns.contains_key(field.name());
+            let is_nullable = field.is_nullable() || masks.contains_key(field.name());
             Field::clone(field).with_nullable(is_nullable)
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Self { name, whole, table_type, filter, columns, schema, state }
+        Self { name, scan, table_type, filter, masks, schema, state }
     }
 
-    /// What is asked for of what is left.
-    fn plan(&self, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<LogicalPlan> {
-        let mut plan = LogicalPlanBuilder::from(self.whole.clone());
+    /// The logical plan below the barrier. The user's `filters` run before the row filter.
+    fn logical_plan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<LogicalPlan> {
+        let mut plan = LogicalPlanBuilder::from(self.scan.clone());
         if let Some(filter) = filters.iter().cloned().chain(self.filter.clone()).reduce(Expr::and) {
             plan = plan.filter(filter)?;
         }
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-        let columns = projection.unwrap_or(&all).iter().map(|at| {
-            let field = self.whole.schema().qualified_field(*at);
-            match self.columns.get(field.1.name()) {
-                Some(shows) => shows.clone().alias(field.1.name()),
+        let columns = projection.unwrap_or(&all).iter().map(|index| {
+            let field = self.scan.schema().qualified_field(*index);
+            match self.masks.get(field.1.name()) {
+                Some(mask) => mask.clone().alias(field.1.name()),
                 None => Expr::Column(Column::from(field)),
             }
         });
@@ -89,8 +99,11 @@ impl SealedTable {
         plan.build()
     }
 
-    /// The operators of [`SealedTable::plan`]. What an error says is not for users.
-    pub(super) async fn operators(
+    /// The physical plan below the barrier.
+    ///
+    /// # Errors
+    /// Any planning error, with details that the user must not see.
+    pub(super) async fn physical_plan(
         &self,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
@@ -98,38 +111,38 @@ impl SealedTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut state = self.state.clone();
         state.mark_start_execution();
-        state.create_physical_plan(&self.plan(projection, filters, limit)?).await
+        state.create_physical_plan(&self.logical_plan(projection, filters, limit)?).await
     }
 
-    /// Whether a filter of the user may run before the table's own: it cannot fail, so that nothing about a row shows
-    /// that is not there, and it looks at no column that shows something else.
-    fn is_harmless(&self, filter: &Expr) -> bool {
-        let is_open = |expr: &Expr| match expr {
-            Expr::Column(column) => !self.columns.contains_key(&column.name),
+    /// Returns true if a filter of the user may run before the row filter: it cannot fail, which would reveal something
+    /// about a hidden row, and it reads no masked column. PostgreSQL calls such functions leakproof.
+    fn is_leakproof(&self, filter: &Expr) -> bool {
+        let is_unmasked = |expr: &Expr| match expr {
+            Expr::Column(column) => !self.masks.contains_key(&column.name),
             _ => false,
         };
         let is_literal = |expr: &Expr| matches!(expr, Expr::Literal(..));
         match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
-                self.is_harmless(left) && self.is_harmless(right)
+                self.is_leakproof(left) && self.is_leakproof(right)
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 let compares = matches!(
                     op,
                     Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
                 );
-                compares && (is_open(left) && is_literal(right) || is_literal(left) && is_open(right))
+                compares && (is_unmasked(left) && is_literal(right) || is_literal(left) && is_unmasked(right))
             }
-            Expr::IsNull(column) | Expr::IsNotNull(column) => is_open(column),
-            Expr::Between(Between { expr, low, high, .. }) => is_open(expr) && is_literal(low) && is_literal(high),
-            Expr::InList(InList { expr, list, .. }) => is_open(expr) && list.iter().all(is_literal),
+            Expr::IsNull(column) | Expr::IsNotNull(column) => is_unmasked(column),
+            Expr::Between(Between { expr, low, high, .. }) => is_unmasked(expr) && is_literal(low) && is_literal(high),
+            Expr::InList(InList { expr, list, .. }) => is_unmasked(expr) && list.iter().all(is_literal),
             _ => false,
         }
     }
 }
 
 #[async_trait]
-impl TableProvider for SealedTable {
+impl TableProvider for BarrierTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -139,7 +152,7 @@ impl TableProvider for SealedTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match self.is_harmless(filter) {
+        let support = |filter: &&Expr| match self.is_leakproof(filter) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,
         };
@@ -148,31 +161,31 @@ impl TableProvider for SealedTable {
 
     async fn scan(
         &self,
-        _state: &dyn EngineSession,
+        _state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let inner = self.operators(projection, filters, limit).await.map_err(hidden)?;
+        let inner = self.physical_plan(projection, filters, limit).await.map_err(redacted)?;
         let schema = match projection {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => Arc::clone(&self.schema),
         };
-        Ok(Arc::new(SealedExec::new(self.name.clone(), inner, schema)))
+        Ok(Arc::new(BarrierExec::new(self.name.clone(), inner, schema)))
     }
 }
 
-/// Rows of a [`SealedTable`]. To the engine it has no inputs, so that no rule looks or reaches below, and no plan shows
-/// what is there.
+/// Executes the plan below a [`BarrierTable`] without exposing it as a child: no rule can inspect or change it, and no
+/// EXPLAIN shows it.
 #[derive(Debug)]
-struct SealedExec {
+struct BarrierExec {
     name: String,
     inner: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl SealedExec {
+impl BarrierExec {
     fn new(name: String, inner: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -184,18 +197,18 @@ impl SealedExec {
     }
 }
 
-impl DisplayAs for SealedExec {
+impl DisplayAs for BarrierExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match kind {
-            DisplayFormatType::Default | DisplayFormatType::Verbose => write!(f, "SealedExec: {}", self.name),
+            DisplayFormatType::Default | DisplayFormatType::Verbose => write!(f, "BarrierExec: {}", self.name),
             DisplayFormatType::TreeRender => writeln!(f, "{}", self.name),
         }
     }
 }
 
-impl ExecutionPlan for SealedExec {
+impl ExecutionPlan for BarrierExec {
     fn name(&self) -> &'static str {
-        "SealedExec"
+        "BarrierExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -214,7 +227,7 @@ impl ExecutionPlan for SealedExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.is_empty() { Ok(self) } else { internal_err!("a sealed table has no inputs") }
+        if children.is_empty() { Ok(self) } else { internal_err!("BarrierExec has no children") }
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -225,11 +238,11 @@ impl ExecutionPlan for SealedExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let schema = self.schema();
-        let promised = Arc::clone(&schema);
-        let rows = self.inner.execute(partition, context).map_err(hidden)?.map(move |batch| {
-            let batch = batch.map_err(hidden)?;
+        let declared = Arc::clone(&schema);
+        let rows = self.inner.execute(partition, context).map_err(redacted)?.map(move |batch| {
+            let batch = batch.map_err(redacted)?;
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let batch = RecordBatch::try_new_with_options(Arc::clone(&promised), batch.columns().to_vec(), &options)?;
+            let batch = RecordBatch::try_new_with_options(Arc::clone(&declared), batch.columns().to_vec(), &options)?;
             Ok::<_, DataFusionError>(batch.record_output(&metrics))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
@@ -240,12 +253,12 @@ impl ExecutionPlan for SealedExec {
     }
 }
 
-/// What users are told when something below a seal fails.
-const HIDDEN: &str = "a table, view or report that this reads cannot be read; the server's log says why";
+/// The message that replaces every error below a barrier.
+const REDACTED: &str = "a table, view or report that this reads cannot be read; the server's log says why";
 
-/// An error of what is below a seal. Its text may quote rows, tables or files that the user may not read: it is for the
-/// log. What is about the query as a whole stays.
-pub(super) fn hidden(error: DataFusionError) -> DataFusionError {
+/// Replaces an error from below a barrier, whose message may quote rows, tables or files that the user may not read: it is
+/// only logged. Errors about the query as a scan, such as its memory, are kept.
+pub(super) fn redacted(error: DataFusionError) -> DataFusionError {
     if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
         return error;
     }
@@ -253,9 +266,9 @@ pub(super) fn hidden(error: DataFusionError) -> DataFusionError {
         Ok(own) => own.to_string(),
         Err(error) => error.strip_backtrace(),
     };
-    // a view above has nothing to add
-    if text != HIDDEN {
+    // a barrier above another one does not log again
+    if text != REDACTED {
         tracing::warn!(error = text.as_str(), "a table behind roles cannot be read");
     }
-    Error::data(HIDDEN).into()
+    Error::data(REDACTED).into()
 }

@@ -1,4 +1,4 @@
-//! Tables whose rows are those of the moment in which a query asks.
+//! Virtual tables: their rows are computed when a query scans them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-/// Where the rows of a [`MomentTable`] come from: few enough for one batch.
+/// Computes the rows of a [`VirtualTable`], few enough for one batch.
 #[async_trait]
-pub trait Moment: fmt::Debug + Send + Sync {
-    /// The rows of now, with the columns of `schema`.
+pub trait RowSource: fmt::Debug + Send + Sync {
+    /// The current rows, with the columns of `schema`.
     ///
     /// # Errors
-    /// What the source gives.
+    /// The source's error.
     async fn rows(&self, schema: &SchemaRef) -> Result<RecordBatch>;
 }
 
-/// A table that is read anew by each query.
+/// A table whose rows are computed anew for each scan.
 #[derive(Debug)]
-pub struct MomentTable<M> {
+pub struct VirtualTable<S> {
     schema: SchemaRef,
-    rows: M,
+    source: S,
 }
 
-impl<M: Moment + 'static> MomentTable<M> {
+impl<S: RowSource + 'static> VirtualTable<S> {
     /// A table with these columns.
-    pub fn new(schema: SchemaRef, rows: M) -> Arc<Self> {
-        Arc::new(Self { schema, rows })
+    pub fn new(schema: SchemaRef, source: S) -> Arc<Self> {
+        Arc::new(Self { schema, source })
     }
 }
 
 #[async_trait]
-impl<M: Moment + 'static> TableProvider for MomentTable<M> {
+impl<S: RowSource + 'static> TableProvider for VirtualTable<S> {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -53,7 +53,7 @@ impl<M: Moment + 'static> TableProvider for MomentTable<M> {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batch = self.rows.rows(&self.schema).await?;
+        let batch = self.source.rows(&self.schema).await?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&self.schema), projection.cloned())?)
     }
 }
