@@ -4,24 +4,24 @@
 //! ended, what the alerts found and everything that is to be delivered; only then is anything delivered, each delivery
 //! recorded step by step. So whatever ends the process, nothing that was promised is forgotten.
 
-mod audience;
 mod command;
-mod dates;
+mod context;
+mod cron;
 mod deliver;
-mod execute;
 mod job;
+mod job_run;
 mod mail;
 mod message;
-mod names;
-mod notices;
-mod office;
+mod output_names;
+mod owner_notices;
+mod recipients;
+mod relative_dates;
 mod scheduler;
-mod times;
-mod wait;
+mod wait_for;
 mod webhook;
 
-pub use self::dates::DateExpr;
+pub use self::context::{Clock, SchedulerContext, SystemClock, backoff};
+pub use self::cron::{Due, Schedule, due, instant_of, zone};
 pub use self::job::{Job, Recipient, jobs};
-pub use self::office::{Clock, Office, SystemClock, backoff};
+pub use self::relative_dates::DateExpr;
 pub use self::scheduler::Scheduler;
-pub use self::times::{Due, Schedule, due, instant_of, zone};

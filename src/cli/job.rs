@@ -14,7 +14,7 @@ use crate::history::{Run, RunState, Trigger};
 use crate::output::{Destination, Writer};
 use crate::project::Asked;
 use crate::run;
-use crate::schedule::{Job, Office, SystemClock, instant_of};
+use crate::schedule::{Job, SchedulerContext, SystemClock, instant_of};
 
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
@@ -87,28 +87,28 @@ struct BackfillArgs {
 }
 
 pub(super) async fn run(args: JobArgs, asked: &Asked) -> Result<ExitCode> {
-    let office = Office::open(asked, Arc::new(SystemClock))?;
+    let context = SchedulerContext::open(asked, Arc::new(SystemClock))?;
     match args.command {
-        JobCommand::List(args) => list(&office, &args.result).await,
-        JobCommand::Run(args) => run_one(&office, args).await,
-        JobCommand::History(args) => history(&office, args).await,
-        JobCommand::Resend(args) => resend(&office, &args.run).await,
-        JobCommand::Backfill(args) => backfill(&office, args).await,
+        JobCommand::List(args) => list(&context, &args.result).await,
+        JobCommand::Run(args) => run_one(&context, args).await,
+        JobCommand::History(args) => history(&context, args).await,
+        JobCommand::Resend(args) => resend(&context, &args.run).await,
+        JobCommand::Backfill(args) => backfill(&context, args).await,
     }
 }
 
-async fn list(office: &Office, args: &ResultArgs) -> Result<ExitCode> {
-    let now = office.now();
+async fn list(context: &SchedulerContext, args: &ResultArgs) -> Result<ExitCode> {
+    let now = context.now();
     let (mut next, mut last, mut state, mut error) = (vec![], vec![], vec![], vec![]);
-    for job in &office.jobs {
+    for job in &context.jobs {
         next.push(job.schedule.as_ref().filter(|_| job.is_enabled).and_then(|schedule| schedule.after(now)));
-        let newest = office.store.runs(Some(&job.name), 1)?.into_iter().next();
+        let newest = context.store.runs(Some(&job.name), 1)?.into_iter().next();
         last.push(newest.as_ref().map(|run| run.scheduled_at));
         state.push(newest.as_ref().map(|run| run.state.name()));
         error.push(newest.and_then(|run| run.error).and_then(|error| error.lines().next().map(str::to_string)));
     }
-    let names: Vec<&str> = office.jobs.iter().map(|job| job.name.as_str()).collect();
-    let reports: Vec<&str> = office.jobs.iter().map(|job| job.report.name.as_str()).collect();
+    let names: Vec<&str> = context.jobs.iter().map(|job| job.name.as_str()).collect();
+    let reports: Vec<&str> = context.jobs.iter().map(|job| job.report.name.as_str()).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("job", Arc::new(StringArray::from(names))),
         ("report", Arc::new(StringArray::from(reports))),
@@ -139,39 +139,45 @@ async fn show(columns: Vec<(&str, ArrayRef)>, args: &ResultArgs) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run_one(office: &Office, args: RunArgs) -> Result<ExitCode> {
-    let job = office.job(&args.name)?;
-    office.check_secrets()?;
-    let now = office.now();
+async fn run_one(context: &SchedulerContext, args: RunArgs) -> Result<ExitCode> {
+    let job = context.job(&args.name)?;
+    context.check_secrets()?;
+    let now = context.now();
     let at = match &args.at {
         Some(text) => time(text, job.zone, "--at")?,
         None => DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now),
     };
-    let run = recorded(office, job, at, Trigger::Manual, args.again)?;
+    let run = recorded(context, job, at, Trigger::Manual, args.again)?;
     let Some(run_id) = run else {
         super::note(&format!("{} has run already; --again runs it once more", job.run_id(at)));
         return Ok(ExitCode::SUCCESS);
     };
-    conclude(&office.run_here(&run_id, run::stop_requested()).await?)
+    conclude(&context.run_here(&run_id, run::stop_requested()).await?)
 }
 
 /// Records a run of a job for a time, or takes the one that is there and has not succeeded; `None` when there is nothing to
 /// do.
-fn recorded(office: &Office, job: &Job, at: DateTime<Utc>, trigger: Trigger, again: bool) -> Result<Option<String>> {
-    let now = office.now();
+fn recorded(
+    context: &SchedulerContext,
+    job: &Job,
+    at: DateTime<Utc>,
+    trigger: Trigger,
+    again: bool,
+) -> Result<Option<String>> {
+    let now = context.now();
     let mut run = job.new_run(at, trigger);
-    let known = office.store.runs_for(&job.name, at)?;
+    let known = context.store.runs_for(&job.name, at)?;
     match known.last() {
         None => {}
         Some(last) if again && last.state.is_final() => run.run_id = format!("{}-{}", run.run_id, known.len() + 1),
         Some(last) if matches!(last.state, RunState::Succeeded | RunState::Delivering) => return Ok(None),
         Some(last) => {
             // one that failed, was missed or stopped gets its tries anew; one that is open is gone on with
-            office.store.run_again(&last.run_id, job.max_attempts, now)?;
+            context.store.run_again(&last.run_id, job.max_attempts, now)?;
             return Ok(Some(last.run_id.clone()));
         }
     }
-    office.store.add_run(&run, now)?;
+    context.store.add_run(&run, now)?;
     Ok(Some(run.run_id))
 }
 
@@ -195,19 +201,19 @@ fn conclude(run: &Run) -> Result<ExitCode> {
     }
 }
 
-async fn history(office: &Office, args: HistoryArgs) -> Result<ExitCode> {
+async fn history(context: &SchedulerContext, args: HistoryArgs) -> Result<ExitCode> {
     if let Some(name) = &args.name
-        && let Some(run) = office.store.run(name)?
+        && let Some(run) = context.store.run(name)?
     {
-        return deliveries(office, &run, &args.result).await;
+        return deliveries(context, &run, &args.result).await;
     }
-    if let Some(name) = args.name.as_deref().filter(|name| !office.jobs.iter().any(|job| job.name == *name)) {
+    if let Some(name) = args.name.as_deref().filter(|name| !context.jobs.iter().any(|job| job.name == *name)) {
         // a job that is gone has a history still
-        if office.store.runs(Some(name), 1)?.is_empty() {
-            office.job(name)?;
+        if context.store.runs(Some(name), 1)?.is_empty() {
+            context.job(name)?;
         }
     }
-    let runs = office.store.runs(args.name.as_deref(), args.limit)?;
+    let runs = context.store.runs(args.name.as_deref(), args.limit)?;
     let texts = |of: fn(&Run) -> Option<String>| -> ArrayRef { Arc::new(runs.iter().map(of).collect::<StringArray>()) };
     let took = |run: &Run| Some((run.ended_at? - run.started_at?).num_milliseconds() as f64 / 1000.0);
     let counts: Int64Array = runs.iter().map(|run| run.row_count.map(|count| count as i64)).collect();
@@ -225,11 +231,11 @@ async fn history(office: &Office, args: HistoryArgs) -> Result<ExitCode> {
     show(columns, &args.result).await
 }
 
-async fn deliveries(office: &Office, run: &Run, args: &ResultArgs) -> Result<ExitCode> {
+async fn deliveries(context: &SchedulerContext, run: &Run, args: &ResultArgs) -> Result<ExitCode> {
     if let Some(error) = &run.error {
         super::note(&format!("{} {}: {error}", run.run_id, run.state.name()));
     }
-    let deliveries = office.store.deliveries(&run.run_id)?;
+    let deliveries = context.store.deliveries(&run.run_id)?;
     let texts = |of: fn(&crate::history::Delivery) -> Option<String>| -> ArrayRef {
         Arc::new(deliveries.iter().map(of).collect::<StringArray>())
     };
@@ -247,18 +253,18 @@ async fn deliveries(office: &Office, run: &Run, args: &ResultArgs) -> Result<Exi
     show(columns, args).await
 }
 
-async fn resend(office: &Office, run_id: &str) -> Result<ExitCode> {
-    if office.store.run(run_id)?.is_none() {
+async fn resend(context: &SchedulerContext, run_id: &str) -> Result<ExitCode> {
+    if context.store.run(run_id)?.is_none() {
         return Err(Error::usage(format!("the history has no run `{run_id}`; `cxql job history` shows all")));
     }
-    office.check_secrets()?;
-    let count = office.store.resend(run_id, office.now())?;
+    context.check_secrets()?;
+    let count = context.store.resend(run_id, context.now())?;
     if count == 0 {
         super::note(&format!("{run_id} has sent nothing"));
         return Ok(ExitCode::SUCCESS);
     }
-    office.deliver_here(run_id).await?;
-    let open = office.store.deliveries(run_id)?;
+    context.deliver_here(run_id).await?;
+    let open = context.store.deliveries(run_id)?;
     let sent = open.iter().filter(|delivery| delivery.state == crate::history::DeliveryState::Sent).count();
     if open.iter().any(|delivery| delivery.state != crate::history::DeliveryState::Sent) {
         return Err(Error::data(format!(
@@ -269,8 +275,8 @@ async fn resend(office: &Office, run_id: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn backfill(office: &Office, args: BackfillArgs) -> Result<ExitCode> {
-    let job = office.job(&args.name)?;
+async fn backfill(context: &SchedulerContext, args: BackfillArgs) -> Result<ExitCode> {
+    let job = context.job(&args.name)?;
     let schedule = job.schedule.as_ref();
     let schedule = schedule.ok_or_else(|| Error::usage(format!("job `{}` has no cron and so no times", job.name)))?;
     let (from, to) = (time(&args.from, job.zone, "--from")?, time(&args.to, job.zone, "--to")?);
@@ -287,12 +293,12 @@ async fn backfill(office: &Office, args: BackfillArgs) -> Result<ExitCode> {
         super::print(&shown.collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    office.check_secrets()?;
+    context.check_secrets()?;
     let mut failed = 0;
     for at in &all {
-        match recorded(office, job, *at, Trigger::Backfill, false)? {
+        match recorded(context, job, *at, Trigger::Backfill, false)? {
             None => super::note(&format!("{} has run already", job.run_id(*at))),
-            Some(run_id) => match conclude(&office.run_here(&run_id, run::stop_requested()).await?) {
+            Some(run_id) => match conclude(&context.run_here(&run_id, run::stop_requested()).await?) {
                 Ok(_) => {}
                 Err(error) => {
                     failed += 1;

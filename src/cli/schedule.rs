@@ -7,21 +7,21 @@ use clap::Args;
 
 use crate::error::{Error, Result};
 use crate::project::Asked;
-use crate::schedule::{Office, Scheduler, SystemClock};
+use crate::schedule::{Scheduler, SchedulerContext, SystemClock};
 use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(super) struct ScheduleArgs {}
 
 pub(super) async fn run(_args: ScheduleArgs, asked: &Asked) -> Result<ExitCode> {
-    let office = Arc::new(Office::open(asked, Arc::new(SystemClock))?);
-    if office.jobs.is_empty() {
+    let context = Arc::new(SchedulerContext::open(asked, Arc::new(SystemClock))?);
+    if context.jobs.is_empty() {
         return Err(Error::usage("cxql.toml has no [[job]]; docs/jobs.md says how one looks"));
     }
     let fault = |cause| Error::Engine { message: format!("signals cannot be handled: {cause}") };
     let signals = Signals::new().map_err(fault)?;
-    let enabled = office.jobs.iter().filter(|job| job.is_enabled).count();
-    super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", office.project.work.store.display()));
-    Scheduler::new(office)?.run(signals).await?;
+    let enabled = context.jobs.iter().filter(|job| job.is_enabled).count();
+    super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", context.project.work.store.display()));
+    Scheduler::new(context)?.run(signals).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::context::{SchedulerContext, again_at, log};
 use super::mail::{self, Sent};
-use super::office::{Office, again_at, log};
 use super::{command, webhook};
 use crate::config::ChannelKind;
 use crate::error::{Error, Result, with_causes};
@@ -25,7 +25,7 @@ pub(super) const MOST_TOLD: usize = 300;
 /// The longest wait that the other side can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-impl Office {
+impl SchedulerContext {
     /// Brings a delivery to its place, when nobody else does.
     ///
     /// # Errors

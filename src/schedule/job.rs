@@ -7,10 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use lettre::message::Mailbox;
 
-use super::dates::DateExpr;
-use super::names::{Filling, fill, stamp};
-use super::times::{self, Schedule};
-use super::wait::WaitFor;
+use super::cron::{self, Schedule};
+use super::output_names::{Filling, fill, stamp};
+use super::relative_dates::DateExpr;
+use super::wait_for::WaitFor;
 use crate::config::{
     CatchUp, ChannelConfig, ChannelKind, FailedCheck, JobConfig, OneOrMany, Overlap, Send, Shape, Span,
 };
@@ -244,7 +244,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     let work = &project.work;
     let report = report(project, config)?;
     let zone_name = config.timezone.as_ref().or(work.settings.timezone.as_ref()).map_or("UTC", String::as_str);
-    let zone = times::zone(zone_name).map_err(|error| wrong(name, error))?;
+    let zone = cron::zone(zone_name).map_err(|error| wrong(name, error))?;
     let schedule = config.cron.as_ref().map(|cron| Schedule::parse(cron, zone)).transpose();
     let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
     let people = |key: &str, texts: &[String]| -> Result<Vec<Recipient>> {

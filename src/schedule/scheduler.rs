@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::context::{SchedulerContext, log};
+use super::cron::{self, Due};
 use super::job::Job;
-use super::office::{Office, log};
-use super::times::{self, Due};
 use crate::error::{Error, Result};
 use crate::history::{NewRun, Run, RunState, Trigger};
 use crate::signals::Signals;
@@ -32,7 +32,7 @@ const MOST_LISTED: usize = 20;
 /// Runs the jobs of a project.
 #[derive(Debug)]
 pub struct Scheduler {
-    office: Arc<Office>,
+    context: Arc<SchedulerContext>,
     /// When it looked last at each job that has times.
     looked: BTreeMap<String, DateTime<Utc>>,
     last_look: Option<DateTime<Utc>>,
@@ -49,23 +49,23 @@ impl Scheduler {
     ///
     /// # Errors
     /// A secret that cannot be read, a history that cannot be written.
-    pub fn new(office: Arc<Office>) -> Result<Self> {
-        office.check_secrets()?;
-        let now = office.now();
+    pub fn new(context: Arc<SchedulerContext>) -> Result<Self> {
+        context.check_secrets()?;
+        let now = context.now();
         let mut looked = BTreeMap::new();
-        for job in &office.jobs {
+        for job in &context.jobs {
             if !job.is_enabled {
-                office.store.forget(&job.name)?;
+                context.store.forget(&job.name)?;
             } else if job.schedule.is_some() {
                 // a clock that was ahead has left a time that is still to come
-                looked.insert(job.name.clone(), office.store.seen_first(&job.name, now)?.min(now));
+                looked.insert(job.name.clone(), context.store.seen_first(&job.name, now)?.min(now));
             } else {
-                office.store.seen_first(&job.name, now)?;
+                context.store.seen_first(&job.name, now)?;
             }
         }
-        let max_parallel = office.project.work.settings.max_parallel.unwrap_or(MAX_PARALLEL).max(1);
+        let max_parallel = context.project.work.settings.max_parallel.unwrap_or(MAX_PARALLEL).max(1);
         Ok(Self {
-            office,
+            context,
             looked,
             last_look: None,
             pruned: None,
@@ -92,7 +92,7 @@ impl Scheduler {
                 Some(ended) = self.delivering.join_next() => { self.on_the_way.remove(&done(ended)?); }
             }
         }
-        let drain = self.office.project.work.settings.drain.map_or(DRAIN, |span| span.0);
+        let drain = self.context.project.work.settings.drain.map_or(DRAIN, |span| span.0);
         if !self.working.is_empty() || !self.delivering.is_empty() {
             log("info", &format!("stopping; what runs has {} seconds to end", drain.as_secs()));
         }
@@ -122,19 +122,19 @@ impl Scheduler {
     /// # Errors
     /// A history that cannot be written.
     pub fn tick(&mut self) -> Result<Duration> {
-        let now = self.office.now();
-        for run in self.office.store.recover(now)? {
+        let now = self.context.now();
+        for run in self.context.store.recover(now)? {
             log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
         }
         self.plan(now)?;
         self.start(now)?;
         self.deliver(now)?;
-        self.office.tell_of_deliveries()?;
+        self.context.tell_of_deliveries()?;
         self.prune(now)?;
         self.last_look = Some(now);
-        let due = self.office.jobs.iter().filter(|job| self.looked.contains_key(&job.name));
+        let due = self.context.jobs.iter().filter(|job| self.looked.contains_key(&job.name));
         let due = due.filter_map(|job| job.schedule.as_ref()?.after(now));
-        let next = due.chain(self.office.store.next_turn()?).min();
+        let next = due.chain(self.context.store.next_turn()?).min();
         let wait = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(LOOK);
         Ok(wait.clamp(Duration::from_millis(10), LOOK))
     }
@@ -143,21 +143,21 @@ impl Scheduler {
     fn plan(&mut self, now: DateTime<Utc>) -> Result<()> {
         if let Some(last) = self.last_look.filter(|last| now < *last) {
             // what waits for its next try does not wait longer for it
-            self.office.store.set_back(last - now)?;
+            self.context.store.set_back(last - now)?;
             log("warn", &format!("the clock was set back to {now}; times that have run are not run again"));
             for looked in self.looked.values_mut() {
                 *looked = now.min(*looked);
             }
         }
-        let office = Arc::clone(&self.office);
-        for job in office.jobs.iter().filter(|job| job.is_enabled) {
+        let context = Arc::clone(&self.context);
+        for job in context.jobs.iter().filter(|job| job.is_enabled) {
             match &job.schedule {
                 Some(schedule) => {
                     let looked = self.looked.get(&job.name).copied().unwrap_or(now);
                     if schedule.after(looked).is_none_or(|next| next > now) {
                         continue;
                     }
-                    let due = times::due(schedule, looked, now, job.catch_up);
+                    let due = cron::due(schedule, looked, now, job.catch_up);
                     self.record(job, &due, now)?;
                     self.looked.insert(job.name.clone(), now);
                 }
@@ -172,7 +172,7 @@ impl Scheduler {
         let trigger = |at: &DateTime<Utc>| if due.late.contains(at) { Trigger::CatchUp } else { Trigger::Schedule };
         let run: Vec<NewRun> = due.run.iter().map(|at| job.new_run(*at, trigger(at))).collect();
         let missed: Vec<NewRun> = due.missed.iter().map(|at| job.new_run(*at, Trigger::Schedule)).collect();
-        let recorded = self.office.store.plan(&job.name, job.overlap, now, |_| (run, missed))?;
+        let recorded = self.context.store.plan(&job.name, job.overlap, now, |_| (run, missed))?;
         for (run, state) in &recorded {
             match state {
                 RunState::Skipped => {
@@ -205,16 +205,16 @@ impl Scheduler {
                 last.scheduled_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
             ));
         }
-        if let Some(run) = self.office.store.run(&last.run_id)? {
-            let messages = self.office.notice(job, &run, format!("job {}: times were missed", job.name), lines);
-            self.office.store.announce(&run.run_id, &job.name, &messages, now)?;
+        if let Some(run) = self.context.store.run(&last.run_id)? {
+            let messages = self.context.notice(job, &run, format!("job {}: times were missed", job.name), lines);
+            self.context.store.announce(&run.run_id, &job.name, &messages, now)?;
         }
         Ok(())
     }
 
     /// A job without times runs for each time for which all that it depends on have succeeded.
     fn follow(&self, job: &Job, now: DateTime<Utc>) -> Result<()> {
-        let store = &self.office.store;
+        let store = &self.context.store;
         let since = store.seen_first(&job.name, now)?.max(now - DEPENDENCIES);
         let mut ready: Option<BTreeSet<DateTime<Utc>>> = None;
         for name in &job.depends_on {
@@ -234,37 +234,37 @@ impl Scheduler {
 
     /// Starts the runs whose turn has come.
     fn start(&mut self, now: DateTime<Utc>) -> Result<()> {
-        for run in self.office.store.ready(now)? {
-            if self.office.give_up_if_spent(&run, now)? {
+        for run in self.context.store.ready(now)? {
+            if self.context.give_up_if_spent(&run, now)? {
                 continue;
             }
             if self.working.len() >= self.max_parallel {
                 break;
             }
-            let Some(run) = self.office.store.claim(&run.run_id, now)? else { continue };
-            let office = Arc::clone(&self.office);
+            let Some(run) = self.context.store.claim(&run.run_id, now)? else { continue };
+            let context = Arc::clone(&self.context);
             let mut released = self.release.subscribe();
             self.working.spawn(async move {
                 let release = async move {
                     // without a scheduler nobody waits any more
                     let _ = released.wait_for(|is_released| *is_released).await;
                 };
-                office.work_on(&run, release, std::future::pending()).await.map(drop)
+                context.work_on(&run, release, std::future::pending()).await.map(drop)
             });
         }
         Ok(())
     }
 
     fn deliver(&mut self, now: DateTime<Utc>) -> Result<()> {
-        for delivery in self.office.store.due_deliveries(None, now)? {
+        for delivery in self.context.store.due_deliveries(None, now)? {
             if self.delivering.len() >= MAX_DELIVERIES {
                 break;
             }
             if !self.on_the_way.insert(delivery.delivery_id.clone()) {
                 continue;
             }
-            let office = Arc::clone(&self.office);
-            self.delivering.spawn(async move { office.deliver(&delivery).await.map(|()| delivery.delivery_id) });
+            let context = Arc::clone(&self.context);
+            self.delivering.spawn(async move { context.deliver(&delivery).await.map(|()| delivery.delivery_id) });
         }
         Ok(())
     }
@@ -274,8 +274,8 @@ impl Scheduler {
             return Ok(());
         }
         self.pruned = Some(now);
-        let days = self.office.project.work.settings.keep_days.unwrap_or(KEEP_DAYS);
-        let removed = self.office.store.prune(now - chrono::Duration::days(days.into()))?;
+        let days = self.context.project.work.settings.keep_days.unwrap_or(KEEP_DAYS);
+        let removed = self.context.store.prune(now - chrono::Duration::days(days.into()))?;
         if removed > 0 {
             log("info", &format!("{removed} runs older than {days} days are removed from the history"));
         }
@@ -283,7 +283,7 @@ impl Scheduler {
     }
 }
 
-impl Office {
+impl SchedulerContext {
     /// Ends a run that was tried as often as it may, or whose job is gone; true when it did.
     fn give_up_if_spent(&self, run: &Run, now: DateTime<Utc>) -> Result<bool> {
         let job = self.jobs.iter().find(|job| job.name == run.job);
@@ -416,7 +416,7 @@ mod tests {
 
         fn scheduler(&self) -> Scheduler {
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-            Scheduler::new(Arc::new(Office::open(&self.asked, clock).unwrap())).unwrap()
+            Scheduler::new(Arc::new(SchedulerContext::open(&self.asked, clock).unwrap())).unwrap()
         }
 
         fn set(&self, now: &str) {
@@ -433,7 +433,7 @@ mod tests {
     }
 
     fn runs(scheduler: &Scheduler) -> Vec<String> {
-        let mut runs = scheduler.office.store.runs(None, 10_000).unwrap();
+        let mut runs = scheduler.context.store.runs(None, 10_000).unwrap();
         runs.reverse();
         runs.iter().map(|run| format!("{} {}", run.scheduled_at.format("%m-%dT%H:%M"), run.state.name())).collect()
     }

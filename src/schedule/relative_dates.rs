@@ -7,7 +7,7 @@
 use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::times::instant_of;
+use super::cron::instant_of;
 
 const FORM: &str = "write `today`, `yesterday`, `start of last week`, `end of this month`, `3 days ago`, \
                     `scheduled - 2 hours` or the like";

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType}
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 
-use super::dates::DateExpr;
+use super::relative_dates::DateExpr;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::source::Source;

@@ -31,7 +31,7 @@ impl Clock for SystemClock {
 }
 
 /// What all parts of the work share.
-pub struct Office {
+pub struct SchedulerContext {
     /// How the project is found: reports are read anew for every run.
     pub asked: Asked,
     /// The project as it was when the work began.
@@ -44,13 +44,13 @@ pub struct Office {
     pub clock: Arc<dyn Clock>,
 }
 
-impl fmt::Debug for Office {
+impl fmt::Debug for SchedulerContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Office").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("SchedulerContext").field("store", &self.store).finish_non_exhaustive()
     }
 }
 
-impl Office {
+impl SchedulerContext {
     /// Opens the history of a project and checks its jobs.
     ///
     /// # Errors

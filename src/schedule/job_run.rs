@@ -12,9 +12,9 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::context::{SchedulerContext, again_at, log};
 use super::job::{Job, jobs};
-use super::names::fill;
-use super::office::{Office, again_at, log};
+use super::output_names::fill;
 use crate::config::FailedCheck;
 use crate::error::{Error, Result};
 use crate::history::{AlertRecord, Content, Ended, Kind, NewDelivery, Purpose, Run, RunState};
@@ -52,7 +52,7 @@ struct Made {
     deliveries: Vec<NewDelivery>,
 }
 
-impl Office {
+impl SchedulerContext {
     /// Works on a run that this process has claimed until its try has ended, and records how. `release` ends it without a
     /// verdict, so that somebody else goes on; `stopped` ends it for good.
     ///

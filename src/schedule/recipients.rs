@@ -8,11 +8,11 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 
-use super::execute::{Group, Look};
+use super::context::SchedulerContext;
 use super::job::{Job, Recipient, recipient};
+use super::job_run::{Group, Look};
 use super::message::{Attachments, Message};
-use super::names::fill;
-use super::office::Office;
+use super::output_names::fill;
 use crate::config::Send;
 use crate::error::{Error, Result};
 use crate::history::{NewDelivery, Purpose, Run, Told};
@@ -22,7 +22,7 @@ use crate::session::Session;
 use crate::source::Source;
 use crate::sqlfile;
 
-impl Office {
+impl SchedulerContext {
     /// The result for its recipients, and the alerts for those who are told of them.
     #[expect(clippy::too_many_arguments, reason = "everything that a run has come to meets here")]
     pub(super) async fn messages(

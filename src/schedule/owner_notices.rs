@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::context::{SchedulerContext, log};
 use super::job::Job;
 use super::message::Message;
-use super::office::{Office, log};
 use crate::history::{Delivery, DeliveryState, NewDelivery, Purpose, Run};
 
 /// Lines of an error that a message has.
@@ -14,7 +14,7 @@ fn shown(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-impl Office {
+impl SchedulerContext {
     /// A message to a job's owner. Whatever becomes of it, the log has it too.
     fn to_owner(&self, job: Option<&Job>, message: &Message) -> Vec<NewDelivery> {
         let level = if message.is_error { "error" } else { "warn" };
