@@ -59,20 +59,20 @@ pub struct Project {
     pub keys: BTreeMap<String, Vec<String>>,
     /// Its folder.
     pub folder: PathBuf,
-    /// Its jobs and the ways to tell somebody.
-    pub work: Work,
+    /// Its jobs and how people are notified.
+    pub job_settings: JobSettings,
 }
 
-/// What a project's configuration says of jobs.
+/// The settings of jobs in `cxql.toml`: `[jobs]`, `[[job]]`, `[mail]` and `[channels]`.
 #[derive(Debug, Clone, Default)]
-pub struct Work {
-    /// What holds for all jobs.
-    pub settings: JobsConfig,
+pub struct JobSettings {
+    /// `[jobs]`: settings of all jobs.
+    pub defaults: JobsConfig,
     /// The jobs.
     pub jobs: Vec<JobConfig>,
     /// The mail server.
     pub mail: Option<MailConfig>,
-    /// Other ways to tell somebody.
+    /// The notification channels by name.
     pub channels: BTreeMap<String, ChannelConfig>,
     /// The file of the history.
     pub store: PathBuf,
@@ -147,7 +147,8 @@ impl Project {
             files_in_from: false,
         };
         let store = folder.join(file.jobs.store.clone().unwrap_or_else(|| PathBuf::from(history::FILE_NAME)));
-        let work = Work { settings: file.jobs, jobs: file.job, mail: file.mail, channels: file.channels, store };
+        let job_settings =
+            JobSettings { defaults: file.jobs, jobs: file.job, mail: file.mail, channels: file.channels, store };
         Ok(Self {
             library,
             options,
@@ -157,7 +158,7 @@ impl Project {
             roles: file.roles,
             keys: file.keys,
             folder,
-            work,
+            job_settings,
         })
     }
 
@@ -169,8 +170,8 @@ impl Project {
         let options = SessionOptions { files_in_from, ..self.options.clone() };
         let session = Arc::new(Session::open(options).await?);
         report::register(&session, &self.library)?;
-        if !self.work.jobs.is_empty() || self.work.store.exists() {
-            history::system::register(&session, &self.work.store)?;
+        if !self.job_settings.jobs.is_empty() || self.job_settings.store.exists() {
+            history::system::register(&session, &self.job_settings.store)?;
         }
         Ok(session)
     }

@@ -21,7 +21,7 @@ pub(super) async fn run(_args: ScheduleArgs, asked: &Asked) -> Result<ExitCode> 
     let fault = |cause| Error::Engine { message: format!("signals cannot be handled: {cause}") };
     let signals = Signals::new().map_err(fault)?;
     let enabled = context.jobs.iter().filter(|job| job.is_enabled).count();
-    super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", context.project.work.store.display()));
+    super::note(&format!("{enabled} jobs, history in {}; Ctrl-C stops", context.project.job_settings.store.display()));
     Scheduler::new(context)?.run(signals).await?;
     Ok(ExitCode::SUCCESS)
 }

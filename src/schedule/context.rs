@@ -58,7 +58,7 @@ impl SchedulerContext {
     pub fn open(asked: &Asked, clock: Arc<dyn Clock>) -> Result<Self> {
         let project = Project::resolve(asked)?;
         let jobs = jobs(&project)?;
-        let store = Store::open(&project.work.store)?;
+        let store = Store::open(&project.job_settings.store)?;
         Ok(Self { asked: asked.clone(), project, jobs, store, clock })
     }
 
@@ -89,11 +89,11 @@ impl SchedulerContext {
     /// The first that cannot.
     pub fn check_secrets(&self) -> Result<()> {
         let folder = &self.project.folder;
-        let work = &self.project.work;
-        if let Some(secret) = work.mail.as_ref().and_then(|mail| mail.password.as_ref()) {
+        let job_settings = &self.project.job_settings;
+        if let Some(secret) = job_settings.mail.as_ref().and_then(|mail| mail.password.as_ref()) {
             secret.read(folder)?;
         }
-        for channel in work.channels.values() {
+        for channel in job_settings.channels.values() {
             if let Some(url) = &channel.url {
                 url.read(folder)?;
             }

@@ -72,7 +72,8 @@ impl SchedulerContext {
     fn again(&self, delivery: &Delivery, error: &str, wait: Duration) -> Result<()> {
         let now = self.now();
         let span = |span: Duration| chrono::Duration::from_std(span).unwrap_or_default();
-        let until = delivery.planned_at + span(self.project.work.settings.give_up.map_or(GIVE_UP, |span| span.0));
+        let until =
+            delivery.planned_at + span(self.project.job_settings.defaults.give_up.map_or(GIVE_UP, |span| span.0));
         let job = self.jobs.iter().find(|job| job.name == delivery.job);
         let (delay, max) =
             job.map_or((Duration::from_secs(60), Duration::from_secs(3600)), |job| (job.retry_delay, job.retry_max));
@@ -89,14 +90,14 @@ impl SchedulerContext {
 
     /// Whether doing it twice changes nothing.
     fn is_repeatable(&self, delivery: &Delivery) -> bool {
-        let channel = self.project.work.channels.get(&delivery.target);
+        let channel = self.project.job_settings.channels.get(&delivery.target);
         let is_named = channel
             .is_some_and(|channel| channel.kind == ChannelKind::Webhook && channel.shape == crate::config::Shape::Json);
         delivery.kind == Kind::Output || (delivery.kind == Kind::Channel && is_named)
     }
 
     async fn bring(&self, delivery: &Delivery) -> Result<Sent> {
-        let (work, folder) = (&self.project.work, &self.project.folder);
+        let (job_settings, folder) = (&self.project.job_settings, &self.project.folder);
         let on_the_way = || match self.store.sending(delivery)? {
             true => Ok(()),
             false => Err(Error::Channel { message: "somebody else has it".into(), is_transient: true }),
@@ -108,11 +109,11 @@ impl SchedulerContext {
             return Ok(Sent::Never("the history does not hold what is to be sent".into()));
         };
         if delivery.kind == Kind::Mail {
-            let Some(config) = &work.mail else { return Err(Error::usage("cxql.toml has no [mail]")) };
+            let Some(config) = &job_settings.mail else { return Err(Error::usage("cxql.toml has no [mail]")) };
             return mail::send(config, folder, &delivery.recipients, &content, on_the_way).await;
         }
         let name = &delivery.target;
-        let Some(channel) = work.channels.get(name) else {
+        let Some(channel) = job_settings.channels.get(name) else {
             return Err(Error::usage(format!("cxql.toml has no [channels.{name}]")));
         };
         let id = &delivery.delivery_id;

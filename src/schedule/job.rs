@@ -175,17 +175,17 @@ fn wrong(job: &str, what: impl std::fmt::Display) -> Error {
 /// # Errors
 /// The first thing that is wrong with one, with its job and its remedy.
 pub fn jobs(project: &Project) -> Result<Vec<Job>> {
-    let mut jobs: Vec<Job> = Vec::with_capacity(project.work.jobs.len());
-    if let Some(mail) = &project.work.mail {
+    let mut jobs: Vec<Job> = Vec::with_capacity(project.job_settings.jobs.len());
+    if let Some(mail) = &project.job_settings.mail {
         let from: std::result::Result<Mailbox, _> = mail.from.parse();
         from.map_err(|error| {
             Error::usage(format!("[mail] from in cxql.toml: `{}` is no address: {error}", mail.from))
         })?;
     }
-    for (name, channel) in &project.work.channels {
+    for (name, channel) in &project.job_settings.channels {
         channel_is_whole(name, channel)?;
     }
-    for config in &project.work.jobs {
+    for config in &project.job_settings.jobs {
         if jobs.iter().any(|job| job.name == config.name) {
             return Err(wrong(&config.name, "there are two of this name; rename one"));
         }
@@ -241,9 +241,9 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     if name.is_empty() || name.len() > 60 || !name.chars().all(is_name) {
         return Err(wrong(name, "a name is up to 60 lower case letters, digits, `_` and `-`"));
     }
-    let work = &project.work;
+    let job_settings = &project.job_settings;
     let report = report(project, config)?;
-    let zone_name = config.timezone.as_ref().or(work.settings.timezone.as_ref()).map_or("UTC", String::as_str);
+    let zone_name = config.timezone.as_ref().or(job_settings.defaults.timezone.as_ref()).map_or("UTC", String::as_str);
     let zone = cron::zone(zone_name).map_err(|error| wrong(name, error))?;
     let schedule = config.cron.as_ref().map(|cron| Schedule::parse(cron, zone)).transpose();
     let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
@@ -273,7 +273,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
         attach: formats(name, &config.attach.0)?,
         alert_recipients,
         alert_recipients_sql: config.alert_recipients_sql.clone(),
-        owner: people("owner", config.owner.as_ref().map_or(&work.settings.owner.0, |owner| &owner.0))?,
+        owner: people("owner", config.owner.as_ref().map_or(&job_settings.defaults.owner.0, |owner| &owner.0))?,
         failed_check: config.failed_check,
         max_attempts: config.retries.unwrap_or(RETRIES).min(100_000) + 1,
         retry_delay: span(config.retry_delay, MINUTE),
@@ -424,16 +424,16 @@ fn formats(job: &str, names: &[String]) -> Result<Vec<Format>> {
 pub(super) fn recipient(project: &Project, text: &str) -> Result<Recipient, String> {
     let text = text.trim();
     if text.contains('@') {
-        if project.work.mail.is_none() {
+        if project.job_settings.mail.is_none() {
             return Err(format!("`{text}` is a mail address, and cxql.toml has no [mail]"));
         }
         let mailbox = text.parse::<Mailbox>().map_err(|error| format!("`{text}` is no mail address: {error}"))?;
         return Ok(Recipient::Mail(Box::new(mailbox)));
     }
-    if project.work.channels.contains_key(text) {
+    if project.job_settings.channels.contains_key(text) {
         return Ok(Recipient::Channel(text.to_string()));
     }
-    let near = nearest(text, project.work.channels.keys().map(String::as_str));
+    let near = nearest(text, project.job_settings.channels.keys().map(String::as_str));
     let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Err(format!("`{text}` is no mail address and no channel of cxql.toml{hint}"))
 }

@@ -63,7 +63,7 @@ impl Message {
                 Recipient::Mail(mailbox) if addresses.iter().any(|known| known.email == mailbox.email) => {}
                 Recipient::Mail(mailbox) => addresses.push(mailbox),
                 Recipient::Channel(name) => {
-                    let Some(channel) = project.work.channels.get(name) else { continue };
+                    let Some(channel) = project.job_settings.channels.get(name) else { continue };
                     if deliveries.iter().any(|known: &NewDelivery| known.target == *name) {
                         continue;
                     }
@@ -83,7 +83,7 @@ impl Message {
                 }
             }
         }
-        if let (false, Some(config)) = (addresses.is_empty(), &project.work.mail) {
+        if let (false, Some(config)) = (addresses.is_empty(), &project.job_settings.mail) {
             let note;
             let body = match body {
                 Some(body) => body,

@@ -63,7 +63,7 @@ impl Scheduler {
                 context.store.seen_first(&job.name, now)?;
             }
         }
-        let max_parallel = context.project.work.settings.max_parallel.unwrap_or(MAX_PARALLEL).max(1);
+        let max_parallel = context.project.job_settings.defaults.max_parallel.unwrap_or(MAX_PARALLEL).max(1);
         Ok(Self {
             context,
             looked,
@@ -92,7 +92,7 @@ impl Scheduler {
                 Some(ended) = self.delivering.join_next() => { self.on_the_way.remove(&done(ended)?); }
             }
         }
-        let drain = self.context.project.work.settings.drain.map_or(DRAIN, |span| span.0);
+        let drain = self.context.project.job_settings.defaults.drain.map_or(DRAIN, |span| span.0);
         if !self.working.is_empty() || !self.delivering.is_empty() {
             log("info", &format!("stopping; what runs has {} seconds to end", drain.as_secs()));
         }
@@ -274,7 +274,7 @@ impl Scheduler {
             return Ok(());
         }
         self.pruned = Some(now);
-        let days = self.context.project.work.settings.keep_days.unwrap_or(KEEP_DAYS);
+        let days = self.context.project.job_settings.defaults.keep_days.unwrap_or(KEEP_DAYS);
         let removed = self.context.store.prune(now - chrono::Duration::days(days.into()))?;
         if removed > 0 {
             log("info", &format!("{removed} runs older than {days} days are removed from the history"));
