@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
-pub use self::alerts::{AlertRecord, Told};
+pub use self::alerts::{AlertNotification, AlertRecord};
 pub use self::deliveries::{Content, Delivery, DeliveryState, Kind, NewDelivery, Purpose};
 pub use self::runs::{Ended, NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};

@@ -45,11 +45,11 @@ pub struct JobConfig {
     /// Formats of the result that a mail has as attachments.
     #[serde(default)]
     pub attach: OneOrMany,
-    /// Addresses and channels that are told of alerts; default those of the result.
+    /// Addresses and channels that are notified of alerts; default those of the result.
     pub alert_recipients: Option<OneOrMany>,
     /// A query whose column `recipient` names more of them; its other columns say for which groups.
     pub alert_recipients_sql: Option<String>,
-    /// Who is told when something goes wrong; default that of `[jobs]`.
+    /// Who is notified when something goes wrong; default that of `[jobs]`.
     pub owner: Option<OneOrMany>,
     /// What follows from a check that fails.
     #[serde(default)]
@@ -90,7 +90,7 @@ pub struct JobsConfig {
     pub store: Option<PathBuf>,
     /// The zone of jobs that name none; default UTC.
     pub timezone: Option<String>,
-    /// Who is told when something goes wrong with a job that names nobody.
+    /// Who is notified when something goes wrong with a job that has no owner.
     #[serde(default)]
     pub owner: OneOrMany,
     /// Jobs that run at a time; default 2.
@@ -121,7 +121,7 @@ pub enum Send {
     /// After every run.
     #[default]
     Always,
-    /// When an alert is told.
+    /// When there is an alert to notify of.
     Alert,
     /// When the result has rows.
     Rows,
@@ -131,9 +131,10 @@ pub enum Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailedCheck {
-    /// The owner is told and the result goes out.
+    /// The owner is notified and the result is sent.
     #[default]
-    Tell,
+    #[serde(rename = "tell")]
+    Notify,
     /// The run fails.
     Fail,
 }
@@ -200,7 +201,7 @@ pub enum Encryption {
     None,
 }
 
-/// `[channels.NAME]`: another way to tell somebody.
+/// `[channels.NAME]`: a webhook or command that is notified.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {

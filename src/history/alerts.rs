@@ -24,7 +24,7 @@ pub struct AlertRecord {
 
 /// A group that is to be told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct AlertNotification {
     /// The condition.
     pub alert: String,
     /// `warn` or `error`.
@@ -44,15 +44,15 @@ pub(super) fn record(
     run: &Run,
     alerts: &[AlertRecord],
     now: DateTime<Utc>,
-) -> rusqlite::Result<Vec<Told>> {
-    let mut told = Vec::new();
+) -> rusqlite::Result<Vec<AlertNotification>> {
+    let mut notifications = Vec::new();
     for alert in alerts {
         let sql = "SELECT bad_group, good_runs FROM alert_states WHERE job = ? AND alert = ?";
         let known: Vec<(String, u32)> = transaction
             .prepare_cached(sql)?
             .query_map(params![run.job, alert.alert], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        let note = |group: &str, figures: &str, is_met: bool, is_told: bool| {
+        let note = |group: &str, figures: &str, is_met: bool, is_notified: bool| {
             let sql = "INSERT INTO alerts (run_id, job, alert, severity, section, bad_group, evaluated_at, is_met, is_told, \
                        figures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             transaction.prepare_cached(sql)?.execute(params![
@@ -64,11 +64,11 @@ pub(super) fn record(
                 group,
                 micros(now),
                 is_met,
-                is_told,
+                is_notified,
                 figures
             ])
         };
-        let tell = |group: &str, figures: &str, is_over: bool| Told {
+        let notification = |group: &str, figures: &str, is_over: bool| AlertNotification {
             alert: alert.alert.clone(),
             severity: alert.severity.clone(),
             group: group.to_string(),
@@ -79,7 +79,7 @@ pub(super) fn record(
             let is_new = !known.iter().any(|(name, _)| name == group);
             note(group, figures, true, is_new)?;
             if is_new {
-                told.push(tell(group, figures, false));
+                notifications.push(notification(group, figures, false));
             }
             let sql = "INSERT INTO alert_states (job, alert, bad_group, good_runs, since) VALUES (?, ?, ?, 0, ?) ON CONFLICT \
                        (job, alert, bad_group) DO UPDATE SET good_runs = 0";
@@ -91,7 +91,7 @@ pub(super) fn record(
             let is_over = good_runs + 1 >= alert.good_runs;
             note(group, "", false, is_over)?;
             if is_over {
-                told.push(tell(group, "", true));
+                notifications.push(notification(group, "", true));
                 let sql = "DELETE FROM alert_states WHERE job = ? AND alert = ? AND bad_group = ?";
                 transaction.execute(sql, params![run.job, alert.alert, group])?;
             } else {
@@ -105,5 +105,5 @@ pub(super) fn record(
             note("", "", false, false)?;
         }
     }
-    Ok(told)
+    Ok(notifications)
 }

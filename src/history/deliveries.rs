@@ -348,11 +348,17 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn delivered(&self, delivery: &Delivery, said: Option<&str>, is_told: bool, now: DateTime<Utc>) -> Result<()> {
+    pub fn delivered(
+        &self,
+        delivery: &Delivery,
+        said: Option<&str>,
+        is_notified: bool,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET state = 'sent', sent_at = ?3, holder = NULL, error = ?4, file = NULL, is_told = \
                        ?5 WHERE delivery_id = ?1 AND holder = ?2";
-            transaction.execute(sql, params![delivery.delivery_id, self.holder(), micros(now), said, is_told])?;
+            transaction.execute(sql, params![delivery.delivery_id, self.holder(), micros(now), said, is_notified])?;
             settle(transaction, &delivery.run_id, now)
         })
     }
@@ -404,7 +410,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn untold(&self) -> Result<Vec<Delivery>> {
+    pub fn unnotified(&self) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE is_told = 0 ORDER BY planned_at, delivery_id");
             connection.prepare_cached(&sql)?.query_map([], Delivery::of)?.collect()
@@ -415,12 +421,12 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn tell(&self, delivery: &Delivery, tell: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
+    pub fn notify(&self, delivery: &Delivery, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET is_told = 1 WHERE delivery_id = ? AND is_told = 0";
             let is_first = transaction.execute(sql, [&delivery.delivery_id])? == 1;
             if is_first {
-                for message in tell {
+                for message in messages {
                     insert(transaction, &delivery.run_id, &delivery.job, message, now)?;
                 }
             }

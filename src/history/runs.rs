@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{AlertRecord, NewDelivery, Store, Told, alerts, deliveries, instant, instant_at, micros};
+use super::{AlertNotification, AlertRecord, NewDelivery, Store, alerts, deliveries, instant, instant_at, micros};
 use crate::config::Overlap;
 use crate::error::Result;
 
@@ -393,7 +393,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn preview(&self, run: &Run, alerts: &[AlertRecord], now: DateTime<Utc>) -> Result<Vec<Told>> {
+    pub fn preview(&self, run: &Run, alerts: &[AlertRecord], now: DateTime<Utc>) -> Result<Vec<AlertNotification>> {
         self.undone(|transaction| alerts::record(transaction, run, alerts, now))
     }
 
@@ -486,7 +486,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn give_up(&self, run: &Run, error: &str, now: DateTime<Utc>, tell: Vec<NewDelivery>) -> Result<bool> {
+    pub fn give_up(&self, run: &Run, error: &str, now: DateTime<Utc>, notices: Vec<NewDelivery>) -> Result<bool> {
         self.write(|transaction| {
             let sql = format!(
                 "UPDATE runs SET state = 'failed', ended_at = ?2, next_at = NULL, error = ?3 WHERE run_id = ?1 AND holder \
@@ -494,7 +494,7 @@ impl Store {
             );
             let is_over = transaction.execute(&sql, params![run.run_id, micros(now), error])? == 1;
             if is_over {
-                for delivery in &tell {
+                for delivery in &notices {
                     deliveries::insert(transaction, &run.run_id, &run.job, delivery, now)?;
                 }
             }

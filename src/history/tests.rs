@@ -99,7 +99,7 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
         store.recover(at(2)).unwrap();
         assert_eq!(store.deliveries("a-0").unwrap()[0].state, wanted);
         let is_uncertain = wanted == DeliveryState::Uncertain;
-        assert_eq!(store.untold().unwrap().len(), usize::from(is_uncertain));
+        assert_eq!(store.unnotified().unwrap().len(), usize::from(is_uncertain));
         let state = if is_uncertain { RunState::Failed } else { RunState::Delivering };
         assert_eq!(store.run("a-0").unwrap().unwrap().state, state);
     }
@@ -164,7 +164,7 @@ fn an_alert_is_told_once_and_again_after_good_runs() {
         good_runs: 2,
         bad: bad.iter().map(|group| ((*group).to_string(), String::new())).collect(),
     };
-    let mut told = Vec::new();
+    let mut notifications = Vec::new();
     let story: [&[&str]; 7] = [&["x"], &["x", "y"], &["y"], &["x", "y"], &["y"], &["y"], &["x"]];
     for (second, bad) in story.into_iter().enumerate() {
         let second = second as i64;
@@ -175,11 +175,13 @@ fn an_alert_is_told_once_and_again_after_good_runs() {
         // a preview changes nothing
         assert_eq!(store.preview(&run, &alerts, at(second)).unwrap(), seen);
         store.end(&run, &made(alerts), &[], at(second)).unwrap();
-        let shown = |told: &Told| format!("{}{}", if told.is_over { "-" } else { "+" }, told.group);
-        told.push(seen.iter().map(shown).collect::<Vec<_>>().join(" "));
+        let shown = |notification: &AlertNotification| {
+            format!("{}{}", if notification.is_over { "-" } else { "+" }, notification.group)
+        };
+        notifications.push(seen.iter().map(shown).collect::<Vec<_>>().join(" "));
     }
     // x is bad, one good run is not enough, two are
-    assert_eq!(told, ["+x", "+y", "", "", "", "-x", "+x"]);
+    assert_eq!(notifications, ["+x", "+y", "", "", "", "-x", "+x"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::deliver::{CHANNEL_TIMEOUT, MOST_TOLD};
+use super::deliver::{CHANNEL_TIMEOUT, MAX_ANSWER_CHARS};
 use super::mail::Sent;
 use crate::config::ChannelConfig;
 use crate::error::{Error, Result};
@@ -30,29 +30,31 @@ pub(super) async fn send(
     let Some((program, arguments)) = channel.command.split_first() else {
         return Err(Error::usage(format!("[channels.{name}] in cxql.toml: a command needs `command`")));
     };
-    let told = |text: String| format!("channel {name}: {text}");
+    let channel_text = |text: String| format!("channel {name}: {text}");
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("CXQL_DELIVERY", delivery_id);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     on_the_way()?;
     let child = match command.spawn() {
         Ok(child) => child,
-        Err(cause) => return Ok(Sent::Never(told(format!("cannot start {program}: {cause}")))),
+        Err(cause) => return Ok(Sent::Never(channel_text(format!("cannot start {program}: {cause}")))),
     };
     let timeout = channel.timeout.map_or(CHANNEL_TIMEOUT, |span| span.0);
     let body = body.to_vec();
     let ended = tokio::task::spawn_blocking(move || wait(child, body, timeout)).await;
     let (status, said) = match ended {
         Ok(Ok(ended)) => ended,
-        Ok(Err(cause)) => return Ok(Sent::Unknown(told(format!("{program}: {cause}")))),
-        Err(cause) => return Ok(Sent::Unknown(told(format!("{program}: {cause}")))),
+        Ok(Err(cause)) => return Ok(Sent::Unknown(channel_text(format!("{program}: {cause}")))),
+        Err(cause) => return Ok(Sent::Unknown(channel_text(format!("{program}: {cause}")))),
     };
     Ok(match status.map(|status| status.code()) {
-        Some(Some(0)) => Sent::There { said: told("exit code 0".into()), refused: vec![] },
-        Some(Some(75)) => Sent::Again(told(format!("{program}: exit code 75: {said}"))),
-        Some(Some(code)) => Sent::Never(told(format!("{program}: exit code {code}: {said}"))),
-        Some(None) => Sent::Unknown(told(format!("{program} was ended by a signal: {said}"))),
-        None => Sent::Unknown(told(format!("{program} was stopped after {} seconds: {said}", timeout.as_secs()))),
+        Some(Some(0)) => Sent::There { said: channel_text("exit code 0".into()), refused: vec![] },
+        Some(Some(75)) => Sent::Again(channel_text(format!("{program}: exit code 75: {said}"))),
+        Some(Some(code)) => Sent::Never(channel_text(format!("{program}: exit code {code}: {said}"))),
+        Some(None) => Sent::Unknown(channel_text(format!("{program} was ended by a signal: {said}"))),
+        None => {
+            Sent::Unknown(channel_text(format!("{program} was stopped after {} seconds: {said}", timeout.as_secs())))
+        }
     })
 }
 
@@ -63,12 +65,12 @@ fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Optio
     let errors = child.stderr.take();
     // a program that does not read, or writes much, must not stop us
     std::thread::spawn(move || input.map(|mut input| input.write_all(&body)));
-    let (tell, said) = mpsc::channel();
+    let (sender, said) = mpsc::channel();
     std::thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(mut errors) = errors {
             let _ = errors.by_ref().take(4096).read_to_end(&mut text);
-            let _ = tell.send(text);
+            let _ = sender.send(text);
             let _ = io::copy(&mut errors, &mut io::sink());
         }
     });
@@ -85,5 +87,5 @@ fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Optio
     };
     // a grandchild may hold the pipe open
     let said = said.recv_timeout(Duration::from_millis(500)).unwrap_or_default();
-    Ok((status, String::from_utf8_lossy(&said).trim().chars().take(MOST_TOLD).collect()))
+    Ok((status, String::from_utf8_lossy(&said).trim().chars().take(MAX_ANSWER_CHARS).collect()))
 }

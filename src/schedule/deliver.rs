@@ -20,7 +20,7 @@ const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 pub(super) const CHANNEL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Characters of the other side's words that are told.
-pub(super) const MOST_TOLD: usize = 300;
+pub(super) const MAX_ANSWER_CHARS: usize = 300;
 
 /// The longest wait that the other side can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -140,7 +140,7 @@ impl SchedulerContext {
         on_the_way()?;
         match output::bring(&file, destination).await {
             Ok(bytes) => Ok(Sent::There { said: format!("{bytes} bytes"), refused: vec![] }),
-            Err(error) => Ok(Sent::Again(with_causes(&error).chars().take(MOST_TOLD).collect())),
+            Err(error) => Ok(Sent::Again(with_causes(&error).chars().take(MAX_ANSWER_CHARS).collect())),
         }
     }
 
@@ -200,11 +200,11 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn tell_of_deliveries(&self) -> Result<()> {
-        for delivery in self.store.untold()? {
+    pub fn notify_owners(&self) -> Result<()> {
+        for delivery in self.store.unnotified()? {
             let Some(run) = self.store.run(&delivery.run_id)? else { continue };
             let messages = self.delivery_notice(&delivery, &run);
-            self.store.tell(&delivery, &messages, self.now())?;
+            self.store.notify(&delivery, &messages, self.now())?;
         }
         Ok(())
     }

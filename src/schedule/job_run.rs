@@ -88,8 +88,8 @@ impl SchedulerContext {
             }
             Ok(Tried::Wait { at, reason }) => (Ended::Wait { at, reason }, vec![]),
             Ok(Tried::Late(error)) => {
-                let told = self.failure(known, run, &error);
-                (Ended::Over { state: RunState::Failed, error }, told)
+                let notices = self.failure(known, run, &error);
+                (Ended::Over { state: RunState::Failed, error }, notices)
             }
             Err((error, true)) => (Ended::Over { state: RunState::Stopped, error }, vec![]),
             Err((error, false)) => match known.filter(|_| run.attempt < run.max_attempts) {
@@ -98,8 +98,8 @@ impl SchedulerContext {
                     (Ended::Retry { at, error }, vec![])
                 }
                 None => {
-                    let told = self.failure(known, run, &error);
-                    (Ended::Over { state: RunState::Failed, error }, told)
+                    let notices = self.failure(known, run, &error);
+                    (Ended::Over { state: RunState::Failed, error }, notices)
                 }
             },
         };
@@ -256,12 +256,13 @@ impl SchedulerContext {
         }
         let note = self.look_at_checks(job, &checked)?;
         let (alerts, groups) = look.alerts(session, &steps, &values).await?;
-        let told = self.store.preview(run, &alerts, self.now())?;
+        let notifications = self.store.preview(run, &alerts, self.now())?;
         let mut deliveries = self.outputs(job, run, &files)?;
         let links: Vec<String> = deliveries.iter().map(|delivery| delivery.target.clone()).collect();
         let attachments = attachments(job, run, &files)?;
-        deliveries
-            .extend(self.messages(project, job, run, session, &look, &told, &groups, &links, &attachments).await?);
+        deliveries.extend(
+            self.messages(project, job, run, session, &look, &notifications, &groups, &links, &attachments).await?,
+        );
         if let Some(note) = &note {
             let title = format!("job {}: a check fails", job.name);
             deliveries.extend(self.notice(job, run, title, vec![format!("run {}", run.run_id), note.clone()]));
@@ -290,7 +291,7 @@ impl SchedulerContext {
         }
         let message = failed.join("\n");
         match job.failed_check {
-            FailedCheck::Tell => Ok(Some(message)),
+            FailedCheck::Notify => Ok(Some(message)),
             FailedCheck::Fail => Err(Error::Check { message }),
         }
     }

@@ -8,7 +8,7 @@ use super::job::Recipient;
 use super::mail;
 use crate::config::{ChannelKind, Shape};
 use crate::error::Result;
-use crate::history::{Content, Kind, NewDelivery, Purpose, Told};
+use crate::history::{AlertNotification, Content, Kind, NewDelivery, Purpose};
 use crate::page::{Banner, MailBody, note_body};
 use crate::project::Project;
 
@@ -35,7 +35,7 @@ pub(super) struct Message {
     /// Where results are.
     pub(super) links: Vec<String>,
     /// The alerts that it is about.
-    pub(super) alerts: Vec<Told>,
+    pub(super) alerts: Vec<AlertNotification>,
 }
 
 /// Files that a mail carries: name, type, content.
@@ -139,12 +139,12 @@ impl Message {
                 "title": self.title,
                 "lines": self.lines,
                 "links": self.links,
-                "alerts": self.alerts.iter().map(|told| json!({
-                    "alert": told.alert,
-                    "severity": told.severity,
-                    "group": told.group,
-                    "figures": told.figures,
-                    "is_over": told.is_over,
+                "alerts": self.alerts.iter().map(|notification| json!({
+                    "alert": notification.alert,
+                    "severity": notification.severity,
+                    "group": notification.group,
+                    "figures": notification.figures,
+                    "is_over": notification.is_over,
                 })).collect::<Vec<_>>(),
             }),
             // Slack reads `<...>` as links and mentions

@@ -25,7 +25,7 @@ impl SchedulerContext {
         match message.deliveries(&self.project, &job.owner, None, &[], &number, self.now()) {
             Ok(deliveries) => deliveries,
             Err(error) => {
-                log("error", &format!("the owner of {} cannot be told: {error}", job.name));
+                log("error", &format!("the owner of {} cannot be notified: {error}", job.name));
                 vec![]
             }
         }

@@ -15,7 +15,7 @@ use super::message::{Attachments, Message};
 use super::output_names::fill;
 use crate::config::Send;
 use crate::error::{Error, Result};
-use crate::history::{NewDelivery, Purpose, Run, Told};
+use crate::history::{AlertNotification, NewDelivery, Purpose, Run};
 use crate::page::Banner;
 use crate::project::Project;
 use crate::session::Session;
@@ -32,7 +32,7 @@ impl SchedulerContext {
         run: &Run,
         session: &Session,
         look: &Look,
-        told: &[Told],
+        notifications: &[AlertNotification],
         groups: &BTreeMap<String, Group>,
         links: &[String],
         attachments: &Attachments,
@@ -43,7 +43,7 @@ impl SchedulerContext {
                 .map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?,
             None => job.report.title.clone(),
         };
-        let is_bad = told.iter().any(|told| !told.is_over);
+        let is_bad = notifications.iter().any(|notification| !notification.is_over);
         let is_sent = match job.send {
             Send::Always => true,
             Send::Alert => is_bad,
@@ -57,34 +57,36 @@ impl SchedulerContext {
             );
         }
         if is_sent && !people.is_empty() {
-            let message = message(job, run, Purpose::Result, &title, told, links);
-            let body = look.page.finish(&run.run_id, &banners(told), links)?;
+            let message = message(job, run, Purpose::Result, &title, notifications, links);
+            let body = look.page.finish(&run.run_id, &banners(notifications), links)?;
             deliveries.extend(message.deliveries(project, &people, Some(&body), attachments, "r", now)?);
         } else {
             people.clear();
         }
-        if told.is_empty() {
+        if notifications.is_empty() {
             return Ok(deliveries);
         }
         // who has the result knows of its alerts
         let mut watchers: Vec<(Recipient, Vec<usize>)> = Vec::new();
-        let everything: Vec<usize> = (0..told.len()).collect();
+        let everything: Vec<usize> = (0..notifications.len()).collect();
         for person in &job.alert_recipients {
             watchers.push((person.clone(), everything.clone()));
         }
         if let Some(sql) = &job.alert_recipients_sql {
             for (person, only) in recipients(project, session, "alert_recipients_sql", sql).await? {
                 let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
-                let concerns = |told: &Told| {
+                let concerns = |notification: &AlertNotification| {
                     // a group that is good again is in no row any more, but in its name
-                    let named = || told.group.split(", ").filter_map(|part| part.split_once('=')).map(own).collect();
-                    let group: Group = groups.get(&told.group).cloned().unwrap_or_else(named);
+                    let named =
+                        || notification.group.split(", ").filter_map(|part| part.split_once('=')).map(own).collect();
+                    let group: Group = groups.get(&notification.group).cloned().unwrap_or_else(named);
                     only.iter().all(|(column, value)| {
                         let of_group = group.iter().find(|(name, _)| name == column);
                         of_group.is_none_or(|(_, of_group)| of_group == value)
                     })
                 };
-                let concerned: Vec<usize> = (0..told.len()).filter(|at| told.get(*at).is_some_and(concerns)).collect();
+                let concerned: Vec<usize> =
+                    (0..notifications.len()).filter(|at| notifications.get(*at).is_some_and(concerns)).collect();
                 match watchers.iter_mut().find(|(known, _)| *known == person) {
                     Some((_, known)) => {
                         known.extend(concerned);
@@ -102,9 +104,11 @@ impl SchedulerContext {
             }
         }
         for (number, (concerned, people)) in by_alerts.into_iter().enumerate() {
-            let told: Vec<Told> = concerned.iter().filter_map(|at| told.get(*at).cloned()).collect();
-            let message = message(job, run, Purpose::Alert, &alert_title(&title, &told), &told, links);
-            let body = look.page.finish(&run.run_id, &banners(&told), links)?;
+            let notifications: Vec<AlertNotification> =
+                concerned.iter().filter_map(|at| notifications.get(*at).cloned()).collect();
+            let message =
+                message(job, run, Purpose::Alert, &alert_title(&title, &notifications), &notifications, links);
+            let body = look.page.finish(&run.run_id, &banners(&notifications), links)?;
             deliveries.extend(message.deliveries(project, &people, Some(&body), &[], &format!("a{number}"), now)?);
         }
         Ok(deliveries)
@@ -112,46 +116,58 @@ impl SchedulerContext {
 }
 
 /// Whether an alert says that something is badly wrong now.
-fn is_error(told: &Told) -> bool {
-    told.severity == "error" && !told.is_over
+fn is_error(notification: &AlertNotification) -> bool {
+    notification.severity == "error" && !notification.is_over
 }
 
-fn alert_title(title: &str, told: &[Told]) -> String {
-    let severity = if told.iter().any(is_error) { "error" } else { "warn" };
-    if told.iter().all(|told| told.is_over) { format!("[good again] {title}") } else { format!("[{severity}] {title}") }
-}
-
-fn alert_line(told: &Told) -> String {
-    let group = if told.group.is_empty() { String::new() } else { format!("{}: ", told.group) };
-    if told.is_over {
-        return format!("good again: {group}`{}` is not met any more", told.alert);
+fn alert_title(title: &str, notifications: &[AlertNotification]) -> String {
+    let severity = if notifications.iter().any(is_error) { "error" } else { "warn" };
+    if notifications.iter().all(|notification| notification.is_over) {
+        format!("[good again] {title}")
+    } else {
+        format!("[{severity}] {title}")
     }
-    let figures = if told.figures.is_empty() { String::new() } else { format!(" ({})", told.figures) };
-    format!("{}: {group}`{}` is met{figures}", told.severity, told.alert)
+}
+
+fn alert_line(notification: &AlertNotification) -> String {
+    let group = if notification.group.is_empty() { String::new() } else { format!("{}: ", notification.group) };
+    if notification.is_over {
+        return format!("good again: {group}`{}` is not met any more", notification.alert);
+    }
+    let figures = if notification.figures.is_empty() { String::new() } else { format!(" ({})", notification.figures) };
+    format!("{}: {group}`{}` is met{figures}", notification.severity, notification.alert)
 }
 
 /// Of very many groups a mail names the first.
-fn banners(told: &[Told]) -> Vec<Banner> {
+fn banners(notifications: &[AlertNotification]) -> Vec<Banner> {
     const MOST: usize = 30;
-    let banner = |told: &Told| Banner { text: alert_line(told), is_error: is_error(told) };
-    let mut banners: Vec<Banner> = told.iter().take(MOST).map(banner).collect();
-    if told.len() > MOST {
-        banners.push(Banner { text: format!("and {} more", told.len() - MOST), is_error: false });
+    let banner =
+        |notification: &AlertNotification| Banner { text: alert_line(notification), is_error: is_error(notification) };
+    let mut banners: Vec<Banner> = notifications.iter().take(MOST).map(banner).collect();
+    if notifications.len() > MOST {
+        banners.push(Banner { text: format!("and {} more", notifications.len() - MOST), is_error: false });
     }
     banners
 }
 
-fn message(job: &Job, run: &Run, purpose: Purpose, title: &str, told: &[Told], links: &[String]) -> Message {
+fn message(
+    job: &Job,
+    run: &Run,
+    purpose: Purpose,
+    title: &str,
+    notifications: &[AlertNotification],
+    links: &[String],
+) -> Message {
     Message {
         purpose,
         job: job.name.clone(),
         run_id: run.run_id.clone(),
         scheduled_at: run.scheduled_at,
         title: title.to_string(),
-        is_error: told.iter().any(is_error),
-        lines: told.iter().map(alert_line).collect(),
+        is_error: notifications.iter().any(is_error),
+        lines: notifications.iter().map(alert_line).collect(),
         links: links.to_vec(),
-        alerts: told.to_vec(),
+        alerts: notifications.to_vec(),
     }
 }
 

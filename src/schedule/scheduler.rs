@@ -129,7 +129,7 @@ impl Scheduler {
         self.plan(now)?;
         self.start(now)?;
         self.deliver(now)?;
-        self.context.tell_of_deliveries()?;
+        self.context.notify_owners()?;
         self.prune(now)?;
         self.last_look = Some(now);
         let due = self.context.jobs.iter().filter(|job| self.looked.contains_key(&job.name));
@@ -294,8 +294,8 @@ impl SchedulerContext {
         } else {
             return Ok(false);
         };
-        let told = self.failure(job, run, &error);
-        self.store.give_up(run, &error, now, told)
+        let notices = self.failure(job, run, &error);
+        self.store.give_up(run, &error, now, notices)
     }
 
     /// Works on one run here and now until it has ended for good, then delivers what is due, and gives how it stands.
@@ -348,7 +348,7 @@ impl SchedulerContext {
     pub async fn deliver_here(&self, run_id: &str) -> Result<()> {
         let tries = self.store.run(run_id)?.map_or(1, |run| run.max_attempts);
         loop {
-            self.tell_of_deliveries()?;
+            self.notify_owners()?;
             let due = self.store.due_deliveries(None, self.now())?;
             let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|delivery| delivery.run_id == run_id);
             let mut is_idle = true;
@@ -359,7 +359,7 @@ impl SchedulerContext {
                     is_idle = is_idle && delivery.run_id != run_id;
                 }
             }
-            self.tell_of_deliveries()?;
+            self.notify_owners()?;
             if !is_idle {
                 continue;
             }

@@ -20,7 +20,7 @@ use sha2::Sha256;
 use tokio_rustls::rustls::crypto::ring;
 use url::{Host, Url};
 
-use super::deliver::{CHANNEL_TIMEOUT, MOST_TOLD};
+use super::deliver::{CHANNEL_TIMEOUT, MAX_ANSWER_CHARS};
 use super::mail::Sent;
 use crate::config::{ChannelConfig, SecretText, Shape};
 use crate::error::{Error, Result, with_all_causes};
@@ -89,31 +89,31 @@ pub(super) async fn send(
         secret.as_ref().map_or(text.clone(), |secret| secret.hide_in(&text))
     };
     on_the_way()?;
-    let told = |text: String| format!("channel {name}: {}", hide(text));
+    let channel_text = |text: String| format!("channel {name}: {}", hide(text));
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => {
-            return Ok(Sent::Again(told(with_all_causes(&error.without_url()))));
+            return Ok(Sent::Again(channel_text(with_all_causes(&error.without_url()))));
         }
-        Err(error) => return Ok(Sent::Unknown(told(with_all_causes(&error.without_url())))),
+        Err(error) => return Ok(Sent::Unknown(channel_text(with_all_causes(&error.without_url())))),
     };
     let status = response.status();
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = wait_asked(asked.unwrap_or_default(), now);
     let answer = read(response).await;
-    let short: String = answer.chars().take(MOST_TOLD).collect();
+    let short: String = answer.chars().take(MAX_ANSWER_CHARS).collect();
     let sent = match status {
         _ if status.is_success() => match refusal(channel.shape, &answer) {
-            None => Sent::There { said: told(format!("{} {short}", status.as_u16())), refused: vec![] },
+            None => Sent::There { said: channel_text(format!("{} {short}", status.as_u16())), refused: vec![] },
             // these services answer 200 and say no inside
-            Some(Refusal { is_transient: true, text }) => Sent::Again(told(text)),
-            Some(Refusal { text, .. }) => Sent::Never(told(text)),
+            Some(Refusal { is_transient: true, text }) => Sent::Again(channel_text(text)),
+            Some(Refusal { text, .. }) => Sent::Never(channel_text(text)),
         },
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY => {
-            Sent::Later(told(format!("{status}: {short}")), wait)
+            Sent::Later(channel_text(format!("{status}: {short}")), wait)
         }
-        _ if status.is_server_error() => Sent::Later(told(format!("{status}: {short}")), wait),
-        _ => Sent::Never(told(format!("{status}: {short}"))),
+        _ if status.is_server_error() => Sent::Later(channel_text(format!("{status}: {short}")), wait),
+        _ => Sent::Never(channel_text(format!("{status}: {short}"))),
     };
     Ok(sent)
 }
