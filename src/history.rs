@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// Sees what a change would give, and changes nothing.
-    fn undone<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+    fn preview_change<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         let failed = failed(&self.path, "read");
         let mut connection = self.connection.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
@@ -185,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn looked_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
+    pub fn polled_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
         self.read(|connection| {
             let sql = "SELECT looked_at FROM cursors WHERE job = ?";
             let found: Option<i64> = connection.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;

@@ -253,8 +253,8 @@ impl Store {
     ) -> Result<Vec<(NewRun, RunState)>> {
         self.write(|transaction| {
             let sql = "SELECT looked_at FROM cursors WHERE job = ?";
-            let looked: Option<i64> = transaction.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
-            let (run, missed) = due(looked.map(instant));
+            let polled_at: Option<i64> = transaction.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
+            let (run, missed) = due(polled_at.map(instant));
             let mut recorded = Vec::new();
             for run in missed {
                 if insert(transaction, &run, RunState::Missed, Some("no scheduler ran at this time"), now)? {
@@ -297,8 +297,8 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn seen_first(&self, job: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-        if let Some(at) = self.looked_at(job)? {
+    pub fn ensure_cursor(&self, job: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+        if let Some(at) = self.polled_at(job)? {
             return Ok(at);
         }
         self.write(|transaction| {
@@ -312,7 +312,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn forget(&self, job: &str) -> Result<()> {
+    pub fn drop_cursor(&self, job: &str) -> Result<()> {
         self.write(|transaction| transaction.execute("DELETE FROM cursors WHERE job = ?", [job]).map(drop))
     }
 
@@ -354,7 +354,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn next_turn(&self) -> Result<Option<DateTime<Utc>>> {
+    pub fn next_due_at(&self) -> Result<Option<DateTime<Utc>>> {
         self.read(|connection| {
             let sql = "SELECT min(next_at) FROM (SELECT next_at FROM runs WHERE state IN ('queued', 'waiting', \
                        'retrying') AND holder IS NULL UNION ALL SELECT next_at FROM deliveries WHERE state = 'planned')";
@@ -394,7 +394,7 @@ impl Store {
     /// # Errors
     /// A history that cannot be read.
     pub fn preview(&self, run: &Run, alerts: &[AlertRecord], now: DateTime<Utc>) -> Result<Vec<AlertNotification>> {
-        self.undone(|transaction| alerts::record(transaction, run, alerts, now))
+        self.preview_change(|transaction| alerts::record(transaction, run, alerts, now))
     }
 
     /// Records how a try ended, with everything that follows from it: what is to be delivered, which alerts are told.
@@ -506,7 +506,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn set_back(&self, by: chrono::Duration) -> Result<()> {
+    pub fn shift_next_at(&self, by: chrono::Duration) -> Result<()> {
         let by = by.num_microseconds().unwrap_or(0);
         self.write(|transaction| {
             for table in ["runs", "deliveries"] {

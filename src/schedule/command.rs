@@ -12,7 +12,7 @@ use crate::config::ChannelConfig;
 use crate::error::{Error, Result};
 
 /// How often a program is asked whether it has ended.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts the program in the project folder and waits for its end: exit code 0 is success, 75 (EX_TEMPFAIL) asks for
 /// another try. `on_the_way` is called directly before.
@@ -83,7 +83,7 @@ fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Optio
             child.wait()?;
             break None;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     };
     // a grandchild may hold the pipe open
     let said = said.recv_timeout(Duration::from_millis(500)).unwrap_or_default();

@@ -144,12 +144,12 @@ pub struct Due {
     pub missed: Vec<DateTime<Utc>>,
 }
 
-/// What is due at `now` when somebody looked last at `looked`.
+/// What is due at `now` when somebody looked last at `polled_at`.
 ///
-/// A clock that was set back has nothing due before it has passed `looked` again, except times that never ran; the caller
+/// A clock that was set back has nothing due before it has passed `polled_at` again, except times that never ran; the caller
 /// knows which did.
-pub fn due(schedule: &Schedule, looked: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> Due {
-    let times = schedule.between(looked, now);
+pub fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> Due {
+    let times = schedule.between(polled_at, now);
     let (late, on_time): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| now - *at > ON_TIME);
     let split = match catch_up {
         CatchUp::None => late.len(),
@@ -246,18 +246,18 @@ mod tests {
     #[test]
     fn catching_up_follows_the_policy() {
         let daily = schedule("0 8 * * *", "UTC");
-        let (looked, now) = (at("2025-01-01T09:00:00Z"), at("2025-01-04T12:00:00Z"));
+        let (polled_at, now) = (at("2025-01-01T09:00:00Z"), at("2025-01-04T12:00:00Z"));
         let days = |days: &[u32]| -> Vec<DateTime<Utc>> {
             days.iter().map(|day| Utc.with_ymd_and_hms(2025, 1, *day, 8, 0, 0).unwrap()).collect()
         };
-        let none = due(&daily, looked, now, CatchUp::None);
+        let none = due(&daily, polled_at, now, CatchUp::None);
         assert_eq!((none.run, none.missed), (vec![], days(&[2, 3, 4])));
-        let last = due(&daily, looked, now, CatchUp::Last);
+        let last = due(&daily, polled_at, now, CatchUp::Last);
         assert_eq!((last.run, last.late, last.missed), (days(&[4]), days(&[4]), days(&[2, 3])));
-        let all = due(&daily, looked, now, CatchUp::All);
+        let all = due(&daily, polled_at, now, CatchUp::All);
         assert_eq!((all.run, all.missed), (days(&[2, 3, 4]), vec![]));
         // one on time: the last before it is not caught up
-        let on_time = due(&daily, looked, at("2025-01-04T08:00:01Z"), CatchUp::Last);
+        let on_time = due(&daily, polled_at, at("2025-01-04T08:00:01Z"), CatchUp::Last);
         assert_eq!((on_time.run, on_time.late, on_time.missed), (days(&[4]), vec![], days(&[2, 3])));
     }
 

@@ -29,7 +29,7 @@ use crate::session::Session;
 const MAIL_ROWS: usize = 50;
 
 /// How often it is looked whether somebody wants a run stopped.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+const STOP_POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Columns and values that say which group of a result is meant.
 pub(super) type Group = Vec<(String, String)>;
@@ -149,7 +149,7 @@ impl SchedulerContext {
     /// Waits until somebody asks that a run be stopped.
     async fn stop_asked(&self, run: &Run) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(STOP_POLL_INTERVAL).await;
             // a history that cannot be read now may be later
             if self.store.is_stop_asked(&run.run_id).unwrap_or(false) {
                 return;

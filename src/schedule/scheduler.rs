@@ -16,7 +16,7 @@ use crate::history::{NewRun, Run, RunState, Trigger};
 use crate::signals::Signals;
 
 /// The longest time without a look: others may have left work.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const DRAIN: Duration = Duration::from_secs(30);
 const MAX_PARALLEL: usize = 2;
@@ -34,8 +34,8 @@ const MOST_LISTED: usize = 20;
 pub struct Scheduler {
     context: Arc<SchedulerContext>,
     /// When it looked last at each job that has times.
-    looked: BTreeMap<String, DateTime<Utc>>,
-    last_look: Option<DateTime<Utc>>,
+    polled_at: BTreeMap<String, DateTime<Utc>>,
+    last_poll: Option<DateTime<Utc>>,
     pruned: Option<DateTime<Utc>>,
     working: JoinSet<Result<()>>,
     delivering: JoinSet<Result<String>>,
@@ -52,22 +52,22 @@ impl Scheduler {
     pub fn new(context: Arc<SchedulerContext>) -> Result<Self> {
         context.check_secrets()?;
         let now = context.now();
-        let mut looked = BTreeMap::new();
+        let mut polled_at = BTreeMap::new();
         for job in &context.jobs {
             if !job.is_enabled {
-                context.store.forget(&job.name)?;
+                context.store.drop_cursor(&job.name)?;
             } else if job.schedule.is_some() {
                 // a clock that was ahead has left a time that is still to come
-                looked.insert(job.name.clone(), context.store.seen_first(&job.name, now)?.min(now));
+                polled_at.insert(job.name.clone(), context.store.ensure_cursor(&job.name, now)?.min(now));
             } else {
-                context.store.seen_first(&job.name, now)?;
+                context.store.ensure_cursor(&job.name, now)?;
             }
         }
         let max_parallel = context.project.job_settings.defaults.max_parallel.unwrap_or(MAX_PARALLEL).max(1);
         Ok(Self {
             context,
-            looked,
-            last_look: None,
+            polled_at,
+            last_poll: None,
             pruned: None,
             working: JoinSet::new(),
             delivering: JoinSet::new(),
@@ -131,35 +131,35 @@ impl Scheduler {
         self.deliver(now)?;
         self.context.notify_owners()?;
         self.prune(now)?;
-        self.last_look = Some(now);
-        let due = self.context.jobs.iter().filter(|job| self.looked.contains_key(&job.name));
+        self.last_poll = Some(now);
+        let due = self.context.jobs.iter().filter(|job| self.polled_at.contains_key(&job.name));
         let due = due.filter_map(|job| job.schedule.as_ref()?.after(now));
-        let next = due.chain(self.context.store.next_turn()?).min();
-        let wait = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(LOOK);
-        Ok(wait.clamp(Duration::from_millis(10), LOOK))
+        let next = due.chain(self.context.store.next_due_at()?).min();
+        let wait = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(POLL_INTERVAL);
+        Ok(wait.clamp(Duration::from_millis(10), POLL_INTERVAL))
     }
 
     /// Records what is due.
     fn plan(&mut self, now: DateTime<Utc>) -> Result<()> {
-        if let Some(last) = self.last_look.filter(|last| now < *last) {
+        if let Some(last) = self.last_poll.filter(|last| now < *last) {
             // what waits for its next try does not wait longer for it
-            self.context.store.set_back(last - now)?;
+            self.context.store.shift_next_at(last - now)?;
             log("warn", &format!("the clock was set back to {now}; times that have run are not run again"));
-            for looked in self.looked.values_mut() {
-                *looked = now.min(*looked);
+            for polled_at in self.polled_at.values_mut() {
+                *polled_at = now.min(*polled_at);
             }
         }
         let context = Arc::clone(&self.context);
         for job in context.jobs.iter().filter(|job| job.is_enabled) {
             match &job.schedule {
                 Some(schedule) => {
-                    let looked = self.looked.get(&job.name).copied().unwrap_or(now);
-                    if schedule.after(looked).is_none_or(|next| next > now) {
+                    let polled_at = self.polled_at.get(&job.name).copied().unwrap_or(now);
+                    if schedule.after(polled_at).is_none_or(|next| next > now) {
                         continue;
                     }
-                    let due = cron::due(schedule, looked, now, job.catch_up);
+                    let due = cron::due(schedule, polled_at, now, job.catch_up);
                     self.record(job, &due, now)?;
-                    self.looked.insert(job.name.clone(), now);
+                    self.polled_at.insert(job.name.clone(), now);
                 }
                 None if !job.depends_on.is_empty() => self.follow(job, now)?,
                 None => {}
@@ -215,7 +215,7 @@ impl Scheduler {
     /// A job without times runs for each time for which all that it depends on have succeeded.
     fn follow(&self, job: &Job, now: DateTime<Utc>) -> Result<()> {
         let store = &self.context.store;
-        let since = store.seen_first(&job.name, now)?.max(now - DEPENDENCIES);
+        let since = store.ensure_cursor(&job.name, now)?.max(now - DEPENDENCIES);
         let mut ready: Option<BTreeSet<DateTime<Utc>>> = None;
         for name in &job.depends_on {
             let times: BTreeSet<DateTime<Utc>> = store.succeeded_since(name, since)?.into_iter().collect();
@@ -328,7 +328,7 @@ impl SchedulerContext {
                 continue;
             }
             // its next try, or the end of another run of its job
-            let wait = (next - now).to_std().unwrap_or_default().clamp(Duration::from_millis(200), LOOK);
+            let wait = (next - now).to_std().unwrap_or_default().clamp(Duration::from_millis(200), POLL_INTERVAL);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = &mut stopped => {
@@ -424,11 +424,11 @@ mod tests {
         }
 
         /// Looks at an instant, and starts nothing.
-        fn look(&self, scheduler: &mut Scheduler, now: &str) {
+        fn poll(&self, scheduler: &mut Scheduler, now: &str) {
             self.set(now);
             let now = self.clock.now();
             scheduler.plan(now).unwrap();
-            scheduler.last_look = Some(now);
+            scheduler.last_poll = Some(now);
         }
     }
 
@@ -447,7 +447,7 @@ mod tests {
         while now < "2025-11-10T00:00:00Z".parse::<DateTime<Utc>>().unwrap() {
             *stage.clock.0.lock() = now;
             scheduler.plan(now).unwrap();
-            scheduler.last_look = Some(now);
+            scheduler.last_poll = Some(now);
             now += chrono::Duration::minutes(30);
         }
         let runs = runs(&scheduler);
@@ -462,7 +462,7 @@ mod tests {
         let stage = Stage::new("cron = \"0 * * * *\"", "2025-01-01T07:30:00Z");
         let mut scheduler = stage.scheduler();
         for now in ["08:00:01", "09:00:01", "07:10:00", "08:00:01", "09:00:01", "10:00:01"] {
-            stage.look(&mut scheduler, &format!("2025-01-01T{now}Z"));
+            stage.poll(&mut scheduler, &format!("2025-01-01T{now}Z"));
         }
         assert_eq!(runs(&scheduler), ["01-01T08:00 queued", "01-01T09:00 queued", "01-01T10:00 queued"]);
         // a clock that was years ahead does not stop the job for years
@@ -470,7 +470,7 @@ mod tests {
         drop(stage.scheduler());
         stage.set("2025-01-01T07:30:00Z");
         let mut scheduler = stage.scheduler();
-        stage.look(&mut scheduler, "2025-01-01T08:00:01Z");
+        stage.poll(&mut scheduler, "2025-01-01T08:00:01Z");
         assert_eq!(runs(&scheduler), ["01-01T08:00 queued"]);
     }
 
@@ -480,11 +480,11 @@ mod tests {
         drop(stage.scheduler());
         stage.set("2025-01-04T12:00:00Z");
         let mut scheduler = stage.scheduler();
-        stage.look(&mut scheduler, "2025-01-04T12:00:00Z");
+        stage.poll(&mut scheduler, "2025-01-04T12:00:00Z");
         assert_eq!(runs(&scheduler), ["01-02T08:00 missed", "01-03T08:00 missed", "01-04T08:00 queued"]);
         // another one that starts later records nothing of it again
         let mut other = stage.scheduler();
-        stage.look(&mut other, "2025-01-04T12:00:01Z");
+        stage.poll(&mut other, "2025-01-04T12:00:01Z");
         assert_eq!(runs(&other).len(), 3);
     }
 
@@ -492,8 +492,8 @@ mod tests {
     fn two_schedulers_record_each_time_once() {
         let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
         let (mut one, mut two) = (stage.scheduler(), stage.scheduler());
-        stage.look(&mut one, "2025-01-01T08:00:01Z");
-        stage.look(&mut two, "2025-01-01T08:00:02Z");
+        stage.poll(&mut one, "2025-01-01T08:00:01Z");
+        stage.poll(&mut two, "2025-01-01T08:00:02Z");
         assert_eq!(runs(&one), ["01-01T08:00 queued"]);
     }
 
@@ -505,10 +505,10 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}enabled = false\n")).unwrap();
         let mut off = stage.scheduler();
-        stage.look(&mut off, "2025-02-01T07:00:00Z");
+        stage.poll(&mut off, "2025-02-01T07:00:00Z");
         std::fs::write(&path, text).unwrap();
         let mut on = stage.scheduler();
-        stage.look(&mut on, "2025-02-01T08:00:01Z");
+        stage.poll(&mut on, "2025-02-01T08:00:01Z");
         assert_eq!(runs(&on), ["02-01T08:00 queued"]);
     }
 }
