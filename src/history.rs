@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 pub use self::alerts::{AlertNotification, AlertRecord};
-pub use self::deliveries::{Content, Delivery, DeliveryState, Kind, NewDelivery, Purpose};
-pub use self::runs::{Ended, NewRun, Run, RunState, Trigger};
+pub use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDelivery, Purpose};
+pub use self::runs::{AttemptOutcome, NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
 
 /// The store's file in a project folder.
@@ -172,7 +172,7 @@ impl Store {
     }
 
     /// The names in `holder` columns whose processes have ended.
-    fn dead(&self) -> Result<Vec<String>> {
+    fn dead_holders(&self) -> Result<Vec<String>> {
         let holders: Vec<String> = self.read(|connection| {
             let sql = "SELECT holder FROM runs WHERE holder IS NOT NULL UNION \
                        SELECT holder FROM deliveries WHERE holder IS NOT NULL";
@@ -189,7 +189,7 @@ impl Store {
         self.read(|connection| {
             let sql = "SELECT looked_at FROM cursors WHERE job = ?";
             let found: Option<i64> = connection.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
-            Ok(found.map(instant))
+            Ok(found.map(timestamp))
         })
     }
 
@@ -273,12 +273,12 @@ fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
 
-fn instant(micros: i64) -> DateTime<Utc> {
+fn timestamp(micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-fn instant_at(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(instant))
+fn timestamp_column(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(timestamp))
 }
 
 #[cfg(test)]

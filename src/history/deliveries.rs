@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
-use super::{RunState, Store, instant, instant_at, micros};
+use super::{RunState, Store, micros, timestamp, timestamp_column};
 use crate::error::Result;
 
 /// Why something is sent.
@@ -35,7 +35,7 @@ impl Purpose {
         }
     }
 
-    fn named(name: &str) -> Self {
+    fn from_name(name: &str) -> Self {
         match name {
             "result" => Self::Result,
             "alert" => Self::Alert,
@@ -52,7 +52,7 @@ impl Purpose {
 
 /// How something is brought to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeliveryKind {
     /// A file or object.
     Output,
     /// A mail.
@@ -61,7 +61,7 @@ pub enum Kind {
     Channel,
 }
 
-impl Kind {
+impl DeliveryKind {
     /// Its word in the history.
     pub fn name(self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ pub struct NewDelivery {
     /// Why it is sent.
     pub purpose: Purpose,
     /// How.
-    pub kind: Kind,
+    pub kind: DeliveryKind,
     /// Where to: a path or address, a channel's name, or `mail`.
     pub target: String,
     /// Who gets a mail.
@@ -139,7 +139,7 @@ impl DeliveryState {
         }
     }
 
-    fn named(name: &str) -> Self {
+    fn from_name(name: &str) -> Self {
         let all = [Self::Planned, Self::Claimed, Self::Sending, Self::Sent, Self::Failed];
         all.into_iter().find(|state| state.name() == name).unwrap_or(Self::Uncertain)
     }
@@ -157,7 +157,7 @@ pub struct Delivery {
     /// Why it is sent.
     pub purpose: Purpose,
     /// How.
-    pub kind: Kind,
+    pub kind: DeliveryKind,
     /// Where to.
     pub target: String,
     /// Who gets a mail.
@@ -184,7 +184,7 @@ const COLUMNS: &str = "delivery_id, run_id, job, purpose, kind, target, recipien
                        sha256, slot, keep, file, error";
 
 impl Delivery {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let kind: String = row.get("kind")?;
         let recipients: String = row.get("recipients")?;
         let keep = match (row.get::<_, Option<String>>("slot")?, row.get::<_, Option<i64>>("keep")?) {
@@ -195,18 +195,18 @@ impl Delivery {
             delivery_id: row.get("delivery_id")?,
             run_id: row.get("run_id")?,
             job: row.get("job")?,
-            purpose: Purpose::named(&row.get::<_, String>("purpose")?),
+            purpose: Purpose::from_name(&row.get::<_, String>("purpose")?),
             kind: match kind.as_str() {
-                "output" => Kind::Output,
-                "mail" => Kind::Mail,
-                _ => Kind::Channel,
+                "output" => DeliveryKind::Output,
+                "mail" => DeliveryKind::Mail,
+                _ => DeliveryKind::Channel,
             },
             target: row.get("target")?,
             recipients: recipients.split(", ").filter(|text| !text.is_empty()).map(str::to_string).collect(),
-            state: DeliveryState::named(&row.get::<_, String>("state")?),
+            state: DeliveryState::from_name(&row.get::<_, String>("state")?),
             tries: row.get("tries")?,
-            planned_at: instant(row.get("planned_at")?),
-            sent_at: instant_at(row, "sent_at")?,
+            planned_at: timestamp(row.get("planned_at")?),
+            sent_at: timestamp_column(row, "sent_at")?,
             sha256: row.get("sha256")?,
             keep,
             file: row.get("file")?,
@@ -271,13 +271,13 @@ pub(super) fn recover(transaction: &Transaction<'_>, holder: &str, now: DateTime
         let sql = "UPDATE deliveries SET state = 'uncertain', holder = NULL, is_told = 0, error = 'the process ended while \
                    it was sent: it may have arrived or not' WHERE delivery_id = ?";
         transaction.execute(sql, [&delivery_id])?;
-        settle(transaction, &run_id, now)?;
+        finish_if_delivered(transaction, &run_id, now)?;
     }
     Ok(())
 }
 
 /// Ends a run whose deliveries have all ended.
-fn settle(transaction: &Transaction<'_>, run_id: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
+fn finish_if_delivered(transaction: &Transaction<'_>, run_id: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let sql = "SELECT count(*) FILTER (WHERE state IN ('planned', 'claimed', 'sending')), count(*) FILTER (WHERE state IN \
                ('failed', 'uncertain')) FROM deliveries WHERE run_id = ? AND purpose IN ('result', 'alert')";
     let (open, bad): (i64, i64) =
@@ -306,7 +306,7 @@ impl Store {
                 "SELECT {COLUMNS} FROM deliveries WHERE state = 'planned' AND next_at <= ?1 AND (?2 IS NULL OR run_id = \
                  ?2) ORDER BY planned_at, delivery_id"
             );
-            connection.prepare_cached(&sql)?.query_map(params![micros(now), run_id], Delivery::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![micros(now), run_id], Delivery::from_row)?.collect()
         })
     }
 
@@ -317,7 +317,7 @@ impl Store {
     pub fn deliveries(&self, run_id: &str) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE run_id = ? ORDER BY planned_at, rowid");
-            connection.prepare_cached(&sql)?.query_map([run_id], Delivery::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map([run_id], Delivery::from_row)?.collect()
         })
     }
 
@@ -333,7 +333,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written: then it must not be sent.
-    pub fn sending(&self, delivery: &Delivery) -> Result<bool> {
+    pub fn mark_sending(&self, delivery: &Delivery) -> Result<bool> {
         self.step(delivery, "state = 'claimed' AND holder = ?2", "state = 'sending'")
     }
 
@@ -348,7 +348,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn delivered(
+    pub fn mark_delivered(
         &self,
         delivery: &Delivery,
         said: Option<&str>,
@@ -359,7 +359,7 @@ impl Store {
             let sql = "UPDATE deliveries SET state = 'sent', sent_at = ?3, holder = NULL, error = ?4, file = NULL, is_told = \
                        ?5 WHERE delivery_id = ?1 AND holder = ?2";
             transaction.execute(sql, params![delivery.delivery_id, self.holder(), micros(now), said, is_notified])?;
-            settle(transaction, &delivery.run_id, now)
+            finish_if_delivered(transaction, &delivery.run_id, now)
         })
     }
 
@@ -367,15 +367,15 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn not_delivered(
+    pub fn mark_not_delivered(
         &self,
         delivery: &Delivery,
         error: &str,
-        again_at: Option<DateTime<Utc>>,
+        retry_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<()> {
         self.write(|transaction| {
-            let state = if again_at.is_some() { DeliveryState::Planned } else { DeliveryState::Failed };
+            let state = if retry_at.is_some() { DeliveryState::Planned } else { DeliveryState::Failed };
             let sql = "UPDATE deliveries SET state = ?3, next_at = ?4, holder = NULL, error = ?5, is_told = ?6 WHERE \
                        delivery_id = ?1 AND holder = ?2";
             transaction.execute(
@@ -384,12 +384,12 @@ impl Store {
                     delivery.delivery_id,
                     self.holder(),
                     state.name(),
-                    again_at.map(micros),
+                    retry_at.map(micros),
                     error,
-                    again_at.is_some()
+                    retry_at.is_some()
                 ],
             )?;
-            settle(transaction, &delivery.run_id, now)
+            finish_if_delivered(transaction, &delivery.run_id, now)
         })
     }
 
@@ -397,12 +397,12 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn uncertain(&self, delivery: &Delivery, error: &str, now: DateTime<Utc>) -> Result<()> {
+    pub fn mark_uncertain(&self, delivery: &Delivery, error: &str, now: DateTime<Utc>) -> Result<()> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET state = 'uncertain', holder = NULL, is_told = 0, error = ?3 WHERE delivery_id \
                        = ?1 AND holder = ?2";
             transaction.execute(sql, params![delivery.delivery_id, self.holder(), error])?;
-            settle(transaction, &delivery.run_id, now)
+            finish_if_delivered(transaction, &delivery.run_id, now)
         })
     }
 
@@ -413,7 +413,7 @@ impl Store {
     pub fn unnotified(&self) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE is_told = 0 ORDER BY planned_at, delivery_id");
-            connection.prepare_cached(&sql)?.query_map([], Delivery::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map([], Delivery::from_row)?.collect()
         })
     }
 
@@ -438,7 +438,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn announce(&self, run_id: &str, job: &str, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<()> {
+    pub fn add_messages(&self, run_id: &str, job: &str, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<()> {
         self.write(|transaction| messages.iter().try_for_each(|message| insert(transaction, run_id, job, message, now)))
     }
 
@@ -479,7 +479,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn expired(&self, job: &str, slot: &str, keep: usize) -> Result<Vec<Delivery>> {
+    pub fn expired_outputs(&self, job: &str, slot: &str, keep: usize) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM deliveries JOIN (SELECT target AS place, max(sent_at) AS newest FROM deliveries \
@@ -488,7 +488,7 @@ impl Store {
                  removed_at IS NULL"
             );
             let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-            connection.prepare_cached(&sql)?.query_map(params![job, slot, keep], Delivery::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![job, slot, keep], Delivery::from_row)?.collect()
         })
     }
 
@@ -496,7 +496,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn removed(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<()> {
+    pub fn mark_removed(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<()> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET removed_at = ?2 WHERE delivery_id = ?1";
             transaction.execute(sql, params![delivery.delivery_id, micros(now)])?;

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{AlertNotification, AlertRecord, NewDelivery, Store, alerts, deliveries, instant, instant_at, micros};
+use super::{
+    AlertNotification, AlertRecord, NewDelivery, Store, alerts, deliveries, micros, timestamp, timestamp_column,
+};
 use crate::config::Overlap;
 use crate::error::Result;
 
@@ -67,7 +69,7 @@ impl RunState {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Missed | Self::Stopped)
     }
 
-    fn named(name: &str) -> Self {
+    fn from_name(name: &str) -> Self {
         // a word of a newer program is nothing that this one may go on with
         Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or(Self::Failed)
     }
@@ -154,18 +156,18 @@ const COLUMNS: &str = "run_id, job, scheduled_at, trigger, state, attempt, max_a
 const OPEN: &str = "('queued', 'waiting', 'running', 'retrying')";
 
 impl Run {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             run_id: row.get("run_id")?,
             job: row.get("job")?,
-            scheduled_at: instant(row.get("scheduled_at")?),
+            scheduled_at: timestamp(row.get("scheduled_at")?),
             trigger: row.get("trigger")?,
-            state: RunState::named(&row.get::<_, String>("state")?),
+            state: RunState::from_name(&row.get::<_, String>("state")?),
             attempt: row.get("attempt")?,
             max_attempts: row.get("max_attempts")?,
-            next_at: instant_at(row, "next_at")?,
-            started_at: instant_at(row, "started_at")?,
-            ended_at: instant_at(row, "ended_at")?,
+            next_at: timestamp_column(row, "next_at")?,
+            started_at: timestamp_column(row, "started_at")?,
+            ended_at: timestamp_column(row, "ended_at")?,
             row_count: row.get::<_, Option<i64>>("row_count")?.map(|count| count.max(0) as u64),
             error: row.get("error")?,
         })
@@ -174,9 +176,9 @@ impl Run {
 
 /// How a try ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum AttemptOutcome {
     /// The results are made: what is to be delivered, and what the alerts found.
-    Made {
+    Completed {
         /// Rows of the result.
         row_count: u64,
         /// The values of the parameters.
@@ -201,7 +203,7 @@ pub enum Ended {
         reason: String,
     },
     /// It failed for good, or was stopped.
-    Over {
+    Terminated {
         /// `Failed` or `Stopped`.
         state: RunState,
         /// What went wrong.
@@ -244,7 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn plan(
+    pub fn record_due(
         &self,
         job: &str,
         overlap: Overlap,
@@ -254,7 +256,7 @@ impl Store {
         self.write(|transaction| {
             let sql = "SELECT looked_at FROM cursors WHERE job = ?";
             let polled_at: Option<i64> = transaction.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
-            let (run, missed) = due(polled_at.map(instant));
+            let (run, missed) = due(polled_at.map(timestamp));
             let mut recorded = Vec::new();
             for run in missed {
                 if insert(transaction, &run, RunState::Missed, Some("no scheduler ran at this time"), now)? {
@@ -278,7 +280,7 @@ impl Store {
                 }
                 if overlap == Overlap::Kill {
                     for run_id in before.drain(..) {
-                        ask_to_stop(transaction, &run_id, now)?;
+                        stop_run(transaction, &run_id, now)?;
                     }
                 }
                 if state == RunState::Queued && run.trigger != Trigger::CatchUp {
@@ -340,13 +342,13 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn ready(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
+    pub fn ready_runs(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM runs WHERE state IN ('queued', 'waiting', 'retrying') AND holder IS NULL AND \
                  next_at <= ? ORDER BY scheduled_at, run_id"
             );
-            connection.prepare_cached(&sql)?.query_map([micros(now)], Run::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map([micros(now)], Run::from_row)?.collect()
         })
     }
 
@@ -359,7 +361,7 @@ impl Store {
             let sql = "SELECT min(next_at) FROM (SELECT next_at FROM runs WHERE state IN ('queued', 'waiting', \
                        'retrying') AND holder IS NULL UNION ALL SELECT next_at FROM deliveries WHERE state = 'planned')";
             let next: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-            Ok(next.map(instant))
+            Ok(next.map(timestamp))
         })
     }
 
@@ -389,11 +391,16 @@ impl Store {
     }
 
     /// What the alerts of a run would tell if it ended now. Only one run of a job is worked on at a time, so that
-    /// [`Store::end`] finds the same.
+    /// [`Store::finish_attempt`] finds the same.
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn preview(&self, run: &Run, alerts: &[AlertRecord], now: DateTime<Utc>) -> Result<Vec<AlertNotification>> {
+    pub fn preview_alerts(
+        &self,
+        run: &Run,
+        alerts: &[AlertRecord],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<AlertNotification>> {
         self.preview_change(|transaction| alerts::record(transaction, run, alerts, now))
     }
 
@@ -402,7 +409,13 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written: then nothing is recorded.
-    pub fn end(&self, run: &Run, ended: &Ended, deliveries: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
+    pub fn finish_attempt(
+        &self,
+        run: &Run,
+        ended: &AttemptOutcome,
+        deliveries: &[NewDelivery],
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
         let holder = self.holder().to_string();
         self.write(|transaction| {
             let sql = "SELECT count(*) FROM runs WHERE run_id = ? AND holder = ? AND state = 'running'";
@@ -411,7 +424,7 @@ impl Store {
             if !is_held {
                 return Ok(false);
             }
-            if let Ended::Made { alerts, .. } = ended {
+            if let AttemptOutcome::Completed { alerts, .. } = ended {
                 alerts::record(transaction, run, alerts, now)?;
             }
             let is_waited_for = deliveries.iter().any(|delivery| delivery.purpose.is_result());
@@ -419,21 +432,23 @@ impl Store {
                 deliveries::insert(transaction, &run.run_id, &run.job, delivery, now)?;
             }
             let (state, next, error, attempt_outcome) = match ended {
-                Ended::Made { note, .. } if is_waited_for => (RunState::Delivering, None, note.clone(), "made"),
-                Ended::Made { note, .. } => (RunState::Succeeded, None, note.clone(), "made"),
-                Ended::Retry { at, error } => (RunState::Retrying, Some(*at), Some(error.clone()), "failed"),
-                Ended::Wait { at, reason } => (RunState::Waiting, Some(*at), Some(reason.clone()), "waited"),
-                Ended::Over { state, error } => (*state, None, Some(error.clone()), state.name()),
-                Ended::Released => (RunState::Queued, Some(now), None, "released"),
+                AttemptOutcome::Completed { note, .. } if is_waited_for => {
+                    (RunState::Delivering, None, note.clone(), "made")
+                }
+                AttemptOutcome::Completed { note, .. } => (RunState::Succeeded, None, note.clone(), "made"),
+                AttemptOutcome::Retry { at, error } => (RunState::Retrying, Some(*at), Some(error.clone()), "failed"),
+                AttemptOutcome::Wait { at, reason } => (RunState::Waiting, Some(*at), Some(reason.clone()), "waited"),
+                AttemptOutcome::Terminated { state, error } => (*state, None, Some(error.clone()), state.name()),
+                AttemptOutcome::Released => (RunState::Queued, Some(now), None, "released"),
             };
             let (row_count, parameters) = match ended {
-                Ended::Made { row_count, parameters, .. } => (Some(*row_count as i64), Some(parameters)),
+                AttemptOutcome::Completed { row_count, parameters, .. } => (Some(*row_count as i64), Some(parameters)),
                 _ => (None, None),
             };
             let sql = "UPDATE runs SET state = ?2, next_at = ?3, ended_at = ?4, error = ?5, row_count = coalesce(?6, \
                        row_count), parameters = coalesce(?7, parameters), holder = NULL, attempt = attempt - ?8 WHERE \
                        run_id = ?1";
-            let is_counted = !matches!(ended, Ended::Wait { .. } | Ended::Released);
+            let is_counted = !matches!(ended, AttemptOutcome::Wait { .. } | AttemptOutcome::Released);
             transaction.execute(
                 sql,
                 params![
@@ -461,12 +476,12 @@ impl Store {
     /// A history that cannot be written.
     pub fn recover(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
         let mut recovered = Vec::new();
-        for holder in self.dead()? {
+        for holder in self.dead_holders()? {
             recovered.extend(self.write(|transaction| {
                 let error = "the process that ran it ended before it did";
                 let sql = format!("SELECT {COLUMNS} FROM runs WHERE holder = ? AND state = 'running'");
                 let runs: Vec<Run> =
-                    transaction.prepare(&sql)?.query_map([&holder], Run::of)?.collect::<Result<_, _>>()?;
+                    transaction.prepare(&sql)?.query_map([&holder], Run::from_row)?.collect::<Result<_, _>>()?;
                 for run in &runs {
                     let sql = "UPDATE attempts SET ended_at = ?3, outcome = 'lost', error = ?4 WHERE run_id = ?1 AND \
                                attempt = ?2";
@@ -521,15 +536,15 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn stop(&self, run_id: &str, now: DateTime<Utc>) -> Result<()> {
-        self.write(|transaction| ask_to_stop(transaction, run_id, now))
+    pub fn request_stop(&self, run_id: &str, now: DateTime<Utc>) -> Result<()> {
+        self.write(|transaction| stop_run(transaction, run_id, now))
     }
 
     /// Whether somebody asked that a run be stopped.
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn is_stop_asked(&self, run_id: &str) -> Result<bool> {
+    pub fn is_stop_requested(&self, run_id: &str) -> Result<bool> {
         self.read(|connection| {
             let sql = "SELECT is_stop_asked FROM runs WHERE run_id = ?";
             Ok(connection.prepare_cached(sql)?.query_row([run_id], |row| row.get(0)).optional()?.unwrap_or(false))
@@ -555,7 +570,7 @@ impl Store {
                  run_id DESC LIMIT ?2"
             );
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            connection.prepare_cached(&sql)?.query_map(params![job, limit], Run::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![job, limit], Run::from_row)?.collect()
         })
     }
 
@@ -566,7 +581,7 @@ impl Store {
     pub fn runs_for(&self, job: &str, scheduled_at: DateTime<Utc>) -> Result<Vec<Run>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM runs WHERE job = ? AND scheduled_at = ? ORDER BY recorded_at");
-            connection.prepare_cached(&sql)?.query_map(params![job, micros(scheduled_at)], Run::of)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![job, micros(scheduled_at)], Run::from_row)?.collect()
         })
     }
 
@@ -580,7 +595,7 @@ impl Store {
                        ORDER BY scheduled_at";
             connection
                 .prepare_cached(sql)?
-                .query_map(params![job, micros(after)], |row| Ok(instant(row.get(0)?)))?
+                .query_map(params![job, micros(after)], |row| Ok(timestamp(row.get(0)?)))?
                 .collect()
         })
     }
@@ -588,10 +603,10 @@ impl Store {
 
 fn find(connection: &rusqlite::Connection, run_id: &str) -> rusqlite::Result<Option<Run>> {
     let sql = format!("SELECT {COLUMNS} FROM runs WHERE run_id = ?");
-    connection.prepare_cached(&sql)?.query_row([run_id], Run::of).optional()
+    connection.prepare_cached(&sql)?.query_row([run_id], Run::from_row).optional()
 }
 
-fn ask_to_stop(transaction: &Transaction<'_>, run_id: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
+fn stop_run(transaction: &Transaction<'_>, run_id: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let sql = "UPDATE runs SET is_stop_asked = 1 WHERE run_id = ? AND state = 'running'";
     transaction.execute(sql, [run_id])?;
     let sql = "UPDATE runs SET state = 'stopped', ended_at = ?2, next_at = NULL, error = 'stopped before it ran' WHERE \

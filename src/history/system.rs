@@ -18,73 +18,73 @@ use crate::session::{RowSource, SYSTEM, Session, VirtualTable};
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy)]
-enum Is {
-    Text,
-    Count,
-    Flag,
-    Instant,
+enum ColumnType {
+    Utf8,
+    Int64,
+    Boolean,
+    Timestamp,
 }
 
-type Columns = &'static [(&'static str, Is)];
+type Columns = &'static [(&'static str, ColumnType)];
 
 const RUNS: Columns = &[
-    ("run_id", Is::Text),
-    ("job", Is::Text),
-    ("report", Is::Text),
-    ("scheduled_at", Is::Instant),
-    ("trigger", Is::Text),
-    ("state", Is::Text),
-    ("attempt", Is::Count),
-    ("parameters", Is::Text),
-    ("recorded_at", Is::Instant),
-    ("next_at", Is::Instant),
-    ("started_at", Is::Instant),
-    ("ended_at", Is::Instant),
-    ("row_count", Is::Count),
-    ("error", Is::Text),
+    ("run_id", ColumnType::Utf8),
+    ("job", ColumnType::Utf8),
+    ("report", ColumnType::Utf8),
+    ("scheduled_at", ColumnType::Timestamp),
+    ("trigger", ColumnType::Utf8),
+    ("state", ColumnType::Utf8),
+    ("attempt", ColumnType::Int64),
+    ("parameters", ColumnType::Utf8),
+    ("recorded_at", ColumnType::Timestamp),
+    ("next_at", ColumnType::Timestamp),
+    ("started_at", ColumnType::Timestamp),
+    ("ended_at", ColumnType::Timestamp),
+    ("row_count", ColumnType::Int64),
+    ("error", ColumnType::Utf8),
 ];
 
 const ATTEMPTS: Columns = &[
-    ("run_id", Is::Text),
-    ("attempt", Is::Count),
-    ("host", Is::Text),
-    ("started_at", Is::Instant),
-    ("ended_at", Is::Instant),
-    ("outcome", Is::Text),
-    ("error", Is::Text),
+    ("run_id", ColumnType::Utf8),
+    ("attempt", ColumnType::Int64),
+    ("host", ColumnType::Utf8),
+    ("started_at", ColumnType::Timestamp),
+    ("ended_at", ColumnType::Timestamp),
+    ("outcome", ColumnType::Utf8),
+    ("error", ColumnType::Utf8),
 ];
 
 const DELIVERIES: Columns = &[
-    ("delivery_id", Is::Text),
-    ("run_id", Is::Text),
-    ("job", Is::Text),
-    ("purpose", Is::Text),
-    ("kind", Is::Text),
-    ("target", Is::Text),
-    ("recipients", Is::Text),
-    ("state", Is::Text),
-    ("tries", Is::Count),
-    ("planned_at", Is::Instant),
-    ("next_at", Is::Instant),
-    ("sent_at", Is::Instant),
-    ("removed_at", Is::Instant),
-    ("message_id", Is::Text),
-    ("sha256", Is::Text),
-    ("byte_count", Is::Count),
-    ("error", Is::Text),
+    ("delivery_id", ColumnType::Utf8),
+    ("run_id", ColumnType::Utf8),
+    ("job", ColumnType::Utf8),
+    ("purpose", ColumnType::Utf8),
+    ("kind", ColumnType::Utf8),
+    ("target", ColumnType::Utf8),
+    ("recipients", ColumnType::Utf8),
+    ("state", ColumnType::Utf8),
+    ("tries", ColumnType::Int64),
+    ("planned_at", ColumnType::Timestamp),
+    ("next_at", ColumnType::Timestamp),
+    ("sent_at", ColumnType::Timestamp),
+    ("removed_at", ColumnType::Timestamp),
+    ("message_id", ColumnType::Utf8),
+    ("sha256", ColumnType::Utf8),
+    ("byte_count", ColumnType::Int64),
+    ("error", ColumnType::Utf8),
 ];
 
 const ALERTS: Columns = &[
-    ("run_id", Is::Text),
-    ("job", Is::Text),
-    ("alert", Is::Text),
-    ("severity", Is::Text),
-    ("section", Is::Count),
-    ("bad_group", Is::Text),
-    ("evaluated_at", Is::Instant),
-    ("is_met", Is::Flag),
-    ("is_told", Is::Flag),
-    ("figures", Is::Text),
+    ("run_id", ColumnType::Utf8),
+    ("job", ColumnType::Utf8),
+    ("alert", ColumnType::Utf8),
+    ("severity", ColumnType::Utf8),
+    ("section", ColumnType::Int64),
+    ("bad_group", ColumnType::Utf8),
+    ("evaluated_at", ColumnType::Timestamp),
+    ("is_met", ColumnType::Boolean),
+    ("is_told", ColumnType::Boolean),
+    ("figures", ColumnType::Utf8),
 ];
 
 const TABLES: [(&str, Columns); 4] =
@@ -95,16 +95,16 @@ const TABLES: [(&str, Columns); 4] =
 /// # Errors
 /// When the catalog refuses it.
 pub fn register(session: &Session, store: &Path) -> Result<()> {
-    session.add_schema(SYSTEM, Arc::new(SystemSchema { store: store.to_path_buf() }))
+    session.add_schema(SYSTEM, Arc::new(HistorySchema { store: store.to_path_buf() }))
 }
 
 #[derive(Debug)]
-struct SystemSchema {
+struct HistorySchema {
     store: PathBuf,
 }
 
 #[async_trait]
-impl SchemaProvider for SystemSchema {
+impl SchemaProvider for HistorySchema {
     fn table_names(&self) -> Vec<String> {
         TABLES.iter().map(|(name, _)| (*name).to_string()).collect()
     }
@@ -112,7 +112,7 @@ impl SchemaProvider for SystemSchema {
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let found = TABLES.iter().find(|(known, _)| *known == name);
         Ok(found.map(|(name, columns)| -> Arc<dyn TableProvider> {
-            VirtualTable::new(schema(columns), Rows { name, columns, store: self.store.clone() })
+            VirtualTable::new(schema(columns), HistoryRows { name, columns, store: self.store.clone() })
         }))
     }
 
@@ -123,19 +123,19 @@ impl SchemaProvider for SystemSchema {
 
 /// The rows of a table of the history.
 #[derive(Debug)]
-struct Rows {
+struct HistoryRows {
     name: &'static str,
     columns: Columns,
     store: PathBuf,
 }
 
 fn schema(columns: Columns) -> SchemaRef {
-    let field = |(name, is): &(&'static str, Is)| {
-        let data_type = match is {
-            Is::Text => DataType::Utf8,
-            Is::Count => DataType::Int64,
-            Is::Flag => DataType::Boolean,
-            Is::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    let field = |(name, column_type): &(&'static str, ColumnType)| {
+        let data_type = match column_type {
+            ColumnType::Utf8 => DataType::Utf8,
+            ColumnType::Int64 => DataType::Int64,
+            ColumnType::Boolean => DataType::Boolean,
+            ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         };
         Field::new(*name, data_type, true)
     };
@@ -143,7 +143,7 @@ fn schema(columns: Columns) -> SchemaRef {
 }
 
 #[async_trait]
-impl RowSource for Rows {
+impl RowSource for HistoryRows {
     async fn rows(&self, schema: &SchemaRef) -> DataFusionResult<RecordBatch> {
         let (name, columns, schema, store) = (self.name, self.columns, Arc::clone(schema), self.store.clone());
         let read = tokio::task::spawn_blocking(move || read(name, columns, schema, &store)).await;
@@ -158,21 +158,23 @@ fn read(name: &str, columns: Columns, schema: SchemaRef, store: &Path) -> Result
     connection.execute_batch("BEGIN").map_err(failed(store, "read"))?;
     let arrays: Vec<ArrayRef> = columns
         .iter()
-        .map(|(column, is)| array(&connection, name, column, *is))
+        .map(|(column, column_type)| array(&connection, name, column, *column_type))
         .collect::<rusqlite::Result<_>>()
         .map_err(failed(store, "read"))?;
     RecordBatch::try_new(schema, arrays).map_err(|error| Error::Engine { message: error.to_string() })
 }
 
-fn array(connection: &Connection, table: &str, column: &str, is: Is) -> rusqlite::Result<ArrayRef> {
+fn array(connection: &Connection, table: &str, column: &str, column_type: ColumnType) -> rusqlite::Result<ArrayRef> {
     fn values<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Option<T>>> {
         connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
     }
     let sql = format!("SELECT {column} FROM {table} ORDER BY rowid");
-    Ok(match is {
-        Is::Text => Arc::new(StringArray::from(values::<String>(connection, &sql)?)),
-        Is::Count => Arc::new(Int64Array::from(values::<i64>(connection, &sql)?)),
-        Is::Flag => Arc::new(BooleanArray::from(values::<bool>(connection, &sql)?)),
-        Is::Instant => Arc::new(TimestampMicrosecondArray::from(values::<i64>(connection, &sql)?).with_timezone("UTC")),
+    Ok(match column_type {
+        ColumnType::Utf8 => Arc::new(StringArray::from(values::<String>(connection, &sql)?)),
+        ColumnType::Int64 => Arc::new(Int64Array::from(values::<i64>(connection, &sql)?)),
+        ColumnType::Boolean => Arc::new(BooleanArray::from(values::<bool>(connection, &sql)?)),
+        ColumnType::Timestamp => {
+            Arc::new(TimestampMicrosecondArray::from(values::<i64>(connection, &sql)?).with_timezone("UTC"))
+        }
     })
 }

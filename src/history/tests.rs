@@ -19,7 +19,7 @@ fn new_run(second: i64, trigger: Trigger) -> NewRun {
 fn mail(is_repeatable: bool) -> NewDelivery {
     NewDelivery {
         purpose: Purpose::Result,
-        kind: Kind::Mail,
+        kind: DeliveryKind::Mail,
         target: "mail".into(),
         recipients: vec!["x@example.com".into()],
         content: Content::Bytes(b"hello".to_vec()),
@@ -29,13 +29,13 @@ fn mail(is_repeatable: bool) -> NewDelivery {
     }
 }
 
-fn made(alerts: Vec<AlertRecord>) -> Ended {
-    Ended::Made { row_count: 1, parameters: String::new(), note: None, alerts }
+fn made(alerts: Vec<AlertRecord>) -> AttemptOutcome {
+    AttemptOutcome::Completed { row_count: 1, parameters: String::new(), note: None, alerts }
 }
 
-struct Place(tempfile::TempDir);
+struct TempHistory(tempfile::TempDir);
 
-impl Place {
+impl TempHistory {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -47,8 +47,8 @@ impl Place {
 
 #[test]
 fn a_run_is_claimed_once_and_what_a_dead_process_held_is_taken_back() {
-    let place = Place::new();
-    let (one, two) = (place.open(), place.open());
+    let folder = TempHistory::new();
+    let (one, two) = (folder.open(), folder.open());
     assert!(one.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap());
     assert!(!two.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap());
     assert_eq!(one.claim("a-0", at(1)).unwrap().unwrap().attempt, 1);
@@ -63,17 +63,17 @@ fn a_run_is_claimed_once_and_what_a_dead_process_held_is_taken_back() {
 
 #[test]
 fn two_runs_of_one_job_are_not_worked_on_at_a_time() {
-    let place = Place::new();
-    let store = place.open();
+    let folder = TempHistory::new();
+    let store = folder.open();
     for second in [0, 1] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
     }
     let run = store.claim("a-0", at(2)).unwrap().unwrap();
     assert!(store.claim("a-1", at(2)).unwrap().is_none());
-    store.end(&run, &made(vec![]), &[], at(3)).unwrap();
+    store.finish_attempt(&run, &made(vec![]), &[], at(3)).unwrap();
     assert!(store.claim("a-1", at(3)).unwrap().is_some());
     // it has ended already
-    assert!(!store.end(&run, &made(vec![]), &[], at(4)).unwrap());
+    assert!(!store.finish_attempt(&run, &made(vec![]), &[], at(4)).unwrap());
 }
 
 #[test]
@@ -83,19 +83,19 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
         (false, true, DeliveryState::Uncertain),
         (true, true, DeliveryState::Planned),
     ] {
-        let place = Place::new();
-        let store = place.open();
+        let folder = TempHistory::new();
+        let store = folder.open();
         store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
         let run = store.claim("a-0", at(0)).unwrap().unwrap();
-        store.end(&run, &made(vec![]), &[mail(is_repeatable)], at(1)).unwrap();
+        store.finish_attempt(&run, &made(vec![]), &[mail(is_repeatable)], at(1)).unwrap();
         assert_eq!(store.run("a-0").unwrap().unwrap().state, RunState::Delivering);
         let delivery = store.due_deliveries(None, at(1)).unwrap().remove(0);
         assert!(store.claim_delivery(&delivery).unwrap());
         if is_sending {
-            assert!(store.sending(&delivery).unwrap());
+            assert!(store.mark_sending(&delivery).unwrap());
         }
         drop(store);
-        let store = place.open();
+        let store = folder.open();
         store.recover(at(2)).unwrap();
         assert_eq!(store.deliveries("a-0").unwrap()[0].state, wanted);
         let is_uncertain = wanted == DeliveryState::Uncertain;
@@ -107,15 +107,15 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
 
 #[test]
 fn a_run_succeeds_when_everything_of_it_is_there_and_what_was_sent_is_kept() {
-    let place = Place::new();
-    let store = place.open();
+    let folder = TempHistory::new();
+    let store = folder.open();
     store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
     let run = store.claim("a-0", at(0)).unwrap().unwrap();
-    store.end(&run, &made(vec![]), &[mail(false), mail(false)], at(1)).unwrap();
+    store.finish_attempt(&run, &made(vec![]), &[mail(false), mail(false)], at(1)).unwrap();
     for delivery in store.due_deliveries(None, at(1)).unwrap() {
         assert_ne!(store.run("a-0").unwrap().unwrap().state, RunState::Succeeded);
-        assert!(store.claim_delivery(&delivery).unwrap() && store.sending(&delivery).unwrap());
-        store.delivered(&delivery, None, true, at(2)).unwrap();
+        assert!(store.claim_delivery(&delivery).unwrap() && store.mark_sending(&delivery).unwrap());
+        store.mark_delivered(&delivery, None, true, at(2)).unwrap();
     }
     assert_eq!(store.run("a-0").unwrap().unwrap().state, RunState::Succeeded);
     let kept = store.deliveries("a-0").unwrap();
@@ -133,30 +133,30 @@ fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
         (Overlap::Queue, RunState::Queued, false),
         (Overlap::Kill, RunState::Queued, true),
     ] {
-        let place = Place::new();
-        let store = place.open();
+        let folder = TempHistory::new();
+        let store = folder.open();
         store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
         store.claim("a-0", at(0)).unwrap().unwrap();
         let due = vec![new_run(1, Trigger::Schedule)];
-        let recorded = store.plan("a", overlap, at(1), |_| (due, vec![])).unwrap();
+        let recorded = store.record_due("a", overlap, at(1), |_| (due, vec![])).unwrap();
         assert_eq!(recorded[0].1, new, "{overlap:?}");
-        assert_eq!(store.is_stop_asked("a-0").unwrap(), old_stops, "{overlap:?}");
+        assert_eq!(store.is_stop_requested("a-0").unwrap(), old_stops, "{overlap:?}");
     }
 }
 
 #[test]
 fn runs_that_catch_up_do_not_leave_one_another_out() {
-    let place = Place::new();
-    let store = place.open();
+    let folder = TempHistory::new();
+    let store = folder.open();
     let due: Vec<NewRun> = (0..3).map(|second| new_run(second, Trigger::CatchUp)).collect();
-    let recorded = store.plan("a", Overlap::Skip, at(9), |_| (due, vec![])).unwrap();
+    let recorded = store.record_due("a", Overlap::Skip, at(9), |_| (due, vec![])).unwrap();
     assert!(recorded.iter().all(|(_, state)| *state == RunState::Queued));
 }
 
 #[test]
 fn an_alert_is_told_once_and_again_after_good_runs() {
-    let place = Place::new();
-    let store = place.open();
+    let folder = TempHistory::new();
+    let store = folder.open();
     let alert = |bad: &[&str]| AlertRecord {
         alert: "n < 3".into(),
         severity: "warn".into(),
@@ -171,10 +171,10 @@ fn an_alert_is_told_once_and_again_after_good_runs() {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
         let alerts = vec![alert(bad)];
-        let seen = store.preview(&run, &alerts, at(second)).unwrap();
+        let seen = store.preview_alerts(&run, &alerts, at(second)).unwrap();
         // a preview changes nothing
-        assert_eq!(store.preview(&run, &alerts, at(second)).unwrap(), seen);
-        store.end(&run, &made(alerts), &[], at(second)).unwrap();
+        assert_eq!(store.preview_alerts(&run, &alerts, at(second)).unwrap(), seen);
+        store.finish_attempt(&run, &made(alerts), &[], at(second)).unwrap();
         let shown = |notification: &AlertNotification| {
             format!("{}{}", if notification.is_over { "-" } else { "+" }, notification.group)
         };
@@ -186,31 +186,31 @@ fn an_alert_is_told_once_and_again_after_good_runs() {
 
 #[test]
 fn only_the_newest_outputs_are_kept_and_a_place_that_is_used_again_stays() {
-    let place = Place::new();
-    let store = place.open();
+    let folder = TempHistory::new();
+    let store = folder.open();
     for (second, target) in [(0, "one"), (1, "two"), (2, "one"), (3, "three")] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
         let keep = Some(("{date}".to_string(), 2));
-        let output = NewDelivery { kind: Kind::Output, target: target.into(), keep, ..mail(true) };
-        store.end(&run, &made(vec![]), &[output], at(second)).unwrap();
+        let output = NewDelivery { kind: DeliveryKind::Output, target: target.into(), keep, ..mail(true) };
+        store.finish_attempt(&run, &made(vec![]), &[output], at(second)).unwrap();
         let delivery = store.due_deliveries(None, at(second)).unwrap().remove(0);
-        assert!(store.claim_delivery(&delivery).unwrap() && store.sending(&delivery).unwrap());
-        store.delivered(&delivery, None, true, at(second)).unwrap();
+        assert!(store.claim_delivery(&delivery).unwrap() && store.mark_sending(&delivery).unwrap());
+        store.mark_delivered(&delivery, None, true, at(second)).unwrap();
     }
-    let expired = store.expired("a", "{date}", 2).unwrap();
+    let expired = store.expired_outputs("a", "{date}", 2).unwrap();
     assert_eq!(expired.iter().map(|delivery| delivery.target.as_str()).collect::<Vec<_>>(), ["two"]);
 }
 
 #[test]
 fn old_runs_are_removed_and_open_ones_stay() {
-    let place = Place::new();
-    let store = place.open();
+    let folder = TempHistory::new();
+    let store = folder.open();
     for second in [0, 1] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
         let deliveries = if second == 0 { vec![] } else { vec![mail(false)] };
-        store.end(&run, &made(vec![]), &deliveries, at(second)).unwrap();
+        store.finish_attempt(&run, &made(vec![]), &deliveries, at(second)).unwrap();
     }
     assert_eq!(store.prune(at(100)).unwrap(), 1);
     assert!(store.run("a-0").unwrap().is_none() && store.run("a-1").unwrap().is_some());
@@ -218,8 +218,8 @@ fn old_runs_are_removed_and_open_ones_stay() {
 
 #[test]
 fn a_file_that_is_no_history_is_told() {
-    let place = Place::new();
-    let path = place.0.path().join("jobs.db");
+    let folder = TempHistory::new();
+    let path = folder.0.path().join("jobs.db");
     std::fs::write(&path, "not a database, but long enough to be looked at as one").unwrap();
     let text = Store::open(&path).unwrap_err().to_string();
     assert!(text.contains("cannot open the history of jobs in") && text.contains("jobs.db"), "{text}");
@@ -227,8 +227,8 @@ fn a_file_that_is_no_history_is_told() {
 
 #[test]
 fn a_history_that_nobody_has_written_to_is_empty_and_one_of_a_newer_program_is_refused() {
-    let place = Place::new();
-    let path = place.0.path().join("jobs.db");
+    let folder = TempHistory::new();
+    let path = folder.0.path().join("jobs.db");
     assert!(open_to_read(&path).unwrap().is_none());
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();

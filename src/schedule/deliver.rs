@@ -10,7 +10,7 @@ use super::mail::{self, Sent};
 use super::{command, webhook};
 use crate::config::ChannelKind;
 use crate::error::{Error, Result, with_causes};
-use crate::history::{Delivery, Kind};
+use crate::history::{Delivery, DeliveryKind};
 use crate::output::{self, Destination};
 use crate::session;
 
@@ -46,7 +46,7 @@ impl SchedulerContext {
             Sent::There { said, refused } => {
                 log("info", &format!("{name} is at {}", self.shown_target(delivery)));
                 let text = if refused.is_empty() { said } else { format!("refused: {}", refused.join("; ")) };
-                self.store.delivered(
+                self.store.mark_delivered(
                     delivery,
                     Some(&text).filter(|text| !text.is_empty()).map(String::as_str),
                     refused.is_empty(),
@@ -56,13 +56,13 @@ impl SchedulerContext {
             }
             Sent::Unknown(error) if !delivery.recipients.is_empty() || !self.is_repeatable(delivery) => {
                 log("error", &format!("{name} may be there or not: {error}"));
-                self.store.uncertain(delivery, &error, now)?;
+                self.store.mark_uncertain(delivery, &error, now)?;
             }
             Sent::Again(error) | Sent::Unknown(error) => self.again(delivery, &error, Duration::ZERO)?,
             Sent::Later(error, wait) => self.again(delivery, &error, wait)?,
             Sent::Never(error) => {
                 log("error", &format!("{name} is not delivered: {error}"));
-                self.store.not_delivered(delivery, &error, None, now)?;
+                self.store.mark_not_delivered(delivery, &error, None, now)?;
             }
         }
         Ok(())
@@ -81,7 +81,7 @@ impl SchedulerContext {
         let again = Some(at).filter(|_| now < until);
         let follows = again.map_or("given up".into(), |at| format!("again at {}", at.format("%H:%M:%S")));
         log("warn", &format!("{} is not delivered ({follows}): {error}", delivery.delivery_id));
-        self.store.not_delivered(delivery, error, again, now)
+        self.store.mark_not_delivered(delivery, error, again, now)
     }
 
     fn shown_target(&self, delivery: &Delivery) -> String {
@@ -93,22 +93,22 @@ impl SchedulerContext {
         let channel = self.project.job_settings.channels.get(&delivery.target);
         let is_named = channel
             .is_some_and(|channel| channel.kind == ChannelKind::Webhook && channel.shape == crate::config::Shape::Json);
-        delivery.kind == Kind::Output || (delivery.kind == Kind::Channel && is_named)
+        delivery.kind == DeliveryKind::Output || (delivery.kind == DeliveryKind::Channel && is_named)
     }
 
     async fn bring(&self, delivery: &Delivery) -> Result<Sent> {
         let (job_settings, folder) = (&self.project.job_settings, &self.project.folder);
-        let on_the_way = || match self.store.sending(delivery)? {
+        let on_the_way = || match self.store.mark_sending(delivery)? {
             true => Ok(()),
             false => Err(Error::Channel { message: "somebody else has it".into(), is_transient: true }),
         };
-        if delivery.kind == Kind::Output {
+        if delivery.kind == DeliveryKind::Output {
             return self.output(delivery, on_the_way).await;
         }
         let Some(content) = self.store.content(delivery)? else {
             return Ok(Sent::Never("the history does not hold what is to be sent".into()));
         };
-        if delivery.kind == Kind::Mail {
+        if delivery.kind == DeliveryKind::Mail {
             let Some(config) = &job_settings.mail else { return Err(Error::usage("cxql.toml has no [mail]")) };
             return mail::send(config, folder, &delivery.recipients, &content, on_the_way).await;
         }
@@ -164,11 +164,11 @@ impl SchedulerContext {
             }
         }
         let Some((slot, keep)) = &delivery.keep else { return Ok(()) };
-        for old in self.store.expired(&delivery.job, slot, *keep)? {
+        for old in self.store.expired_outputs(&delivery.job, slot, *keep)? {
             match self.remove(&old.target).await {
                 Ok(()) => {
                     log("info", &format!("{} is removed: {keep} newer ones are kept", old.target));
-                    self.store.removed(&old, self.now())?;
+                    self.store.mark_removed(&old, self.now())?;
                 }
                 // it is tried again after the next run
                 Err(error) => log("warn", &format!("{} cannot be removed: {error}", old.target)),

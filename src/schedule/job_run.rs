@@ -17,7 +17,7 @@ use super::job::{Job, jobs};
 use super::output_names::fill;
 use crate::config::FailedCheck;
 use crate::error::{Error, Result};
-use crate::history::{AlertRecord, Content, Ended, Kind, NewDelivery, Purpose, Run, RunState};
+use crate::history::{AlertRecord, AttemptOutcome, Content, DeliveryKind, NewDelivery, Purpose, Run, RunState};
 use crate::output::{Destination, Format, Options};
 use crate::page::{Checked, MailPage, PageSection, value_text};
 use crate::project::Project;
@@ -74,7 +74,7 @@ impl SchedulerContext {
                 Err(_) => Err((format!("it took longer than its limit of {} seconds", timeout.as_secs()), false)),
             },
             () = release => {
-                self.keep_trying(|| self.store.end(run, &Ended::Released, &[], self.now())).await?;
+                self.keep_trying(|| self.store.finish_attempt(run, &AttemptOutcome::Released, &[], self.now())).await?;
                 log("info", &format!("{} is left to the next scheduler", run.run_id));
                 return Ok(RunState::Queued);
             }
@@ -84,50 +84,54 @@ impl SchedulerContext {
         let (ended, deliveries) = match ended {
             Ok(Tried::Made(made)) => {
                 let Made { row_count, parameters, note, alerts, deliveries } = *made;
-                (Ended::Made { row_count, parameters, note, alerts }, deliveries)
+                (AttemptOutcome::Completed { row_count, parameters, note, alerts }, deliveries)
             }
-            Ok(Tried::Wait { at, reason }) => (Ended::Wait { at, reason }, vec![]),
+            Ok(Tried::Wait { at, reason }) => (AttemptOutcome::Wait { at, reason }, vec![]),
             Ok(Tried::Late(error)) => {
                 let notices = self.failure(known, run, &error);
-                (Ended::Over { state: RunState::Failed, error }, notices)
+                (AttemptOutcome::Terminated { state: RunState::Failed, error }, notices)
             }
-            Err((error, true)) => (Ended::Over { state: RunState::Stopped, error }, vec![]),
+            Err((error, true)) => (AttemptOutcome::Terminated { state: RunState::Stopped, error }, vec![]),
             Err((error, false)) => match known.filter(|_| run.attempt < run.max_attempts) {
                 Some(job) => {
                     let at = again_at(self.now(), job.retry_delay, job.retry_max, run.attempt);
-                    (Ended::Retry { at, error }, vec![])
+                    (AttemptOutcome::Retry { at, error }, vec![])
                 }
                 None => {
                     let notices = self.failure(known, run, &error);
-                    (Ended::Over { state: RunState::Failed, error }, notices)
+                    (AttemptOutcome::Terminated { state: RunState::Failed, error }, notices)
                 }
             },
         };
-        if !matches!(ended, Ended::Made { .. }) {
+        if !matches!(ended, AttemptOutcome::Completed { .. }) {
             let _ = fs::remove_dir_all(self.store.staging(&run.run_id));
         }
         let state = match &ended {
-            Ended::Made { .. } if deliveries.iter().any(|delivery| delivery.purpose.is_result()) => {
+            AttemptOutcome::Completed { .. } if deliveries.iter().any(|delivery| delivery.purpose.is_result()) => {
                 RunState::Delivering
             }
-            Ended::Made { .. } => RunState::Succeeded,
-            Ended::Retry { .. } => RunState::Retrying,
-            Ended::Wait { .. } => RunState::Waiting,
-            Ended::Over { state, .. } => *state,
-            Ended::Released => RunState::Queued,
+            AttemptOutcome::Completed { .. } => RunState::Succeeded,
+            AttemptOutcome::Retry { .. } => RunState::Retrying,
+            AttemptOutcome::Wait { .. } => RunState::Waiting,
+            AttemptOutcome::Terminated { state, .. } => *state,
+            AttemptOutcome::Released => RunState::Queued,
         };
         let text = match &ended {
-            Ended::Retry { at, error } => format!("failed, again at {}: {error}", at.format("%H:%M:%S")),
-            Ended::Wait { reason, .. } => format!("waits: {reason}"),
-            Ended::Over { state, error } => format!("{}: {error}", state.name()),
-            Ended::Made { row_count, .. } => format!("is made, {row_count} rows"),
-            Ended::Released => "is released".into(),
+            AttemptOutcome::Retry { at, error } => format!("failed, again at {}: {error}", at.format("%H:%M:%S")),
+            AttemptOutcome::Wait { reason, .. } => format!("waits: {reason}"),
+            AttemptOutcome::Terminated { state, error } => format!("{}: {error}", state.name()),
+            AttemptOutcome::Completed { row_count, .. } => format!("is made, {row_count} rows"),
+            AttemptOutcome::Released => "is released".into(),
         };
         log(
-            if matches!(ended, Ended::Made { .. } | Ended::Wait { .. }) { "info" } else { "error" },
+            if matches!(ended, AttemptOutcome::Completed { .. } | AttemptOutcome::Wait { .. }) {
+                "info"
+            } else {
+                "error"
+            },
             &format!("{} {text}", run.run_id),
         );
-        if !self.keep_trying(|| self.store.end(run, &ended, &deliveries, self.now())).await? {
+        if !self.keep_trying(|| self.store.finish_attempt(run, &ended, &deliveries, self.now())).await? {
             log("error", &format!("{} was taken by somebody else", run.run_id));
         }
         Ok(state)
@@ -151,7 +155,7 @@ impl SchedulerContext {
         loop {
             tokio::time::sleep(STOP_POLL_INTERVAL).await;
             // a history that cannot be read now may be later
-            if self.store.is_stop_asked(&run.run_id).unwrap_or(false) {
+            if self.store.is_stop_requested(&run.run_id).unwrap_or(false) {
                 return;
             }
         }
@@ -256,7 +260,7 @@ impl SchedulerContext {
         }
         let note = self.look_at_checks(job, &checked)?;
         let (alerts, groups) = look.alerts(session, &steps, &values).await?;
-        let notifications = self.store.preview(run, &alerts, self.now())?;
+        let notifications = self.store.preview_alerts(run, &alerts, self.now())?;
         let mut deliveries = self.outputs(job, run, &files)?;
         let links: Vec<String> = deliveries.iter().map(|delivery| delivery.target.clone()).collect();
         let attachments = attachments(job, run, &files)?;
@@ -306,7 +310,7 @@ impl SchedulerContext {
             let relative = path.strip_prefix(self.store.folder()).unwrap_or(path).display().to_string();
             deliveries.push(NewDelivery {
                 purpose: Purpose::Result,
-                kind: Kind::Output,
+                kind: DeliveryKind::Output,
                 target,
                 recipients: vec![],
                 content: Content::File { path: relative, sha256, byte_count },

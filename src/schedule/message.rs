@@ -8,7 +8,7 @@ use super::job::Recipient;
 use super::mail;
 use crate::config::{ChannelKind, Shape};
 use crate::error::Result;
-use crate::history::{AlertNotification, Content, Kind, NewDelivery, Purpose};
+use crate::history::{AlertNotification, Content, DeliveryKind, NewDelivery, Purpose};
 use crate::page::{Banner, MailBody, note_body};
 use crate::project::Project;
 
@@ -71,7 +71,7 @@ impl Message {
                     let shape = if is_json { Shape::Json } else { channel.shape };
                     deliveries.push(NewDelivery {
                         purpose: self.purpose,
-                        kind: Kind::Channel,
+                        kind: DeliveryKind::Channel,
                         target: name.clone(),
                         recipients: vec![],
                         content: Content::Bytes(self.payload(shape).to_string().into_bytes()),
@@ -105,7 +105,7 @@ impl Message {
             )?;
             deliveries.push(NewDelivery {
                 purpose: self.purpose,
-                kind: Kind::Mail,
+                kind: DeliveryKind::Mail,
                 target: "mail".into(),
                 recipients: addresses.iter().map(|mailbox| mailbox.email.to_string()).collect(),
                 content: Content::Bytes(bytes),

@@ -172,7 +172,7 @@ impl Scheduler {
         let trigger = |at: &DateTime<Utc>| if due.late.contains(at) { Trigger::CatchUp } else { Trigger::Schedule };
         let run: Vec<NewRun> = due.run.iter().map(|at| job.new_run(*at, trigger(at))).collect();
         let missed: Vec<NewRun> = due.missed.iter().map(|at| job.new_run(*at, Trigger::Schedule)).collect();
-        let recorded = self.context.store.plan(&job.name, job.overlap, now, |_| (run, missed))?;
+        let recorded = self.context.store.record_due(&job.name, job.overlap, now, |_| (run, missed))?;
         for (run, state) in &recorded {
             match state {
                 RunState::Skipped => {
@@ -207,7 +207,7 @@ impl Scheduler {
         }
         if let Some(run) = self.context.store.run(&last.run_id)? {
             let messages = self.context.notice(job, &run, format!("job {}: times were missed", job.name), lines);
-            self.context.store.announce(&run.run_id, &job.name, &messages, now)?;
+            self.context.store.add_messages(&run.run_id, &job.name, &messages, now)?;
         }
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Scheduler {
 
     /// Starts the runs whose turn has come.
     fn start(&mut self, now: DateTime<Utc>) -> Result<()> {
-        for run in self.context.store.ready(now)? {
+        for run in self.context.store.ready_runs(now)? {
             if self.context.give_up_if_spent(&run, now)? {
                 continue;
             }
@@ -332,7 +332,7 @@ impl SchedulerContext {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = &mut stopped => {
-                    self.store.stop(run_id, self.now())?;
+                    self.store.request_stop(run_id, self.now())?;
                     return Err(Error::Stopped);
                 }
             }
