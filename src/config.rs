@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 pub use self::jobs::{
     CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig, OneOrMany,
-    OutputConfig, Overlap, Send, Shape, Span, parse_span,
+    OutputConfig, Overlap, SendPolicy, Span, WebhookShape, parse_span,
 };
 pub use self::secret::{Address, Secret, SecretText};
 use crate::error::{Error, Result};

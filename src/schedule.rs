@@ -21,7 +21,7 @@ mod wait_for;
 mod webhook;
 
 pub use self::context::{Clock, SchedulerContext, SystemClock, backoff};
-pub use self::cron::{Due, Schedule, due, instant_of, zone};
+pub use self::cron::{DueTimes, Schedule, due, local_to_utc, time_zone};
 pub use self::job::{Job, Recipient, jobs};
 pub use self::relative_dates::DateExpr;
 pub use self::scheduler::Scheduler;

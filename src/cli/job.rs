@@ -14,7 +14,7 @@ use crate::history::{Run, RunState, Trigger};
 use crate::output::{Destination, Writer};
 use crate::project::Asked;
 use crate::run;
-use crate::schedule::{Job, SchedulerContext, SystemClock, instant_of};
+use crate::schedule::{Job, SchedulerContext, SystemClock, local_to_utc};
 
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
@@ -322,7 +322,7 @@ fn time(text: &str, zone: Tz, option: &str) -> Result<DateTime<Utc>> {
     let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
     let wall = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
     let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN));
-    wall.or_else(day).and_then(|wall| instant_of(zone, wall)).ok_or_else(|| {
+    wall.or_else(day).and_then(|wall| local_to_utc(zone, wall)).ok_or_else(|| {
         Error::usage(format!(
             "{option} wants a time such as 2025-01-06, 2025-01-06T08:00 or 2025-01-06T07:00:00Z, got `{text}`"
         ))

@@ -39,7 +39,7 @@ pub struct JobConfig {
     pub recipients_sql: Option<String>,
     /// When recipients get the result.
     #[serde(default)]
-    pub send: Send,
+    pub send: SendPolicy,
     /// The subject of mails; `{title}`, `{job}`, `{date}`, `{scheduled}` are filled in.
     pub subject: Option<String>,
     /// Formats of the result that a mail has as attachments.
@@ -117,7 +117,7 @@ pub struct OutputConfig {
 /// When recipients get a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Send {
+pub enum SendPolicy {
     /// After every run.
     #[default]
     Always,
@@ -211,7 +211,7 @@ pub struct ChannelConfig {
     pub url: Option<Address>,
     /// Webhook: what the message looks like.
     #[serde(default)]
-    pub shape: Shape,
+    pub shape: WebhookShape,
     /// Webhook: the key with which the message is signed.
     pub secret: Option<Secret>,
     /// Webhook: true allows plain http beyond this machine.
@@ -237,7 +237,7 @@ pub enum ChannelKind {
 /// The form of a webhook's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Shape {
+pub enum WebhookShape {
     /// All fields by name.
     #[default]
     Json,
@@ -419,7 +419,7 @@ enabled = false
         let job = &config.job[0];
         assert_eq!(job.outputs[1].keep, Some(3));
         assert_eq!(job.recipients.0.len(), 2);
-        assert_eq!((job.overlap, job.catch_up, job.send), (Overlap::Kill, CatchUp::All, Send::Alert));
+        assert_eq!((job.overlap, job.catch_up, job.send), (Overlap::Kill, CatchUp::All, SendPolicy::Alert));
         assert_eq!(job.timeout, Some(Span(Duration::from_secs(7200))));
         assert_eq!(config.channels.len(), 2);
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::deliver::{CHANNEL_TIMEOUT, MAX_ANSWER_CHARS};
-use super::mail::Sent;
+use super::mail::SendOutcome;
 use crate::config::ChannelConfig;
 use crate::error::{Error, Result};
 
@@ -15,45 +15,45 @@ use crate::error::{Error, Result};
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts the program in the project folder and waits for its end: exit code 0 is success, 75 (EX_TEMPFAIL) asks for
-/// another try. `on_the_way` is called directly before.
+/// another try. `before_send` is called directly before.
 ///
 /// # Errors
-/// What `on_the_way` gives.
+/// What `before_send` gives.
 pub(super) async fn send(
     name: &str,
     channel: &ChannelConfig,
     folder: &Path,
     delivery_id: &str,
     body: &[u8],
-    on_the_way: impl FnOnce() -> Result<()>,
-) -> Result<Sent> {
+    before_send: impl FnOnce() -> Result<()>,
+) -> Result<SendOutcome> {
     let Some((program, arguments)) = channel.command.split_first() else {
         return Err(Error::usage(format!("[channels.{name}] in cxql.toml: a command needs `command`")));
     };
-    let channel_text = |text: String| format!("channel {name}: {text}");
+    let describe = |text: String| format!("channel {name}: {text}");
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("CXQL_DELIVERY", delivery_id);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    on_the_way()?;
+    before_send()?;
     let child = match command.spawn() {
         Ok(child) => child,
-        Err(cause) => return Ok(Sent::Never(channel_text(format!("cannot start {program}: {cause}")))),
+        Err(cause) => return Ok(SendOutcome::Rejected(describe(format!("cannot start {program}: {cause}")))),
     };
     let timeout = channel.timeout.map_or(CHANNEL_TIMEOUT, |span| span.0);
     let body = body.to_vec();
     let ended = tokio::task::spawn_blocking(move || wait(child, body, timeout)).await;
     let (status, said) = match ended {
         Ok(Ok(ended)) => ended,
-        Ok(Err(cause)) => return Ok(Sent::Unknown(channel_text(format!("{program}: {cause}")))),
-        Err(cause) => return Ok(Sent::Unknown(channel_text(format!("{program}: {cause}")))),
+        Ok(Err(cause)) => return Ok(SendOutcome::Unknown(describe(format!("{program}: {cause}")))),
+        Err(cause) => return Ok(SendOutcome::Unknown(describe(format!("{program}: {cause}")))),
     };
     Ok(match status.map(|status| status.code()) {
-        Some(Some(0)) => Sent::There { said: channel_text("exit code 0".into()), refused: vec![] },
-        Some(Some(75)) => Sent::Again(channel_text(format!("{program}: exit code 75: {said}"))),
-        Some(Some(code)) => Sent::Never(channel_text(format!("{program}: exit code {code}: {said}"))),
-        Some(None) => Sent::Unknown(channel_text(format!("{program} was ended by a signal: {said}"))),
+        Some(Some(0)) => SendOutcome::Accepted { response: describe("exit code 0".into()), refused: vec![] },
+        Some(Some(75)) => SendOutcome::Retry(describe(format!("{program}: exit code 75: {said}"))),
+        Some(Some(code)) => SendOutcome::Rejected(describe(format!("{program}: exit code {code}: {said}"))),
+        Some(None) => SendOutcome::Unknown(describe(format!("{program} was ended by a signal: {said}"))),
         None => {
-            Sent::Unknown(channel_text(format!("{program} was stopped after {} seconds: {said}", timeout.as_secs())))
+            SendOutcome::Unknown(describe(format!("{program} was stopped after {} seconds: {said}", timeout.as_secs())))
         }
     })
 }

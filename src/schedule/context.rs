@@ -121,7 +121,7 @@ pub fn backoff(delay: Duration, max: Duration, tries: u32, random: f64) -> Durat
 }
 
 /// When to try again.
-pub(super) fn again_at(now: DateTime<Utc>, delay: Duration, max: Duration, tries: u32) -> DateTime<Utc> {
+pub(super) fn retry_at(now: DateTime<Utc>, delay: Duration, max: Duration, tries: u32) -> DateTime<Utc> {
     let wait = backoff(delay, max, tries, rand::rng().random());
     now + chrono::Duration::from_std(wait).unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use crate::source::nearest;
 const ON_TIME: Duration = Duration::seconds(90);
 
 /// Times that are listed at most; a job that is due every second for a year has more than anybody reads.
-const MOST_TIMES: usize = 10_000;
+const MAX_TIMES: usize = 10_000;
 
 /// A cron expression in a time zone.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct Schedule {
 ///
 /// # Errors
 /// What was got, with the nearest name.
-pub fn zone(name: &str) -> Result<Tz, String> {
+pub fn time_zone(name: &str) -> Result<Tz, String> {
     Tz::from_str(name).map_err(|_| {
         let near = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -72,29 +72,29 @@ impl Schedule {
     }
 
     /// The first time after an instant; `None` when there is none in the next thousands of years.
-    pub fn after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn after(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.is_hourly {
-            let local = instant.with_timezone(&self.zone);
+            let local = timestamp.with_timezone(&self.zone);
             return self.cron.find_next_occurrence(&local, false).ok().map(|at| at.with_timezone(&Utc));
         }
         // the wall clock runs on without changes; each of its times is then an instant of the zone
-        let wall = instant.with_timezone(&self.zone).naive_local();
+        let wall = timestamp.with_timezone(&self.zone).naive_local();
         // a time in a gap stands before the wall clock of the instant after it
         let mut at = (wall - Duration::hours(3)).and_utc();
         loop {
             at = self.cron.find_next_occurrence(&at, false).ok()?;
-            let due = instant_of(self.zone, at.naive_utc())?;
-            if due > instant {
+            let due = local_to_utc(self.zone, at.naive_utc())?;
+            if due > timestamp {
                 return Some(due);
             }
         }
     }
 
     /// The last time at or before an instant, looking back some years at most.
-    pub fn before(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn before(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut back = Duration::hours(1);
         while back < Duration::days(3_000) {
-            let found = self.between(instant - back, instant).last().copied();
+            let found = self.between(timestamp - back, timestamp).last().copied();
             if found.is_some() {
                 return found;
             }
@@ -108,7 +108,7 @@ impl Schedule {
         let mut times = std::collections::VecDeque::new();
         let mut at = after;
         while let Some(next) = self.after(at).filter(|next| *next <= until) {
-            if times.len() == MOST_TIMES {
+            if times.len() == MAX_TIMES {
                 times.pop_front();
             }
             times.push_back(next);
@@ -120,7 +120,7 @@ impl Schedule {
 
 /// The instant at which a zone's wall clock shows a time: of two the first, and for a time that it leaves out the moment
 /// after the gap.
-pub fn instant_of(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub fn local_to_utc(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.with_timezone(&Utc)),
         LocalResult::None => {
@@ -135,7 +135,7 @@ pub fn instant_of(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
 
 /// What is to be done with the times that have come since somebody looked last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Due {
+pub struct DueTimes {
     /// Times to run, the oldest first.
     pub run: Vec<DateTime<Utc>>,
     /// Which of them are late: nobody looked when they came.
@@ -148,7 +148,7 @@ pub struct Due {
 ///
 /// A clock that was set back has nothing due before it has passed `polled_at` again, except times that never ran; the caller
 /// knows which did.
-pub fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> Due {
+pub fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> DueTimes {
     let times = schedule.between(polled_at, now);
     let (late, on_time): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| now - *at > ON_TIME);
     let split = match catch_up {
@@ -158,7 +158,7 @@ pub fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, ca
         CatchUp::All => 0,
     };
     let (missed, late) = late.split_at(split);
-    Due { run: late.iter().chain(&on_time).copied().collect(), late: late.to_vec(), missed: missed.to_vec() }
+    DueTimes { run: late.iter().chain(&on_time).copied().collect(), late: late.to_vec(), missed: missed.to_vec() }
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn schedule(cron: &str, zone_name: &str) -> Schedule {
-        Schedule::parse(cron, zone(zone_name).unwrap()).unwrap()
+        Schedule::parse(cron, time_zone(zone_name).unwrap()).unwrap()
     }
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -264,12 +264,15 @@ mod tests {
     #[test]
     fn a_clock_set_back_has_nothing_due() {
         let daily = schedule("0 8 * * *", "UTC");
-        assert_eq!(due(&daily, at("2025-01-04T12:00:00Z"), at("2025-01-04T07:00:00Z"), CatchUp::All), Due::default());
+        assert_eq!(
+            due(&daily, at("2025-01-04T12:00:00Z"), at("2025-01-04T07:00:00Z"), CatchUp::All),
+            DueTimes::default()
+        );
     }
 
     #[test]
     fn mistakes_are_told() {
-        assert!(zone("Europe/Berln").unwrap_err().contains("did you mean `Europe/Berlin`?"));
+        assert!(time_zone("Europe/Berln").unwrap_err().contains("did you mean `Europe/Berlin`?"));
         let error = |text: &str| Schedule::parse(text, Tz::UTC).unwrap_err();
         assert!(error("61 * * * *").contains("minute hour day month weekday"));
         assert!(error("0 8 * *").contains("no cron expression"));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::context::{SchedulerContext, again_at, log};
-use super::mail::{self, Sent};
+use super::context::{SchedulerContext, log, retry_at};
+use super::mail::{self, SendOutcome};
 use super::{command, webhook};
 use crate::config::ChannelKind;
 use crate::error::{Error, Result, with_causes};
@@ -34,33 +34,35 @@ impl SchedulerContext {
         if !self.store.claim_delivery(delivery)? {
             return Ok(());
         }
-        let sent = match self.bring(delivery).await {
+        let sent = match self.send(delivery).await {
             Ok(sent) => sent,
             Err(error @ Error::History { .. }) => return Err(error),
             // a configuration may be mended meanwhile
-            Err(error) => Sent::Again(error.to_string()),
+            Err(error) => SendOutcome::Retry(error.to_string()),
         };
         let now = self.now();
         let name = &delivery.delivery_id;
         match sent {
-            Sent::There { said, refused } => {
+            SendOutcome::Accepted { response, refused } => {
                 log("info", &format!("{name} is at {}", self.shown_target(delivery)));
-                let text = if refused.is_empty() { said } else { format!("refused: {}", refused.join("; ")) };
+                let text = if refused.is_empty() { response } else { format!("refused: {}", refused.join("; ")) };
                 self.store.mark_delivered(
                     delivery,
                     Some(&text).filter(|text| !text.is_empty()).map(String::as_str),
                     refused.is_empty(),
                     now,
                 )?;
-                self.tidy(delivery).await?;
+                self.clean_up(delivery).await?;
             }
-            Sent::Unknown(error) if !delivery.recipients.is_empty() || !self.is_repeatable(delivery) => {
+            SendOutcome::Unknown(error) if !delivery.recipients.is_empty() || !self.is_repeatable(delivery) => {
                 log("error", &format!("{name} may be there or not: {error}"));
                 self.store.mark_uncertain(delivery, &error, now)?;
             }
-            Sent::Again(error) | Sent::Unknown(error) => self.again(delivery, &error, Duration::ZERO)?,
-            Sent::Later(error, wait) => self.again(delivery, &error, wait)?,
-            Sent::Never(error) => {
+            SendOutcome::Retry(error) | SendOutcome::Unknown(error) => {
+                self.schedule_retry(delivery, &error, Duration::ZERO)?
+            }
+            SendOutcome::RetryAfter(error, wait) => self.schedule_retry(delivery, &error, wait)?,
+            SendOutcome::Rejected(error) => {
                 log("error", &format!("{name} is not delivered: {error}"));
                 self.store.mark_not_delivered(delivery, &error, None, now)?;
             }
@@ -69,7 +71,7 @@ impl SchedulerContext {
     }
 
     /// Records that a delivery is to be tried again, after `wait` at the earliest, unless it has been tried for too long.
-    fn again(&self, delivery: &Delivery, error: &str, wait: Duration) -> Result<()> {
+    fn schedule_retry(&self, delivery: &Delivery, error: &str, wait: Duration) -> Result<()> {
         let now = self.now();
         let span = |span: Duration| chrono::Duration::from_std(span).unwrap_or_default();
         let until =
@@ -77,7 +79,7 @@ impl SchedulerContext {
         let job = self.jobs.iter().find(|job| job.name == delivery.job);
         let (delay, max) =
             job.map_or((Duration::from_secs(60), Duration::from_secs(3600)), |job| (job.retry_delay, job.retry_max));
-        let at = again_at(now, delay, max, delivery.tries + 1).max(now + span(wait.min(LONGEST_WAIT)));
+        let at = retry_at(now, delay, max, delivery.tries + 1).max(now + span(wait.min(LONGEST_WAIT)));
         let again = Some(at).filter(|_| now < until);
         let follows = again.map_or("given up".into(), |at| format!("again at {}", at.format("%H:%M:%S")));
         log("warn", &format!("{} is not delivered ({follows}): {error}", delivery.delivery_id));
@@ -91,26 +93,27 @@ impl SchedulerContext {
     /// Whether doing it twice changes nothing.
     fn is_repeatable(&self, delivery: &Delivery) -> bool {
         let channel = self.project.job_settings.channels.get(&delivery.target);
-        let is_named = channel
-            .is_some_and(|channel| channel.kind == ChannelKind::Webhook && channel.shape == crate::config::Shape::Json);
+        let is_named = channel.is_some_and(|channel| {
+            channel.kind == ChannelKind::Webhook && channel.shape == crate::config::WebhookShape::Json
+        });
         delivery.kind == DeliveryKind::Output || (delivery.kind == DeliveryKind::Channel && is_named)
     }
 
-    async fn bring(&self, delivery: &Delivery) -> Result<Sent> {
+    async fn send(&self, delivery: &Delivery) -> Result<SendOutcome> {
         let (job_settings, folder) = (&self.project.job_settings, &self.project.folder);
-        let on_the_way = || match self.store.mark_sending(delivery)? {
+        let before_send = || match self.store.mark_sending(delivery)? {
             true => Ok(()),
             false => Err(Error::Channel { message: "somebody else has it".into(), is_transient: true }),
         };
         if delivery.kind == DeliveryKind::Output {
-            return self.output(delivery, on_the_way).await;
+            return self.send_output(delivery, before_send).await;
         }
         let Some(content) = self.store.content(delivery)? else {
-            return Ok(Sent::Never("the history does not hold what is to be sent".into()));
+            return Ok(SendOutcome::Rejected("the history does not hold what is to be sent".into()));
         };
         if delivery.kind == DeliveryKind::Mail {
             let Some(config) = &job_settings.mail else { return Err(Error::usage("cxql.toml has no [mail]")) };
-            return mail::send(config, folder, &delivery.recipients, &content, on_the_way).await;
+            return mail::send(config, folder, &delivery.recipients, &content, before_send).await;
         }
         let name = &delivery.target;
         let Some(channel) = job_settings.channels.get(name) else {
@@ -118,17 +121,19 @@ impl SchedulerContext {
         };
         let id = &delivery.delivery_id;
         match channel.kind {
-            ChannelKind::Webhook => webhook::send(name, channel, folder, id, &content, self.now(), on_the_way).await,
-            ChannelKind::Command => command::send(name, channel, folder, id, &content, on_the_way).await,
+            ChannelKind::Webhook => webhook::send(name, channel, folder, id, &content, self.now(), before_send).await,
+            ChannelKind::Command => command::send(name, channel, folder, id, &content, before_send).await,
         }
     }
 
     /// Brings a file to its place under the same name each time.
-    async fn output(&self, delivery: &Delivery, on_the_way: impl FnOnce() -> Result<()>) -> Result<Sent> {
-        let Some(file) = &delivery.file else { return Ok(Sent::Never("its file is not known any more".into())) };
+    async fn send_output(&self, delivery: &Delivery, before_send: impl FnOnce() -> Result<()>) -> Result<SendOutcome> {
+        let Some(file) = &delivery.file else {
+            return Ok(SendOutcome::Rejected("its file is not known any more".into()));
+        };
         let file = self.store.folder().join(file);
         if !file.is_file() {
-            return Ok(Sent::Never(format!("its file {} is gone", file.display())));
+            return Ok(SendOutcome::Rejected(format!("its file {} is gone", file.display())));
         }
         let destination = self.destination(&delivery.target)?;
         if let Destination::File(path) = &destination
@@ -137,10 +142,10 @@ impl SchedulerContext {
             let made = tokio::fs::create_dir_all(parent).await;
             made.map_err(|cause| Error::Io { action: "make", path: parent.to_path_buf(), cause })?;
         }
-        on_the_way()?;
+        before_send()?;
         match output::bring(&file, destination).await {
-            Ok(bytes) => Ok(Sent::There { said: format!("{bytes} bytes"), refused: vec![] }),
-            Err(error) => Ok(Sent::Again(with_causes(&error).chars().take(MAX_ANSWER_CHARS).collect())),
+            Ok(bytes) => Ok(SendOutcome::Accepted { response: format!("{bytes} bytes"), refused: vec![] }),
+            Err(error) => Ok(SendOutcome::Retry(with_causes(&error).chars().take(MAX_ANSWER_CHARS).collect())),
         }
     }
 
@@ -154,7 +159,7 @@ impl SchedulerContext {
     }
 
     /// After an output is in its place: its copy here goes, and those that are too many.
-    async fn tidy(&self, delivery: &Delivery) -> Result<()> {
+    async fn clean_up(&self, delivery: &Delivery) -> Result<()> {
         if let Some(file) = &delivery.file {
             let path: PathBuf = self.store.folder().join(file);
             // what stays is removed with the run

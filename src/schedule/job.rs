@@ -8,11 +8,11 @@ use chrono_tz::Tz;
 use lettre::message::Mailbox;
 
 use super::cron::{self, Schedule};
-use super::output_names::{Filling, fill, stamp};
+use super::output_names::{TemplateFields, fill_template, stamp};
 use super::relative_dates::DateExpr;
 use super::wait_for::WaitFor;
 use crate::config::{
-    CatchUp, ChannelConfig, ChannelKind, FailedCheck, JobConfig, OneOrMany, Overlap, Send, Shape, Span,
+    CatchUp, ChannelConfig, ChannelKind, FailedCheck, JobConfig, OneOrMany, Overlap, SendPolicy, Span, WebhookShape,
 };
 use crate::error::{Error, Result};
 use crate::history::{NewRun, Trigger};
@@ -37,7 +37,7 @@ pub enum Recipient {
 
 /// A file or object that a job writes.
 #[derive(Debug, Clone)]
-pub struct Output {
+pub struct JobOutput {
     /// The template of its path or address.
     pub template: String,
     /// Its format.
@@ -50,7 +50,7 @@ pub struct Output {
 
 /// A value of a parameter.
 #[derive(Debug, Clone)]
-enum Given {
+enum ParameterValue {
     Text(String),
     Date(DateExpr, BaseType),
 }
@@ -68,15 +68,15 @@ pub struct Job {
     pub is_enabled: bool,
     /// Its zone.
     pub zone: Tz,
-    given: BTreeMap<String, Given>,
+    parameters: BTreeMap<String, ParameterValue>,
     /// What it writes.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<JobOutput>,
     /// Who gets the result.
     pub recipients: Vec<Recipient>,
     /// A query for more of them.
     pub recipients_sql: Option<String>,
     /// When they get it.
-    pub send: Send,
+    pub send: SendPolicy,
     /// The subject of mails.
     pub subject: Option<String>,
     /// Formats that a mail carries.
@@ -135,12 +135,12 @@ impl Job {
     /// A value that does not fit, a date beyond the calendar.
     pub fn values(&self, scheduled: DateTime<Utc>) -> Result<Values> {
         let mut texts = BTreeMap::new();
-        for (name, given) in &self.given {
-            let text = match given {
-                Given::Text(text) => Some(text.clone()),
-                Given::Date(expr, BaseType::Date) => expr.day(scheduled, self.zone).map(|day| day.to_string()),
-                Given::Date(expr, _) => expr
-                    .instant(scheduled, self.zone)
+        for (name, value) in &self.parameters {
+            let text = match value {
+                ParameterValue::Text(text) => Some(text.clone()),
+                ParameterValue::Date(expr, BaseType::Date) => expr.day(scheduled, self.zone).map(|day| day.to_string()),
+                ParameterValue::Date(expr, _) => expr
+                    .timestamp(scheduled, self.zone)
                     .map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true).replace(".000000Z", "Z")),
             };
             let beyond = || self.wrong(format!("parameter `{name}` for {scheduled} lies beyond the calendar"));
@@ -150,8 +150,8 @@ impl Job {
     }
 
     /// What names of a run are filled from.
-    pub(super) fn filling<'a>(&'a self, run_id: &'a str, scheduled: DateTime<Utc>) -> Filling<'a> {
-        Filling {
+    pub(super) fn template_fields<'a>(&'a self, run_id: &'a str, scheduled: DateTime<Utc>) -> TemplateFields<'a> {
+        TemplateFields {
             job: &self.name,
             report: &self.report.name,
             title: &self.report.title,
@@ -221,7 +221,8 @@ fn channel_is_whole(name: &str, channel: &ChannelConfig) -> Result<()> {
         ChannelKind::Webhook if channel.url.is_none() => wrong("a webhook needs `url`"),
         ChannelKind::Webhook if !channel.command.is_empty() => wrong("a webhook has no `command`"),
         ChannelKind::Webhook
-            if channel.secret.is_some() && matches!(channel.shape, Shape::Slack | Shape::Teams | Shape::Wecom) =>
+            if channel.secret.is_some()
+                && matches!(channel.shape, WebhookShape::Slack | WebhookShape::Teams | WebhookShape::Wecom) =>
         {
             wrong("this shape knows no signature; remove `secret`")
         }
@@ -244,7 +245,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     let job_settings = &project.job_settings;
     let report = report(project, config)?;
     let zone_name = config.timezone.as_ref().or(job_settings.defaults.timezone.as_ref()).map_or("UTC", String::as_str);
-    let zone = cron::zone(zone_name).map_err(|error| wrong(name, error))?;
+    let zone = cron::time_zone(zone_name).map_err(|error| wrong(name, error))?;
     let schedule = config.cron.as_ref().map(|cron| Schedule::parse(cron, zone)).transpose();
     let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
     let people = |key: &str, texts: &[String]| -> Result<Vec<Recipient>> {
@@ -264,7 +265,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
         schedule: schedule.map_err(|error| wrong(name, format!("cron: {error}")))?,
         is_enabled: config.enabled.unwrap_or(true),
         zone,
-        given: given(name, &report, &config.parameters)?,
+        parameters: parameters(name, &report, &config.parameters)?,
         outputs: config.outputs.iter().map(|output| self::output(name, output)).collect::<Result<_>>()?,
         recipients,
         recipients_sql: config.recipients_sql.clone(),
@@ -300,14 +301,16 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     job.values(now)?;
     let run_id = job.run_id(now);
     for output in &job.outputs {
-        fill(&output.template, job.filling(&run_id, now)).map_err(|error| job.wrong(format!("outputs: {error}")))?;
+        fill_template(&output.template, job.template_fields(&run_id, now))
+            .map_err(|error| job.wrong(format!("outputs: {error}")))?;
         fits(&job, output.format, output.section)?;
     }
     for format in &job.attach {
         fits(&job, *format, None)?;
     }
     if let Some(subject) = &job.subject {
-        fill(subject, job.filling(&run_id, now)).map_err(|error| job.wrong(format!("subject: {error}")))?;
+        fill_template(subject, job.template_fields(&run_id, now))
+            .map_err(|error| job.wrong(format!("subject: {error}")))?;
     }
     Ok(job)
 }
@@ -355,8 +358,12 @@ fn report(project: &Project, config: &JobConfig) -> Result<Report> {
     }
 }
 
-fn given(job: &str, report: &Report, values: &BTreeMap<String, toml::Value>) -> Result<BTreeMap<String, Given>> {
-    let mut given = BTreeMap::new();
+fn parameters(
+    job: &str,
+    report: &Report,
+    values: &BTreeMap<String, toml::Value>,
+) -> Result<BTreeMap<String, ParameterValue>> {
+    let mut parameters = BTreeMap::new();
     for (name, value) in values {
         let known = report.params.iter().find(|param| param.name == *name);
         let Some(param_type) = known.map(|param| param.param_type) else {
@@ -367,19 +374,19 @@ fn given(job: &str, report: &Report, values: &BTreeMap<String, toml::Value>) -> 
         let text = value_text(value).ok_or_else(|| {
             wrong(job, format!("parameter `{name}`: a text, a number, true, false, a date or a list of them is wanted"))
         })?;
-        given.insert(
+        parameters.insert(
             name.clone(),
-            parsed(param_type, &text).map_err(|error| wrong(job, format!("parameter `{name}`: {error}")))?,
+            parse_value(param_type, &text).map_err(|error| wrong(job, format!("parameter `{name}`: {error}")))?,
         );
     }
-    Ok(given)
+    Ok(parameters)
 }
 
-fn parsed(param_type: ParamType, text: &str) -> Result<Given, String> {
+fn parse_value(param_type: ParamType, text: &str) -> Result<ParameterValue, String> {
     let is_date = !param_type.is_list && matches!(param_type.base, BaseType::Date | BaseType::Timestamp);
     match param_type.value(text) {
-        Ok(_) => Ok(Given::Text(text.to_string())),
-        Err(_) if is_date => DateExpr::parse(text).map(|expr| Given::Date(expr, param_type.base)),
+        Ok(_) => Ok(ParameterValue::Text(text.to_string())),
+        Err(_) if is_date => DateExpr::parse(text).map(|expr| ParameterValue::Date(expr, param_type.base)),
         Err(error) => Err(error),
     }
 }
@@ -403,14 +410,14 @@ fn value_text(value: &toml::Value) -> Option<String> {
     })
 }
 
-fn output(job: &str, config: &crate::config::OutputConfig) -> Result<Output> {
+fn output(job: &str, config: &crate::config::OutputConfig) -> Result<JobOutput> {
     if config.keep == Some(0) {
         return Err(wrong(job, "outputs: `keep` is at least 1"));
     }
     // a brace may hold a dot or a slash
     let ending = config.path.rsplit('}').next().unwrap_or_default();
     let format = Format::from_path(format!("x{ending}")).map_err(|error| wrong(job, format!("outputs: {error}")))?;
-    Ok(Output { template: config.path.clone(), format, keep: config.keep, section: config.section })
+    Ok(JobOutput { template: config.path.clone(), format, keep: config.keep, section: config.section })
 }
 
 fn formats(job: &str, names: &[String]) -> Result<Vec<Format>> {

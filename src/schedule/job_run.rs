@@ -12,9 +12,9 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::context::{SchedulerContext, again_at, log};
+use super::context::{SchedulerContext, log, retry_at};
 use super::job::{Job, jobs};
-use super::output_names::fill;
+use super::output_names::fill_template;
 use crate::config::FailedCheck;
 use crate::error::{Error, Result};
 use crate::history::{AlertRecord, AttemptOutcome, Content, DeliveryKind, NewDelivery, Purpose, Run, RunState};
@@ -35,16 +35,16 @@ const STOP_POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis
 pub(super) type Group = Vec<(String, String)>;
 
 /// What a try gave.
-enum Tried {
+enum AttemptResult {
     /// Something that it needs is not there yet.
     Wait { at: DateTime<Utc>, reason: String },
     /// Something that it needs did not come in time.
-    Late(String),
+    WaitExpired(String),
     /// Its results.
-    Made(Box<Made>),
+    Completed(Box<RunResults>),
 }
 
-struct Made {
+struct RunResults {
     row_count: u64,
     parameters: String,
     note: Option<String>,
@@ -58,7 +58,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub async fn work_on(
+    pub async fn execute(
         &self,
         run: &Run,
         release: impl Future<Output = ()>,
@@ -68,33 +68,33 @@ impl SchedulerContext {
         let known = self.jobs.iter().find(|job| job.name == run.job);
         let timeout = known.map_or(std::time::Duration::from_secs(3600), |job| job.timeout);
         let ended = tokio::select! {
-            tried = tokio::time::timeout(timeout, self.attempt(run)) => match tried {
-                Ok(Ok(tried)) => Ok(tried),
+            result = tokio::time::timeout(timeout, self.attempt(run)) => match result {
+                Ok(Ok(result)) => Ok(result),
                 Ok(Err(error)) => Err((error.to_string(), false)),
                 Err(_) => Err((format!("it took longer than its limit of {} seconds", timeout.as_secs()), false)),
             },
             () = release => {
-                self.keep_trying(|| self.store.finish_attempt(run, &AttemptOutcome::Released, &[], self.now())).await?;
+                self.with_retries(|| self.store.finish_attempt(run, &AttemptOutcome::Released, &[], self.now())).await?;
                 log("info", &format!("{} is left to the next scheduler", run.run_id));
                 return Ok(RunState::Queued);
             }
             () = stopped => Err(("stopped by Ctrl-C".into(), true)),
-            () = self.stop_asked(run) => Err(("stopped for the run after it, or by hand".into(), true)),
+            () = self.stop_requested(run) => Err(("stopped for the run after it, or by hand".into(), true)),
         };
         let (ended, deliveries) = match ended {
-            Ok(Tried::Made(made)) => {
-                let Made { row_count, parameters, note, alerts, deliveries } = *made;
+            Ok(AttemptResult::Completed(results)) => {
+                let RunResults { row_count, parameters, note, alerts, deliveries } = *results;
                 (AttemptOutcome::Completed { row_count, parameters, note, alerts }, deliveries)
             }
-            Ok(Tried::Wait { at, reason }) => (AttemptOutcome::Wait { at, reason }, vec![]),
-            Ok(Tried::Late(error)) => {
+            Ok(AttemptResult::Wait { at, reason }) => (AttemptOutcome::Wait { at, reason }, vec![]),
+            Ok(AttemptResult::WaitExpired(error)) => {
                 let notices = self.failure(known, run, &error);
                 (AttemptOutcome::Terminated { state: RunState::Failed, error }, notices)
             }
             Err((error, true)) => (AttemptOutcome::Terminated { state: RunState::Stopped, error }, vec![]),
             Err((error, false)) => match known.filter(|_| run.attempt < run.max_attempts) {
                 Some(job) => {
-                    let at = again_at(self.now(), job.retry_delay, job.retry_max, run.attempt);
+                    let at = retry_at(self.now(), job.retry_delay, job.retry_max, run.attempt);
                     (AttemptOutcome::Retry { at, error }, vec![])
                 }
                 None => {
@@ -131,14 +131,14 @@ impl SchedulerContext {
             },
             &format!("{} {text}", run.run_id),
         );
-        if !self.keep_trying(|| self.store.finish_attempt(run, &ended, &deliveries, self.now())).await? {
+        if !self.with_retries(|| self.store.finish_attempt(run, &ended, &deliveries, self.now())).await? {
             log("error", &format!("{} was taken by somebody else", run.run_id));
         }
         Ok(state)
     }
 
     /// Does something with the history, for a minute also when that fails: a disk may be full for a moment.
-    async fn keep_trying<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
+    async fn with_retries<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
         const TRIES: u32 = 30;
         for _ in 1..TRIES {
             match change() {
@@ -151,7 +151,7 @@ impl SchedulerContext {
     }
 
     /// Waits until somebody asks that a run be stopped.
-    async fn stop_asked(&self, run: &Run) {
+    async fn stop_requested(&self, run: &Run) {
         loop {
             tokio::time::sleep(STOP_POLL_INTERVAL).await;
             // a history that cannot be read now may be later
@@ -161,13 +161,13 @@ impl SchedulerContext {
         }
     }
 
-    async fn attempt(&self, run: &Run) -> Result<Tried> {
+    async fn attempt(&self, run: &Run) -> Result<AttemptResult> {
         // reports and settings are read anew for every run
         let project = Project::resolve(&self.asked)?;
         let jobs = jobs(&project)?;
         let job = jobs.iter().find(|job| job.name == run.job);
         let job = job.ok_or_else(|| Error::usage(format!("cxql.toml has no job `{}` any more", run.job)))?;
-        if let Some(reason) = self.missing_run(&jobs, job, run)? {
+        if let Some(reason) = self.missing_dependency(&jobs, job, run)? {
             return Ok(self.wait(job, run, reason));
         }
         let session = project.open(false).await?;
@@ -176,24 +176,27 @@ impl SchedulerContext {
                 return Ok(self.wait(job, run, reason));
             }
         }
-        let made = self.make(&project, job, run, &session).await?;
-        Ok(Tried::Made(Box::new(made)))
+        let results = self.produce(&project, job, run, &session).await?;
+        Ok(AttemptResult::Completed(Box::new(results)))
     }
 
-    fn wait(&self, job: &Job, run: &Run, reason: String) -> Tried {
+    fn wait(&self, job: &Job, run: &Run, reason: String) -> AttemptResult {
         let now = self.now();
         // a run for a time long past counts from its own start
         let base = run.started_at.unwrap_or(now).max(run.scheduled_at);
         let span = |span: std::time::Duration| chrono::Duration::from_std(span).unwrap_or_default();
         let deadline = base + span(job.wait_deadline);
         if now >= deadline {
-            return Tried::Late(format!("waited until {} in vain: {reason}", deadline.format("%Y-%m-%d %H:%M:%S UTC")));
+            return AttemptResult::WaitExpired(format!(
+                "waited until {} in vain: {reason}",
+                deadline.format("%Y-%m-%d %H:%M:%S UTC")
+            ));
         }
-        Tried::Wait { at: (now + span(job.wait_every)).min(deadline), reason }
+        AttemptResult::Wait { at: (now + span(job.wait_every)).min(deadline), reason }
     }
 
     /// What a job that must have succeeded before still lacks.
-    fn missing_run(&self, jobs: &[Job], job: &Job, run: &Run) -> Result<Option<String>> {
+    fn missing_dependency(&self, jobs: &[Job], job: &Job, run: &Run) -> Result<Option<String>> {
         for name in &job.depends_on {
             let needed = jobs.iter().find(|other| other.name == *name);
             let at = match needed.and_then(|needed| needed.schedule.as_ref()) {
@@ -210,7 +213,7 @@ impl SchedulerContext {
         Ok(None)
     }
 
-    async fn make(&self, project: &Project, job: &Job, run: &Run, session: &Session) -> Result<Made> {
+    async fn produce(&self, project: &Project, job: &Job, run: &Run, session: &Session) -> Result<RunResults> {
         let report = &job.report;
         let values = job.values(run.scheduled_at)?;
         let mut steps = plan_report(session, report, &values, None).await?;
@@ -250,22 +253,24 @@ impl SchedulerContext {
             chart: step.chart.clone(),
         });
         let page = MailPage::new(facts.clone(), sections.collect(), Arc::clone(&checked), MAIL_ROWS);
-        let mut look = Look { page, row_count: 0, kept: vec![], room: session.encoder_memory() };
-        if let Err(error) = run::write(session, &mut steps, &mut targets, &checked, &mut look).await {
+        let mut collector =
+            ResultCollector { page, row_count: 0, alert_rows: vec![], memory_left: session.encoder_memory() };
+        if let Err(error) = run::write(session, &mut steps, &mut targets, &checked, &mut collector).await {
             abort(targets).await;
             return Err(error);
         }
         for target in targets {
             target.writer.end().await?;
         }
-        let note = self.look_at_checks(job, &checked)?;
-        let (alerts, groups) = look.alerts(session, &steps, &values).await?;
+        let note = self.failed_checks(job, &checked)?;
+        let (alerts, groups) = collector.alerts(session, &steps, &values).await?;
         let notifications = self.store.preview_alerts(run, &alerts, self.now())?;
         let mut deliveries = self.outputs(job, run, &files)?;
         let links: Vec<String> = deliveries.iter().map(|delivery| delivery.target.clone()).collect();
         let attachments = attachments(job, run, &files)?;
         deliveries.extend(
-            self.messages(project, job, run, session, &look, &notifications, &groups, &links, &attachments).await?,
+            self.messages(project, job, run, session, &collector, &notifications, &groups, &links, &attachments)
+                .await?,
         );
         if let Some(note) = &note {
             let title = format!("job {}: a check fails", job.name);
@@ -274,10 +279,10 @@ impl SchedulerContext {
         let parameters = report.params.iter().zip(&values);
         let parameters = parameters.map(|(param, value)| format!("{}={}", param.name, value_text(value)));
         let parameters = parameters.collect::<Vec<_>>().join(", ");
-        Ok(Made { row_count: look.row_count, parameters, note, alerts, deliveries })
+        Ok(RunResults { row_count: collector.row_count, parameters, note, alerts, deliveries })
     }
 
-    fn look_at_checks(&self, job: &Job, checked: &Checked) -> Result<Option<String>> {
+    fn failed_checks(&self, job: &Job, checked: &Checked) -> Result<Option<String>> {
         let checked = checked.lock().unwrap_or_else(PoisonError::into_inner);
         let failed: Vec<String> = checked
             .iter()
@@ -304,7 +309,7 @@ impl SchedulerContext {
     fn outputs(&self, job: &Job, run: &Run, files: &[(Format, PathBuf)]) -> Result<Vec<NewDelivery>> {
         let mut deliveries = Vec::with_capacity(job.outputs.len());
         for (output, (_, path)) in job.outputs.iter().zip(files) {
-            let target = fill(&output.template, job.filling(&run.run_id, run.scheduled_at));
+            let target = fill_template(&output.template, job.template_fields(&run.run_id, run.scheduled_at));
             let target = target.map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?;
             let (sha256, byte_count) = hash(path)?;
             let relative = path.strip_prefix(self.store.folder()).unwrap_or(path).display().to_string();
@@ -376,40 +381,40 @@ fn media_type(format: Format) -> &'static str {
 }
 
 /// Looks at a run: what mails show, and the rows that alerts are about.
-pub(super) struct Look {
+pub(super) struct ResultCollector {
     pub(super) page: MailPage,
     pub(super) row_count: u64,
     /// The rows of each section with an alert; `None` when they are too many to be kept.
-    kept: Vec<Option<Vec<RecordBatch>>>,
-    room: usize,
+    alert_rows: Vec<Option<Vec<RecordBatch>>>,
+    memory_left: usize,
 }
 
-impl Watch for Look {
+impl Watch for ResultCollector {
     fn begun(&mut self, _section: usize, step: &Step, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
         self.page.begin(&plan.schema());
-        self.kept.push((!step.alerts.is_empty()).then(Vec::new));
+        self.alert_rows.push((!step.alerts.is_empty()).then(Vec::new));
         Ok(())
     }
 
     fn rows(&mut self, _section: usize, batch: &RecordBatch) -> Result<()> {
         self.row_count += batch.num_rows() as u64;
         self.page.add(batch)?;
-        if let Some(kept) = self.kept.last_mut()
-            && let Some(batches) = kept
+        if let Some(alert_rows) = self.alert_rows.last_mut()
+            && let Some(batches) = alert_rows
         {
-            match self.room.checked_sub(batch.get_array_memory_size()) {
-                Some(room) => {
-                    self.room = room;
+            match self.memory_left.checked_sub(batch.get_array_memory_size()) {
+                Some(memory_left) => {
+                    self.memory_left = memory_left;
                     batches.push(batch.clone());
                 }
-                None => *kept = None,
+                None => *alert_rows = None,
             }
         }
         Ok(())
     }
 }
 
-impl Look {
+impl ResultCollector {
     /// What the alerts find, and the columns of the groups by their names.
     async fn alerts(
         &self,
@@ -420,10 +425,10 @@ impl Look {
         let mut records = Vec::new();
         let mut groups = BTreeMap::new();
         for (at, step) in steps.iter().enumerate() {
-            let kept = self.kept.get(at).and_then(Option::as_ref);
+            let alert_rows = self.alert_rows.get(at).and_then(Option::as_ref);
             for alert in &step.alerts {
                 // the rows that went out, so that result and alert agree; too many are asked for again
-                let plan = kept.and_then(|batches| rows_as_plan(&step.plan, batches));
+                let plan = alert_rows.and_then(|batches| rows_as_plan(&step.plan, batches));
                 let (bad, _) =
                     alert.evaluate(session, &step.source, values, plan.as_ref().unwrap_or(&step.plan)).await?;
                 for bad in &bad {

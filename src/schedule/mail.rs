@@ -22,20 +22,20 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a delivery came out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(super) enum SendOutcome {
     /// It is there; what the other side said, and whom it refused.
-    There {
+    Accepted {
         /// The answer.
-        said: String,
+        response: String,
         /// Recipients that the server refused, with its words.
         refused: Vec<String>,
     },
     /// It is not there, and another try may help.
-    Again(String),
+    Retry(String),
     /// It is not there, and the other side says how long to wait until another try.
-    Later(String, Duration),
+    RetryAfter(String, Duration),
     /// It is not there, and no try will help.
-    Never(String),
+    Rejected(String),
     /// Nobody knows whether it is there.
     Unknown(String),
 }
@@ -89,18 +89,18 @@ pub(super) fn compose(
     Ok((message_id, message.map_err(|error| failed(&error))?.formatted()))
 }
 
-/// Hands a mail to the server. `on_the_way` is called when everything but the content has been accepted, directly before
+/// Hands a mail to the server. `before_send` is called when everything but the content has been accepted, directly before
 /// the content is sent; what it gives ends the delivery.
 ///
 /// # Errors
-/// A configuration that cannot be used, what `on_the_way` gives.
+/// A configuration that cannot be used, what `before_send` gives.
 pub(super) async fn send(
     config: &MailConfig,
     folder: &Path,
     to: &[String],
     mail: &[u8],
-    on_the_way: impl FnOnce() -> Result<()>,
-) -> Result<Sent> {
+    before_send: impl FnOnce() -> Result<()>,
+) -> Result<SendOutcome> {
     let password = config.password.as_ref().map(|secret| secret.read(folder)).transpose()?;
     let hide = |text: String| password.as_ref().map_or(text.clone(), |secret| secret.hide_in(&text));
     let timeout = config.timeout.map_or(TIMEOUT, |span| span.0);
@@ -116,32 +116,32 @@ pub(super) async fn send(
     let prepare = prepare(config, folder, password.as_ref(), timeout, &envelope, mail);
     let (mut connection, refused) = match tokio::time::timeout(timeout.saturating_mul(4), prepare).await {
         Ok(Ok(ready)) => ready,
-        Ok(Err(Fault::Own(error))) => return Err(error),
-        Ok(Err(Fault::Never(text))) => return Ok(Sent::Never(hide(text))),
-        Ok(Err(Fault::Server(error))) => {
+        Ok(Err(PrepareError::Configuration(error))) => return Err(error),
+        Ok(Err(PrepareError::Rejected(text))) => return Ok(SendOutcome::Rejected(hide(text))),
+        Ok(Err(PrepareError::Server(error))) => {
             let text = hide(format!("{}: {}", place(config), with_causes(&error)));
-            return Ok(if error.is_permanent() { Sent::Never(text) } else { Sent::Again(text) });
+            return Ok(if error.is_permanent() { SendOutcome::Rejected(text) } else { SendOutcome::Retry(text) });
         }
-        Err(_) => return Ok(Sent::Again(format!("{} does not answer", place(config)))),
+        Err(_) => return Ok(SendOutcome::Retry(format!("{} does not answer", place(config)))),
     };
-    on_the_way()?;
+    before_send()?;
     let answer = tokio::time::timeout(timeout.saturating_mul(4), connection.message(mail)).await;
     let sent = match answer {
         Ok(Ok(response)) => {
             let said = response.message().collect::<Vec<_>>().join(" ");
-            Sent::There { said: hide(format!("{} {said}", response.code())), refused }
+            SendOutcome::Accepted { response: hide(format!("{} {said}", response.code())), refused }
         }
         // the server has said no
         Ok(Err(error)) if error.is_permanent() => {
-            Sent::Never(hide(format!("{}: {}", place(config), with_causes(&error))))
+            SendOutcome::Rejected(hide(format!("{}: {}", place(config), with_causes(&error))))
         }
         Ok(Err(error)) if error.is_transient() => {
-            Sent::Again(hide(format!("{}: {}", place(config), with_causes(&error))))
+            SendOutcome::Retry(hide(format!("{}: {}", place(config), with_causes(&error))))
         }
-        Ok(Err(error)) => Sent::Unknown(hide(format!("{}: {}", place(config), with_causes(&error)))),
-        Err(_) => Sent::Unknown(format!("{} did not answer after it had the mail", place(config))),
+        Ok(Err(error)) => SendOutcome::Unknown(hide(format!("{}: {}", place(config), with_causes(&error)))),
+        Err(_) => SendOutcome::Unknown(format!("{} did not answer after it had the mail", place(config))),
     };
-    if matches!(sent, Sent::There { .. }) {
+    if matches!(sent, SendOutcome::Accepted { .. }) {
         // the mail is there, whatever the server says to this; its record does not wait for it
         tokio::spawn(async move {
             let _ = tokio::time::timeout(Duration::from_secs(2), connection.quit()).await;
@@ -150,13 +150,13 @@ pub(super) async fn send(
     Ok(sent)
 }
 
-enum Fault {
-    Own(Error),
+enum PrepareError {
+    Configuration(Error),
     Server(lettre::transport::smtp::Error),
-    Never(String),
+    Rejected(String),
 }
 
-impl From<lettre::transport::smtp::Error> for Fault {
+impl From<lettre::transport::smtp::Error> for PrepareError {
     fn from(error: lettre::transport::smtp::Error) -> Self {
         Self::Server(error)
     }
@@ -170,31 +170,31 @@ async fn prepare(
     timeout: Duration,
     envelope: &Envelope,
     mail: &[u8],
-) -> std::result::Result<(AsyncSmtpConnection, Vec<String>), Fault> {
+) -> std::result::Result<(AsyncSmtpConnection, Vec<String>), PrepareError> {
     let name = ClientId::default();
     let port = config.port.unwrap_or(if config.encryption == Encryption::Tls { 465 } else { 587 });
     let server = (config.host.as_str(), port);
     let tls = || tls(config, folder);
     let is_here = ["localhost", "127.0.0.1", "::1"].contains(&config.host.as_str());
     if config.encryption == Encryption::None && password.is_some() && !is_here {
-        return Err(Fault::Never(format!(
+        return Err(PrepareError::Rejected(format!(
             "a password is not sent to {} without encryption; set `encryption` in [mail] to \"starttls\" or \"tls\"",
             place(config)
         )));
     }
     let first = match config.encryption {
-        Encryption::Tls => Some(tls().map_err(Fault::Own)?),
+        Encryption::Tls => Some(tls().map_err(PrepareError::Configuration)?),
         Encryption::Starttls | Encryption::None => None,
     };
     let mut connection = AsyncSmtpConnection::connect_tokio1(server, Some(timeout), &name, first, None).await?;
     if config.encryption == Encryption::Starttls {
         if !connection.can_starttls() {
-            return Err(Fault::Never(format!(
+            return Err(PrepareError::Rejected(format!(
                 "{} offers no STARTTLS; set `encryption` in [mail] to \"tls\", or to \"none\" for a server on this machine",
                 place(config)
             )));
         }
-        connection.starttls(tls().map_err(Fault::Own)?, &name).await?;
+        connection.starttls(tls().map_err(PrepareError::Configuration)?, &name).await?;
     }
     if let (Some(user), Some(password)) = (&config.user, password) {
         let credentials = Credentials::new(user.clone(), password.expose().to_string());
@@ -204,7 +204,7 @@ async fn prepare(
     let is_plain = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
     if !envelope.to().iter().chain(envelope.from()).all(is_plain) {
         if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-            return Err(Fault::Never(format!("{} takes only addresses of plain letters", place(config))));
+            return Err(PrepareError::Rejected(format!("{} takes only addresses of plain letters", place(config))));
         }
         options.push(MailParameter::SmtpUtfEight);
     }
@@ -221,12 +221,12 @@ async fn prepare(
                 refused.push(format!("{address}: {}", with_causes(&error)));
                 last = Some(error);
             }
-            Err(error) => return Err(Fault::Server(error)),
+            Err(error) => return Err(PrepareError::Server(error)),
         }
     }
     // the others get it; without any there is nothing to send
     if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
-        return Err(Fault::Server(error));
+        return Err(PrepareError::Server(error));
     }
     connection.command(Data).await?;
     Ok((connection, refused))

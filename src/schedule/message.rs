@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::job::Recipient;
 use super::mail;
-use crate::config::{ChannelKind, Shape};
+use crate::config::{ChannelKind, WebhookShape};
 use crate::error::Result;
 use crate::history::{AlertNotification, Content, DeliveryKind, NewDelivery, Purpose};
 use crate::page::{Banner, MailBody, note_body};
 use crate::project::Project;
 
 /// Lines that a message to a chat has at most.
-const MOST_LINES: usize = 40;
+const MAX_LINES: usize = 40;
 
 /// Something to tell.
 #[derive(Debug, Clone)]
@@ -67,8 +67,8 @@ impl Message {
                     if deliveries.iter().any(|known: &NewDelivery| known.target == *name) {
                         continue;
                     }
-                    let is_json = channel.kind == ChannelKind::Command || channel.shape == Shape::Json;
-                    let shape = if is_json { Shape::Json } else { channel.shape };
+                    let is_json = channel.kind == ChannelKind::Command || channel.shape == WebhookShape::Json;
+                    let shape = if is_json { WebhookShape::Json } else { channel.shape };
                     deliveries.push(NewDelivery {
                         purpose: self.purpose,
                         kind: DeliveryKind::Channel,
@@ -118,18 +118,18 @@ impl Message {
     }
 
     /// The JSON that a webhook of this shape wants.
-    fn payload(&self, shape: Shape) -> Value {
+    fn payload(&self, shape: WebhookShape) -> Value {
         let mut lines: Vec<String> = self.lines.clone();
         lines.extend(self.links.iter().cloned());
-        if lines.len() > MOST_LINES {
-            let more = lines.len() - MOST_LINES;
-            lines.truncate(MOST_LINES);
+        if lines.len() > MAX_LINES {
+            let more = lines.len() - MAX_LINES;
+            lines.truncate(MAX_LINES);
             lines.push(format!("and {more} lines more"));
         }
         let text = lines.join("\n");
         let whole = format!("{}\n{text}", self.title).trim_end().to_string();
         match shape {
-            Shape::Json => json!({
+            WebhookShape::Json => json!({
                 "version": 1,
                 "purpose": self.purpose.name(),
                 "severity": if self.is_error { "error" } else { "info" },
@@ -148,11 +148,11 @@ impl Message {
                 })).collect::<Vec<_>>(),
             }),
             // Slack reads `<...>` as links and mentions
-            Shape::Slack => {
+            WebhookShape::Slack => {
                 let escaped = whole.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
                 json!({ "text": cut(&escaped, 3_900) })
             }
-            Shape::Teams => json!({
+            WebhookShape::Teams => json!({
                 "type": "message",
                 "attachments": [{
                     "contentType": "application/vnd.microsoft.card.adaptive",
@@ -172,8 +172,8 @@ impl Message {
                     },
                 }],
             }),
-            Shape::Feishu => json!({ "msg_type": "text", "content": { "text": cut(&whole, 6_000) } }),
-            Shape::Dingtalk => json!({
+            WebhookShape::Feishu => json!({ "msg_type": "text", "content": { "text": cut(&whole, 6_000) } }),
+            WebhookShape::Dingtalk => json!({
                 "msgtype": "markdown",
                 "markdown": {
                     "title": cut(&self.title, 100),
@@ -181,7 +181,7 @@ impl Message {
                 },
             }),
             // 4,096 bytes at most, and a Chinese character has three
-            Shape::Wecom => json!({
+            WebhookShape::Wecom => json!({
                 "msgtype": "markdown",
                 "markdown": { "content": cut(&format!("**{}**\n{text}", self.title), 1_200) },
             }),
@@ -218,23 +218,23 @@ mod tests {
     #[test]
     fn each_shape_has_its_form() {
         let message = message();
-        let json = message.payload(Shape::Json);
+        let json = message.payload(WebhookShape::Json);
         assert_eq!((&json["run"], &json["severity"]), (&json!("weekly-20250106T080000Z"), &json!("error")));
-        let slack = message.payload(Shape::Slack);
+        let slack = message.payload(WebhookShape::Slack);
         assert_eq!(slack["text"], "FCR &lt;low&gt; &amp; falling\nqueue=billing\nfcr_ratio=0.4\ns3://b/x.html");
-        let card = &message.payload(Shape::Teams)["attachments"][0]["content"];
+        let card = &message.payload(WebhookShape::Teams)["attachments"][0]["content"];
         assert_eq!((&card["type"], &card["body"][0]["color"]), (&json!("AdaptiveCard"), &json!("Attention")));
-        assert_eq!(message.payload(Shape::Feishu)["msg_type"], "text");
-        assert_eq!(message.payload(Shape::Dingtalk)["markdown"]["title"], "FCR <low> & falling");
-        assert!(message.payload(Shape::Wecom)["markdown"]["content"].as_str().unwrap().starts_with("**FCR"));
+        assert_eq!(message.payload(WebhookShape::Feishu)["msg_type"], "text");
+        assert_eq!(message.payload(WebhookShape::Dingtalk)["markdown"]["title"], "FCR <low> & falling");
+        assert!(message.payload(WebhookShape::Wecom)["markdown"]["content"].as_str().unwrap().starts_with("**FCR"));
     }
 
     #[test]
     fn a_long_message_is_cut_to_what_the_other_side_takes() {
         let lines: Vec<String> = (0..10_000).map(|line| format!("满意度 {line}")).collect();
         let message = Message { lines, ..message() };
-        let text = message.payload(Shape::Wecom)["markdown"]["content"].as_str().unwrap().to_string();
+        let text = message.payload(WebhookShape::Wecom)["markdown"]["content"].as_str().unwrap().to_string();
         assert!(text.len() <= 4_096, "{}", text.len());
-        assert!(message.payload(Shape::Slack)["text"].as_str().unwrap().contains("and 9961 lines more"));
+        assert!(message.payload(WebhookShape::Slack)["text"].as_str().unwrap().contains("and 9961 lines more"));
     }
 }

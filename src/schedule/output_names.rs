@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 
 /// What a name is filled from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Filling<'a> {
+pub(super) struct TemplateFields<'a> {
     /// The job's name.
     pub(super) job: &'a str,
     /// The report's name.
@@ -28,7 +28,7 @@ pub(super) struct Filling<'a> {
 ///
 /// # Errors
 /// A brace that is not closed, a word that is not known, a format that is none.
-pub(super) fn fill(template: &str, filling: Filling<'_>) -> Result<String, String> {
+pub(super) fn fill_template(template: &str, fields: TemplateFields<'_>) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -37,14 +37,14 @@ pub(super) fn fill(template: &str, filling: Filling<'_>) -> Result<String, Strin
             return Err(format!("`{template}`: a `{{` is not closed"));
         };
         rest = after;
-        let local = filling.scheduled.with_timezone(&filling.zone);
+        let local = fields.scheduled.with_timezone(&fields.zone);
         match word.split_once(':') {
             None => match word {
-                "job" => text.push_str(filling.job),
-                "report" => text.push_str(filling.report),
-                "title" => text.push_str(filling.title),
-                "run" => text.push_str(filling.run),
-                "scheduled" => text.push_str(&stamp(filling.scheduled)),
+                "job" => text.push_str(fields.job),
+                "report" => text.push_str(fields.report),
+                "title" => text.push_str(fields.title),
+                "run" => text.push_str(fields.run),
+                "scheduled" => text.push_str(&stamp(fields.scheduled)),
                 "date" => text.push_str(&local.format("%Y-%m-%d").to_string()),
                 other => {
                     return Err(format!(
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn names_are_filled() {
-        let filling = Filling {
+        let fields = TemplateFields {
             job: "weekly",
             report: "fcr_by_topic",
             title: "FCR",
@@ -86,17 +86,20 @@ mod tests {
             scheduled: "2025-01-05T23:00:00Z".parse().unwrap(),
             zone: chrono_tz::Europe::Berlin,
         };
-        let fill = |template: &str| fill(template, filling);
-        assert_eq!(fill("r/{job}/{date:%Y/%m}/{scheduled}.html").unwrap(), "r/weekly/2025/01/20250105T230000Z.html");
-        assert_eq!(fill("{report}-{date}.csv").unwrap(), "fcr_by_topic-2025-01-06.csv");
-        assert_eq!(fill("latest.html").unwrap(), "latest.html");
+        let fill_template = |template: &str| fill_template(template, fields);
+        assert_eq!(
+            fill_template("r/{job}/{date:%Y/%m}/{scheduled}.html").unwrap(),
+            "r/weekly/2025/01/20250105T230000Z.html"
+        );
+        assert_eq!(fill_template("{report}-{date}.csv").unwrap(), "fcr_by_topic-2025-01-06.csv");
+        assert_eq!(fill_template("latest.html").unwrap(), "latest.html");
         for (template, wanted) in [
             ("{jbo}.csv", "is not known"),
             ("{job", "not closed"),
             ("{date:%Q!}", "no format"),
             ("{job:%Y}", "only {date"),
         ] {
-            assert!(fill(template).unwrap_err().contains(wanted), "{template}");
+            assert!(fill_template(template).unwrap_err().contains(wanted), "{template}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::message::Message;
 use crate::history::{Delivery, DeliveryState, NewDelivery, Purpose, Run};
 
 /// Lines of an error that a message has.
-const MOST_LINES: usize = 60;
+const MAX_LINES: usize = 60;
 
 fn shown(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -51,7 +51,7 @@ impl SchedulerContext {
             format!("job {}, run {}, scheduled at {}", run.job, run.run_id, shown(run.scheduled_at)),
             format!("tried {} times", run.attempt),
         ];
-        lines.extend(error.lines().take(MOST_LINES).map(str::to_string));
+        lines.extend(error.lines().take(MAX_LINES).map(str::to_string));
         lines.push(format!("again: cxql job run {} --at {}", run.job, shown(run.scheduled_at)));
         let message = self.message(Purpose::Failure, run, format!("job {} failed", run.job), true, lines);
         self.to_owner(job, &message)

@@ -10,10 +10,10 @@ use futures::TryStreamExt;
 
 use super::context::SchedulerContext;
 use super::job::{Job, Recipient, recipient};
-use super::job_run::{Group, Look};
+use super::job_run::{Group, ResultCollector};
 use super::message::{Attachments, Message};
-use super::output_names::fill;
-use crate::config::Send;
+use super::output_names::fill_template;
+use crate::config::SendPolicy;
 use crate::error::{Error, Result};
 use crate::history::{AlertNotification, NewDelivery, Purpose, Run};
 use crate::page::Banner;
@@ -31,7 +31,7 @@ impl SchedulerContext {
         job: &Job,
         run: &Run,
         session: &Session,
-        look: &Look,
+        collector: &ResultCollector,
         notifications: &[AlertNotification],
         groups: &BTreeMap<String, Group>,
         links: &[String],
@@ -39,26 +39,26 @@ impl SchedulerContext {
     ) -> Result<Vec<NewDelivery>> {
         let now = self.now();
         let title = match &job.subject {
-            Some(subject) => fill(subject, job.filling(&run.run_id, run.scheduled_at))
+            Some(subject) => fill_template(subject, job.template_fields(&run.run_id, run.scheduled_at))
                 .map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?,
             None => job.report.title.clone(),
         };
         let is_bad = notifications.iter().any(|notification| !notification.is_over);
         let is_sent = match job.send {
-            Send::Always => true,
-            Send::Alert => is_bad,
-            Send::Rows => look.row_count > 0,
+            SendPolicy::Always => true,
+            SendPolicy::Alert => is_bad,
+            SendPolicy::Rows => collector.row_count > 0,
         };
         let mut deliveries = Vec::new();
         let mut people = job.recipients.clone();
         if let Some(sql) = job.recipients_sql.as_ref().filter(|_| is_sent) {
             people.extend(
-                recipients(project, session, "recipients_sql", sql).await?.into_iter().map(|(person, _)| person),
+                query_recipients(project, session, "recipients_sql", sql).await?.into_iter().map(|(person, _)| person),
             );
         }
         if is_sent && !people.is_empty() {
             let message = message(job, run, Purpose::Result, &title, notifications, links);
-            let body = look.page.finish(&run.run_id, &banners(notifications), links)?;
+            let body = collector.page.finish(&run.run_id, &banners(notifications), links)?;
             deliveries.extend(message.deliveries(project, &people, Some(&body), attachments, "r", now)?);
         } else {
             people.clear();
@@ -73,7 +73,7 @@ impl SchedulerContext {
             watchers.push((person.clone(), everything.clone()));
         }
         if let Some(sql) = &job.alert_recipients_sql {
-            for (person, only) in recipients(project, session, "alert_recipients_sql", sql).await? {
+            for (person, only) in query_recipients(project, session, "alert_recipients_sql", sql).await? {
                 let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
                 let concerns = |notification: &AlertNotification| {
                     // a group that is good again is in no row any more, but in its name
@@ -108,7 +108,7 @@ impl SchedulerContext {
                 concerned.iter().filter_map(|at| notifications.get(*at).cloned()).collect();
             let message =
                 message(job, run, Purpose::Alert, &alert_title(&title, &notifications), &notifications, links);
-            let body = look.page.finish(&run.run_id, &banners(&notifications), links)?;
+            let body = collector.page.finish(&run.run_id, &banners(&notifications), links)?;
             deliveries.extend(message.deliveries(project, &people, Some(&body), &[], &format!("a{number}"), now)?);
         }
         Ok(deliveries)
@@ -140,12 +140,12 @@ fn alert_line(notification: &AlertNotification) -> String {
 
 /// Of very many groups a mail names the first.
 fn banners(notifications: &[AlertNotification]) -> Vec<Banner> {
-    const MOST: usize = 30;
+    const MAX_BANNERS: usize = 30;
     let banner =
         |notification: &AlertNotification| Banner { text: alert_line(notification), is_error: is_error(notification) };
-    let mut banners: Vec<Banner> = notifications.iter().take(MOST).map(banner).collect();
-    if notifications.len() > MOST {
-        banners.push(Banner { text: format!("and {} more", notifications.len() - MOST), is_error: false });
+    let mut banners: Vec<Banner> = notifications.iter().take(MAX_BANNERS).map(banner).collect();
+    if notifications.len() > MAX_BANNERS {
+        banners.push(Banner { text: format!("and {} more", notifications.len() - MAX_BANNERS), is_error: false });
     }
     banners
 }
@@ -172,7 +172,12 @@ fn message(
 }
 
 /// The people that a query names in its column `recipient`, and what its other columns say.
-async fn recipients(project: &Project, session: &Session, key: &str, sql: &str) -> Result<Vec<(Recipient, Group)>> {
+async fn query_recipients(
+    project: &Project,
+    session: &Session,
+    key: &str,
+    sql: &str,
+) -> Result<Vec<(Recipient, Group)>> {
     let source = Arc::new(Source { name: format!("cxql.toml, {key}"), ..Source::query(sql) });
     let mut statements = sqlfile::parse(&source)?;
     if statements.len() != 1 {

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::cron::instant_of;
+use super::cron::local_to_utc;
 
 const FORM: &str = "write `today`, `yesterday`, `start of last week`, `end of this month`, `3 days ago`, \
                     `scheduled - 2 hours` or the like";
@@ -175,7 +175,7 @@ impl DateExpr {
     }
 
     /// The instant for a run scheduled at `scheduled` in a zone; `None` beyond the calendar.
-    pub fn instant(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+    pub fn timestamp(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         // hours before an instant are hours that pass, whatever the wall clock does meanwhile
         let is_passing = |unit: &Unit| matches!(unit, Unit::Minute | Unit::Hour);
         if self.edge.is_none()
@@ -188,7 +188,7 @@ impl DateExpr {
             }
             return Some(at.and_utc());
         }
-        instant_of(zone, self.wall(scheduled, zone)?)
+        local_to_utc(zone, self.wall(scheduled, zone)?)
     }
 
     /// The day on the zone's calendar for a run scheduled at `scheduled`; `None` beyond the calendar.
@@ -201,9 +201,9 @@ impl DateExpr {
 mod tests {
     use super::*;
 
-    fn instant(text: &str, scheduled: &str, zone: Tz) -> String {
+    fn timestamp(text: &str, scheduled: &str, zone: Tz) -> String {
         let expr = DateExpr::parse(text).unwrap();
-        expr.instant(scheduled.parse().unwrap(), zone).unwrap().format("%Y-%m-%dT%H:%M").to_string()
+        expr.timestamp(scheduled.parse().unwrap(), zone).unwrap().format("%Y-%m-%dT%H:%M").to_string()
     }
 
     #[test]
@@ -229,26 +229,26 @@ mod tests {
             ("start of last hour", "2025-05-14T07:00"),
             ("3 days ago", "2025-05-11T08:30"),
         ] {
-            assert_eq!(instant(text, scheduled, Tz::UTC), wanted, "{text}");
+            assert_eq!(timestamp(text, scheduled, Tz::UTC), wanted, "{text}");
         }
     }
 
     #[test]
     fn the_last_day_of_a_long_month_lies_in_the_month_before() {
-        assert_eq!(instant("start of last month", "2025-03-31T12:00:00Z", Tz::UTC), "2025-02-01T00:00");
-        assert_eq!(instant("1 month ago", "2025-03-31T12:00:00Z", Tz::UTC), "2025-02-28T12:00");
-        assert_eq!(instant("today - 1 year", "2024-02-29T12:00:00Z", Tz::UTC), "2023-02-28T00:00");
+        assert_eq!(timestamp("start of last month", "2025-03-31T12:00:00Z", Tz::UTC), "2025-02-01T00:00");
+        assert_eq!(timestamp("1 month ago", "2025-03-31T12:00:00Z", Tz::UTC), "2025-02-28T12:00");
+        assert_eq!(timestamp("today - 1 year", "2024-02-29T12:00:00Z", Tz::UTC), "2023-02-28T00:00");
     }
 
     #[test]
     fn days_are_those_of_the_zone() {
         let (berlin, shanghai) = (chrono_tz::Europe::Berlin, chrono_tz::Asia::Shanghai);
         // half past midnight in Berlin
-        assert_eq!(instant("today", "2025-05-13T22:30:00Z", berlin), "2025-05-13T22:00");
-        assert_eq!(instant("start of this week", "2025-05-11T23:00:00Z", shanghai), "2025-05-11T16:00");
+        assert_eq!(timestamp("today", "2025-05-13T22:30:00Z", berlin), "2025-05-13T22:00");
+        assert_eq!(timestamp("start of this week", "2025-05-11T23:00:00Z", shanghai), "2025-05-11T16:00");
         // a day with 23 hours
-        assert_eq!(instant("today", "2025-03-30T10:00:00Z", berlin), "2025-03-29T23:00");
-        assert_eq!(instant("end of today", "2025-03-30T10:00:00Z", berlin), "2025-03-30T22:00");
+        assert_eq!(timestamp("today", "2025-03-30T10:00:00Z", berlin), "2025-03-29T23:00");
+        assert_eq!(timestamp("end of today", "2025-03-30T10:00:00Z", berlin), "2025-03-30T22:00");
         let day = DateExpr::parse("yesterday").unwrap().day("2025-05-13T22:30:00Z".parse().unwrap(), berlin);
         assert_eq!(day, NaiveDate::from_ymd_opt(2025, 5, 13));
     }
@@ -269,9 +269,9 @@ mod tests {
             assert!(DateExpr::parse(text).unwrap_err().contains("start of last week"), "{text}");
         }
         // two hours before 03:30 on the day that lacks 02:00 to 03:00
-        let at = instant("scheduled - 2 hours", "2025-03-30T01:30:00Z", chrono_tz::Europe::Berlin);
+        let at = timestamp("scheduled - 2 hours", "2025-03-30T01:30:00Z", chrono_tz::Europe::Berlin);
         assert_eq!(at, "2025-03-29T23:30");
         let far = DateExpr::parse("today - 4000000000 years").unwrap();
-        assert_eq!(far.instant(DateTime::UNIX_EPOCH, Tz::UTC), None);
+        assert_eq!(far.timestamp(DateTime::UNIX_EPOCH, Tz::UTC), None);
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::context::{SchedulerContext, log};
-use super::cron::{self, Due};
+use super::cron::{self, DueTimes};
 use super::job::Job;
 use crate::error::{Error, Result};
 use crate::history::{NewRun, Run, RunState, Trigger};
@@ -27,7 +27,7 @@ const KEEP_DAYS: u32 = 400;
 const DEPENDENCIES: chrono::Duration = chrono::Duration::days(3);
 
 /// Times that a message lists.
-const MOST_LISTED: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// Runs the jobs of a project.
 #[derive(Debug)]
@@ -36,10 +36,10 @@ pub struct Scheduler {
     /// When it looked last at each job that has times.
     polled_at: BTreeMap<String, DateTime<Utc>>,
     last_poll: Option<DateTime<Utc>>,
-    pruned: Option<DateTime<Utc>>,
-    working: JoinSet<Result<()>>,
-    delivering: JoinSet<Result<String>>,
-    on_the_way: HashSet<String>,
+    pruned_at: Option<DateTime<Utc>>,
+    running: JoinSet<Result<()>>,
+    deliveries: JoinSet<Result<String>>,
+    in_flight: HashSet<String>,
     release: watch::Sender<bool>,
     max_parallel: usize,
 }
@@ -68,10 +68,10 @@ impl Scheduler {
             context,
             polled_at,
             last_poll: None,
-            pruned: None,
-            working: JoinSet::new(),
-            delivering: JoinSet::new(),
-            on_the_way: HashSet::new(),
+            pruned_at: None,
+            running: JoinSet::new(),
+            deliveries: JoinSet::new(),
+            in_flight: HashSet::new(),
             release: watch::Sender::new(false),
             max_parallel,
         })
@@ -88,19 +88,19 @@ impl Scheduler {
             tokio::select! {
                 () = signals.next() => break,
                 () = tokio::time::sleep(wait) => {}
-                Some(ended) = self.working.join_next() => done(ended)?,
-                Some(ended) = self.delivering.join_next() => { self.on_the_way.remove(&done(ended)?); }
+                Some(ended) = self.running.join_next() => done(ended)?,
+                Some(ended) = self.deliveries.join_next() => { self.in_flight.remove(&done(ended)?); }
             }
         }
         let drain = self.context.project.job_settings.defaults.drain.map_or(DRAIN, |span| span.0);
-        if !self.working.is_empty() || !self.delivering.is_empty() {
+        if !self.running.is_empty() || !self.deliveries.is_empty() {
             log("info", &format!("stopping; what runs has {} seconds to end", drain.as_secs()));
         }
         let everything = async {
-            while let Some(ended) = self.working.join_next().await {
+            while let Some(ended) = self.running.join_next().await {
                 done(ended)?;
             }
-            while let Some(ended) = self.delivering.join_next().await {
+            while let Some(ended) = self.deliveries.join_next().await {
                 done(ended)?;
             }
             Ok(())
@@ -111,7 +111,7 @@ impl Scheduler {
             () = signals.next() => {}
         }
         self.release.send_replace(true);
-        while let Some(ended) = self.working.join_next().await {
+        while let Some(ended) = self.running.join_next().await {
             done(ended)?;
         }
         Ok(())
@@ -161,14 +161,14 @@ impl Scheduler {
                     self.record(job, &due, now)?;
                     self.polled_at.insert(job.name.clone(), now);
                 }
-                None if !job.depends_on.is_empty() => self.follow(job, now)?,
+                None if !job.depends_on.is_empty() => self.record_dependents(job, now)?,
                 None => {}
             }
         }
         Ok(())
     }
 
-    fn record(&self, job: &Job, due: &Due, now: DateTime<Utc>) -> Result<()> {
+    fn record(&self, job: &Job, due: &DueTimes, now: DateTime<Utc>) -> Result<()> {
         let trigger = |at: &DateTime<Utc>| if due.late.contains(at) { Trigger::CatchUp } else { Trigger::Schedule };
         let run: Vec<NewRun> = due.run.iter().map(|at| job.new_run(*at, trigger(at))).collect();
         let missed: Vec<NewRun> = due.missed.iter().map(|at| job.new_run(*at, Trigger::Schedule)).collect();
@@ -190,9 +190,9 @@ impl Scheduler {
         let Some(last) = missed.last().or(late.last()) else { return Ok(()) };
         let mut lines = vec![format!("no scheduler ran at {} of its times", missed.len() + late.len())];
         let list = |what: &str, runs: &[&NewRun], lines: &mut Vec<String>| {
-            lines.extend(runs.iter().take(MOST_LISTED).map(|run| format!("{what}: {}", shown(run.scheduled_at))));
-            if runs.len() > MOST_LISTED {
-                lines.push(format!("{what}: {} more", runs.len() - MOST_LISTED));
+            lines.extend(runs.iter().take(MAX_LISTED).map(|run| format!("{what}: {}", shown(run.scheduled_at))));
+            if runs.len() > MAX_LISTED {
+                lines.push(format!("{what}: {} more", runs.len() - MAX_LISTED));
             }
         };
         list("not run", &missed, &mut lines);
@@ -213,7 +213,7 @@ impl Scheduler {
     }
 
     /// A job without times runs for each time for which all that it depends on have succeeded.
-    fn follow(&self, job: &Job, now: DateTime<Utc>) -> Result<()> {
+    fn record_dependents(&self, job: &Job, now: DateTime<Utc>) -> Result<()> {
         let store = &self.context.store;
         let since = store.ensure_cursor(&job.name, now)?.max(now - DEPENDENCIES);
         let mut ready: Option<BTreeSet<DateTime<Utc>>> = None;
@@ -238,18 +238,18 @@ impl Scheduler {
             if self.context.give_up_if_spent(&run, now)? {
                 continue;
             }
-            if self.working.len() >= self.max_parallel {
+            if self.running.len() >= self.max_parallel {
                 break;
             }
             let Some(run) = self.context.store.claim(&run.run_id, now)? else { continue };
             let context = Arc::clone(&self.context);
             let mut released = self.release.subscribe();
-            self.working.spawn(async move {
+            self.running.spawn(async move {
                 let release = async move {
                     // without a scheduler nobody waits any more
                     let _ = released.wait_for(|is_released| *is_released).await;
                 };
-                context.work_on(&run, release, std::future::pending()).await.map(drop)
+                context.execute(&run, release, std::future::pending()).await.map(drop)
             });
         }
         Ok(())
@@ -257,23 +257,23 @@ impl Scheduler {
 
     fn deliver(&mut self, now: DateTime<Utc>) -> Result<()> {
         for delivery in self.context.store.due_deliveries(None, now)? {
-            if self.delivering.len() >= MAX_DELIVERIES {
+            if self.deliveries.len() >= MAX_DELIVERIES {
                 break;
             }
-            if !self.on_the_way.insert(delivery.delivery_id.clone()) {
+            if !self.in_flight.insert(delivery.delivery_id.clone()) {
                 continue;
             }
             let context = Arc::clone(&self.context);
-            self.delivering.spawn(async move { context.deliver(&delivery).await.map(|()| delivery.delivery_id) });
+            self.deliveries.spawn(async move { context.deliver(&delivery).await.map(|()| delivery.delivery_id) });
         }
         Ok(())
     }
 
     fn prune(&mut self, now: DateTime<Utc>) -> Result<()> {
-        if self.pruned.is_some_and(|last| now - last < chrono::Duration::days(1)) {
+        if self.pruned_at.is_some_and(|last| now - last < chrono::Duration::days(1)) {
             return Ok(());
         }
-        self.pruned = Some(now);
+        self.pruned_at = Some(now);
         let days = self.context.project.job_settings.defaults.keep_days.unwrap_or(KEEP_DAYS);
         let removed = self.context.store.prune(now - chrono::Duration::days(days.into()))?;
         if removed > 0 {
@@ -321,7 +321,7 @@ impl SchedulerContext {
                 && let Some(run) = self.store.claim(run_id, now)?
             {
                 let stop = async { stopped.as_mut().await };
-                let state = self.work_on(&run, std::future::pending(), stop).await?;
+                let state = self.execute(&run, std::future::pending(), stop).await?;
                 if state == RunState::Stopped {
                     return Err(Error::Stopped);
                 }
@@ -399,13 +399,13 @@ mod tests {
         }
     }
 
-    struct Stage {
+    struct TestProject {
         clock: Arc<FakeClock>,
         asked: Asked,
         _folder: tempfile::TempDir,
     }
 
-    impl Stage {
+    impl TestProject {
         fn new(job: &str, now: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let text = format!("[[job]]\nname = \"a\"\nsql = \"select 1 as a\"\noverlap = \"queue\"\n{job}\n");
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn half_a_year_of_days_has_each_day_once() {
-        let stage = Stage::new("cron = \"30 2 * * *\"\ntimezone = \"Europe/Berlin\"", "2025-01-01T00:00:00Z");
+        let stage = TestProject::new("cron = \"30 2 * * *\"\ntimezone = \"Europe/Berlin\"", "2025-01-01T00:00:00Z");
         let mut scheduler = stage.scheduler();
         let mut now: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
         // from winter over both changes: looked at every half an hour of 2025 at which it may be due
@@ -459,14 +459,14 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_runs_nothing_twice() {
-        let stage = Stage::new("cron = \"0 * * * *\"", "2025-01-01T07:30:00Z");
+        let stage = TestProject::new("cron = \"0 * * * *\"", "2025-01-01T07:30:00Z");
         let mut scheduler = stage.scheduler();
         for now in ["08:00:01", "09:00:01", "07:10:00", "08:00:01", "09:00:01", "10:00:01"] {
             stage.poll(&mut scheduler, &format!("2025-01-01T{now}Z"));
         }
         assert_eq!(runs(&scheduler), ["01-01T08:00 queued", "01-01T09:00 queued", "01-01T10:00 queued"]);
         // a clock that was years ahead does not stop the job for years
-        let stage = Stage::new("cron = \"0 * * * *\"", "2031-01-01T07:30:00Z");
+        let stage = TestProject::new("cron = \"0 * * * *\"", "2031-01-01T07:30:00Z");
         drop(stage.scheduler());
         stage.set("2025-01-01T07:30:00Z");
         let mut scheduler = stage.scheduler();
@@ -476,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_scheduler_that_was_down_records_what_it_missed() {
-        let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T09:00:00Z");
+        let stage = TestProject::new("cron = \"0 8 * * *\"", "2025-01-01T09:00:00Z");
         drop(stage.scheduler());
         stage.set("2025-01-04T12:00:00Z");
         let mut scheduler = stage.scheduler();
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn two_schedulers_record_each_time_once() {
-        let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
+        let stage = TestProject::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
         let (mut one, mut two) = (stage.scheduler(), stage.scheduler());
         stage.poll(&mut one, "2025-01-01T08:00:01Z");
         stage.poll(&mut two, "2025-01-01T08:00:02Z");
@@ -499,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_job_that_is_switched_off_misses_nothing() {
-        let stage = Stage::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
+        let stage = TestProject::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
         drop(stage.scheduler());
         let path = stage.asked.project.clone().unwrap().join("cxql.toml");
         let text = std::fs::read_to_string(&path).unwrap();

@@ -60,7 +60,7 @@ impl WaitFor {
     /// # Errors
     /// A table or column that is not there, a date beyond the calendar, data that cannot be read.
     pub async fn missing(&self, session: &Session, scheduled: DateTime<Utc>, zone: Tz) -> Result<Option<String>> {
-        let wanted = self.date.instant(scheduled, zone);
+        let wanted = self.date.timestamp(scheduled, zone);
         let wanted = wanted.ok_or_else(|| Error::usage(format!("`{}` lies beyond the calendar", self.text)))?;
         let sql = format!("select max({}) as newest from {}", self.column, self.table);
         let source = Arc::new(Source { name: format!("wait_for = \"{}\"", self.text), ..Source::query(&sql) });
@@ -71,7 +71,7 @@ impl WaitFor {
             Ok(batches) => batches,
             Err(error) => return Err(session.execution_error(error, &source, &execution.plan).await),
         };
-        let newest = batches.first().filter(|batch| batch.num_rows() > 0).map(|batch| instant(batch.column(0)));
+        let newest = batches.first().filter(|batch| batch.num_rows() > 0).map(|batch| first_timestamp(batch.column(0)));
         let newest = newest.transpose().map_err(|data_type| {
             Error::usage(format!("`{}`: {}.{} is {data_type} and no time", self.text, self.table, self.column))
         })?;
@@ -87,7 +87,7 @@ impl WaitFor {
 }
 
 /// The first instant of an array of instants or days; the type of an array of something else.
-fn instant(array: &dyn Array) -> Result<Option<DateTime<Utc>>, String> {
+fn first_timestamp(array: &dyn Array) -> Result<Option<DateTime<Utc>>, String> {
     let zone = match array.data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),
         DataType::Date32 | DataType::Date64 => None,

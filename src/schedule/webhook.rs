@@ -21,17 +21,17 @@ use tokio_rustls::rustls::crypto::ring;
 use url::{Host, Url};
 
 use super::deliver::{CHANNEL_TIMEOUT, MAX_ANSWER_CHARS};
-use super::mail::Sent;
-use crate::config::{ChannelConfig, SecretText, Shape};
+use super::mail::SendOutcome;
+use crate::config::{ChannelConfig, SecretText, WebhookShape};
 use crate::error::{Error, Result, with_all_causes};
 
 /// What of an answer is read and told.
-const MOST_ANSWER: usize = 64 << 10;
+const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// Posts a message. `on_the_way` is called directly before.
+/// Posts a message. `before_send` is called directly before.
 ///
 /// # Errors
-/// A channel that cannot be used, what `on_the_way` gives.
+/// A channel that cannot be used, what `before_send` gives.
 pub(super) async fn send(
     name: &str,
     channel: &ChannelConfig,
@@ -39,8 +39,8 @@ pub(super) async fn send(
     delivery_id: &str,
     body: &[u8],
     now: DateTime<Utc>,
-    on_the_way: impl FnOnce() -> Result<()>,
-) -> Result<Sent> {
+    before_send: impl FnOnce() -> Result<()>,
+) -> Result<SendOutcome> {
     let wrong = |what: &str| Error::usage(format!("[channels.{name}] in cxql.toml: {what}"));
     let address = channel.url.as_ref().ok_or_else(|| wrong("a webhook needs `url`"))?.read(folder)?;
     // the address itself may be a secret, so that no error shows it
@@ -63,7 +63,7 @@ pub(super) async fn send(
     let mut headers = vec![("content-type", "application/json".to_string())];
     headers.push(("user-agent", concat!("cxql/", env!("CARGO_PKG_VERSION")).to_string()));
     match (channel.shape, &secret) {
-        (Shape::Json, secret) => {
+        (WebhookShape::Json, secret) => {
             let timestamp = now.timestamp().to_string();
             headers.push(("x-cxql-delivery", delivery_id.to_string()));
             if let Some(secret) = secret {
@@ -72,8 +72,8 @@ pub(super) async fn send(
             }
             headers.push(("x-cxql-timestamp", timestamp));
         }
-        (Shape::Feishu, Some(secret)) => body = feishu(&body, secret, now)?,
-        (Shape::Dingtalk, Some(secret)) => {
+        (WebhookShape::Feishu, Some(secret)) => body = feishu(&body, secret, now)?,
+        (WebhookShape::Dingtalk, Some(secret)) => {
             let timestamp = now.timestamp_millis().to_string();
             let sign = hmac(secret.expose(), format!("{timestamp}\n{}", secret.expose()).as_bytes());
             url.query_pairs_mut().append_pair("timestamp", &timestamp).append_pair("sign", &STANDARD.encode(sign));
@@ -88,14 +88,14 @@ pub(super) async fn send(
         let text = address.hide_in(&text);
         secret.as_ref().map_or(text.clone(), |secret| secret.hide_in(&text))
     };
-    on_the_way()?;
-    let channel_text = |text: String| format!("channel {name}: {}", hide(text));
+    before_send()?;
+    let describe = |text: String| format!("channel {name}: {}", hide(text));
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => {
-            return Ok(Sent::Again(channel_text(with_all_causes(&error.without_url()))));
+            return Ok(SendOutcome::Retry(describe(with_all_causes(&error.without_url()))));
         }
-        Err(error) => return Ok(Sent::Unknown(channel_text(with_all_causes(&error.without_url())))),
+        Err(error) => return Ok(SendOutcome::Unknown(describe(with_all_causes(&error.without_url())))),
     };
     let status = response.status();
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -104,16 +104,18 @@ pub(super) async fn send(
     let short: String = answer.chars().take(MAX_ANSWER_CHARS).collect();
     let sent = match status {
         _ if status.is_success() => match refusal(channel.shape, &answer) {
-            None => Sent::There { said: channel_text(format!("{} {short}", status.as_u16())), refused: vec![] },
+            None => {
+                SendOutcome::Accepted { response: describe(format!("{} {short}", status.as_u16())), refused: vec![] }
+            }
             // these services answer 200 and say no inside
-            Some(Refusal { is_transient: true, text }) => Sent::Again(channel_text(text)),
-            Some(Refusal { text, .. }) => Sent::Never(channel_text(text)),
+            Some(Refusal { is_transient: true, text }) => SendOutcome::Retry(describe(text)),
+            Some(Refusal { text, .. }) => SendOutcome::Rejected(describe(text)),
         },
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY => {
-            Sent::Later(channel_text(format!("{status}: {short}")), wait)
+            SendOutcome::RetryAfter(describe(format!("{status}: {short}")), wait)
         }
-        _ if status.is_server_error() => Sent::Later(channel_text(format!("{status}: {short}")), wait),
-        _ => Sent::Never(channel_text(format!("{status}: {short}"))),
+        _ if status.is_server_error() => SendOutcome::RetryAfter(describe(format!("{status}: {short}")), wait),
+        _ => SendOutcome::Rejected(describe(format!("{status}: {short}"))),
     };
     Ok(sent)
 }
@@ -128,7 +130,7 @@ async fn read(mut response: reqwest::Response) -> String {
     let mut answer = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         answer.extend_from_slice(&chunk);
-        if answer.len() > MOST_ANSWER {
+        if answer.len() > MAX_ANSWER_BYTES {
             break;
         }
     }
@@ -141,11 +143,11 @@ struct Refusal {
 }
 
 /// What a service that always answers 200 says inside.
-fn refusal(shape: Shape, answer: &str) -> Option<Refusal> {
+fn refusal(shape: WebhookShape, answer: &str) -> Option<Refusal> {
     let key = match shape {
-        Shape::Feishu => "code",
-        Shape::Dingtalk | Shape::Wecom => "errcode",
-        Shape::Json | Shape::Slack | Shape::Teams => return None,
+        WebhookShape::Feishu => "code",
+        WebhookShape::Dingtalk | WebhookShape::Wecom => "errcode",
+        WebhookShape::Json | WebhookShape::Slack | WebhookShape::Teams => return None,
     };
     let answer: Value = serde_json::from_str(answer).ok()?;
     let code = answer.get(key).and_then(Value::as_i64).unwrap_or(0);
@@ -228,11 +230,11 @@ mod tests {
 
     #[test]
     fn a_refusal_inside_a_good_answer_is_seen() {
-        assert!(refusal(Shape::Slack, "ok").is_none());
-        assert!(refusal(Shape::Wecom, "{\"errcode\":0,\"errmsg\":\"ok\"}").is_none());
-        let refused = refusal(Shape::Dingtalk, "{\"errcode\":310000,\"errmsg\":\"sign not match\"}").unwrap();
+        assert!(refusal(WebhookShape::Slack, "ok").is_none());
+        assert!(refusal(WebhookShape::Wecom, "{\"errcode\":0,\"errmsg\":\"ok\"}").is_none());
+        let refused = refusal(WebhookShape::Dingtalk, "{\"errcode\":310000,\"errmsg\":\"sign not match\"}").unwrap();
         assert_eq!((refused.text.as_str(), refused.is_transient), ("errcode 310000: sign not match", false));
-        assert!(refusal(Shape::Wecom, "{\"errcode\":45009}").unwrap().is_transient);
-        assert!(refusal(Shape::Feishu, "{\"code\":19021,\"msg\":\"sign match fail\"}").is_some());
+        assert!(refusal(WebhookShape::Wecom, "{\"errcode\":45009}").unwrap().is_transient);
+        assert!(refusal(WebhookShape::Feishu, "{\"code\":19021,\"msg\":\"sign match fail\"}").is_some());
     }
 }
