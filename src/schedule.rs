@@ -1,8 +1,9 @@
-//! Jobs: reports with a time and a destination. When one is due, what is retried, what was delivered.
+//! The job scheduler: when a job (a report with a schedule and destinations) is due, how its run is executed and
+//! retried, and how its results are delivered.
 //!
-//! A run is recorded before it starts. Its results are made beside the history, then one transaction records that it
-//! ended, what the alerts found and everything that is to be delivered; only then is anything delivered, each delivery
-//! recorded step by step. So whatever ends the process, nothing that was promised is forgotten.
+//! A run is recorded before it starts. Its results are written to a staging folder beside the history. One transaction
+//! then records the end of the run, the outcome of its alerts and all planned deliveries; only after that are
+//! deliveries sent, each step of each recorded. A crash at any point therefore loses no planned delivery.
 
 mod command;
 mod context;

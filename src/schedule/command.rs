@@ -1,4 +1,4 @@
-//! A program that is started with the message on its standard input.
+//! Command channels: a program that is started with the message on its standard input.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,14 +11,14 @@ use super::mail::SendOutcome;
 use crate::config::ChannelConfig;
 use crate::error::{Error, Result};
 
-/// How often a program is asked whether it has ended.
+/// Interval between checks whether the program has exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Starts the program in the project folder and waits for its end: exit code 0 is success, 75 (EX_TEMPFAIL) asks for
-/// another try. `before_send` is called directly before.
+/// Starts the program in the project folder and waits for its exit: exit code 0 is success, 75 (EX_TEMPFAIL) requests a
+/// retry. `before_send` is called directly before the start.
 ///
 /// # Errors
-/// What `before_send` gives.
+/// A channel without a command, an error of `before_send`.
 pub(super) async fn send(
     name: &str,
     channel: &ChannelConfig,
@@ -58,12 +58,13 @@ pub(super) async fn send(
     })
 }
 
-/// Feeds a program and waits for its end, no longer than `timeout`: its status, and the start of what it said.
+/// Writes `body` to the program and waits at most `timeout` for its exit. Returns the exit status, `None` after a
+/// timeout, and the beginning of its standard error.
 fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Option<ExitStatus>, String)> {
     let started = Instant::now();
     let input = child.stdin.take();
     let errors = child.stderr.take();
-    // a program that does not read, or writes much, must not stop us
+    // a program that does not read its input, or writes much, must not block this thread
     std::thread::spawn(move || input.map(|mut input| input.write_all(&body)));
     let (sender, said) = mpsc::channel();
     std::thread::spawn(move || {
@@ -85,7 +86,7 @@ fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Optio
         }
         std::thread::sleep(POLL_INTERVAL);
     };
-    // a grandchild may hold the pipe open
+    // a grandchild may keep the pipe open
     let said = said.recv_timeout(Duration::from_millis(500)).unwrap_or_default();
     Ok((status, String::from_utf8_lossy(&said).trim().chars().take(MAX_ANSWER_CHARS).collect()))
 }

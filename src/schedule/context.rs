@@ -1,4 +1,4 @@
-//! What all parts of the work on jobs share: the project, its jobs, the history, the clock, the log.
+//! Shared state of the scheduler: project, jobs, history store, clock; the log and the retry backoff.
 
 use std::fmt;
 use std::io::Write;
@@ -14,13 +14,13 @@ use crate::history::Store;
 use crate::project::{Asked, Project};
 use crate::source::nearest;
 
-/// Says what time it is; tests have one of their own.
+/// Source of the current time; tests have their own.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// The current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -30,15 +30,15 @@ impl Clock for SystemClock {
     }
 }
 
-/// What all parts of the work share.
+/// Shared state of the scheduler.
 pub struct SchedulerContext {
-    /// How the project is found: reports are read anew for every run.
+    /// How the project is found: it is resolved again for every run, so that changed reports take effect.
     pub asked: Asked,
-    /// The project as it was when the work began.
+    /// The project as resolved at the start.
     pub project: Project,
     /// Its jobs.
     pub jobs: Vec<Job>,
-    /// The history.
+    /// The history store.
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -51,10 +51,10 @@ impl fmt::Debug for SchedulerContext {
 }
 
 impl SchedulerContext {
-    /// Opens the history of a project and checks its jobs.
+    /// Resolves the project, validates its jobs and opens its history.
     ///
     /// # Errors
-    /// A broken project or job, a history that cannot be opened.
+    /// An invalid project or job, a history that cannot be opened.
     pub fn open(asked: &Asked, clock: Arc<dyn Clock>) -> Result<Self> {
         let project = Project::resolve(asked)?;
         let jobs = jobs(&project)?;
@@ -62,15 +62,15 @@ impl SchedulerContext {
         Ok(Self { asked: asked.clone(), project, jobs, store, clock })
     }
 
-    /// Now.
+    /// The current time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    /// A job by its name.
+    /// Returns a job by name.
     ///
     /// # Errors
-    /// No job of that name, with the nearest.
+    /// An unknown name; the message suggests the nearest.
     pub fn job(&self, name: &str) -> Result<&Job> {
         self.jobs.iter().find(|job| job.name == name).ok_or_else(|| {
             let near = nearest(name, self.jobs.iter().map(|job| job.name.as_str()));
@@ -83,10 +83,10 @@ impl SchedulerContext {
         })
     }
 
-    /// Whether every secret that a message needs can be read.
+    /// Reads every secret of the mail server and the channels, so that a missing one is reported at the start.
     ///
     /// # Errors
-    /// The first that cannot.
+    /// The first secret that cannot be read.
     pub fn check_secrets(&self) -> Result<()> {
         let folder = &self.project.folder;
         let job_settings = &self.project.job_settings;
@@ -105,22 +105,22 @@ impl SchedulerContext {
     }
 }
 
-/// One line of the log, on standard error.
+/// Writes one line to the log on standard error.
 pub(super) fn log(level: &str, text: &str) {
     let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    // one event is one line, written at once; a log that nobody reads any more stops nothing
+    // one event is one line and one write; an error of the log stops nothing
     let line = format!("{at} {level} {}\n", text.replace('\n', "\\n"));
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// The wait after the `tries`th failure: doubled each time up to `max`, and of that at random between the half and all, so
-/// that what failed together does not come back together. `random` is from 0 to 1.
+/// The wait after `tries` failures: `delay` doubled for each failure after the first, at most `max`, with jitter
+/// between half of it and all of it, so that retries of simultaneous failures spread out. `random` is in [0, 1].
 pub fn backoff(delay: Duration, max: Duration, tries: u32, random: f64) -> Duration {
     let doubled = delay.saturating_mul(2u32.saturating_pow(tries.saturating_sub(1).min(31)));
     doubled.min(max).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }
 
-/// When to try again.
+/// The time of the next attempt after `tries` failures.
 pub(super) fn retry_at(now: DateTime<Utc>, delay: Duration, max: Duration, tries: u32) -> DateTime<Utc> {
     let wait = backoff(delay, max, tries, rand::rng().random());
     now + chrono::Duration::from_std(wait).unwrap_or_default()

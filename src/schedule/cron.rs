@@ -1,8 +1,8 @@
-//! When a job is due: cron expressions in a time zone, and what to make of times at which nobody looked.
+//! Schedules: cron expressions in a time zone, and what is due or missed since the last poll.
 //!
-//! A time of the wall clock that a change to summer time leaves out runs once, at the moment after the gap; one that the
-//! change back gives twice runs once, the first time. A job whose hours are `*` follows the time that passes instead: it
-//! runs in each of the 23 or 25 hours of such a day.
+//! Daylight saving time: a local time that falls into the gap runs once, at the first time after the gap; an ambiguous
+//! local time runs once, at its first occurrence. A job whose hour field is `*` follows elapsed time instead: it runs
+//! in each of the 23 or 25 hours of such a day.
 
 use std::str::FromStr;
 
@@ -14,10 +14,10 @@ use croner::parser::{CronParser, Seconds};
 use crate::config::CatchUp;
 use crate::source::nearest;
 
-/// A run that is looked at this much later than its time was not missed.
+/// A run that is polled at most this long after its scheduled time is on time.
 const ON_TIME: Duration = Duration::seconds(90);
 
-/// Times that are listed at most; a job that is due every second for a year has more than anybody reads.
+/// Maximum number of times that are listed, which a job that is due every second exceeds.
 const MAX_TIMES: usize = 10_000;
 
 /// A cron expression in a time zone.
@@ -25,14 +25,14 @@ const MAX_TIMES: usize = 10_000;
 pub struct Schedule {
     cron: Cron,
     zone: Tz,
-    /// Whether the hours are `*`.
+    /// Whether the hour field matches every hour.
     is_hourly: bool,
 }
 
-/// A time zone by its name.
+/// Parses the name of a time zone.
 ///
 /// # Errors
-/// What was got, with the nearest name.
+/// An unknown name; the message suggests the nearest.
 pub fn time_zone(name: &str) -> Result<Tz, String> {
     Tz::from_str(name).map_err(|_| {
         let near = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
@@ -42,11 +42,11 @@ pub fn time_zone(name: &str) -> Result<Tz, String> {
 }
 
 impl Schedule {
-    /// Parses an expression: five fields (minute, hour, day, month, weekday), six with seconds first, or a word such as
-    /// `@daily`.
+    /// Parses a cron expression: five fields (minute, hour, day, month, weekday), six with seconds first, or a nickname
+    /// such as `@daily`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// An invalid expression, or one that no date matches.
     pub fn parse(text: &str, zone: Tz) -> Result<Self, String> {
         let wrong = |cause: String| {
             format!("`{text}` is no cron expression such as `0 8 * * MON` (minute hour day month weekday): {cause}")
@@ -66,20 +66,20 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// The job's zone.
+    /// The time zone.
     pub fn zone(&self) -> Tz {
         self.zone
     }
 
-    /// The first time after an instant; `None` when there is none in the next thousands of years.
+    /// The first scheduled time after `timestamp`; `None` if there is none in the next thousands of years.
     pub fn after(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.is_hourly {
             let local = timestamp.with_timezone(&self.zone);
             return self.cron.find_next_occurrence(&local, false).ok().map(|at| at.with_timezone(&Utc));
         }
-        // the wall clock runs on without changes; each of its times is then an instant of the zone
+        // evaluated in local time without offset changes; each match is then converted to UTC
         let wall = timestamp.with_timezone(&self.zone).naive_local();
-        // a time in a gap stands before the wall clock of the instant after it
+        // the local time of a match in a gap is before the local time of the timestamp that it runs at
         let mut at = (wall - Duration::hours(3)).and_utc();
         loop {
             at = self.cron.find_next_occurrence(&at, false).ok()?;
@@ -90,7 +90,7 @@ impl Schedule {
         }
     }
 
-    /// The last time at or before an instant, looking back some years at most.
+    /// The last scheduled time at or before `timestamp`, looking back at most some years.
     pub fn before(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut back = Duration::hours(1);
         while back < Duration::days(3_000) {
@@ -103,7 +103,7 @@ impl Schedule {
         None
     }
 
-    /// The times after `after` up to `until`, at most ten thousand: of more the newest.
+    /// The scheduled times in (`after`, `until`], at most ten thousand: the newest of more.
     pub fn between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
         let mut times = std::collections::VecDeque::new();
         let mut at = after;
@@ -118,13 +118,13 @@ impl Schedule {
     }
 }
 
-/// The instant at which a zone's wall clock shows a time: of two the first, and for a time that it leaves out the moment
-/// after the gap.
+/// Converts a local time to UTC: the earlier of two if it is ambiguous, the first time after the gap if it does not
+/// exist.
 pub fn local_to_utc(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.with_timezone(&Utc)),
         LocalResult::None => {
-            // zones change at whole minutes, by at most a day
+            // offsets change at whole minutes, by at most a day
             let minute = wall - Duration::seconds(wall.and_utc().timestamp().rem_euclid(60));
             let later = (1..=26 * 60).map(|minutes| minute + Duration::minutes(minutes));
             let mut found = later.filter_map(|later| zone.from_local_datetime(&later).earliest());
@@ -133,27 +133,26 @@ pub fn local_to_utc(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     }
 }
 
-/// What is to be done with the times that have come since somebody looked last.
+/// What to do with the scheduled times since the last poll.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DueTimes {
     /// Times to run, the oldest first.
     pub run: Vec<DateTime<Utc>>,
-    /// Which of them are late: nobody looked when they came.
+    /// The late ones among `run`: no scheduler polled in time.
     pub late: Vec<DateTime<Utc>>,
-    /// Times that are not run.
+    /// Times that are recorded as missed and not run.
     pub missed: Vec<DateTime<Utc>>,
 }
 
-/// What is due at `now` when somebody looked last at `polled_at`.
+/// Splits the scheduled times in (`polled_at`, `now`] into those to run and those missed.
 ///
-/// A clock that was set back has nothing due before it has passed `polled_at` again, except times that never ran; the caller
-/// knows which did.
+/// After the clock was set back nothing is due until it has passed `polled_at` again.
 pub fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> DueTimes {
     let times = schedule.between(polled_at, now);
     let (late, on_time): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| now - *at > ON_TIME);
     let split = match catch_up {
         CatchUp::None => late.len(),
-        // one that is on time makes catching up needless
+        // a time that is on time makes catching up unnecessary
         CatchUp::Last => late.len() - usize::from(on_time.is_empty() && !late.is_empty()),
         CatchUp::All => 0,
     };
@@ -184,7 +183,7 @@ mod tests {
     fn a_time_in_the_gap_runs_once_after_it() {
         let all = times("30 2 * * *", "Europe/Berlin", "2025-03-28T12:00:00Z", "2025-04-01T00:00:00Z");
         assert_eq!(all, ["03-29T01:30", "03-30T01:00", "03-31T00:30"]);
-        // two times in the gap, and one that is where they end up, are one
+        // two times in the gap, and one that coincides with their replacement, are one
         let all = times("0,30 2,3 * * *", "Europe/Berlin", "2025-03-29T12:00:00Z", "2025-03-30T12:00:00Z");
         assert_eq!(all, ["03-30T01:00", "03-30T01:30"]);
         // several hours: none is lost
@@ -196,7 +195,7 @@ mod tests {
     fn a_time_that_comes_twice_runs_once() {
         let all = times("30 2 * * *", "Europe/Berlin", "2025-10-25T12:00:00Z", "2025-10-27T12:00:00Z");
         assert_eq!(all, ["10-26T00:30", "10-27T01:30"]);
-        // asked between the two, the second does not count
+        // polled between the two occurrences: the second does not count
         let next = schedule("30 2 * * *", "Europe/Berlin").after(at("2025-10-26T00:45:00Z"));
         assert_eq!(next, Some(at("2025-10-27T01:30:00Z")));
     }
@@ -256,7 +255,7 @@ mod tests {
         assert_eq!((last.run, last.late, last.missed), (days(&[4]), days(&[4]), days(&[2, 3])));
         let all = due(&daily, polled_at, now, CatchUp::All);
         assert_eq!((all.run, all.missed), (days(&[2, 3, 4]), vec![]));
-        // one on time: the last before it is not caught up
+        // one is on time: the last before it is not caught up
         let on_time = due(&daily, polled_at, at("2025-01-04T08:00:01Z"), CatchUp::Last);
         assert_eq!((on_time.run, on_time.late, on_time.missed), (days(&[4]), vec![], days(&[2, 3])));
     }

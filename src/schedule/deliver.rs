@@ -1,4 +1,4 @@
-//! Bringing what is planned to its place, and recording each step.
+//! Sends planned deliveries to their destinations and records each step.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use crate::session;
 
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a channel may take to answer when its configuration says nothing.
+/// Default timeout of a channel.
 pub(super) const CHANNEL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Characters of the other side's words that are told.
+/// Maximum length, in characters, of a remote answer that is recorded.
 pub(super) const MAX_ANSWER_CHARS: usize = 300;
 
-/// The longest wait that the other side can ask for.
+/// Maximum wait that a remote `Retry-After` can request.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 impl SchedulerContext {
-    /// Brings a delivery to its place, when nobody else does.
+    /// Sends a delivery, unless another process has claimed it.
     ///
     /// # Errors
-    /// A history that cannot be written. What goes wrong on the way is recorded and no error.
+    /// A history that cannot be written. Failures to send are recorded and not returned.
     pub async fn deliver(&self, delivery: &Delivery) -> Result<()> {
         if !self.store.claim_delivery(delivery)? {
             return Ok(());
@@ -37,7 +37,7 @@ impl SchedulerContext {
         let sent = match self.send(delivery).await {
             Ok(sent) => sent,
             Err(error @ Error::History { .. }) => return Err(error),
-            // a configuration may be mended meanwhile
+            // the configuration may be corrected before the next attempt
             Err(error) => SendOutcome::Retry(error.to_string()),
         };
         let now = self.now();
@@ -70,7 +70,7 @@ impl SchedulerContext {
         Ok(())
     }
 
-    /// Records that a delivery is to be tried again, after `wait` at the earliest, unless it has been tried for too long.
+    /// Plans the next attempt of a delivery, after `wait` at the earliest; gives up after the configured period.
     fn schedule_retry(&self, delivery: &Delivery, error: &str, wait: Duration) -> Result<()> {
         let now = self.now();
         let span = |span: Duration| chrono::Duration::from_std(span).unwrap_or_default();
@@ -90,7 +90,7 @@ impl SchedulerContext {
         if delivery.recipients.is_empty() { delivery.target.clone() } else { delivery.recipients.join(", ") }
     }
 
-    /// Whether doing it twice changes nothing.
+    /// Whether sending it twice has the same effect as sending it once.
     fn is_repeatable(&self, delivery: &Delivery) -> bool {
         let channel = self.project.job_settings.channels.get(&delivery.target);
         let is_named = channel.is_some_and(|channel| {
@@ -126,7 +126,7 @@ impl SchedulerContext {
         }
     }
 
-    /// Brings a file to its place under the same name each time.
+    /// Moves a staged file to its destination.
     async fn send_output(&self, delivery: &Delivery, before_send: impl FnOnce() -> Result<()>) -> Result<SendOutcome> {
         let Some(file) = &delivery.file else {
             return Ok(SendOutcome::Rejected("its file is not known any more".into()));
@@ -158,11 +158,11 @@ impl SchedulerContext {
         Ok(Destination::Object { store, path, url: target.to_string() })
     }
 
-    /// After an output is in its place: its copy here goes, and those that are too many.
+    /// After an output is delivered: removes its staged copy and outputs beyond the number to keep.
     async fn clean_up(&self, delivery: &Delivery) -> Result<()> {
         if let Some(file) = &delivery.file {
             let path: PathBuf = self.store.folder().join(file);
-            // what stays is removed with the run
+            // what cannot be removed now is removed with the run
             let _ = tokio::fs::remove_file(&path).await;
             if let Some(folder) = path.parent() {
                 let _ = tokio::fs::remove_dir(folder).await;
@@ -175,7 +175,7 @@ impl SchedulerContext {
                     log("info", &format!("{} is removed: {keep} newer ones are kept", old.target));
                     self.store.mark_removed(&old, self.now())?;
                 }
-                // it is tried again after the next run
+                // tried again after the next run
                 Err(error) => log("warn", &format!("{} cannot be removed: {error}", old.target)),
             }
         }
@@ -201,10 +201,10 @@ impl SchedulerContext {
         }
     }
 
-    /// Tells owners of deliveries that failed, are uncertain or did not reach everybody.
+    /// Notifies owners of deliveries that failed, are uncertain or did not reach all recipients.
     ///
     /// # Errors
-    /// A history that cannot be written.
+    /// A history that cannot be read or written.
     pub fn notify_owners(&self) -> Result<()> {
         for delivery in self.store.unnotified()? {
             let Some(run) = self.store.run(&delivery.run_id)? else { continue };

@@ -1,4 +1,5 @@
-//! A job of `cxql.toml`, checked: its report, its times, its destinations. Nothing is run here.
+//! Validated jobs: a `[[job]]` of `cxql.toml` with its report, schedule and destinations resolved. Nothing is executed
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +27,7 @@ const RETRIES: u32 = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Somebody who is told something.
+/// Someone who is notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {
     /// A mail address.
@@ -38,86 +39,86 @@ pub enum Recipient {
 /// A file or object that a job writes.
 #[derive(Debug, Clone)]
 pub struct JobOutput {
-    /// The template of its path or address.
+    /// Template of its path or URL.
     pub template: String,
     /// Its format.
     pub format: Format,
-    /// How many of the newest are kept.
+    /// How many of the newest are kept; `None` keeps all.
     pub keep: Option<usize>,
-    /// The only section that it holds, counted from 1.
+    /// The only section that is written, counted from 1; `None` writes all.
     pub section: Option<usize>,
 }
 
-/// A value of a parameter.
+/// A configured parameter value.
 #[derive(Debug, Clone)]
 enum ParameterValue {
     Text(String),
     Date(DateExpr, BaseType),
 }
 
-/// A job that can be run.
+/// A validated job.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its report.
+    /// The report.
     pub report: Report,
-    /// Its times; none is run by hand or after the jobs that it depends on.
+    /// The schedule; `None` if it is run manually or after the jobs that it depends on.
     pub schedule: Option<Schedule>,
     /// Whether the scheduler runs it.
     pub is_enabled: bool,
-    /// Its zone.
+    /// The time zone of its schedule, relative dates and output names.
     pub zone: Tz,
     parameters: BTreeMap<String, ParameterValue>,
-    /// What it writes.
+    /// The files and objects that it writes.
     pub outputs: Vec<JobOutput>,
-    /// Who gets the result.
+    /// Recipients of the result.
     pub recipients: Vec<Recipient>,
-    /// A query for more of them.
+    /// A query that returns more of them.
     pub recipients_sql: Option<String>,
-    /// When they get it.
+    /// When the result is sent to them.
     pub send: SendPolicy,
-    /// The subject of mails.
+    /// Template of the subject of mails.
     pub subject: Option<String>,
-    /// Formats that a mail carries.
+    /// Formats of the result that are attached to mails.
     pub attach: Vec<Format>,
-    /// Who is told of alerts.
+    /// Recipients of alerts.
     pub alert_recipients: Vec<Recipient>,
-    /// A query for more of them.
+    /// A query that returns more of them.
     pub alert_recipients_sql: Option<String>,
-    /// Who is told when something goes wrong.
+    /// Who is notified of failures.
     pub owner: Vec<Recipient>,
-    /// What follows from a check that fails.
+    /// What follows from a failed check.
     pub failed_check: FailedCheck,
-    /// How often a run is tried.
+    /// Maximum number of attempts of a run.
     pub max_attempts: u32,
-    /// The wait before the first retry.
+    /// Wait before the first retry.
     pub retry_delay: Duration,
-    /// The longest wait.
+    /// Maximum wait before a retry.
     pub retry_max: Duration,
-    /// How long a try may take.
+    /// Maximum duration of an attempt.
     pub timeout: Duration,
-    /// What happens when it is due while it runs.
+    /// What happens if it is due while an earlier run is active.
     pub overlap: Overlap,
-    /// What happens to times that were missed.
+    /// What happens to missed times.
     pub catch_up: CatchUp,
-    /// Jobs that must have succeeded before.
+    /// Jobs whose run for the same time must have succeeded.
     pub depends_on: Vec<String>,
-    /// What the data must have.
+    /// Conditions on the freshness of the data.
     pub wait_for: Vec<WaitFor>,
-    /// How long after its time it waits.
+    /// How long after its scheduled time a run waits for data and other jobs.
     pub wait_deadline: Duration,
-    /// How often it looks.
+    /// Interval between checks while it waits.
     pub wait_every: Duration,
 }
 
 impl Job {
-    /// The name of the run for a time.
+    /// The id of the run for a scheduled time.
     pub fn run_id(&self, scheduled: DateTime<Utc>) -> String {
         format!("{}-{}", self.name, stamp(scheduled))
     }
 
-    /// A run for a time.
+    /// A new run for a scheduled time.
     pub fn new_run(&self, scheduled: DateTime<Utc>, trigger: Trigger) -> NewRun {
         NewRun {
             run_id: self.run_id(scheduled),
@@ -129,10 +130,10 @@ impl Job {
         }
     }
 
-    /// The values of the report's parameters for a time.
+    /// Parameter values of the report for a scheduled time.
     ///
     /// # Errors
-    /// A value that does not fit, a date beyond the calendar.
+    /// A value that does not fit its parameter, a date out of range.
     pub fn values(&self, scheduled: DateTime<Utc>) -> Result<Values> {
         let mut texts = BTreeMap::new();
         for (name, value) in &self.parameters {
@@ -149,7 +150,7 @@ impl Job {
         self.report.bind(&texts)
     }
 
-    /// What names of a run are filled from.
+    /// The values of the template fields of a run.
     pub(super) fn template_fields<'a>(&'a self, run_id: &'a str, scheduled: DateTime<Utc>) -> TemplateFields<'a> {
         TemplateFields {
             job: &self.name,
@@ -170,10 +171,10 @@ fn wrong(job: &str, what: impl std::fmt::Display) -> Error {
     Error::usage(format!("job `{job}` in cxql.toml: {what}"))
 }
 
-/// The jobs of a project.
+/// Validates the jobs of a project.
 ///
 /// # Errors
-/// The first thing that is wrong with one, with its job and its remedy.
+/// The first invalid setting, with its job and its remedy.
 pub fn jobs(project: &Project) -> Result<Vec<Job>> {
     let mut jobs: Vec<Job> = Vec::with_capacity(project.job_settings.jobs.len());
     if let Some(mail) = &project.job_settings.mail {
@@ -296,7 +297,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     if job.timeout.is_zero() || job.wait_every.is_zero() {
         return Err(job.wrong("timeout and wait_every are longer than 0"));
     }
-    // what can be wrong at its time is better known now
+    // reports errors of the templates and parameters now and not at the scheduled time
     let now = Utc::now();
     job.values(now)?;
     let run_id = job.run_id(now);
@@ -315,7 +316,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     Ok(job)
 }
 
-/// Whether a format can hold the job's result.
+/// Checks that a format can hold the job's result.
 fn fits(job: &Job, format: Format, section: Option<usize>) -> Result<()> {
     let count = job.report.sections.len();
     if let Some(number) = section.filter(|number| !(1..=count).contains(number)) {
@@ -367,7 +368,7 @@ fn parameters(
     for (name, value) in values {
         let known = report.params.iter().find(|param| param.name == *name);
         let Some(param_type) = known.map(|param| param.param_type) else {
-            // the report says which names it has
+            // the report's own error lists its parameter names
             report.bind(&BTreeMap::from([(name.clone(), String::new())])).map_err(|error| wrong(job, error))?;
             continue;
         };
@@ -391,7 +392,7 @@ fn parse_value(param_type: ParamType, text: &str) -> Result<ParameterValue, Stri
     }
 }
 
-/// A value as it would be written after `-p name=`.
+/// A TOML value as it would be written after `-p name=`.
 fn value_text(value: &toml::Value) -> Option<String> {
     Some(match value {
         toml::Value::String(text) => text.clone(),
@@ -414,7 +415,7 @@ fn output(job: &str, config: &crate::config::OutputConfig) -> Result<JobOutput> 
     if config.keep == Some(0) {
         return Err(wrong(job, "outputs: `keep` is at least 1"));
     }
-    // a brace may hold a dot or a slash
+    // a placeholder may contain a dot or a slash
     let ending = config.path.rsplit('}').next().unwrap_or_default();
     let format = Format::from_path(format!("x{ending}")).map_err(|error| wrong(job, format!("outputs: {error}")))?;
     Ok(JobOutput { template: config.path.clone(), format, keep: config.keep, section: config.section })
@@ -424,10 +425,10 @@ fn formats(job: &str, names: &[String]) -> Result<Vec<Format>> {
     names.iter().map(|name| name.parse::<Format>().map_err(|error| wrong(job, format!("attach: {error}")))).collect()
 }
 
-/// Who a text of the configuration or of a query means.
+/// Parses a recipient of the configuration or of a query.
 ///
 /// # Errors
-/// A text that is neither an address nor a channel.
+/// A string that is neither a mail address nor a channel.
 pub(super) fn recipient(project: &Project, text: &str) -> Result<Recipient, String> {
     let text = text.trim();
     if text.contains('@') {

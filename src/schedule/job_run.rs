@@ -1,4 +1,4 @@
-//! One try of a run: wait for what it needs, make its results beside the history, say what is to be delivered.
+//! One attempt of a run: wait for its dependencies, write its results to the staging folder, plan its deliveries.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,22 +25,22 @@ use crate::report::Values;
 use crate::run::{self, Step, Target, Watch, plan_report};
 use crate::session::Session;
 
-/// Rows of a table in a mail.
+/// Maximum rows of a table in a mail.
 const MAIL_ROWS: usize = 50;
 
-/// How often it is looked whether somebody wants a run stopped.
+/// Interval between checks whether the run was requested to stop.
 const STOP_POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// Columns and values that say which group of a result is meant.
+/// Columns and values that identify a group of a result.
 pub(super) type Group = Vec<(String, String)>;
 
-/// What a try gave.
+/// The result of an attempt.
 enum AttemptResult {
-    /// Something that it needs is not there yet.
+    /// A dependency is not available yet.
     Wait { at: DateTime<Utc>, reason: String },
-    /// Something that it needs did not come in time.
+    /// A dependency was not available by the deadline.
     WaitExpired(String),
-    /// Its results.
+    /// The run has completed.
     Completed(Box<RunResults>),
 }
 
@@ -53,8 +53,8 @@ struct RunResults {
 }
 
 impl SchedulerContext {
-    /// Works on a run that this process has claimed until its try has ended, and records how. `release` ends it without a
-    /// verdict, so that somebody else goes on; `stopped` ends it for good.
+    /// Executes one attempt of a run that this process has claimed, and records its outcome. `release` ends it so that
+    /// another process continues; `stopped` ends it for good.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -137,7 +137,7 @@ impl SchedulerContext {
         Ok(state)
     }
 
-    /// Does something with the history, for a minute also when that fails: a disk may be full for a moment.
+    /// Writes to the history, retrying for a minute: a disk may be full for a moment.
     async fn with_retries<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
         const TRIES: u32 = 30;
         for _ in 1..TRIES {
@@ -150,11 +150,11 @@ impl SchedulerContext {
         change()
     }
 
-    /// Waits until somebody asks that a run be stopped.
+    /// Completes when the run is requested to stop.
     async fn stop_requested(&self, run: &Run) {
         loop {
             tokio::time::sleep(STOP_POLL_INTERVAL).await;
-            // a history that cannot be read now may be later
+            // a history that cannot be read now may be readable at the next check
             if self.store.is_stop_requested(&run.run_id).unwrap_or(false) {
                 return;
             }
@@ -162,7 +162,7 @@ impl SchedulerContext {
     }
 
     async fn attempt(&self, run: &Run) -> Result<AttemptResult> {
-        // reports and settings are read anew for every run
+        // reports and settings are resolved again for every run
         let project = Project::resolve(&self.asked)?;
         let jobs = jobs(&project)?;
         let job = jobs.iter().find(|job| job.name == run.job);
@@ -182,7 +182,7 @@ impl SchedulerContext {
 
     fn wait(&self, job: &Job, run: &Run, reason: String) -> AttemptResult {
         let now = self.now();
-        // a run for a time long past counts from its own start
+        // the deadline of a run for a time long past counts from its own start
         let base = run.started_at.unwrap_or(now).max(run.scheduled_at);
         let span = |span: std::time::Duration| chrono::Duration::from_std(span).unwrap_or_default();
         let deadline = base + span(job.wait_deadline);
@@ -195,7 +195,7 @@ impl SchedulerContext {
         AttemptResult::Wait { at: (now + span(job.wait_every)).min(deadline), reason }
     }
 
-    /// What a job that must have succeeded before still lacks.
+    /// Describes the first dependency without a successful run for this time; `None` if there is none.
     fn missing_dependency(&self, jobs: &[Job], job: &Job, run: &Run) -> Result<Option<String>> {
         for name in &job.depends_on {
             let needed = jobs.iter().find(|other| other.name == *name);
@@ -219,7 +219,7 @@ impl SchedulerContext {
         let mut steps = plan_report(session, report, &values, None).await?;
         let checked = Checked::default();
         let staging = self.store.staging(&run.run_id);
-        // parts of a try that was cut off
+        // left over from an interrupted attempt
         let _ = fs::remove_dir_all(&staging);
         fs::create_dir_all(&staging).map_err(|cause| Error::Io { action: "make", path: staging.clone(), cause })?;
         let mut files: Vec<(Format, PathBuf)> = Vec::new();
@@ -305,7 +305,7 @@ impl SchedulerContext {
         }
     }
 
-    /// The files and objects to write.
+    /// Plans the delivery of the files and objects of a job.
     fn outputs(&self, job: &Job, run: &Run, files: &[(Format, PathBuf)]) -> Result<Vec<NewDelivery>> {
         let mut deliveries = Vec::with_capacity(job.outputs.len());
         for (output, (_, path)) in job.outputs.iter().zip(files) {
@@ -334,7 +334,7 @@ async fn abort(targets: Vec<Target>) {
     }
 }
 
-/// The hash and size of a file.
+/// The SHA-256 hash in hexadecimal digits and the size in bytes of a file.
 fn hash(path: &Path) -> Result<(String, u64)> {
     use sha2::{Digest, Sha256};
     let failed = |cause| Error::Io { action: "read", path: path.to_path_buf(), cause };
@@ -351,12 +351,12 @@ fn hash(path: &Path) -> Result<(String, u64)> {
     Ok((digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), size))
 }
 
-/// The files that mails carry.
+/// Reads the files that are attached to mails.
 fn attachments(job: &Job, run: &Run, files: &[(Format, PathBuf)]) -> Result<Vec<(String, &'static str, Vec<u8>)>> {
     let mut attachments = Vec::with_capacity(job.attach.len());
     for (format, path) in files.iter().skip(job.outputs.len()) {
         let bytes = fs::read(path).map_err(|cause| Error::Io { action: "read", path: path.clone(), cause })?;
-        // the mail has it from here on
+        // the mail contains it from here on
         let _ = fs::remove_file(path);
         let day = run.scheduled_at.with_timezone(&job.zone).format("%Y-%m-%d");
         attachments.push((format!("{}-{day}.{}", job.report.name, format.endings()[0]), media_type(*format), bytes));
@@ -380,11 +380,11 @@ fn media_type(format: Format) -> &'static str {
     }
 }
 
-/// Looks at a run: what mails show, and the rows that alerts are about.
+/// Observes a run: collects what mails show and the rows that alerts are evaluated on.
 pub(super) struct ResultCollector {
     pub(super) page: MailPage,
     pub(super) row_count: u64,
-    /// The rows of each section with an alert; `None` when they are too many to be kept.
+    /// The rows of each section with alerts; `None` if they exceed the memory limit.
     alert_rows: Vec<Option<Vec<RecordBatch>>>,
     memory_left: usize,
 }
@@ -415,7 +415,7 @@ impl Watch for ResultCollector {
 }
 
 impl ResultCollector {
-    /// What the alerts find, and the columns of the groups by their names.
+    /// Evaluates the alerts. Returns their records, and the columns of the groups by group name.
     async fn alerts(
         &self,
         session: &Session,
@@ -427,7 +427,8 @@ impl ResultCollector {
         for (at, step) in steps.iter().enumerate() {
             let alert_rows = self.alert_rows.get(at).and_then(Option::as_ref);
             for alert in &step.alerts {
-                // the rows that went out, so that result and alert agree; too many are asked for again
+                // the rows that were delivered, so that result and alert agree; if they were too many, the query runs
+                // again
                 let plan = alert_rows.and_then(|batches| rows_as_plan(&step.plan, batches));
                 let (bad, _) =
                     alert.evaluate(session, &step.source, values, plan.as_ref().unwrap_or(&step.plan)).await?;
@@ -447,7 +448,7 @@ impl ResultCollector {
     }
 }
 
-/// A plan that gives these rows under the names that `plan` gives them.
+/// A plan that returns these rows under the column names of `plan`.
 fn rows_as_plan(plan: &LogicalPlan, batches: &[RecordBatch]) -> Option<LogicalPlan> {
     let schema = batches.first()?.schema();
     let table = MemTable::try_new(schema, vec![batches.to_vec()]).ok()?;

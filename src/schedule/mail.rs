@@ -1,4 +1,4 @@
-//! Mails over SMTP, with TLS unless the configuration says otherwise.
+//! Mail over SMTP, with TLS unless the configuration turns it off.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -20,30 +20,30 @@ use crate::page::MailBody;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How a delivery came out.
+/// The outcome of sending a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SendOutcome {
-    /// It is there; what the other side said, and whom it refused.
+    /// The remote side has accepted it.
     Accepted {
-        /// The answer.
+        /// The answer of the remote side.
         response: String,
-        /// Recipients that the server refused, with its words.
+        /// Recipients that the server rejected, with its answers.
         refused: Vec<String>,
     },
-    /// It is not there, and another try may help.
+    /// It was not accepted; a retry may succeed.
     Retry(String),
-    /// It is not there, and the other side says how long to wait until another try.
+    /// It was not accepted, and the remote side requests this wait before a retry.
     RetryAfter(String, Duration),
-    /// It is not there, and no try will help.
+    /// It was rejected for good.
     Rejected(String),
-    /// Nobody knows whether it is there.
+    /// It is unknown whether the remote side has accepted it.
     Unknown(String),
 }
 
-/// A mail's own name and its bytes.
+/// Composes a mail. Returns its message id and its bytes.
 ///
 /// # Errors
-/// Content that no mail can hold.
+/// Content that cannot be encoded as a mail.
 pub(super) fn compose(
     config: &MailConfig,
     to: &[&Mailbox],
@@ -55,9 +55,9 @@ pub(super) fn compose(
 ) -> Result<(String, Vec<u8>)> {
     let failed = |cause: &dyn std::fmt::Display| Error::Engine { message: format!("the mail cannot be made: {cause}") };
     let from: Mailbox = config.from.parse().map_err(|error| failed(&error))?;
-    // the same run has the same name, by which a receiver knows a mail that comes twice
+    // derived from the run, so that a receiver can recognize a duplicate
     let message_id = format!("<{name}@{}>", from.email.domain());
-    // a line end in a subject would be a header of its own
+    // a line break in a subject would start another header
     let subject: String = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).take(250).collect();
     let mut builder = Message::builder()
         .from(from)
@@ -89,11 +89,11 @@ pub(super) fn compose(
     Ok((message_id, message.map_err(|error| failed(&error))?.formatted()))
 }
 
-/// Hands a mail to the server. `before_send` is called when everything but the content has been accepted, directly before
-/// the content is sent; what it gives ends the delivery.
+/// Sends a mail. `before_send` is called when the server has accepted everything but the content, directly before the
+/// content is sent; its error aborts the delivery.
 ///
 /// # Errors
-/// A configuration that cannot be used, what `before_send` gives.
+/// An invalid configuration, an error of `before_send`.
 pub(super) async fn send(
     config: &MailConfig,
     folder: &Path,
@@ -131,7 +131,7 @@ pub(super) async fn send(
             let said = response.message().collect::<Vec<_>>().join(" ");
             SendOutcome::Accepted { response: hide(format!("{} {said}", response.code())), refused }
         }
-        // the server has said no
+        // the server has rejected it
         Ok(Err(error)) if error.is_permanent() => {
             SendOutcome::Rejected(hide(format!("{}: {}", place(config), with_causes(&error))))
         }
@@ -142,7 +142,7 @@ pub(super) async fn send(
         Err(_) => SendOutcome::Unknown(format!("{} did not answer after it had the mail", place(config))),
     };
     if matches!(sent, SendOutcome::Accepted { .. }) {
-        // the mail is there, whatever the server says to this; its record does not wait for it
+        // the mail is accepted, whatever the server answers to QUIT; recording it does not wait for that
         tokio::spawn(async move {
             let _ = tokio::time::timeout(Duration::from_secs(2), connection.quit()).await;
         });
@@ -162,7 +162,7 @@ impl From<lettre::transport::smtp::Error> for PrepareError {
     }
 }
 
-/// Connects, logs in and names the recipients: all that can be refused before the content is sent.
+/// Connects, authenticates and sends the envelope: everything that can be rejected before the content is sent.
 async fn prepare(
     config: &MailConfig,
     folder: &Path,
@@ -224,7 +224,7 @@ async fn prepare(
             Err(error) => return Err(PrepareError::Server(error)),
         }
     }
-    // the others get it; without any there is nothing to send
+    // the other recipients get it; without any there is nothing to send
     if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
         return Err(PrepareError::Server(error));
     }

@@ -1,4 +1,4 @@
-//! What somebody is told, before it is a mail, a webhook's JSON or a program's input.
+//! Messages before they are encoded as a mail, a webhook's JSON or a program's input.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lettre::message::Mailbox;
@@ -12,41 +12,41 @@ use crate::history::{AlertNotification, Content, DeliveryKind, NewDelivery, Purp
 use crate::page::{Banner, MailBody, note_body};
 use crate::project::Project;
 
-/// Lines that a message to a chat has at most.
+/// Maximum lines of a chat message.
 const MAX_LINES: usize = 40;
 
-/// Something to tell.
+/// A message of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
-    /// Why.
+    /// Why it is sent.
     pub(super) purpose: Purpose,
     /// The job.
     pub(super) job: String,
-    /// The run.
+    /// The id of the run.
     pub(super) run_id: String,
-    /// The time for which the run is.
+    /// The scheduled time of the run.
     pub(super) scheduled_at: DateTime<Utc>,
     /// The first line, and the subject of a mail.
     pub(super) title: String,
-    /// Whether somebody has to act.
+    /// Whether it reports an error.
     pub(super) is_error: bool,
-    /// What else there is to say.
+    /// The other lines.
     pub(super) lines: Vec<String>,
-    /// Where results are.
+    /// Paths and URLs of the results.
     pub(super) links: Vec<String>,
-    /// The alerts that it is about.
+    /// The alerts that it reports.
     pub(super) alerts: Vec<AlertNotification>,
 }
 
-/// Files that a mail carries: name, type, content.
+/// Attachments of a mail: name, content type, content.
 pub(super) type Attachments = [(String, &'static str, Vec<u8>)];
 
 impl Message {
-    /// The message for these people: one mail for all addresses, and one delivery for each channel. `body` is the mail's
-    /// content; without it the mail has the lines. `number` tells the mails of one run apart.
+    /// Encodes the message for its recipients: one mail for all addresses, and one delivery per channel. `body` is the
+    /// mail's content; without it the mail contains the lines. `number` distinguishes the mails of one run.
     ///
     /// # Errors
-    /// A mail that cannot be made.
+    /// A mail that cannot be composed.
     pub(super) fn deliveries(
         &self,
         project: &Project,
@@ -76,7 +76,7 @@ impl Message {
                         recipients: vec![],
                         content: Content::Bytes(self.payload(shape).to_string().into_bytes()),
                         message_id: None,
-                        // a receiver of the generic form knows a delivery by its name
+                        // a receiver of the generic format recognizes a duplicate by its delivery id
                         is_repeatable: channel.kind == ChannelKind::Webhook && is_json,
                         keep: None,
                     });
@@ -117,7 +117,7 @@ impl Message {
         Ok(deliveries)
     }
 
-    /// The JSON that a webhook of this shape wants.
+    /// The JSON payload of a webhook of this shape.
     fn payload(&self, shape: WebhookShape) -> Value {
         let mut lines: Vec<String> = self.lines.clone();
         lines.extend(self.links.iter().cloned());
@@ -147,7 +147,7 @@ impl Message {
                     "is_over": notification.is_over,
                 })).collect::<Vec<_>>(),
             }),
-            // Slack reads `<...>` as links and mentions
+            // Slack interprets `<...>` as links and mentions
             WebhookShape::Slack => {
                 let escaped = whole.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
                 json!({ "text": cut(&escaped, 3_900) })
@@ -166,7 +166,7 @@ impl Message {
                                 "color": if self.is_error { "Attention" } else { "Default" },
                                 "text": cut(&self.title, 500),
                             },
-                            // an empty line between two makes a line of its own
+                            // Adaptive Cards need an empty line for a line break
                             { "type": "TextBlock", "wrap": true, "text": cut(&text.replace('\n', "\n\n"), 6_000) },
                         ],
                     },
@@ -180,7 +180,7 @@ impl Message {
                     "text": cut(&format!("**{}**\n\n{}", self.title, text.replace('\n', "\n\n")), 6_000),
                 },
             }),
-            // 4,096 bytes at most, and a Chinese character has three
+            // at most 4,096 bytes, and a Chinese character takes three
             WebhookShape::Wecom => json!({
                 "msgtype": "markdown",
                 "markdown": { "content": cut(&format!("**{}**\n{text}", self.title), 1_200) },
@@ -189,7 +189,7 @@ impl Message {
     }
 }
 
-/// The text with at most so many characters.
+/// Truncates a string to `most` characters.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

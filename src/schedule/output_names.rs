@@ -1,4 +1,4 @@
-//! Names of outputs: `reports/{job}/{date:%Y}/{scheduled}.html`.
+//! Templates of output names: `reports/{job}/{date:%Y}/{scheduled}.html`.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-/// What a name is filled from.
+/// Values of the template fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TemplateFields<'a> {
     /// The job's name.
@@ -15,19 +15,19 @@ pub(super) struct TemplateFields<'a> {
     pub(super) report: &'a str,
     /// The report's title.
     pub(super) title: &'a str,
-    /// The run.
+    /// The id of the run.
     pub(super) run: &'a str,
-    /// The time for which it is scheduled.
+    /// The scheduled time.
     pub(super) scheduled: DateTime<Utc>,
-    /// The job's zone.
+    /// The job's time zone.
     pub(super) zone: Tz,
 }
 
-/// Fills `{job}`, `{report}`, `{title}`, `{run}`, `{scheduled}` (UTC, `20250106T080000Z`), `{date}` and `{date:FORMAT}`
-/// (in the job's zone, as `strftime`).
+/// Fills in `{job}`, `{report}`, `{title}`, `{run}`, `{scheduled}` (UTC, `20250106T080000Z`), `{date}` and
+/// `{date:FORMAT}` (in the job's time zone, as `strftime`).
 ///
 /// # Errors
-/// A brace that is not closed, a word that is not known, a format that is none.
+/// An unclosed brace, an unknown field, an invalid format.
 pub(super) fn fill_template(template: &str, fields: TemplateFields<'_>) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = template;
@@ -54,7 +54,7 @@ pub(super) fn fill_template(template: &str, fields: TemplateFields<'_>) -> Resul
                 }
             },
             Some(("date", format)) if !StrftimeItems::new(format).any(|item| item == Item::Error) => {
-                // the items are known, so that writing them cannot fail
+                // the format has been validated, so that writing cannot fail
                 let _ = write!(text, "{}", local.format(format));
             }
             Some(("date", format)) => return Err(format!("`{template}`: `{format}` is no format such as %Y-%m-%d")),
@@ -67,7 +67,7 @@ pub(super) fn fill_template(template: &str, fields: TemplateFields<'_>) -> Resul
     Ok(text)
 }
 
-/// An instant as it stands in names.
+/// A timestamp as it is written in names: `20250106T080000Z`.
 pub(super) fn stamp(at: DateTime<Utc>) -> String {
     at.format("%Y%m%dT%H%M%SZ").to_string()
 }

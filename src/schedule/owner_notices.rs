@@ -1,4 +1,4 @@
-//! What owners are told when something goes wrong.
+//! Notices to a job's owner: failed runs, missed times, failed checks and deliveries that failed or are uncertain.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -7,7 +7,7 @@ use super::job::Job;
 use super::message::Message;
 use crate::history::{Delivery, DeliveryState, NewDelivery, Purpose, Run};
 
-/// Lines of an error that a message has.
+/// Maximum lines of an error in a message.
 const MAX_LINES: usize = 60;
 
 fn shown(at: DateTime<Utc>) -> String {
@@ -15,12 +15,12 @@ fn shown(at: DateTime<Utc>) -> String {
 }
 
 impl SchedulerContext {
-    /// A message to a job's owner. Whatever becomes of it, the log has it too.
+    /// Encodes a message for a job's owner. It is always logged too.
     fn to_owner(&self, job: Option<&Job>, message: &Message) -> Vec<NewDelivery> {
         let level = if message.is_error { "error" } else { "warn" };
         log(level, &format!("{}: {}", message.title, message.lines.join("; ")));
         let Some(job) = job else { return vec![] };
-        // names of messages must differ within a run
+        // message ids must be unique within a run
         let number = uuid::Uuid::new_v4().simple().to_string();
         match message.deliveries(&self.project, &job.owner, None, &[], &number, self.now()) {
             Ok(deliveries) => deliveries,
@@ -45,7 +45,7 @@ impl SchedulerContext {
         }
     }
 
-    /// What the owner is told of a run that failed for good.
+    /// The notice of a run that has failed for good.
     pub(super) fn failure(&self, job: Option<&Job>, run: &Run, error: &str) -> Vec<NewDelivery> {
         let mut lines = vec![
             format!("job {}, run {}, scheduled at {}", run.job, run.run_id, shown(run.scheduled_at)),
@@ -57,14 +57,14 @@ impl SchedulerContext {
         self.to_owner(job, &message)
     }
 
-    /// What the owner is told of something that is worth knowing and no failure.
+    /// A notice that reports no failure.
     pub(super) fn notice(&self, job: &Job, run: &Run, title: String, lines: Vec<String>) -> Vec<NewDelivery> {
         let message = self.message(Purpose::Notice, run, title, false, lines);
         self.to_owner(Some(job), &message)
     }
 
-    /// What the owner is told of a delivery that failed, is uncertain, or did not reach everybody. Of a message to the owner
-    /// itself only the log knows.
+    /// The notice of a delivery that failed, is uncertain, or did not reach all recipients. If that was itself a notice
+    /// to the owner, it is only logged.
     pub(super) fn delivery_notice(&self, delivery: &Delivery, run: &Run) -> Vec<NewDelivery> {
         let what = match delivery.state {
             DeliveryState::Uncertain => "may have arrived or not",

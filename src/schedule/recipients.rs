@@ -1,4 +1,4 @@
-//! Who is sent what of a run: its result to its recipients, its alerts to those who are told of them.
+//! Who receives what of a run: the result goes to its recipients, alerts to the recipients of alerts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::source::Source;
 use crate::sqlfile;
 
 impl SchedulerContext {
-    /// The result for its recipients, and the alerts for those who are told of them.
+    /// Plans the deliveries of the result to its recipients, and of the alerts to theirs.
     #[expect(clippy::too_many_arguments, reason = "everything that a run has come to meets here")]
     pub(super) async fn messages(
         &self,
@@ -66,7 +66,7 @@ impl SchedulerContext {
         if notifications.is_empty() {
             return Ok(deliveries);
         }
-        // who has the result knows of its alerts
+        // recipients of the result see its alerts there
         let mut watchers: Vec<(Recipient, Vec<usize>)> = Vec::new();
         let everything: Vec<usize> = (0..notifications.len()).collect();
         for person in &job.alert_recipients {
@@ -76,7 +76,7 @@ impl SchedulerContext {
             for (person, only) in query_recipients(project, session, "alert_recipients_sql", sql).await? {
                 let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
                 let concerns = |notification: &AlertNotification| {
-                    // a group that is good again is in no row any more, but in its name
+                    // a group that is good again has no row any more; its columns are parsed from its name
                     let named =
                         || notification.group.split(", ").filter_map(|part| part.split_once('=')).map(own).collect();
                     let group: Group = groups.get(&notification.group).cloned().unwrap_or_else(named);
@@ -115,7 +115,7 @@ impl SchedulerContext {
     }
 }
 
-/// Whether an alert says that something is badly wrong now.
+/// Whether a notification is about an alert of severity `error` that is met.
 fn is_error(notification: &AlertNotification) -> bool {
     notification.severity == "error" && !notification.is_over
 }
@@ -138,7 +138,7 @@ fn alert_line(notification: &AlertNotification) -> String {
     format!("{}: {group}`{}` is met{figures}", notification.severity, notification.alert)
 }
 
-/// Of very many groups a mail names the first.
+/// One banner per notification; the rest of very many is summarized in the last.
 fn banners(notifications: &[AlertNotification]) -> Vec<Banner> {
     const MAX_BANNERS: usize = 30;
     let banner =
@@ -171,7 +171,7 @@ fn message(
     }
 }
 
-/// The people that a query names in its column `recipient`, and what its other columns say.
+/// Runs a query for recipients: those in its column `recipient`, each with the values of its other columns.
 async fn query_recipients(
     project: &Project,
     session: &Session,
@@ -204,7 +204,7 @@ async fn query_recipients(
             let mut found = None;
             let mut only = Vec::new();
             for (at, column) in batch.columns().iter().enumerate() {
-                // NULL says nothing: nobody, or every group
+                // NULL in `recipient` is nobody, in another column every group
                 if column.logical_nulls().is_some_and(|nulls| nulls.is_null(row)) {
                     continue;
                 }

@@ -1,8 +1,8 @@
-//! Dates in words, relative to the time for which a run is scheduled: `start of last week`, `today - 7 days`.
+//! Relative dates of parameters: `start of last week`, `today - 7 days`.
 //!
-//! They count from the scheduled time and not from now, in the job's zone, so that a retry, a run that catches up and a
-//! backfill bind the same values as the run that should have been. Weeks begin on Monday. The end of a period is the
-//! start of the next: SQL conditions are half open (`at >= $since and at < $until`).
+//! They are relative to the scheduled time of a run, not to the current time, in the job's time zone, so that a retry,
+//! a late run and a backfill bind the same values as a run that is on time. Weeks begin on Monday. The end of a period
+//! is the start of the next, for half-open conditions (`at >= $since and at < $until`).
 
 use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use chrono_tz::Tz;
@@ -37,7 +37,7 @@ impl Unit {
         })
     }
 
-    /// The wall clock so many units later.
+    /// Adds `count` units to a local time.
     fn shift(self, at: NaiveDateTime, count: i64) -> Option<NaiveDateTime> {
         let months = |each: i64| {
             let months = count.checked_mul(each)?;
@@ -55,7 +55,7 @@ impl Unit {
         }
     }
 
-    /// The start of the period in which the wall clock is.
+    /// The start of the period that contains a local time.
     fn start(self, at: NaiveDateTime) -> Option<NaiveDateTime> {
         let day = at.date();
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN);
@@ -73,16 +73,16 @@ impl Unit {
     }
 }
 
-/// A date in words.
+/// A parsed relative date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateExpr {
     base: Base,
-    /// Which end of which period, when it is one.
+    /// The boundary and the period, if it is one.
     edge: Option<(Edge, Unit)>,
     shifts: Vec<(i64, Unit)>,
 }
 
-/// What is counted from: the scheduled time, so many units later.
+/// The base: the scheduled time plus `count` units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Base {
     count: i64,
@@ -96,10 +96,10 @@ enum Edge {
 }
 
 impl DateExpr {
-    /// Parses a date in words.
+    /// Parses a relative date.
     ///
     /// # Errors
-    /// What was got and what is wanted.
+    /// The rejected text and the accepted forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         let spaced = text.to_lowercase().replace('+', " + ").replace('-', " - ");
         let words: Vec<&str> = spaced.split_whitespace().collect();
@@ -143,7 +143,7 @@ impl DateExpr {
             [count, unit, "ago", rest @ ..] => {
                 let (count, unit) = (count.parse::<u32>().ok()?, Unit::named(unit)?);
                 words = rest;
-                // `3 days ago` is an instant, `start of 3 months ago` the start of a period
+                // `3 days ago` is a timestamp, `start of 3 months ago` the start of a period
                 (Base { count: -i64::from(count), unit }, edge.map(|edge| (edge, unit)))
             }
             _ => return None,
@@ -157,10 +157,10 @@ impl DateExpr {
         words.is_empty().then_some(Self { base, edge, shifts })
     }
 
-    /// The wall clock in the job's zone for a run scheduled at `scheduled`; `None` beyond the calendar.
+    /// The local time in the job's time zone for a scheduled time; `None` if it is out of range.
     fn wall(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<NaiveDateTime> {
         let scheduled = scheduled.with_timezone(&zone).naive_local();
-        // the start first: a month after 31 January would be 28 February and lie in the right month by luck only
+        // truncate first: a month after 31 January is 28 February, which is in the right month only by chance
         let mut at = match self.edge {
             Some((edge, unit)) => {
                 let after = self.base.count + i64::from(edge == Edge::End);
@@ -174,9 +174,9 @@ impl DateExpr {
         Some(at)
     }
 
-    /// The instant for a run scheduled at `scheduled` in a zone; `None` beyond the calendar.
+    /// The timestamp for a scheduled time; `None` if it is out of range.
     pub fn timestamp(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        // hours before an instant are hours that pass, whatever the wall clock does meanwhile
+        // hours and minutes are elapsed time, whatever the offset of the time zone does meanwhile
         let is_passing = |unit: &Unit| matches!(unit, Unit::Minute | Unit::Hour);
         if self.edge.is_none()
             && (self.base.count == 0 || is_passing(&self.base.unit))
@@ -191,7 +191,7 @@ impl DateExpr {
         local_to_utc(zone, self.wall(scheduled, zone)?)
     }
 
-    /// The day on the zone's calendar for a run scheduled at `scheduled`; `None` beyond the calendar.
+    /// The local date for a scheduled time; `None` if it is out of range.
     pub fn day(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<NaiveDate> {
         self.wall(scheduled, zone).map(|at| at.date())
     }

@@ -1,4 +1,5 @@
-//! The scheduler: looks what is due, starts it, delivers, and starts again from the history after any end.
+//! The scheduler loop: records due runs, executes them, sends deliveries; all state is in the history, so that it
+//! resumes after a crash.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::history::{NewRun, Run, RunState, Trigger};
 use crate::signals::Signals;
 
-/// The longest time without a look: others may have left work.
+/// Maximum time between polls: other processes may have left work.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const DRAIN: Duration = Duration::from_secs(30);
@@ -23,17 +24,17 @@ const MAX_PARALLEL: usize = 2;
 const MAX_DELIVERIES: usize = 8;
 const KEEP_DAYS: u32 = 400;
 
-/// How far back jobs that run after others look for those.
+/// How far back the runs of dependencies are searched for jobs without a schedule.
 const DEPENDENCIES: chrono::Duration = chrono::Duration::days(3);
 
-/// Times that a message lists.
+/// Maximum number of times that a message lists.
 const MAX_LISTED: usize = 20;
 
 /// Runs the jobs of a project.
 #[derive(Debug)]
 pub struct Scheduler {
     context: Arc<SchedulerContext>,
-    /// When it looked last at each job that has times.
+    /// When each job with a schedule was last polled.
     polled_at: BTreeMap<String, DateTime<Utc>>,
     last_poll: Option<DateTime<Utc>>,
     pruned_at: Option<DateTime<Utc>>,
@@ -45,7 +46,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler over a project's jobs.
+    /// Creates a scheduler for the jobs of a project.
     ///
     /// # Errors
     /// A secret that cannot be read, a history that cannot be written.
@@ -57,7 +58,7 @@ impl Scheduler {
             if !job.is_enabled {
                 context.store.drop_cursor(&job.name)?;
             } else if job.schedule.is_some() {
-                // a clock that was ahead has left a time that is still to come
+                // a clock that was ahead has left a cursor in the future
                 polled_at.insert(job.name.clone(), context.store.ensure_cursor(&job.name, now)?.min(now));
             } else {
                 context.store.ensure_cursor(&job.name, now)?;
@@ -77,8 +78,8 @@ impl Scheduler {
         })
     }
 
-    /// Runs until the first signal: then starts nothing more, lets what runs end for the time of the configuration, and
-    /// leaves the rest to the next scheduler. A second signal leaves it at once.
+    /// Runs until the first signal, then starts nothing more and waits for active runs and deliveries, for the
+    /// configured time; the rest is left to the next scheduler. A second signal ends the wait.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -117,7 +118,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Looks once: records what is due, starts what can be started. Gives the time until something may be due.
+    /// Polls once: records due runs, starts what can be started. Returns the wait until the next poll.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -139,10 +140,10 @@ impl Scheduler {
         Ok(wait.clamp(Duration::from_millis(10), POLL_INTERVAL))
     }
 
-    /// Records what is due.
+    /// Records the due runs of all enabled jobs.
     fn plan(&mut self, now: DateTime<Utc>) -> Result<()> {
         if let Some(last) = self.last_poll.filter(|last| now < *last) {
-            // what waits for its next try does not wait longer for it
+            // retries that wait must not wait longer by the difference
             self.context.store.shift_next_at(last - now)?;
             log("warn", &format!("the clock was set back to {now}; times that have run are not run again"));
             for polled_at in self.polled_at.values_mut() {
@@ -212,7 +213,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// A job without times runs for each time for which all that it depends on have succeeded.
+    /// Records the runs of a job without a schedule: one for each time for which all its dependencies have succeeded.
     fn record_dependents(&self, job: &Job, now: DateTime<Utc>) -> Result<()> {
         let store = &self.context.store;
         let since = store.ensure_cursor(&job.name, now)?.max(now - DEPENDENCIES);
@@ -232,7 +233,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Starts the runs whose turn has come.
+    /// Starts the runs that are ready.
     fn start(&mut self, now: DateTime<Utc>) -> Result<()> {
         for run in self.context.store.ready_runs(now)? {
             if self.context.give_up_if_spent(&run, now)? {
@@ -246,7 +247,7 @@ impl Scheduler {
             let mut released = self.release.subscribe();
             self.running.spawn(async move {
                 let release = async move {
-                    // without a scheduler nobody waits any more
+                    // the sender is dropped with the scheduler
                     let _ = released.wait_for(|is_released| *is_released).await;
                 };
                 context.execute(&run, release, std::future::pending()).await.map(drop)
@@ -284,7 +285,7 @@ impl Scheduler {
 }
 
 impl SchedulerContext {
-    /// Ends a run that was tried as often as it may, or whose job is gone; true when it did.
+    /// Marks a run as failed if its attempts are used up or its job no longer exists. Returns whether it did.
     fn give_up_if_spent(&self, run: &Run, now: DateTime<Utc>) -> Result<bool> {
         let job = self.jobs.iter().find(|job| job.name == run.job);
         let error = if job.is_none() {
@@ -298,10 +299,11 @@ impl SchedulerContext {
         self.store.give_up(run, &error, now, notices)
     }
 
-    /// Works on one run here and now until it has ended for good, then delivers what is due, and gives how it stands.
+    /// Executes a run in this process until it has ended for good, then sends its deliveries. Returns the run as
+    /// recorded.
     ///
     /// # Errors
-    /// A run that somebody else works on, a history that cannot be written, a stop.
+    /// An unknown run, a history that cannot be written, a request to stop.
     pub async fn run_here(&self, run_id: &str, stopped: impl Future<Output = ()>) -> Result<Run> {
         let mut stopped = std::pin::pin!(stopped);
         for run in self.store.recover(self.now())? {
@@ -327,7 +329,7 @@ impl SchedulerContext {
                 }
                 continue;
             }
-            // its next try, or the end of another run of its job
+            // until its next attempt, or the end of another run of its job
             let wait = (next - now).to_std().unwrap_or_default().clamp(Duration::from_millis(200), POLL_INTERVAL);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -341,7 +343,8 @@ impl SchedulerContext {
         found()
     }
 
-    /// Delivers what is due in this project, and for one run again until it is there or was tried as often as its job may.
+    /// Sends the due deliveries of the project; those of one run are retried until they are sent or have had as many
+    /// attempts as a run of the job.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -353,7 +356,7 @@ impl SchedulerContext {
             let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|delivery| delivery.run_id == run_id);
             let mut is_idle = true;
             for delivery in own.iter().chain(&others) {
-                // those of other runs are tried once
+                // deliveries of other runs are tried once
                 if delivery.tries < tries || delivery.run_id != run_id {
                     self.deliver(delivery).await?;
                     is_idle = is_idle && delivery.run_id != run_id;
@@ -389,7 +392,7 @@ mod tests {
     use crate::project::Asked;
     use crate::schedule::Clock;
 
-    /// A clock that stands until it is set.
+    /// A clock that is set by the test.
     #[derive(Debug)]
     struct FakeClock(Mutex<DateTime<Utc>>);
 
@@ -423,7 +426,7 @@ mod tests {
             *self.clock.0.lock() = now.parse().unwrap();
         }
 
-        /// Looks at an instant, and starts nothing.
+        /// Polls at a given time, and starts nothing.
         fn poll(&self, scheduler: &mut Scheduler, now: &str) {
             self.set(now);
             let now = self.clock.now();
@@ -443,7 +446,7 @@ mod tests {
         let stage = TestProject::new("cron = \"30 2 * * *\"\ntimezone = \"Europe/Berlin\"", "2025-01-01T00:00:00Z");
         let mut scheduler = stage.scheduler();
         let mut now: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
-        // from winter over both changes: looked at every half an hour of 2025 at which it may be due
+        // from winter over both offset changes: polled every half an hour
         while now < "2025-11-10T00:00:00Z".parse::<DateTime<Utc>>().unwrap() {
             *stage.clock.0.lock() = now;
             scheduler.plan(now).unwrap();
@@ -482,7 +485,7 @@ mod tests {
         let mut scheduler = stage.scheduler();
         stage.poll(&mut scheduler, "2025-01-04T12:00:00Z");
         assert_eq!(runs(&scheduler), ["01-02T08:00 missed", "01-03T08:00 missed", "01-04T08:00 queued"]);
-        // another one that starts later records nothing of it again
+        // a scheduler that starts later records nothing again
         let mut other = stage.scheduler();
         stage.poll(&mut other, "2025-01-04T12:00:01Z");
         assert_eq!(runs(&other).len(), 3);

@@ -1,4 +1,4 @@
-//! `newest(TABLE.COLUMN) >= DATE`: a run waits until the data is there.
+//! Data freshness conditions `newest(TABLE.COLUMN) >= DATE`: a run waits until the data is available.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::session::Session;
 use crate::source::Source;
 use crate::sqlfile;
 
-/// A condition on how new the data is.
+/// A condition on the newest value of a column.
 #[derive(Debug, Clone)]
 pub struct WaitFor {
-    /// Its text.
+    /// The condition as written.
     pub text: String,
     table: String,
     column: String,
@@ -31,7 +31,7 @@ impl WaitFor {
     /// Parses a condition.
     ///
     /// # Errors
-    /// What was got and what is wanted.
+    /// The rejected text and the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -55,10 +55,10 @@ impl WaitFor {
         Ok(Self { text: text.trim().into(), table, column, is_strict, date: DateExpr::parse(date.trim())? })
     }
 
-    /// `None` when the condition is met, else what is missing.
+    /// `None` if the condition is met, else a description of what is missing.
     ///
     /// # Errors
-    /// A table or column that is not there, a date beyond the calendar, data that cannot be read.
+    /// An unknown table or column, a column without times, a date out of range, data that cannot be read.
     pub async fn missing(&self, session: &Session, scheduled: DateTime<Utc>, zone: Tz) -> Result<Option<String>> {
         let wanted = self.date.timestamp(scheduled, zone);
         let wanted = wanted.ok_or_else(|| Error::usage(format!("`{}` lies beyond the calendar", self.text)))?;
@@ -86,7 +86,10 @@ impl WaitFor {
     }
 }
 
-/// The first instant of an array of instants or days; the type of an array of something else.
+/// The first value of a timestamp or date array.
+///
+/// # Errors
+/// The name of the type of any other array.
 fn first_timestamp(array: &dyn Array) -> Result<Option<DateTime<Utc>>, String> {
     let zone = match array.data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),

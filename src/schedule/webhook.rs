@@ -1,8 +1,8 @@
-//! Messages over HTTP, signed where the other side knows a signature.
+//! Webhook channels: messages as HTTP POST requests, signed where the receiver supports it.
 //!
-//! The generic form is signed as `X-Cxql-Signature: v1=HEX`, HEX the HMAC-SHA256 of `TIMESTAMP.BODY` with the channel's
-//! secret and TIMESTAMP the seconds in `X-Cxql-Timestamp`; `X-Cxql-Delivery` names the delivery, the same in each try.
-//! Feishu and DingTalk have signatures of their own.
+//! The generic shape is signed by `X-Cxql-Signature: v1=HEX`, where HEX is the HMAC-SHA256 of `TIMESTAMP.BODY` under
+//! the channel's secret and TIMESTAMP, in Unix seconds, is sent as `X-Cxql-Timestamp`. `X-Cxql-Delivery` is the
+//! delivery id, the same in each attempt. Feishu and DingTalk have their own signatures.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -25,13 +25,13 @@ use super::mail::SendOutcome;
 use crate::config::{ChannelConfig, SecretText, WebhookShape};
 use crate::error::{Error, Result, with_all_causes};
 
-/// What of an answer is read and told.
+/// Maximum bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// Posts a message. `before_send` is called directly before.
 ///
 /// # Errors
-/// A channel that cannot be used, what `before_send` gives.
+/// An invalid channel configuration, an error of `before_send`.
 pub(super) async fn send(
     name: &str,
     channel: &ChannelConfig,
@@ -43,7 +43,7 @@ pub(super) async fn send(
 ) -> Result<SendOutcome> {
     let wrong = |what: &str| Error::usage(format!("[channels.{name}] in cxql.toml: {what}"));
     let address = channel.url.as_ref().ok_or_else(|| wrong("a webhook needs `url`"))?.read(folder)?;
-    // the address itself may be a secret, so that no error shows it
+    // the URL may contain a secret, so that no error shows it
     let mut url = Url::parse(address.expose()).map_err(|_| wrong("`url` is no address such as https://host/path"))?;
     match url.scheme() {
         "https" => {}
@@ -55,7 +55,7 @@ pub(super) async fn send(
     }
     let secret = channel.secret.as_ref().map(|secret| secret.read(folder)).transpose()?;
     let timeout = channel.timeout.map_or(CHANNEL_TIMEOUT, |span| span.0);
-    // the whole program encrypts by one library; a second call changes nothing
+    // the whole program uses one TLS provider; a second call has no effect
     let _ = ring::default_provider().install_default();
     let client = Client::builder().timeout(timeout).redirect(Policy::none()).build();
     let client = client.map_err(|error| wrong(&format!("no connection can be made: {}", error.without_url())))?;
@@ -107,7 +107,7 @@ pub(super) async fn send(
             None => {
                 SendOutcome::Accepted { response: describe(format!("{} {short}", status.as_u16())), refused: vec![] }
             }
-            // these services answer 200 and say no inside
+            // these services answer 200 and put the error into the body
             Some(Refusal { is_transient: true, text }) => SendOutcome::Retry(describe(text)),
             Some(Refusal { text, .. }) => SendOutcome::Rejected(describe(text)),
         },
@@ -120,7 +120,8 @@ pub(super) async fn send(
     Ok(sent)
 }
 
-/// How long `Retry-After` asks to wait, in seconds or until a time (RFC 9110, section 10.2.3); 0 when it says nothing.
+/// The wait that `Retry-After` requests, in seconds or until a date (RFC 9110, section 10.2.3); 0 if it is absent or
+/// invalid.
 fn wait_asked(asked: &str, now: DateTime<Utc>) -> Duration {
     let until = || DateTime::parse_from_rfc2822(asked).ok().and_then(|at| (at.to_utc() - now).to_std().ok());
     asked.parse().map(Duration::from_secs).ok().or_else(until).unwrap_or_default()
@@ -142,7 +143,7 @@ struct Refusal {
     is_transient: bool,
 }
 
-/// What a service that always answers 200 says inside.
+/// The error in the body of a service that always answers 200.
 fn refusal(shape: WebhookShape, answer: &str) -> Option<Refusal> {
     let key = match shape {
         WebhookShape::Feishu => "code",
@@ -152,12 +153,12 @@ fn refusal(shape: WebhookShape, answer: &str) -> Option<Refusal> {
     let answer: Value = serde_json::from_str(answer).ok()?;
     let code = answer.get(key).and_then(Value::as_i64).unwrap_or(0);
     let text = answer.get("errmsg").or_else(|| answer.get("msg")).and_then(Value::as_str).unwrap_or_default();
-    // too many messages: Feishu 9499 and 11232, DingTalk 130101, WeCom 45009; -1 is a busy server
+    // rate limits: Feishu 9499 and 11232, DingTalk 130101, WeCom 45009; -1 is a busy server
     let is_transient = [-1, 9499, 11232, 130_101, 45009].contains(&code);
     (code != 0).then(|| Refusal { text: format!("{key} {code}: {text}"), is_transient })
 }
 
-/// The body with Feishu's signature: the HMAC-SHA256 of nothing, its key `TIMESTAMP\nSECRET`.
+/// Adds Feishu's signature to the body: the HMAC-SHA256 of an empty message under the key `TIMESTAMP\nSECRET`.
 fn feishu(body: &[u8], secret: &SecretText, now: DateTime<Utc>) -> Result<Vec<u8>> {
     let failed = |cause: serde_json::Error| Error::Engine { message: format!("the message cannot be signed: {cause}") };
     let mut message: Value = serde_json::from_slice(body).map_err(failed)?;
@@ -176,7 +177,7 @@ fn hmac(key: &str, data: &[u8]) -> Vec<u8> {
             mac.update(data);
             mac.finalize().into_bytes().to_vec()
         }
-        // keys may have any length
+        // HMAC accepts keys of any length
         Err(_) => vec![],
     }
 }
@@ -185,7 +186,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether an address is this machine's.
+/// Whether a URL points to this machine.
 fn is_here(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
