@@ -1,9 +1,10 @@
-//! The history of jobs: what ran, what was sent, which alerts were met. A file of SQLite that survives a crash at any
-//! point, and `system.runs`, `system.deliveries` and the other tables by which SQL reads it.
+//! The history of jobs, a SQLite database: runs, attempts, deliveries and alerts. Each change is one durable
+//! transaction, so that the history is consistent after a crash at any point. SQL reads it as `system.runs`,
+//! `system.deliveries` and the other tables of [`system`].
 //!
-//! Who works on something holds it: its row names a holder, and the holder keeps a lock on a file of that name. The
-//! system gives the lock back when the process ends, however it ends, so that what a dead process held is known at once
-//! and without a clock, and a process that only slept still holds what is its own.
+//! Ownership: a process that works on a run or delivery writes its name into the column `holder` and keeps an exclusive
+//! lock on a file of that name. The operating system releases the lock when the process ends, however it ends. So the
+//! work of a dead process is detected at once and without a clock, and a suspended process keeps its own.
 
 mod alerts;
 mod deliveries;
@@ -22,13 +23,13 @@ pub use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDe
 pub use self::runs::{AttemptOutcome, NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
 
-/// The store's file in a project folder.
+/// Path of the history in a project folder.
 pub const FILE_NAME: &str = ".cxql/jobs.db";
 
-/// The layout of the tables; a file of a newer one is refused.
+/// Version of the table layout; a file with a newer one is rejected.
 const LAYOUT: i64 = 1;
 
-/// How long another process may hold the file.
+/// How long to wait for a lock that another process holds on the file.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(20);
 
 const TABLES: &str = "
@@ -61,7 +62,7 @@ CREATE TABLE alert_states (
 CREATE TABLE cursors (job TEXT PRIMARY KEY, looked_at INTEGER NOT NULL);
 ";
 
-/// The history, opened to write.
+/// The history, opened for writing.
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
@@ -69,7 +70,7 @@ pub struct Store {
     holder: Holder,
 }
 
-/// This process's lock, by which others know that it lives.
+/// This process's lock file, by which others see that it is alive.
 #[derive(Debug)]
 struct Holder {
     name: String,
@@ -79,16 +80,16 @@ struct Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // one that stays is removed by the next who looks
+        // a file that remains is removed by the next process that checks it
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Store {
-    /// Opens the history in a file, or makes it.
+    /// Opens the history, and creates it if the file does not exist.
     ///
     /// # Errors
-    /// A place that cannot be written, a file that is none or is of a newer program.
+    /// A path that cannot be written, a file that is no history or was written by a newer program.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = folder_of(path);
         let made = |folder: &Path| {
@@ -99,7 +100,7 @@ impl Store {
         let failed = failed(path, "open");
         let mut connection = Connection::open(path).map_err(&failed)?;
         connection.busy_timeout(BUSY).map_err(&failed)?;
-        // what is committed is on the disk, also when the machine loses power
+        // a commit is on the disk even if the machine loses power
         connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
@@ -112,47 +113,47 @@ impl Store {
         Ok(Self { connection: Mutex::new(connection), path: path.to_path_buf(), holder })
     }
 
-    /// Where results wait for their delivery.
+    /// The folder that holds the results of a run until they are delivered.
     pub fn staging(&self, run_id: &str) -> PathBuf {
         folder_of(&self.path).join("runs").join(run_id)
     }
 
-    /// Its folder, from which the files of deliveries count.
+    /// The folder of the history; paths of staged files are relative to it.
     pub fn folder(&self) -> &Path {
         folder_of(&self.path)
     }
 
-    /// This process's name in it.
+    /// This process's name in `holder` columns.
     pub fn holder(&self) -> &str {
         &self.holder.name
     }
 
-    /// Changes several things at once: all or none of them.
+    /// Runs a change in one transaction.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         let failed = failed(&self.path, "write");
         let mut connection = self.connection.lock();
-        // the lock comes first, so that what is read here stays true until the end
+        // the write lock is taken first, so that what is read here stays true until the commit
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         let value = change(&transaction).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         Ok(value)
     }
 
-    /// Sees what a change would give, and changes nothing.
+    /// Returns what a change would return, and rolls it back.
     fn preview_change<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         let failed = failed(&self.path, "read");
         let mut connection = self.connection.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        // a transaction that is dropped is rolled back
+        // a dropped transaction is rolled back
         change(&transaction).map_err(&failed)
     }
 
-    /// Reads.
+    /// Runs a query.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         query(&self.connection.lock()).map_err(failed(&self.path, "read"))
     }
 
-    /// Whether the process of a name lives.
+    /// Whether the process of this name is alive.
     fn is_alive(&self, holder: &str) -> bool {
         if holder == self.holder.name {
             return true;
@@ -161,10 +162,10 @@ impl Store {
         let Ok(file) = File::open(&path) else { return false };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => true,
-            // a lock that cannot be asked for says nothing: better late than twice
+            // unknown whether it is locked: a late recovery is better than running it twice
             Err(TryLockError::Error(_)) => true,
             Ok(()) => {
-                // names are never used again
+                // names are never reused
                 let _ = fs::remove_file(&path);
                 false
             }
@@ -181,7 +182,7 @@ impl Store {
         Ok(holders.into_iter().filter(|holder| !self.is_alive(holder)).collect())
     }
 
-    /// When somebody looked last at what is due for a job.
+    /// When a job was last polled for due runs; `None` if never.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -193,7 +194,8 @@ impl Store {
         })
     }
 
-    /// Removes what is older than an instant, and the files that waited for its delivery. What is not finished stays.
+    /// Removes runs that ended before `before`, with their staged files. Runs with open deliveries or outputs that are
+    /// still kept stay. Returns how many were removed.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -243,7 +245,7 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> Erro
     move |cause| Error::History { action, path: path.clone(), cause: Box::new(cause) }
 }
 
-/// Whether a file has the tables of a history: not when it has just been made.
+/// Whether the tables exist; they do not in a file that was just created.
 fn has_tables(connection: &Connection, path: &Path) -> Result<bool> {
     match connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
@@ -258,7 +260,7 @@ fn has_tables(connection: &Connection, path: &Path) -> Result<bool> {
     }
 }
 
-/// Opens the history to read only; `None` when there is none, or nobody has written to it yet.
+/// Opens the history for reading; `None` if it does not exist or has no tables yet.
 fn open_to_read(path: &Path) -> Result<Option<Connection>> {
     if !path.exists() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! `[[job]]`, `[jobs]`, `[mail]` and `[channels.NAME]`: reports with a time and a destination.
+//! `[[job]]`, `[jobs]`, `[mail]` and `[channels.NAME]`: scheduled reports and their destinations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::secret::{Address, Secret};
 
-/// `[[job]]`: a report with a time and destinations.
+/// `[[job]]`: a report with a schedule and destinations.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobConfig {
@@ -22,9 +22,9 @@ pub struct JobConfig {
     pub sql: Option<String>,
     /// The title of `sql` that has no `title:` line; default the job's name.
     pub title: Option<String>,
-    /// When it runs, as cron writes it.
+    /// A cron expression: when it runs.
     pub cron: Option<String>,
-    /// The zone of `cron`, of dates in parameters and of names of outputs; default that of `[jobs]`.
+    /// The time zone of `cron`, of relative dates in parameters and of output names; default that of `[jobs]`.
     pub timezone: Option<String>,
     /// Values of the report's parameters.
     #[serde(default)]
@@ -32,81 +32,81 @@ pub struct JobConfig {
     /// Files and objects to write.
     #[serde(default)]
     pub outputs: Vec<OutputConfig>,
-    /// Addresses and channels that get the result.
+    /// Mail addresses and channels that receive the result.
     #[serde(default)]
     pub recipients: OneOrMany,
-    /// A query whose column `recipient` names more of them.
+    /// A query whose column `recipient` returns more of them.
     pub recipients_sql: Option<String>,
-    /// When recipients get the result.
+    /// When recipients receive the result.
     #[serde(default)]
     pub send: SendPolicy,
-    /// The subject of mails; `{title}`, `{job}`, `{date}`, `{scheduled}` are filled in.
+    /// Template of the subject of mails, with `{title}`, `{job}`, `{date}`, `{scheduled}`.
     pub subject: Option<String>,
-    /// Formats of the result that a mail has as attachments.
+    /// Formats of the result that are attached to mails.
     #[serde(default)]
     pub attach: OneOrMany,
     /// Addresses and channels that are notified of alerts; default those of the result.
     pub alert_recipients: Option<OneOrMany>,
-    /// A query whose column `recipient` names more of them; its other columns say for which groups.
+    /// A query whose column `recipient` returns more of them; its other columns select groups.
     pub alert_recipients_sql: Option<String>,
-    /// Who is notified when something goes wrong; default that of `[jobs]`.
+    /// Who is notified of failures; default that of `[jobs]`.
     pub owner: Option<OneOrMany>,
-    /// What follows from a check that fails.
+    /// What follows from a failed check.
     #[serde(default)]
     pub failed_check: FailedCheck,
-    /// How often a run that failed is tried again; default 3.
+    /// How many times a failed run is retried; default 3.
     pub retries: Option<u32>,
-    /// The wait before the first retry, doubled for each that follows; default 1 minute.
+    /// Wait before the first retry, doubled for each further one; default 1 minute.
     pub retry_delay: Option<Span>,
-    /// The longest wait between retries; default 1 hour.
+    /// Maximum wait between retries; default 1 hour.
     pub retry_max: Option<Span>,
-    /// How long a try may take; default 1 hour.
+    /// Maximum duration of an attempt; default 1 hour.
     pub timeout: Option<Span>,
-    /// What happens when it is due while it still runs.
+    /// What happens if it is due while an earlier run is active.
     #[serde(default)]
     pub overlap: Overlap,
     /// What happens to times at which no scheduler ran.
     #[serde(default)]
     pub catch_up: CatchUp,
-    /// Jobs whose run for the same time must have succeeded before.
+    /// Jobs whose run for the same time must have succeeded.
     #[serde(default)]
     pub depends_on: OneOrMany,
-    /// Conditions on how new the data is: `newest(TABLE.COLUMN) >= DATE`.
+    /// Conditions on the freshness of the data: `newest(TABLE.COLUMN) >= DATE`.
     #[serde(default)]
     pub wait_for: OneOrMany,
-    /// How long after its time a run waits for data and for other jobs; default 1 hour.
+    /// How long after its scheduled time a run waits for data and other jobs; default 1 hour.
     pub wait_deadline: Option<Span>,
-    /// How often it looks; default 1 minute.
+    /// Interval between checks while it waits; default 1 minute.
     pub wait_every: Option<Span>,
-    /// False leaves the job out of the schedule.
+    /// False disables the job.
     pub enabled: Option<bool>,
 }
 
-/// `[jobs]`: what holds for all jobs.
+/// `[jobs]`: settings of all jobs.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobsConfig {
     /// The file of the history, on a local disk; default `.cxql/jobs.db` in the project folder.
     pub store: Option<PathBuf>,
-    /// The zone of jobs that name none; default UTC.
+    /// The time zone of jobs without their own; default UTC.
     pub timezone: Option<String>,
-    /// Who is notified when something goes wrong with a job that has no owner.
+    /// Who is notified of failures of a job without an owner.
     #[serde(default)]
     pub owner: OneOrMany,
-    /// Jobs that run at a time; default 2.
+    /// Maximum number of jobs that run at a time; default 2.
     pub max_parallel: Option<usize>,
-    /// How long a delivery is tried before it counts as failed; default 24 hours.
+    /// How long a delivery is retried before it has failed; default 24 hours.
     pub give_up: Option<Span>,
     /// Days for which the history and what was sent are kept; default 400.
     pub keep_days: Option<u32>,
-    /// How long running jobs have when the scheduler is stopped; default 30 seconds.
+    /// How long active jobs may take to end when the scheduler is stopped; default 30 seconds.
     pub drain: Option<Span>,
 }
 
-/// One of `outputs`: a path or address, or a table with `path` and more.
+/// One of `outputs`: a path or URL, or a table with `path` and more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputConfig {
-    /// The path or address, its ending the format.
+    /// The path or URL; its extension is the format.
     pub path: String,
     /// How many of the newest are kept; default all.
     pub keep: Option<usize>,
@@ -114,20 +114,20 @@ pub struct OutputConfig {
     pub section: Option<usize>,
 }
 
-/// When recipients get a result.
+/// When recipients receive a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SendPolicy {
     /// After every run.
     #[default]
     Always,
-    /// When there is an alert to notify of.
+    /// If there is an alert to notify of.
     Alert,
-    /// When the result has rows.
+    /// If the result has rows.
     Rows,
 }
 
-/// What follows from a check that fails.
+/// What follows from a failed check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailedCheck {
@@ -139,16 +139,16 @@ pub enum FailedCheck {
     Fail,
 }
 
-/// What happens when a job is due while it still runs.
+/// What happens if a job is due while an earlier run is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
-    /// The new run is left out, and that is recorded.
+    /// The new run is skipped, which is recorded.
     #[default]
     Skip,
     /// The new run waits.
     Queue,
-    /// The old run is stopped.
+    /// The earlier run is stopped.
     Kill,
 }
 
@@ -158,33 +158,33 @@ pub enum Overlap {
 pub enum CatchUp {
     /// They are recorded as missed.
     None,
-    /// The newest is run, the others are recorded as missed.
+    /// The newest runs, the others are recorded as missed.
     #[default]
     Last,
-    /// All are run, the oldest first.
+    /// All run, the oldest first.
     All,
 }
 
-/// `[mail]`: the server that takes mails.
+/// `[mail]`: the SMTP server.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MailConfig {
-    /// Who sends, as `Name <address>` or an address.
+    /// The sender, as `Name <address>` or an address.
     pub from: String,
-    /// The server's name.
+    /// The host name.
     pub host: String,
-    /// Its port; default 465 with `tls`, else 587.
+    /// The port; default 465 with `tls`, else 587.
     pub port: Option<u16>,
     /// How the connection is encrypted.
     #[serde(default)]
     pub encryption: Encryption,
-    /// The PEM file of an authority beside those of the system, relative to the project folder.
+    /// A PEM file with a certificate authority beside those of the system, relative to the project folder.
     pub ca: Option<PathBuf>,
-    /// The user's name.
+    /// The user name.
     pub user: Option<String>,
-    /// The user's password.
+    /// The password.
     pub password: Option<Secret>,
-    /// How long the server may take for an answer; default 60 seconds.
+    /// Timeout of the server's answers; default 60 seconds.
     pub timeout: Option<Span>,
 }
 
@@ -192,12 +192,12 @@ pub struct MailConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
-    /// By STARTTLS; a server without it is refused.
+    /// By STARTTLS; a server without it is rejected.
     #[default]
     Starttls,
-    /// From the first byte.
+    /// TLS from the first byte.
     Tls,
-    /// Not at all; for a server on the same machine.
+    /// None; for a server on the same machine.
     None,
 }
 
@@ -205,22 +205,22 @@ pub enum Encryption {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
-    /// What it is.
+    /// The kind.
     pub kind: ChannelKind,
-    /// Webhook: the address, or where it is kept.
+    /// Webhook: the URL, or where it is stored.
     pub url: Option<Address>,
-    /// Webhook: what the message looks like.
+    /// Webhook: the shape of the message.
     #[serde(default)]
     pub shape: WebhookShape,
-    /// Webhook: the key with which the message is signed.
+    /// Webhook: the key that signs the message.
     pub secret: Option<Secret>,
-    /// Webhook: true allows plain http beyond this machine.
+    /// Webhook: true allows plain http to other machines.
     #[serde(default)]
     pub allow_http: bool,
-    /// Command: the program and its arguments; no shell reads them.
+    /// Command: the program and its arguments; no shell is involved.
     #[serde(default)]
     pub command: Vec<String>,
-    /// How long it may take; default 30 seconds.
+    /// The timeout; default 30 seconds.
     pub timeout: Option<Span>,
 }
 
@@ -234,7 +234,7 @@ pub enum ChannelKind {
     Command,
 }
 
-/// The form of a webhook's message.
+/// The shape of a webhook's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WebhookShape {
@@ -253,14 +253,14 @@ pub enum WebhookShape {
     Wecom,
 }
 
-/// A length of time as `90s`, `5m`, `2h` or `1d`.
+/// A duration as `90s`, `5m`, `2h` or `1d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// Parses a length of time.
+/// Parses a duration.
 ///
 /// # Errors
-/// With what was got and what is wanted.
+/// The rejected text and the accepted form.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("a length of time such as 90s, 5m, 2h or 1d is wanted, got `{text}`");
     let trimmed = text.trim();
@@ -275,7 +275,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
         "d" | "day" | "days" => 86_400_000,
         _ => return Err(wrong()),
     };
-    // a year is more than any wait
+    // a year is longer than any wait
     match number.checked_mul(millis) {
         Some(millis) if millis <= 366 * 86_400_000 => Ok(Duration::from_millis(millis)),
         _ => Err(format!("a length of time of at most a year is wanted, got `{text}`")),
@@ -289,7 +289,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// One text or a list of texts.
+/// One string or a list of strings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OneOrMany(pub Vec<String>);
 
@@ -425,7 +425,7 @@ enabled = false
     }
 
     #[test]
-    fn mistakes_are_told_at_their_place() {
+    fn errors_have_their_position() {
         let error = |text: &str| ConfigFile::parse(text, "cxql.toml").unwrap_err().to_string();
         let text = error("[[job]]\nname = \"a\"\ncorn = \"* * * * *\"\n");
         assert!(text.contains("cxql.toml:3:1") && text.contains("did you mean `cron`?"), "{text}");

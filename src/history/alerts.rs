@@ -1,4 +1,4 @@
-//! Which alerts were met, and whether that is told: once, until the group has been good again.
+//! Alerts: which were met by which run, and which of them to notify of: a group once, until it has been good again.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 
 use super::{Run, micros};
 
-/// What one alert found in one run.
+/// The outcome of an alert in a run.
 #[derive(Debug, Clone)]
 pub struct AlertRecord {
     /// The condition.
@@ -16,13 +16,13 @@ pub struct AlertRecord {
     pub severity: String,
     /// The section that it belongs to, counted from 1.
     pub section: usize,
-    /// After how many good runs in a row a group is told again.
+    /// After how many consecutive good runs a group can be notified of again.
     pub good_runs: u32,
-    /// The groups for which it is met, and their figures; the whole result is a group without a name.
+    /// The groups that meet it, with their figures; the whole result is a group with an empty name.
     pub bad: Vec<(String, String)>,
 }
 
-/// A group that is to be told of.
+/// An alert to notify of, for one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertNotification {
     /// The condition.
@@ -31,14 +31,14 @@ pub struct AlertNotification {
     pub severity: String,
     /// The group; empty for the whole result.
     pub group: String,
-    /// Its figures.
+    /// The group's figures.
     pub figures: String,
-    /// True when it is good again.
+    /// True if the group is good again.
     pub is_over: bool,
 }
 
-/// Records what the alerts of a run found, and gives what is to be told: groups that have become bad, and groups that have
-/// been good for as many runs as their alert wants.
+/// Records the outcome of a run's alerts. Returns the notifications: groups that have become bad, and groups that have
+/// been good for as many runs as their alert requires.
 pub(super) fn record(
     transaction: &Transaction<'_>,
     run: &Run,
@@ -100,7 +100,7 @@ pub(super) fn record(
                 transaction.execute(sql, params![run.job, alert.alert, group])?;
             }
         }
-        // a run in which nothing was bad and nothing had been is on record too
+        // a run in which nothing is bad, and nothing was, is recorded too
         if alert.bad.is_empty() && !known.iter().any(|(group, _)| !bad.contains(group.as_str())) {
             note("", "", false, false)?;
         }

@@ -1,8 +1,8 @@
-//! Deliveries: planned with what is to be sent, then brought to their place one step at a time, each step recorded.
+//! Deliveries: planned together with their content, then sent, each step recorded before it is taken.
 //!
-//! planned -> claimed -> sending -> sent. A process that ends while a delivery is claimed has sent nothing. One that ends
-//! while it is sending may have: what changes nothing when it is done twice (an output under the same name, a webhook
-//! with the same identifier) is planned again; a mail is not, it becomes uncertain and its owner is told.
+//! `planned -> claimed -> sending -> sent | failed | uncertain`. A process that ended while a delivery was claimed has
+//! sent nothing. One that ended while it was sending may have sent it: an idempotent delivery (an output under the same
+//! name, a webhook with the same delivery id) is planned again; a mail becomes uncertain and its owner is notified.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -16,16 +16,16 @@ use crate::error::Result;
 pub enum Purpose {
     /// The result of a run.
     Result,
-    /// An alert.
+    /// Alerts of a run.
     Alert,
-    /// A run failed, or something of it could not be delivered.
+    /// A failed run or delivery.
     Failure,
-    /// Something else that an owner should know, such as times that were missed.
+    /// Another notice to the owner, such as missed times.
     Notice,
 }
 
 impl Purpose {
-    /// Its word in the history.
+    /// The value of the column `purpose`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Result => "result",
@@ -44,13 +44,13 @@ impl Purpose {
         }
     }
 
-    /// Whether a run is done only when this is delivered.
+    /// Whether the run is complete only when this is delivered.
     pub fn is_result(self) -> bool {
         matches!(self, Self::Result | Self::Alert)
     }
 }
 
-/// How something is brought to its place.
+/// The kind of a delivery's destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryKind {
     /// A file or object.
@@ -62,7 +62,7 @@ pub enum DeliveryKind {
 }
 
 impl DeliveryKind {
-    /// Its word in the history.
+    /// The value of the column `kind`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Output => "output",
@@ -72,62 +72,62 @@ impl DeliveryKind {
     }
 }
 
-/// What is delivered.
+/// The content of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Bytes that the history keeps.
+    /// Bytes that are stored in the history.
     Bytes(Vec<u8>),
-    /// A file beside the history, by its path from there, with its hash and size.
+    /// A staged file beside the history.
     File {
-        /// Its path from the history's folder.
+        /// Its path relative to the history's folder.
         path: String,
         /// The SHA-256 hash in hexadecimal digits.
         sha256: String,
-        /// Its size.
+        /// Its size in bytes.
         byte_count: u64,
     },
 }
 
-/// A delivery that is to be planned.
+/// A delivery to be planned.
 #[derive(Debug, Clone)]
 pub struct NewDelivery {
     /// Why it is sent.
     pub purpose: Purpose,
-    /// How.
+    /// The kind of its destination.
     pub kind: DeliveryKind,
-    /// Where to: a path or address, a channel's name, or `mail`.
+    /// The destination: a path or URL, the name of a channel, or `mail`.
     pub target: String,
-    /// Who gets a mail.
+    /// The addresses of a mail.
     pub recipients: Vec<String>,
-    /// What is sent.
+    /// The content.
     pub content: Content,
-    /// The mail's own name.
+    /// The message id of a mail.
     pub message_id: Option<String>,
-    /// Whether doing it twice changes nothing.
+    /// Whether sending it twice has the same effect as sending it once.
     pub is_repeatable: bool,
-    /// Outputs of which only so many are kept: the template of their names, and how many.
+    /// For outputs with a limit: the template of their names, and how many are kept.
     pub keep: Option<(String, usize)>,
 }
 
-/// How a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// It is to be sent.
+    /// Waiting to be sent.
     Planned,
-    /// Somebody prepares to send it.
+    /// Claimed by a process that has not sent anything yet.
     Claimed,
-    /// It is on its way.
+    /// Being sent.
     Sending,
-    /// It is there.
+    /// Accepted by the destination.
     Sent,
-    /// It could not be delivered, and is not tried again.
+    /// Not delivered, and not tried again.
     Failed,
-    /// It may be there or not: the process ended on the way.
+    /// Sent or not: the process ended, or the connection broke, while it was sending.
     Uncertain,
 }
 
 impl DeliveryState {
-    /// Its word in the history.
+    /// The value of the column `state`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Planned => "planned",
@@ -145,38 +145,38 @@ impl DeliveryState {
     }
 }
 
-/// A delivery as it is recorded.
+/// A recorded delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Its name: the run's, and a number.
+    /// Its id: that of the run, and a number.
     pub delivery_id: String,
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
     /// The job.
     pub job: String,
     /// Why it is sent.
     pub purpose: Purpose,
-    /// How.
+    /// The kind of its destination.
     pub kind: DeliveryKind,
-    /// Where to.
+    /// The destination.
     pub target: String,
-    /// Who gets a mail.
+    /// The addresses of a mail.
     pub recipients: Vec<String>,
-    /// How it stands.
+    /// The state.
     pub state: DeliveryState,
-    /// Its tries so far.
+    /// Attempts so far.
     pub tries: u32,
     /// When it was planned.
     pub planned_at: DateTime<Utc>,
     /// When it was sent.
     pub sent_at: Option<DateTime<Utc>>,
-    /// The hash of what is sent.
+    /// The SHA-256 hash of the content in hexadecimal digits.
     pub sha256: String,
-    /// Outputs of which only so many are kept.
+    /// For outputs with a limit: the template of their names, and how many are kept.
     pub keep: Option<(String, usize)>,
-    /// The file that holds it, from the history's folder.
+    /// The staged file, relative to the history's folder.
     pub file: Option<String>,
-    /// What went wrong, or what the other side said.
+    /// The last error, or the answer of the destination.
     pub error: Option<String>,
 }
 
@@ -257,7 +257,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Takes back what a process held that has ended.
+/// Recovers the deliveries of a process that has ended.
 pub(super) fn recover(transaction: &Transaction<'_>, holder: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET state = 'planned', holder = NULL, next_at = ?2 WHERE holder = ?1 AND (state = \
                'claimed' OR (state = 'sending' AND is_repeatable))";
@@ -296,7 +296,7 @@ fn finish_if_delivered(transaction: &Transaction<'_>, run_id: &str, now: DateTim
 }
 
 impl Store {
-    /// The deliveries whose turn has come, the oldest first; `run_id` picks those of one run.
+    /// The deliveries that are due, the oldest first; `run_id` selects those of one run.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -310,7 +310,7 @@ impl Store {
         })
     }
 
-    /// The deliveries of a run.
+    /// The deliveries of a run, in the order in which they were planned.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -321,7 +321,7 @@ impl Store {
         })
     }
 
-    /// Takes a delivery to send it; false when somebody else has it.
+    /// Claims a delivery for sending. False if another process has it.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -329,7 +329,7 @@ impl Store {
         self.step(delivery, "state = 'planned' AND holder IS NULL", "state = 'claimed', holder = ?2, tries = tries + 1")
     }
 
-    /// Records that a delivery is on its way from here on.
+    /// Records that a delivery is being sent from here on. False if this process no longer holds it.
     ///
     /// # Errors
     /// A history that cannot be written: then it must not be sent.
@@ -344,7 +344,8 @@ impl Store {
         })
     }
 
-    /// Records that a delivery is there, with what the other side said, and ends the run that waited for it.
+    /// Records that a delivery was accepted, with the answer, and ends the run if it was its last. `is_notified` is
+    /// false if the owner is to be notified, such as of rejected recipients.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -363,7 +364,7 @@ impl Store {
         })
     }
 
-    /// Records that a delivery failed: until an instant, or for good.
+    /// Records that a delivery failed: until `retry_at`, or for good.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -393,7 +394,7 @@ impl Store {
         })
     }
 
-    /// Records that a delivery may have arrived or not.
+    /// Records that it is unknown whether a delivery was accepted.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -406,7 +407,8 @@ impl Store {
         })
     }
 
-    /// Deliveries with something that nobody was told yet: they failed, are uncertain, or some recipients were refused.
+    /// Deliveries that their owner was not notified of yet: they failed, are uncertain, or some recipients were
+    /// rejected.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -417,7 +419,7 @@ impl Store {
         })
     }
 
-    /// Plans what tells somebody of a delivery, and records that it was told; false when somebody else did.
+    /// Plans the messages that notify of a delivery. False if another process already has.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -434,7 +436,7 @@ impl Store {
         })
     }
 
-    /// Plans messages that belong to a run, such as one that times were missed.
+    /// Plans further messages of a run, such as a notice of missed times.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -442,7 +444,7 @@ impl Store {
         self.write(|transaction| messages.iter().try_for_each(|message| insert(transaction, run_id, job, message, now)))
     }
 
-    /// The bytes of a delivery that the history keeps.
+    /// The content of a delivery, if it is stored in the history.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -457,7 +459,7 @@ impl Store {
         })
     }
 
-    /// Plans the messages of a run again, as they were, and the outputs that did not get to their place; gives how many.
+    /// Plans the messages of a run again, unchanged, and its failed outputs. Returns how many.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -475,7 +477,8 @@ impl Store {
         })
     }
 
-    /// Outputs beyond the newest `keep` of a job and template, but none whose place a newer one has taken.
+    /// Outputs beyond the newest `keep` of a job and template, except those whose destination was overwritten by a
+    /// newer one.
     ///
     /// # Errors
     /// A history that cannot be read.

@@ -1,4 +1,4 @@
-//! Runs: recorded before they start and after they end.
+//! Runs: recorded before they start, and queried.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -9,28 +9,28 @@ use super::{
 use crate::config::Overlap;
 use crate::error::Result;
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
-    /// It is due and waits for its turn.
+    /// Due, waiting to be started.
     Queued,
-    /// It waits for data or for other jobs.
+    /// Waiting for data or other jobs.
     Waiting,
-    /// It is being made.
+    /// An attempt is active.
     Running,
-    /// It failed and is tried again.
+    /// Failed, waiting for the next attempt.
     Retrying,
-    /// Its results are made and on their way.
+    /// Completed; its deliveries are open.
     Delivering,
-    /// Everything is where it belongs.
+    /// Completed and delivered.
     Succeeded,
-    /// It failed for good, or something of it could not be delivered.
+    /// Failed for good, or a delivery of it failed.
     Failed,
-    /// It was left out because the run before it had not ended.
+    /// Left out because an earlier run was active.
     Skipped,
-    /// Nobody ran at its time, and it is not caught up.
+    /// No scheduler ran at its time, and it is not caught up.
     Missed,
-    /// Somebody stopped it.
+    /// Stopped on request.
     Stopped,
 }
 
@@ -48,7 +48,7 @@ impl RunState {
         Self::Stopped,
     ];
 
-    /// Its word in the history.
+    /// The value of the column `state`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -64,25 +64,25 @@ impl RunState {
         }
     }
 
-    /// Whether nothing follows.
+    /// Whether the state is final.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Missed | Self::Stopped)
     }
 
     fn from_name(name: &str) -> Self {
-        // a word of a newer program is nothing that this one may go on with
+        // a state of a newer program must not be continued by this one
         Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or(Self::Failed)
     }
 }
 
-/// What made a run.
+/// What created a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// Its time.
+    /// The schedule.
     Schedule,
-    /// Its time, which had passed.
+    /// The schedule, after the time had passed.
     CatchUp,
-    /// The runs that it depends on.
+    /// The success of its dependencies.
     Dependency,
     /// `cxql job run`.
     Manual,
@@ -91,7 +91,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// Its word in the history.
+    /// The value of the column `trigger`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
@@ -103,56 +103,56 @@ impl Trigger {
     }
 }
 
-/// A run that is to be recorded.
+/// A run to be recorded.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// Its name, made of job and time.
+    /// Its id, made of the job's name and the scheduled time.
     pub run_id: String,
     /// The job.
     pub job: String,
     /// The report.
     pub report: String,
-    /// The time for which it is.
+    /// The scheduled time.
     pub scheduled_at: DateTime<Utc>,
-    /// What made it.
+    /// What created it.
     pub trigger: Trigger,
-    /// How often it may be tried.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
 }
 
-/// A run as it is recorded.
+/// A recorded run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Its name.
+    /// Its id.
     pub run_id: String,
     /// The job.
     pub job: String,
-    /// The time for which it is.
+    /// The scheduled time.
     pub scheduled_at: DateTime<Utc>,
-    /// What made it: a word.
+    /// What created it: the value of the column `trigger`.
     pub trigger: String,
-    /// How it stands.
+    /// The state.
     pub state: RunState,
-    /// Its tries so far.
+    /// Attempts so far.
     pub attempt: u32,
-    /// How often it may be tried.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// When it is looked at next.
+    /// When it is due next.
     pub next_at: Option<DateTime<Utc>>,
-    /// When it was tried first.
+    /// When its first attempt started.
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Rows of its result.
+    /// Rows of the result.
     pub row_count: Option<u64>,
-    /// What went wrong.
+    /// The error, or the reason why it waits.
     pub error: Option<String>,
 }
 
 const COLUMNS: &str = "run_id, job, scheduled_at, trigger, state, attempt, max_attempts, next_at, started_at, \
                        ended_at, row_count, error";
 
-/// The states of runs that are neither made nor given up.
+/// The states of runs that are neither completed nor final.
 const OPEN: &str = "('queued', 'waiting', 'running', 'retrying')";
 
 impl Run {
@@ -174,42 +174,42 @@ impl Run {
     }
 }
 
-/// How a try ended.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub enum AttemptOutcome {
-    /// The results are made: what is to be delivered, and what the alerts found.
+    /// The results are written.
     Completed {
         /// Rows of the result.
         row_count: u64,
-        /// The values of the parameters.
+        /// The parameter values.
         parameters: String,
-        /// What is worth knowing, such as a check that fails.
+        /// A notice, such as of a failed check.
         note: Option<String>,
-        /// What the alerts found.
+        /// The outcome of the alerts.
         alerts: Vec<AlertRecord>,
     },
-    /// It is tried again at an instant.
+    /// Failed; another attempt follows.
     Retry {
         /// When.
         at: DateTime<Utc>,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// It is looked at again at an instant: something that it needs is not there. No try is counted.
+    /// A dependency is missing. The attempt does not count.
     Wait {
-        /// When.
+        /// When to check again.
         at: DateTime<Utc>,
         /// What it waits for.
         reason: String,
     },
-    /// It failed for good, or was stopped.
+    /// Failed for good, or stopped.
     Terminated {
         /// `Failed` or `Stopped`.
         state: RunState,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// The process ends and somebody else goes on. No try is counted.
+    /// Given up by a process that ends, so that another continues. The attempt does not count.
     Released,
 }
 
@@ -240,9 +240,9 @@ fn insert(
 }
 
 impl Store {
-    /// Records what is due for a job and that somebody looked: at once, so that of two who look at the same time one
-    /// records it. `due` gets the time at which somebody looked last and says what to run and what was missed; the runs
-    /// that are new are given back with how they stand.
+    /// Records a job's due runs and advances its cursor in one transaction, so that of two schedulers polling at once
+    /// only one records them. `due` is called with the time of the last poll and returns the runs to queue and the
+    /// missed ones. Returns the runs that are new, with their states.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -263,7 +263,7 @@ impl Store {
                     recorded.push((run, RunState::Missed));
                 }
             }
-            // those that catch up wait for one another
+            // runs that catch up wait for one another
             let sql = format!(
                 "SELECT run_id FROM runs WHERE job = ? AND state IN {OPEN} AND NOT (state = 'queued' AND trigger = 'catch_up')"
             );
@@ -295,7 +295,7 @@ impl Store {
         })
     }
 
-    /// When a job was seen first, now if it is new: for jobs that run after others.
+    /// The time of the last poll of a job; creates the cursor with the current time if the job is new.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -310,7 +310,7 @@ impl Store {
         })
     }
 
-    /// Forgets when somebody looked last at a job: it is not scheduled any more, and what it misses is not missed.
+    /// Drops the cursor of a job that is no longer scheduled, so that no missed runs are recorded for it.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -318,7 +318,7 @@ impl Store {
         self.write(|transaction| transaction.execute("DELETE FROM cursors WHERE job = ?", [job]).map(drop))
     }
 
-    /// Records one run that waits for its turn; false when there is one of that name.
+    /// Records a queued run. False if a run of this id exists.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -326,7 +326,7 @@ impl Store {
         self.write(|transaction| insert(transaction, run, RunState::Queued, None, now))
     }
 
-    /// Makes a run that has ended wait for its turn again, with as many tries as at first.
+    /// Queues a run that has ended again, with all its attempts. False if it is active or has succeeded.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -338,7 +338,7 @@ impl Store {
         })
     }
 
-    /// The runs whose turn has come, the oldest first.
+    /// The runs that are due, the oldest first.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -352,7 +352,7 @@ impl Store {
         })
     }
 
-    /// When the next run or delivery has its turn, of those that wait for an instant.
+    /// When the next waiting run or delivery is due; `None` if nothing waits.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -365,8 +365,8 @@ impl Store {
         })
     }
 
-    /// Takes a run to work on it; `None` when somebody else has it or its job, or its turn has not come. The try is
-    /// recorded before it starts.
+    /// Claims a run and starts an attempt. `None` if another process has it, another run of its job is active, or it is
+    /// not due. The attempt is recorded before it starts.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -390,8 +390,8 @@ impl Store {
         })
     }
 
-    /// What the alerts of a run would tell if it ended now. Only one run of a job is worked on at a time, so that
-    /// [`Store::finish_attempt`] finds the same.
+    /// The notifications of a run's alerts if it completed now. Only one run of a job is active at a time, so that
+    /// [`Store::finish_attempt`] records the same.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -404,8 +404,8 @@ impl Store {
         self.preview_change(|transaction| alerts::record(transaction, run, alerts, now))
     }
 
-    /// Records how a try ended, with everything that follows from it: what is to be delivered, which alerts are told.
-    /// False when the run is not this process's any more.
+    /// Records the outcome of an attempt, with its deliveries and alerts. False if the run is no longer held by this
+    /// process.
     ///
     /// # Errors
     /// A history that cannot be written: then nothing is recorded.
@@ -468,9 +468,8 @@ impl Store {
         })
     }
 
-    /// Takes back what processes held that have ended, and gives the runs among it. Runs are queued again, with the try
-    /// counted. Deliveries are planned again where doing them twice changes nothing; a message that may be out already is
-    /// marked as uncertain.
+    /// Recovers what processes that have ended held, and returns the runs among it. Runs are queued again; the attempt
+    /// counts. Idempotent deliveries are planned again; a message that may have been sent becomes uncertain.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -497,7 +496,7 @@ impl Store {
         Ok(recovered)
     }
 
-    /// Ends a run that nobody works on as failed, and plans what its owner is told.
+    /// Ends an unclaimed run as failed, and plans the notices to its owner. False if it is claimed or has ended.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -517,7 +516,7 @@ impl Store {
         })
     }
 
-    /// Moves the instants for which runs and deliveries wait, after the clock was set back by so much.
+    /// Moves the times for which runs and deliveries wait back by `by`, after the clock was set back.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -532,7 +531,7 @@ impl Store {
         })
     }
 
-    /// Asks that a run be stopped: one that nobody works on is, another is by whoever works on it.
+    /// Requests that a run be stopped. An unclaimed run is stopped at once, an active one by the process that holds it.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -540,7 +539,7 @@ impl Store {
         self.write(|transaction| stop_run(transaction, run_id, now))
     }
 
-    /// Whether somebody asked that a run be stopped.
+    /// Whether a run was requested to stop.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -551,7 +550,7 @@ impl Store {
         })
     }
 
-    /// A run by its name.
+    /// Returns a run by id.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -559,7 +558,7 @@ impl Store {
         self.read(|connection| find(connection, run_id))
     }
 
-    /// The runs of a job, or of all, the newest first.
+    /// The runs of a job, or of all jobs, the newest first, at most `limit`.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -574,7 +573,7 @@ impl Store {
         })
     }
 
-    /// The runs of a job for one time.
+    /// The runs of a job for one scheduled time, in the order in which they were recorded.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -585,7 +584,7 @@ impl Store {
         })
     }
 
-    /// The times after an instant for which a job has succeeded, the oldest first.
+    /// The scheduled times of a job's runs that succeeded after `after`, the oldest first.
     ///
     /// # Errors
     /// A history that cannot be read.
@@ -615,7 +614,7 @@ fn stop_run(transaction: &Transaction<'_>, run_id: &str, now: DateTime<Utc>) -> 
     Ok(())
 }
 
-/// The machine's name, as far as it is known.
+/// The host name; empty if it is unknown.
 fn host() -> String {
     sysinfo::System::host_name().unwrap_or_default()
 }

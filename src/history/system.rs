@@ -1,4 +1,4 @@
-//! The schema `system`: the history as tables that SQL reads, in every door.
+//! The schema `system`: the tables of the history in SQL.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,10 +90,10 @@ const ALERTS: Columns = &[
 const TABLES: [(&str, Columns); 4] =
     [("alerts", ALERTS), ("attempts", ATTEMPTS), ("deliveries", DELIVERIES), ("runs", RUNS)];
 
-/// Adds the schema `system` over the history in a file, which need not be there yet.
+/// Adds the schema `system` over the history at a path, which need not exist yet.
 ///
 /// # Errors
-/// When the catalog refuses it.
+/// A catalog that rejects the schema.
 pub fn register(session: &Session, store: &Path) -> Result<()> {
     session.add_schema(SYSTEM, Arc::new(HistorySchema { store: store.to_path_buf() }))
 }
@@ -154,7 +154,7 @@ impl RowSource for HistoryRows {
 /// The rows of a table as one batch: histories are small.
 fn read(name: &str, columns: Columns, schema: SchemaRef, store: &Path) -> Result<RecordBatch> {
     let Some(connection) = open_to_read(store)? else { return Ok(RecordBatch::new_empty(schema)) };
-    // all columns of one moment
+    // all columns are read in one transaction
     connection.execute_batch("BEGIN").map_err(failed(store, "read"))?;
     let arrays: Vec<ArrayRef> = columns
         .iter()

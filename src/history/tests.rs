@@ -46,14 +46,14 @@ impl TempHistory {
 }
 
 #[test]
-fn a_run_is_claimed_once_and_what_a_dead_process_held_is_taken_back() {
-    let folder = TempHistory::new();
-    let (one, two) = (folder.open(), folder.open());
+fn a_run_is_claimed_once_and_what_a_dead_process_held_is_recovered() {
+    let history = TempHistory::new();
+    let (one, two) = (history.open(), history.open());
     assert!(one.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap());
     assert!(!two.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap());
     assert_eq!(one.claim("a-0", at(1)).unwrap().unwrap().attempt, 1);
     assert!(two.claim("a-0", at(1)).unwrap().is_none());
-    // the other lives, so that nothing is taken back
+    // the other process is alive, so that nothing is recovered
     assert!(two.recover(at(2)).unwrap().is_empty());
     drop(one);
     let recovered = two.recover(at(3)).unwrap();
@@ -63,8 +63,8 @@ fn a_run_is_claimed_once_and_what_a_dead_process_held_is_taken_back() {
 
 #[test]
 fn two_runs_of_one_job_are_not_worked_on_at_a_time() {
-    let folder = TempHistory::new();
-    let store = folder.open();
+    let history = TempHistory::new();
+    let store = history.open();
     for second in [0, 1] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
     }
@@ -72,7 +72,7 @@ fn two_runs_of_one_job_are_not_worked_on_at_a_time() {
     assert!(store.claim("a-1", at(2)).unwrap().is_none());
     store.finish_attempt(&run, &made(vec![]), &[], at(3)).unwrap();
     assert!(store.claim("a-1", at(3)).unwrap().is_some());
-    // it has ended already
+    // it has already ended
     assert!(!store.finish_attempt(&run, &made(vec![]), &[], at(4)).unwrap());
 }
 
@@ -83,8 +83,8 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
         (false, true, DeliveryState::Uncertain),
         (true, true, DeliveryState::Planned),
     ] {
-        let folder = TempHistory::new();
-        let store = folder.open();
+        let history = TempHistory::new();
+        let store = history.open();
         store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
         let run = store.claim("a-0", at(0)).unwrap().unwrap();
         store.finish_attempt(&run, &made(vec![]), &[mail(is_repeatable)], at(1)).unwrap();
@@ -95,7 +95,7 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
             assert!(store.mark_sending(&delivery).unwrap());
         }
         drop(store);
-        let store = folder.open();
+        let store = history.open();
         store.recover(at(2)).unwrap();
         assert_eq!(store.deliveries("a-0").unwrap()[0].state, wanted);
         let is_uncertain = wanted == DeliveryState::Uncertain;
@@ -107,8 +107,8 @@ fn a_mail_on_its_way_is_uncertain_after_a_crash_and_one_that_was_only_claimed_is
 
 #[test]
 fn a_run_succeeds_when_everything_of_it_is_there_and_what_was_sent_is_kept() {
-    let folder = TempHistory::new();
-    let store = folder.open();
+    let history = TempHistory::new();
+    let store = history.open();
     store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
     let run = store.claim("a-0", at(0)).unwrap().unwrap();
     store.finish_attempt(&run, &made(vec![]), &[mail(false), mail(false)], at(1)).unwrap();
@@ -133,8 +133,8 @@ fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
         (Overlap::Queue, RunState::Queued, false),
         (Overlap::Kill, RunState::Queued, true),
     ] {
-        let folder = TempHistory::new();
-        let store = folder.open();
+        let history = TempHistory::new();
+        let store = history.open();
         store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
         store.claim("a-0", at(0)).unwrap().unwrap();
         let due = vec![new_run(1, Trigger::Schedule)];
@@ -146,17 +146,17 @@ fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
 
 #[test]
 fn runs_that_catch_up_do_not_leave_one_another_out() {
-    let folder = TempHistory::new();
-    let store = folder.open();
+    let history = TempHistory::new();
+    let store = history.open();
     let due: Vec<NewRun> = (0..3).map(|second| new_run(second, Trigger::CatchUp)).collect();
     let recorded = store.record_due("a", Overlap::Skip, at(9), |_| (due, vec![])).unwrap();
     assert!(recorded.iter().all(|(_, state)| *state == RunState::Queued));
 }
 
 #[test]
-fn an_alert_is_told_once_and_again_after_good_runs() {
-    let folder = TempHistory::new();
-    let store = folder.open();
+fn an_alert_is_notified_once_and_again_after_good_runs() {
+    let history = TempHistory::new();
+    let store = history.open();
     let alert = |bad: &[&str]| AlertRecord {
         alert: "n < 3".into(),
         severity: "warn".into(),
@@ -185,9 +185,9 @@ fn an_alert_is_told_once_and_again_after_good_runs() {
 }
 
 #[test]
-fn only_the_newest_outputs_are_kept_and_a_place_that_is_used_again_stays() {
-    let folder = TempHistory::new();
-    let store = folder.open();
+fn only_the_newest_outputs_are_kept_and_a_target_that_is_used_again_stays() {
+    let history = TempHistory::new();
+    let store = history.open();
     for (second, target) in [(0, "one"), (1, "two"), (2, "one"), (3, "three")] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
@@ -204,8 +204,8 @@ fn only_the_newest_outputs_are_kept_and_a_place_that_is_used_again_stays() {
 
 #[test]
 fn old_runs_are_removed_and_open_ones_stay() {
-    let folder = TempHistory::new();
-    let store = folder.open();
+    let history = TempHistory::new();
+    let store = history.open();
     for second in [0, 1] {
         store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
         let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
@@ -217,9 +217,9 @@ fn old_runs_are_removed_and_open_ones_stay() {
 }
 
 #[test]
-fn a_file_that_is_no_history_is_told() {
-    let folder = TempHistory::new();
-    let path = folder.0.path().join("jobs.db");
+fn a_file_that_is_no_history_is_rejected() {
+    let history = TempHistory::new();
+    let path = history.0.path().join("jobs.db");
     std::fs::write(&path, "not a database, but long enough to be looked at as one").unwrap();
     let text = Store::open(&path).unwrap_err().to_string();
     assert!(text.contains("cannot open the history of jobs in") && text.contains("jobs.db"), "{text}");
@@ -227,8 +227,8 @@ fn a_file_that_is_no_history_is_told() {
 
 #[test]
 fn a_history_that_nobody_has_written_to_is_empty_and_one_of_a_newer_program_is_refused() {
-    let folder = TempHistory::new();
-    let path = folder.0.path().join("jobs.db");
+    let history = TempHistory::new();
+    let path = history.0.path().join("jobs.db");
     assert!(open_to_read(&path).unwrap().is_none());
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn errors_name_what_is_expected() {
         assert!(time_zone("Europe/Berln").unwrap_err().contains("did you mean `Europe/Berlin`?"));
         let error = |text: &str| Schedule::parse(text, Tz::UTC).unwrap_err();
         assert!(error("61 * * * *").contains("minute hour day month weekday"));

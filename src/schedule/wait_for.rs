@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_parsed_or_told() {
+    fn conditions_are_parsed_or_rejected() {
         let wait = WaitFor::parse("newest(interactions.started_at) >= start of today").unwrap();
         assert_eq!((wait.table.as_str(), wait.column.as_str(), wait.is_strict), ("interactions", "started_at", false));
         assert!(WaitFor::parse("newest( a.b ) > yesterday").unwrap().is_strict);
