@@ -7,6 +7,7 @@
 //! work of a dead process is detected at once and without a clock, and a suspended process keeps its own.
 
 mod alerts;
+mod attempts;
 mod deliveries;
 mod runs;
 pub mod system;
@@ -19,8 +20,9 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 pub use self::alerts::{AlertNotification, AlertRecord};
+pub use self::attempts::AttemptOutcome;
 pub use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDelivery, Purpose};
-pub use self::runs::{AttemptOutcome, NewRun, Run, RunState, Trigger};
+pub use self::runs::{NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
 
 /// Path of the history in a project folder.
