@@ -4,16 +4,17 @@
 //! Statements are planned and run on the engine's threads.
 
 mod auth;
+mod client_sessions;
 mod columns;
 mod connections;
 mod endpoint;
 mod ingest;
-mod journal;
 mod log;
 mod metadata;
 mod metrics;
 mod options;
 mod params;
+mod query_log;
 mod reflection;
 mod service;
 mod sql_info;
@@ -23,7 +24,6 @@ mod status;
 mod stream;
 mod system;
 mod tls;
-mod visits;
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -39,18 +39,18 @@ use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server as Transport;
 
-use self::auth::Gate;
+use self::auth::Authenticator;
 pub use self::auth::{hash_password, new_token};
+use self::client_sessions::{ClientSessionStore, ClientSessions};
 use self::endpoint::Endpoint;
-use self::journal::Journal;
 pub use self::log::start_log;
 use self::metrics::{Gauges, Metrics};
+use self::query_log::QueryLog;
 use self::service::Service;
 pub use self::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use self::stream::Limits;
 use self::system::SystemSchema;
 use self::tls::Tls;
-use self::visits::{VisitStore, Visits};
 use crate::config::{TlsFiles, UserConfig};
 use crate::error::{Error, Result};
 use crate::session::{CATALOG, ReadAccess, SYSTEM, Session};
@@ -118,7 +118,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     metrics: Option<(TcpListener, SocketAddr)>,
-    gate: Gate,
+    authenticator: Authenticator,
     tls: Option<Tls>,
     options: ServeOptions,
 }
@@ -130,7 +130,7 @@ impl Server {
     /// An address that cannot be bound, or one that other machines reach when that was not asked for; a user that cannot
     /// log in.
     pub fn bind(options: ServeOptions) -> Result<Self> {
-        let gate = Gate::new(&options.users, options.idle)?;
+        let authenticator = Authenticator::new(&options.users, options.idle)?;
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let listen = &options.listen;
         let usable = |cause| {
@@ -160,7 +160,7 @@ impl Server {
         }
         listener.set_nonblocking(true).map_err(usable)?;
         let metrics = options.metrics.as_ref().map(|listen| bind_metrics(listen, options.is_open)).transpose()?;
-        Ok(Self { listener, address, metrics, gate, tls, options })
+        Ok(Self { listener, address, metrics, authenticator, tls, options })
     }
 
     /// The address at which metrics are read, if anywhere.
@@ -197,10 +197,10 @@ impl Server {
         let options = self.options;
         let limits = Limits::new(options.max_queries, options.queue, options.timeout, options.query_memory);
         let metrics = Arc::new(Metrics::new());
-        let journal = Arc::new(Journal::new(Arc::clone(&metrics)));
-        let store = VisitStore::new(options.idle);
+        let query_log = Arc::new(QueryLog::new(Arc::clone(&metrics)));
+        let store = ClientSessionStore::new(options.idle);
         let history = session.context().catalog(CATALOG).and_then(|catalog| catalog.schema(SYSTEM));
-        let system = SystemSchema { journal: Arc::clone(&journal), visits: store.clone(), history };
+        let system = SystemSchema { query_log: Arc::clone(&query_log), sessions: store.clone(), history };
         let data = Arc::new(session.without_schema(SYSTEM)?);
         let everything = Arc::new(session.with_schema(SYSTEM, Arc::new(system))?);
         let users = readers.into_iter().map(|(user, reads)| {
@@ -211,15 +211,15 @@ impl Server {
             };
             (user, session)
         });
-        let visits = Visits::new(store.clone(), Arc::clone(&everything), users.collect());
-        let gauges = Gauges { metrics: Arc::clone(&metrics), visits: store, session: Arc::clone(&session) };
-        let service = Service::new(session, journal, options.keys, limits, options.ingest, Handle::current())
+        let sessions = ClientSessions::new(store.clone(), Arc::clone(&everything), users.collect());
+        let gauges = Gauges { metrics: Arc::clone(&metrics), sessions: store, session: Arc::clone(&session) };
+        let service = Service::new(session, query_log, options.keys, limits, options.ingest, Handle::current())
             .map_err(|status| fault(status.message().to_owned()))?;
         let network = Builder::new_current_thread().enable_all().build();
         let network = network.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
         let (tell, ended) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
-        let endpoint = Endpoint { service, gate: self.gate, visits, metrics };
+        let endpoint = Endpoint { service, authenticator: self.authenticator, sessions, metrics };
         let (listener, tls) = (self.listener, self.tls);
         let published = published.map(|listener| (listener, gauges));
         let thread = std::thread::Builder::new().name("cxql-network".into()).spawn(move || {

@@ -41,15 +41,15 @@ const CHECKS_AT_A_TIME: usize = 2;
 const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// A SHA-256 hash.
-pub(super) type Digested = [u8; 32];
+pub(super) type Sha256Digest = [u8; 32];
 
 /// The user of a request; `None` where nobody logs in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Caller(pub(super) Option<Arc<str>>);
+pub(super) struct Principal(pub(super) Option<Arc<str>>);
 
-impl Caller {
-    /// The user of a request that passed [`Gate::check`].
-    pub(super) fn of<T>(request: &Request<T>) -> Self {
+impl Principal {
+    /// The user of a request that passed [`Authenticator::authenticate`].
+    pub(super) fn of_request<T>(request: &Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
     }
 }
@@ -58,21 +58,21 @@ impl Caller {
 struct User {
     name: Arc<str>,
     password: Option<String>,
-    token: Option<Digested>,
+    token: Option<Sha256Digest>,
 }
 
 /// Lets users in.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Authenticator {
     users: Vec<User>,
     /// Logins by the hash of their token.
-    logins: Cache<Digested, Arc<str>>,
+    logins: Cache<Sha256Digest, Arc<str>>,
     /// Users by the hash of a header that was right.
-    basics: Cache<Digested, Arc<str>>,
+    verified_headers: Cache<Sha256Digest, Arc<str>>,
     failures: Cache<(IpAddr, String), Arc<AtomicU32>>,
-    checks: Semaphore,
+    verifications: Semaphore,
     /// A hash that no password has, so that an unknown name takes as long as a known one.
-    nobody: String,
+    dummy_hash: String,
 }
 
 /// The hash of a password as `cxql.toml` holds it.
@@ -94,11 +94,11 @@ pub fn new_token() -> (String, String) {
     (token, hash)
 }
 
-fn sha256(bytes: &[u8]) -> Digested {
+fn sha256(bytes: &[u8]) -> Sha256Digest {
     Sha256::digest(bytes).into()
 }
 
-fn parse_hash(text: &str) -> Option<Digested> {
+fn parse_hash(text: &str) -> Option<Sha256Digest> {
     let bytes: Option<Vec<u8>> = match text.len() {
         64 => (0..32).map(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()).collect(),
         _ => None,
@@ -106,7 +106,7 @@ fn parse_hash(text: &str) -> Option<Digested> {
     bytes?.try_into().ok()
 }
 
-impl Gate {
+impl Authenticator {
     /// # Errors
     /// A user whose password or token is no hash, or who has neither. A login ends when nobody used it for `idle`.
     pub(super) fn new(users: &BTreeMap<String, UserConfig>, idle: Duration) -> Result<Self> {
@@ -130,22 +130,26 @@ impl Gate {
             Ok(User { name: name.as_str().into(), password: config.password.clone(), token })
         };
         let users = users.iter().map(user).collect::<Result<Vec<_>>>()?;
-        let nobody = if users.is_empty() { String::new() } else { hash_password(&Uuid::new_v4().to_string())? };
+        let dummy_hash = if users.is_empty() { String::new() } else { hash_password(&Uuid::new_v4().to_string())? };
         Ok(Self {
             users,
             logins: recent(MAX_LOGINS).time_to_idle(idle).build(),
-            basics: recent(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
+            verified_headers: recent(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
             failures: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(FAILURES_LIFE).build(),
-            checks: Semaphore::new(CHECKS_AT_A_TIME),
-            nobody,
+            verifications: Semaphore::new(CHECKS_AT_A_TIME),
+            dummy_hash,
         })
     }
 
     /// The user of a request with these headers from this address: a bearer token of a login or of a user, or a name and a
     /// password.
-    pub(super) async fn check(&self, headers: &MetadataMap, address: Option<SocketAddr>) -> Result<Caller, Status> {
+    pub(super) async fn authenticate(
+        &self,
+        headers: &MetadataMap,
+        address: Option<SocketAddr>,
+    ) -> Result<Principal, Status> {
         if self.users.is_empty() {
-            return Ok(Caller(None));
+            return Ok(Principal(None));
         }
         let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
         match authorization(headers) {
@@ -153,12 +157,12 @@ impl Gate {
             Some(Authorization::Basic(text)) => self.by_password(text, address).await,
             None => Err(Status::unauthenticated("a login is wanted: a user and a password, or a token")),
         }
-        .map(|user| Caller(Some(user)))
+        .map(|user| Principal(Some(user)))
     }
 
     /// Logs a user in; the result is a bearer token.
-    pub(super) fn login(&self, caller: &Caller) -> String {
-        match &caller.0 {
+    pub(super) fn login(&self, principal: &Principal) -> String {
+        match &principal.0 {
             Some(user) => {
                 let (token, _) = new_token();
                 self.logins.insert(sha256(token.as_bytes()), Arc::clone(user));
@@ -170,7 +174,7 @@ impl Gate {
     }
 
     /// The login whose token a request has.
-    pub(super) fn login_of(&self, headers: &MetadataMap) -> Option<Digested> {
+    pub(super) fn login_of(&self, headers: &MetadataMap) -> Option<Sha256Digest> {
         match authorization(headers)? {
             Authorization::Bearer(token) => {
                 Some(sha256(token.as_bytes())).filter(|hash| self.logins.contains_key(hash))
@@ -204,7 +208,7 @@ impl Gate {
 
     async fn by_password(&self, text: &str, address: IpAddr) -> Result<Arc<str>, Status> {
         let hash = sha256(text.as_bytes());
-        if let Some(user) = self.basics.get(&hash) {
+        if let Some(user) = self.verified_headers.get(&hash) {
             return Ok(user);
         }
         let wrong = || Status::unauthenticated("the user or the password is wrong");
@@ -227,9 +231,9 @@ impl Gate {
         if late() {
             return Err(refused());
         }
-        let _turn = self.checks.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
+        let _turn = self.verifications.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
         // many connections of one tool log in at a time: the first of them was checked for all
-        if let Some(user) = self.basics.get(&hash) {
+        if let Some(user) = self.verified_headers.get(&hash) {
             return Ok(user);
         }
         if late() {
@@ -238,7 +242,7 @@ impl Gate {
         of_user.fetch_add(1, Ordering::Relaxed);
         of_address.fetch_add(1, Ordering::Relaxed);
         let user = self.users.iter().find(|user| *user.name == *name);
-        let hash_text = user.and_then(|user| user.password.clone()).unwrap_or_else(|| self.nobody.clone());
+        let hash_text = user.and_then(|user| user.password.clone()).unwrap_or_else(|| self.dummy_hash.clone());
         let checked = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash_text)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
@@ -248,7 +252,7 @@ impl Gate {
             Some(user) if is_right => {
                 self.failures.invalidate(&(address, name));
                 of_address.fetch_sub(1, Ordering::Relaxed);
-                self.basics.insert(hash, Arc::clone(&user.name));
+                self.verified_headers.insert(hash, Arc::clone(&user.name));
                 tracing::info!(user = &*user.name, %address, "login");
                 Ok(Arc::clone(&user.name))
             }
@@ -282,11 +286,11 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(60);
 
-    fn gate() -> (Gate, String) {
+    fn authenticator() -> (Authenticator, String) {
         let (token, hash) = new_token();
         let ana = UserConfig { password: Some(hash_password("s:ecret").unwrap()), token: None, roles: vec![] };
         let bot = UserConfig { password: None, token: Some(hash), roles: vec![] };
-        (Gate::new(&BTreeMap::from([("ana".into(), ana), ("bot".into(), bot)]), IDLE).unwrap(), token)
+        (Authenticator::new(&BTreeMap::from([("ana".into(), ana), ("bot".into(), bot)]), IDLE).unwrap(), token)
     }
 
     fn request(authorization: &str) -> Request<()> {
@@ -299,50 +303,57 @@ mod tests {
         request(&format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
     }
 
-    async fn check(gate: &Gate, request: &Request<()>) -> Result<Caller, Status> {
-        gate.check(request.metadata(), request.remote_addr()).await
+    async fn check(authenticator: &Authenticator, request: &Request<()>) -> Result<Principal, Status> {
+        authenticator.authenticate(request.metadata(), request.remote_addr()).await
     }
 
     #[tokio::test]
     async fn a_login_gives_a_token_until_it_ends() {
-        let (gate, _) = gate();
-        let caller = check(&gate, &basic("ana", "s:ecret")).await.unwrap();
-        assert_eq!(caller, Caller(Some("ana".into())));
-        let bearer = request(&format!("Bearer {}", gate.login(&caller)));
-        assert_eq!(check(&gate, &bearer).await.unwrap(), caller);
-        assert!(gate.logout(bearer.metadata()) && !gate.logout(bearer.metadata()));
-        assert_eq!(check(&gate, &bearer).await.unwrap_err().code(), Code::Unauthenticated);
+        let (authenticator, _) = authenticator();
+        let principal = check(&authenticator, &basic("ana", "s:ecret")).await.unwrap();
+        assert_eq!(principal, Principal(Some("ana".into())));
+        let bearer = request(&format!("Bearer {}", authenticator.login(&principal)));
+        assert_eq!(check(&authenticator, &bearer).await.unwrap(), principal);
+        assert!(authenticator.logout(bearer.metadata()) && !authenticator.logout(bearer.metadata()));
+        assert_eq!(check(&authenticator, &bearer).await.unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[tokio::test]
     async fn a_token_is_its_users() {
-        let (gate, token) = gate();
-        assert_eq!(check(&gate, &request(&format!("bearer {token}"))).await.unwrap(), Caller(Some("bot".into())));
+        let (authenticator, token) = authenticator();
+        assert_eq!(
+            check(&authenticator, &request(&format!("bearer {token}"))).await.unwrap(),
+            Principal(Some("bot".into()))
+        );
         for wrong in ["Bearer nobody", "Bearer ", "Basic !!", "Digest x"] {
-            assert_eq!(check(&gate, &request(wrong)).await.unwrap_err().code(), Code::Unauthenticated, "{wrong}");
+            assert_eq!(
+                check(&authenticator, &request(wrong)).await.unwrap_err().code(),
+                Code::Unauthenticated,
+                "{wrong}"
+            );
         }
-        assert_eq!(check(&gate, &Request::new(())).await.unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(check(&authenticator, &Request::new(())).await.unwrap_err().code(), Code::Unauthenticated);
         // a user without a password has none that is right
-        assert_eq!(check(&gate, &basic("bot", "")).await.unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(check(&authenticator, &basic("bot", "")).await.unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[tokio::test]
     async fn guessing_is_slowed_down() {
-        let (gate, _) = gate();
+        let (authenticator, _) = authenticator();
         for _ in 0..MAX_FAILURES {
-            assert_eq!(check(&gate, &basic("ana", "wrong")).await.unwrap_err().code(), Code::Unauthenticated);
+            assert_eq!(check(&authenticator, &basic("ana", "wrong")).await.unwrap_err().code(), Code::Unauthenticated);
         }
-        assert_eq!(check(&gate, &basic("ana", "s:ecret")).await.unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(check(&authenticator, &basic("ana", "s:ecret")).await.unwrap_err().code(), Code::ResourceExhausted);
         // others are not held up
-        assert_eq!(check(&gate, &basic("eve", "x")).await.unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(check(&authenticator, &basic("eve", "x")).await.unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[tokio::test]
     async fn right_passwords_are_no_failures() {
-        let (gate, _) = gate();
+        let (authenticator, _) = authenticator();
         for _ in 0..3 * MAX_FAILURES {
-            gate.basics.invalidate_all();
-            check(&gate, &basic("ana", "s:ecret")).await.unwrap();
+            authenticator.verified_headers.invalidate_all();
+            check(&authenticator, &basic("ana", "s:ecret")).await.unwrap();
         }
     }
 
@@ -351,14 +362,14 @@ mod tests {
         for (password, token) in [(Some("plain"), None), (None, Some("plain")), (None, None)] {
             let user =
                 UserConfig { password: password.map(str::to_owned), token: token.map(str::to_owned), roles: vec![] };
-            let error = Gate::new(&BTreeMap::from([("ana".to_owned(), user)]), IDLE).unwrap_err();
+            let error = Authenticator::new(&BTreeMap::from([("ana".to_owned(), user)]), IDLE).unwrap_err();
             assert!(error.to_string().contains("[users.ana]"), "{error}");
         }
     }
 
     #[tokio::test]
     async fn without_users_everybody_is_nobody() {
-        let gate = Gate::new(&BTreeMap::new(), IDLE).unwrap();
-        assert_eq!(check(&gate, &Request::new(())).await.unwrap(), Caller(None));
+        let authenticator = Authenticator::new(&BTreeMap::new(), IDLE).unwrap();
+        assert_eq!(check(&authenticator, &Request::new(())).await.unwrap(), Principal(None));
     }
 }

@@ -12,51 +12,51 @@ use futures::stream::{self, BoxStream, StreamExt};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::auth::{Caller, Gate};
-use super::journal::code_name;
+use super::auth::{Authenticator, Principal};
+use super::client_sessions::{COOKIE, ClientSession, ClientSessions};
 use super::metrics::Metrics;
+use super::query_log::code_name;
 use super::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID, Service};
-use super::visits::{COOKIE, Visit, Visits};
 use super::{options, status};
 
-/// A [`Service`] as tonic serves it, behind a [`Gate`].
+/// A [`Service`] as tonic serves it, behind a [`Authenticator`].
 pub(super) struct Endpoint {
     pub(super) service: Service,
-    pub(super) gate: Gate,
-    pub(super) visits: Visits,
+    pub(super) authenticator: Authenticator,
+    pub(super) sessions: ClientSessions,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Endpoint {
     /// The request with its user, when there is one who may ask.
     async fn admit<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
-        let caller = self.check(&request).await?;
-        let login = self.gate.login_of(request.metadata());
-        let visit = self.visits.of(&caller, login, request.metadata(), request.remote_addr())?;
-        request.extensions_mut().insert(caller);
-        request.extensions_mut().insert(visit);
+        let principal = self.check(&request).await?;
+        let login = self.authenticator.login_of(request.metadata());
+        let client = self.sessions.find_or_open(&principal, login, request.metadata(), request.remote_addr())?;
+        request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(client);
         Ok(request)
     }
 
-    async fn check<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let checked = self.gate.check(request.metadata(), request.remote_addr()).await;
+    async fn check<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        let checked = self.authenticator.authenticate(request.metadata(), request.remote_addr()).await;
         checked.inspect_err(|status| self.metrics.refused(code_name(status.code())))
     }
 
     /// The actions about sessions; `None` for another.
     fn session_action(&self, request: &Request<Action>) -> Result<Option<Response<ActionStream>>, Status> {
-        let visit = Visit::of(request)?;
+        let client = ClientSession::of_request(request)?;
         let (body, cookie) = match request.get_ref().r#type.as_str() {
             options::SET => {
-                let (body, new) = options::set(&self.visits, &visit, &request.get_ref().body)?;
+                let (body, new) = options::set(&self.sessions, &client, &request.get_ref().body)?;
                 (body, new.map(|new| format!("{COOKIE}={}; Path=/; HttpOnly", new.id)))
             }
-            options::GET => (options::get(&visit), None),
+            options::GET => (options::get(&client), None),
             options::CLOSE => {
-                let login = self.gate.login_of(request.metadata());
-                let was_open = self.visits.close(&visit, login);
+                let login = self.authenticator.login_of(request.metadata());
+                let was_open = self.sessions.close(&client, login);
                 // a token of the configuration is no login and stays
-                let is_closed = self.gate.logout(request.metadata()) || was_open;
+                let is_closed = self.authenticator.logout(request.metadata()) || was_open;
                 let cookie = was_open.then(|| format!("{COOKIE}=; Path=/; Max-Age=0"));
                 (options::CloseResult { status: if is_closed { 1 } else { 3 } }.encode_to_vec(), cookie)
             }
@@ -110,8 +110,8 @@ impl FlightService for Endpoint {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        let caller = self.check(&request).await?;
-        let token = self.gate.login(&caller);
+        let principal = self.check(&request).await?;
+        let token = self.authenticator.login(&principal);
         self.metrics.logins.inc();
         let mut response: Response<Self::HandshakeStream> =
             Response::new(stream::iter([Ok(HandshakeResponse::default())]).boxed());

@@ -21,9 +21,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 
+use super::client_sessions::ClientSessionStore;
 use super::connections;
-use super::journal::Outcome;
-use super::visits::VisitStore;
+use super::query_log::QueryState;
 use crate::session::Session;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,7 +95,7 @@ impl Metrics {
     }
 
     /// A query has ended.
-    pub(super) fn query(&self, outcome: Outcome, elapsed: Duration, rows: u64, bytes: u64) {
+    pub(super) fn query(&self, outcome: QueryState, elapsed: Duration, rows: u64, bytes: u64) {
         self.queries.get_or_create(&OutcomeLabel { outcome: outcome.name() }).inc();
         self.seconds.observe(elapsed.as_secs_f64());
         self.rows.inc_by(rows);
@@ -111,7 +111,7 @@ impl Metrics {
 /// What is looked up when somebody asks.
 pub(super) struct Gauges {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) visits: VisitStore,
+    pub(super) sessions: ClientSessionStore,
     pub(super) session: Arc<Session>,
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn publish(listener: TcpListener, gauges: Gauges) {
 async fn page(State(gauges): State<Arc<Gauges>>) -> impl IntoResponse {
     let metrics = &gauges.metrics;
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    metrics.sessions.set(whole(gauges.visits.count()));
+    metrics.sessions.set(whole(gauges.sessions.count()));
     metrics.memory.set(whole(gauges.session.context().runtime_env().memory_pool.reserved() as u64));
     let mut text = String::new();
     // a text takes whatever is written to it

@@ -7,8 +7,8 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Status;
 
+use super::client_sessions::{ClientSession, ClientSessions, SessionKind, SessionSettings};
 use super::status;
-use super::visits::{Kind, Settings, Visit, Visits};
 use crate::session::CATALOG;
 
 /// The actions.
@@ -78,11 +78,15 @@ pub(super) struct CloseResult {
 }
 
 /// Sets options of a session; gives the answer, and the session when it is a new one.
-pub(super) fn set(visits: &Visits, visit: &Arc<Visit>, body: &[u8]) -> Result<(Vec<u8>, Option<Arc<Visit>>), Status> {
+pub(super) fn set(
+    sessions: &ClientSessions,
+    client: &Arc<ClientSession>,
+    body: &[u8],
+) -> Result<(Vec<u8>, Option<Arc<ClientSession>>), Status> {
     let asked = Options::decode(body);
     let asked = asked.map_err(|_| status::invalid(format!("{SET} wants a SetSessionOptionsRequest")))?;
-    let new = if visit.kind == Kind::Direct { Some(visits.own(visit)?) } else { None };
-    let target = new.as_ref().unwrap_or(visit);
+    let new = if client.kind == SessionKind::Direct { Some(sessions.open_for(client)?) } else { None };
+    let target = new.as_ref().unwrap_or(client);
     let mut errors = HashMap::new();
     let mut names: Vec<_> = asked.options.into_iter().collect();
     names.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -103,7 +107,7 @@ pub(super) fn set(visits: &Visits, visit: &Arc<Visit>, body: &[u8]) -> Result<(V
 }
 
 /// Changes one setting; the error is that of [`SetError`].
-fn apply(settings: &mut Settings, name: &str, value: Option<Value>) -> Result<(), i32> {
+fn apply(settings: &mut SessionSettings, name: &str, value: Option<Value>) -> Result<(), i32> {
     if !OPTIONS.contains(&name) {
         return Err(INVALID_NAME);
     }
@@ -141,9 +145,9 @@ fn apply(settings: &mut Settings, name: &str, value: Option<Value>) -> Result<()
 }
 
 /// The options of a session.
-pub(super) fn get(visit: &Visit) -> Vec<u8> {
-    let settings = visit.settings();
-    let config = visit.session().context().copied_config();
+pub(super) fn get(client: &ClientSession) -> Vec<u8> {
+    let settings = client.settings();
+    let config = client.session().context().copied_config();
     let options = config.options();
     let schema = options.catalog.default_schema.clone();
     let zone = options.execution.time_zone.clone().unwrap_or_default();
@@ -165,16 +169,16 @@ mod tests {
 
     #[test]
     fn options_have_names_and_types() {
-        let mut settings = Settings::default();
+        let mut settings = SessionSettings::default();
         apply(&mut settings, "timeout_s", Some(Value::Integer(5))).unwrap();
         apply(&mut settings, "schema", Some(Value::Text("reports".into()))).unwrap();
         apply(&mut settings, "catalog", Some(Value::Text(CATALOG.into()))).unwrap();
         let expected =
-            Settings { schema: Some("reports".into()), time_zone: None, timeout: Some(Duration::from_secs(5)) };
+            SessionSettings { schema: Some("reports".into()), time_zone: None, timeout: Some(Duration::from_secs(5)) };
         assert_eq!(settings, expected);
         apply(&mut settings, "timeout_s", None).unwrap();
         apply(&mut settings, "schema", Some(Value::Text(String::new()))).unwrap();
-        assert_eq!(settings, Settings::default());
+        assert_eq!(settings, SessionSettings::default());
         assert_eq!(apply(&mut settings, "colour", None), Err(INVALID_NAME));
         for (name, value) in [
             ("catalog", Value::Text("other".into())),

@@ -32,13 +32,13 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::auth::Caller;
-use super::journal::{Entry, Journal};
+use super::auth::Principal;
+use super::client_sessions::ClientSession;
 use super::metadata::{self, Keys};
+use super::query_log::{QueryEntry, QueryLog};
 use super::statements::{self, Prepared, Statements};
 use super::stream::{self as rows, DataStream, Job, Limits, Running, Task, TicketKey};
 use super::system::QUERIES;
-use super::visits::Visit;
 use super::{sql_info, sql_types, status};
 use crate::session::{CATALOG, SYSTEM, Session};
 
@@ -59,7 +59,7 @@ pub(super) struct Service {
     /// The session of all data, whose notes are those of all.
     session: Arc<Session>,
     statements: Arc<Statements>,
-    journal: Arc<Journal>,
+    query_log: Arc<QueryLog>,
     running: Arc<Running>,
     limits: Arc<Limits>,
     /// Bytes of the tables that a session may bring; none are taken without.
@@ -77,7 +77,7 @@ impl Service {
     /// When the answers that never change cannot be built, which is a fault.
     pub(super) fn new(
         session: Arc<Session>,
-        journal: Arc<Journal>,
+        query_log: Arc<QueryLog>,
         keys: Keys,
         limits: Limits,
         ingest: Option<usize>,
@@ -86,7 +86,7 @@ impl Service {
         Ok(Self {
             engine,
             statements: Arc::new(Statements::new()),
-            journal,
+            query_log,
             running: Arc::default(),
             limits: Arc::new(limits),
             ingest,
@@ -110,37 +110,37 @@ impl Service {
         done
     }
 
-    async fn plan(&self, visit: Arc<Visit>, text: String) -> Result<Arc<Job>, Status> {
+    async fn plan(&self, client: Arc<ClientSession>, text: String) -> Result<Arc<Job>, Status> {
         let statements = Arc::clone(&self.statements);
-        let watch = self.journal.plan(&visit, &text);
-        let entry = Arc::clone(&watch.entry);
-        watch.planned(self.on_engine(async move { statements.plan(&visit, &text, entry).await }).await)
+        let tracker = self.query_log.plan(&client, &text);
+        let entry = Arc::clone(&tracker.entry);
+        tracker.planned(self.on_engine(async move { statements.plan(&client, &text, entry).await }).await)
     }
 
-    async fn job(&self, visit: Arc<Visit>, prepared: Arc<Prepared>) -> Result<Arc<Job>, Status> {
+    async fn job(&self, client: Arc<ClientSession>, prepared: Arc<Prepared>) -> Result<Arc<Job>, Status> {
         let statements = Arc::clone(&self.statements);
-        let watch = self.journal.plan(&visit, &prepared.source.text);
-        let entry = Arc::clone(&watch.entry);
-        watch.planned(self.on_engine(async move { statements.job(&visit, &prepared, entry).await }).await)
+        let tracker = self.query_log.plan(&client, &prepared.source.text);
+        let entry = Arc::clone(&tracker.entry);
+        tracker.planned(self.on_engine(async move { statements.job(&client, &prepared, entry).await }).await)
     }
 
     fn send(&self, job: &Arc<Job>, ticket: TicketKey, headers: &MetadataMap) -> Answer {
         let options = rows::write_options(headers)?;
-        let watch = self.journal.fetch(&job.entry);
-        let entry = Arc::clone(&watch.entry);
-        let sent = rows::send_job(&self.engine, watch, job, ticket, (&self.running, &self.limits), options);
-        Ok(marked(Response::new(sent), &entry))
+        let tracker = self.query_log.fetch(&job.entry);
+        let entry = Arc::clone(&tracker.entry);
+        let sent = rows::send_job(&self.engine, tracker, job, ticket, (&self.running, &self.limits), options);
+        Ok(with_query_id(Response::new(sent), &entry))
     }
 
     fn job_info(&self, job: Arc<Job>, request: Request<FlightDescriptor>) -> Info {
         let (schema, entry) = (Arc::clone(&job.schema), Arc::clone(&job.entry));
-        let handle = Bytes::copy_from_slice(self.statements.keep_job(&Caller::of(&request), job).as_bytes());
+        let handle = Bytes::copy_from_slice(self.statements.keep_job(&Principal::of_request(&request), job).as_bytes());
         let info = info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())?;
-        Ok(marked(info, &entry))
+        Ok(with_query_id(info, &entry))
     }
 
     /// Stops what a FlightInfo of the same user stands for; true when it was there.
-    fn cancel(&self, caller: &Caller, info: &FlightInfo) -> bool {
+    fn cancel(&self, principal: &Principal, info: &FlightInfo) -> bool {
         let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
         let handles = tickets.filter_map(|ticket| {
             let any = Any::decode(&*ticket.ticket).ok()?;
@@ -149,7 +149,7 @@ impl Service {
         let mut found = false;
         for handle in handles {
             // a ticket that runs is also kept for another fetch; no longer kept, it may still run
-            let Some(ticket) = statements::key(caller, &handle) else { continue };
+            let Some(ticket) = statements::key(principal, &handle) else { continue };
             let was_kept = self.statements.forget_job(&ticket);
             found |= self.running.cancel(&ticket) || was_kept;
         }
@@ -158,8 +158,8 @@ impl Service {
 }
 
 /// An answer that names its query.
-fn marked<T>(mut response: Response<T>, entry: &Entry) -> Response<T> {
-    entry.mark(response.metadata_mut());
+fn with_query_id<T>(mut response: Response<T>, entry: &QueryEntry) -> Response<T> {
+    entry.add_query_id(response.metadata_mut());
     response
 }
 
@@ -215,7 +215,7 @@ impl FlightSqlService for Service {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let job = self.plan(Visit::of(&request)?, query.query).await?;
+        let job = self.plan(ClientSession::of_request(&request)?, query.query).await?;
         self.job_info(job, request)
     }
 
@@ -232,8 +232,8 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
-        let job = self.job(Visit::of(&request)?, prepared).await?;
+        let prepared = self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
+        let job = self.job(ClientSession::of_request(&request)?, prepared).await?;
         self.job_info(job, request)
     }
 
@@ -306,8 +306,8 @@ impl FlightSqlService for Service {
     }
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Answer {
-        let caller = Caller::of(&request);
-        let (ticket, job) = self.statements.find_job(&caller, &ticket.statement_handle)?;
+        let principal = Principal::of_request(&request);
+        let (ticket, job) = self.statements.find_job(&principal, &ticket.statement_handle)?;
         self.send(&job, ticket, request.metadata())
     }
 
@@ -316,22 +316,22 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<Ticket>,
     ) -> Answer {
-        let caller = Caller::of(&request);
-        let prepared = self.statements.find(&caller, &query.prepared_statement_handle)?;
-        let job = self.job(Visit::of(&request)?, prepared).await?;
-        self.send(&job, (caller, Uuid::new_v4()), request.metadata())
+        let principal = Principal::of_request(&request);
+        let prepared = self.statements.find(&principal, &query.prepared_statement_handle)?;
+        let job = self.job(ClientSession::of_request(&request)?, prepared).await?;
+        self.send(&job, (principal, Uuid::new_v4()), request.metadata())
     }
 
     async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Answer {
-        send_batch(metadata::catalogs(&Visit::of(&request)?.session(), query)?, &request)
+        send_batch(metadata::catalogs(&ClientSession::of_request(&request)?.session(), query)?, &request)
     }
 
     async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Answer {
-        send_batch(metadata::schemas(&Visit::of(&request)?.session(), query)?, &request)
+        send_batch(metadata::schemas(&ClientSession::of_request(&request)?.session(), query)?, &request)
     }
 
     async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Answer {
-        let session = Visit::of(&request)?.session();
+        let session = ClientSession::of_request(&request)?.session();
         send_batch(self.on_engine(async move { metadata::tables(&session, query).await }).await?, &request)
     }
 
@@ -344,7 +344,10 @@ impl FlightSqlService for Service {
     }
 
     async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Answer {
-        send_batch(metadata::primary_keys(&Visit::of(&request)?.session(), &self.keys, &query)?, &request)
+        send_batch(
+            metadata::primary_keys(&ClientSession::of_request(&request)?.session(), &self.keys, &query)?,
+            &request,
+        )
     }
 
     async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> Answer {
@@ -389,10 +392,10 @@ impl FlightSqlService for Service {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let statements = Arc::clone(&self.statements);
-        let visit = Visit::of(&request)?;
-        let watch = self.journal.plan(&visit, &command.query);
-        let session = visit.session();
-        watch
+        let client = ClientSession::of_request(&request)?;
+        let tracker = self.query_log.plan(&client, &command.query);
+        let session = client.session();
+        tracker
             .planned(self.on_engine(async move { Err(statements.refuse_update(&session, &command.query).await) }).await)
     }
 
@@ -402,10 +405,10 @@ impl FlightSqlService for Service {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let Some(limit) = self.ingest else { return Err(no_ingest()) };
-        let visit = Visit::of(&request)?;
-        let scratch = visit.scratch(limit).map_err(|error| status::own(&error))?;
+        let client = ClientSession::of_request(&request)?;
+        let scratch = client.scratch(limit).map_err(|error| status::own(&error))?;
         let rows = scratch.put(&command, request.into_inner()).await?;
-        tracing::info!(session_id = %visit.id, table = command.table.as_str(), rows, "a table was brought");
+        tracing::info!(session_id = %client.id, table = command.table.as_str(), rows, "a table was brought");
         Ok(rows)
     }
 
@@ -414,7 +417,7 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let prepared = self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        let prepared = self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
         let batches = received(request.into_inner()).await?;
         self.statements.bind(&prepared, &batches)?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
@@ -426,7 +429,7 @@ impl FlightSqlService for Service {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         // what is prepared here returns rows
-        self.statements.find(&Caller::of(&request), &query.prepared_statement_handle)?;
+        self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
         Err(status::invalid("the prepared statement returns rows; execute it as a query and not as an update"))
     }
 
@@ -444,17 +447,17 @@ impl FlightSqlService for Service {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let statements = Arc::clone(&self.statements);
-        let visit = Visit::of(&request)?;
-        let session = visit.session();
+        let client = ClientSession::of_request(&request)?;
+        let session = client.session();
         let text = query.query.clone();
         let prepared = match self.on_engine(async move { statements.prepare(&session, &query.query).await }).await {
             Ok(prepared) => prepared,
             // what is executed is in the journal when it is; what cannot be, is now
-            Err(status) => return self.journal.plan(&visit, &text).planned(Err(status)),
+            Err(status) => return self.query_log.plan(&client, &text).planned(Err(status)),
         };
         let dataset_schema = schema_bytes(&prepared.schema)?;
         let parameter_schema = schema_bytes(&statements::parameter_schema(&prepared))?;
-        let prepared_statement_handle = self.statements.keep(&Caller::of(&request), prepared);
+        let prepared_statement_handle = self.statements.keep(&Principal::of_request(&request), prepared);
         Ok(ActionCreatePreparedStatementResult { prepared_statement_handle, dataset_schema, parameter_schema })
     }
 
@@ -463,7 +466,7 @@ impl FlightSqlService for Service {
         query: ActionClosePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<(), Status> {
-        self.statements.close(&Caller::of(&request), &query.prepared_statement_handle);
+        self.statements.close(&Principal::of_request(&request), &query.prepared_statement_handle);
         Ok(())
     }
 
@@ -514,7 +517,8 @@ impl FlightSqlService for Service {
     ) -> Result<ActionCancelQueryResult, Status> {
         let info = FlightInfo::decode(&*query.info);
         let info = info.map_err(|_| status::invalid("the query to cancel is no FlightInfo"))?;
-        let result = if self.cancel(&Caller::of(&request), &info) { QUERY_CANCELLED } else { QUERY_NOT_CANCELLABLE };
+        let result =
+            if self.cancel(&Principal::of_request(&request), &info) { QUERY_CANCELLED } else { QUERY_NOT_CANCELLABLE };
         Ok(ActionCancelQueryResult { result })
     }
 
@@ -526,16 +530,16 @@ impl FlightSqlService for Service {
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
-        let caller = Caller::of(&request);
-        let visit = Visit::of(&request)?;
+        let principal = Principal::of_request(&request);
+        let client = ClientSession::of_request(&request)?;
         let action = request.into_inner();
         if action.r#type == CANCEL_QUERY_ID {
             // those who see the queries of others may stop them
             let table = TableReference::full(CATALOG, SYSTEM, QUERIES);
-            let is_any = visit.session().resolve(&table).is_some();
+            let is_any = client.session().resolve(&table).is_some();
             let id = std::str::from_utf8(&action.body).ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
             let id = id.ok_or_else(|| status::invalid(format!("{CANCEL_QUERY_ID} wants the id of a query")))?;
-            if !self.journal.cancel(id, &caller, is_any) {
+            if !self.query_log.cancel(id, &principal, is_any) {
                 return Err(Status::not_found(format!("there is no running query {id}, or it is not yours")));
             }
             return Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body: Bytes::new() })]).boxed()));
@@ -546,7 +550,7 @@ impl FlightSqlService for Service {
         let asked = CancelFlightInfoRequest::decode(&*action.body);
         let asked =
             asked.map_err(|_| status::invalid(format!("{CANCEL_FLIGHT_INFO} wants a CancelFlightInfoRequest")))?;
-        let is_cancelled = asked.info.is_some_and(|info| self.cancel(&caller, &info));
+        let is_cancelled = asked.info.is_some_and(|info| self.cancel(&principal, &info));
         let result = if is_cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
         let body = CancelFlightInfoResult { status: result as i32 }.encode_to_vec().into();
         Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))

@@ -17,12 +17,12 @@ use moka::sync::Cache;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::auth::Caller;
+use super::auth::Principal;
+use super::client_sessions::ClientSession;
 use super::columns::{self, Origin};
-use super::journal::Entry;
 use super::params::{self, Param};
+use super::query_log::QueryEntry;
 use super::stream::{Job, Step, TicketKey};
-use super::visits::Visit;
 use super::{recent, status};
 use crate::error::{Error, Result};
 use crate::session::{Session, writes};
@@ -72,7 +72,7 @@ pub(super) struct Prepared {
 pub(super) struct Statements {
     /// What is kept is found again by the user whose it is, and by nobody else.
     tickets: Cache<TicketKey, Arc<Job>>,
-    prepared: Cache<(Caller, Uuid), Arc<Prepared>>,
+    prepared: Cache<(Principal, Uuid), Arc<Prepared>>,
 }
 
 impl Statements {
@@ -84,9 +84,14 @@ impl Statements {
     }
 
     /// Plans a text that has no parameters.
-    pub(super) async fn plan(&self, visit: &Visit, text: &str, entry: Arc<Entry>) -> Result<Arc<Job>, Status> {
-        let prepared = self.prepare(&visit.session(), text).await?;
-        self.job(visit, &prepared, entry).await
+    pub(super) async fn plan(
+        &self,
+        client: &ClientSession,
+        text: &str,
+        entry: Arc<QueryEntry>,
+    ) -> Result<Arc<Job>, Status> {
+        let prepared = self.prepare(&client.session(), text).await?;
+        self.job(client, &prepared, entry).await
     }
 
     /// Plans a text once.
@@ -147,10 +152,15 @@ impl Statements {
     }
 
     /// The work of the next execution of a prepared statement.
-    pub(super) async fn job(&self, visit: &Visit, prepared: &Prepared, entry: Arc<Entry>) -> Result<Arc<Job>, Status> {
+    pub(super) async fn job(
+        &self,
+        client: &ClientSession,
+        prepared: &Prepared,
+        entry: Arc<QueryEntry>,
+    ) -> Result<Arc<Job>, Status> {
         let source = Arc::clone(&prepared.source);
         let session = Arc::clone(&prepared.session);
-        let timeout = visit.settings().timeout;
+        let timeout = client.settings().timeout;
         if prepared.params.is_empty() {
             let fresh = prepared.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
             let operators = match fresh.filter(|(at, _)| at.elapsed() < FRESH) {
@@ -201,15 +211,15 @@ impl Statements {
     }
 
     /// Keeps a job; the handle is its ticket.
-    pub(super) fn keep_job(&self, caller: &Caller, job: Arc<Job>) -> Uuid {
+    pub(super) fn keep_job(&self, principal: &Principal, job: Arc<Job>) -> Uuid {
         let handle = Uuid::new_v4();
-        self.tickets.insert((caller.clone(), handle), job);
+        self.tickets.insert((principal.clone(), handle), job);
         handle
     }
 
     /// The job of a ticket.
-    pub(super) fn find_job(&self, caller: &Caller, handle: &[u8]) -> Result<(TicketKey, Arc<Job>), Status> {
-        key(caller, handle)
+    pub(super) fn find_job(&self, principal: &Principal, handle: &[u8]) -> Result<(TicketKey, Arc<Job>), Status> {
+        key(principal, handle)
             .and_then(|key| Some((key.clone(), self.tickets.get(&key)?)))
             .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
     }
@@ -220,22 +230,22 @@ impl Statements {
     }
 
     /// Keeps a prepared statement.
-    pub(super) fn keep(&self, caller: &Caller, prepared: Prepared) -> Bytes {
+    pub(super) fn keep(&self, principal: &Principal, prepared: Prepared) -> Bytes {
         let handle = Uuid::new_v4();
-        self.prepared.insert((caller.clone(), handle), Arc::new(prepared));
+        self.prepared.insert((principal.clone(), handle), Arc::new(prepared));
         Bytes::copy_from_slice(handle.as_bytes())
     }
 
     /// A prepared statement by its handle.
-    pub(super) fn find(&self, caller: &Caller, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
-        key(caller, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
+    pub(super) fn find(&self, principal: &Principal, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
+        key(principal, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
             Status::not_found("the prepared statement is not known here, was closed, or was not used for long")
         })
     }
 
     /// Forgets a prepared statement.
-    pub(super) fn close(&self, caller: &Caller, handle: &[u8]) {
-        if let Some(key) = key(caller, handle) {
+    pub(super) fn close(&self, principal: &Principal, handle: &[u8]) {
+        if let Some(key) = key(principal, handle) {
             self.prepared.remove(&key);
         }
     }
@@ -304,8 +314,8 @@ pub(super) fn parameter_schema(prepared: &Prepared) -> Schema {
 }
 
 /// What a handle from a client stands for; `None` when it is none of ours.
-pub(super) fn key(caller: &Caller, handle: &[u8]) -> Option<(Caller, Uuid)> {
-    Some((caller.clone(), Uuid::from_slice(handle).ok()?))
+pub(super) fn key(principal: &Principal, handle: &[u8]) -> Option<(Principal, Uuid)> {
+    Some((principal.clone(), Uuid::from_slice(handle).ok()?))
 }
 
 /// The only statement of a text, with its parameters numbered, and their names.

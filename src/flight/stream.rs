@@ -28,8 +28,8 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
-use super::auth::Caller;
-use super::journal::{Entry, Watch};
+use super::auth::Principal;
+use super::query_log::{QueryEntry, QueryTracker};
 use super::{columns, status};
 use crate::session::Session;
 use crate::source::Source;
@@ -94,11 +94,11 @@ pub(super) struct Job {
     pub(super) steps: Vec<Step>,
     /// How long it may take, when the client said so.
     pub(super) timeout: Option<Duration>,
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Arc<QueryEntry>,
 }
 
 /// A ticket and whose it is.
-pub(super) type TicketKey = (Caller, Uuid);
+pub(super) type TicketKey = (Principal, Uuid);
 
 /// The queries that are running, by the ticket that started them. They are found however long ago that was.
 #[derive(Debug, Default)]
@@ -213,7 +213,7 @@ pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<D
 /// with the stream.
 pub(super) fn send_job(
     engine: &Handle,
-    watch: Watch,
+    tracker: QueryTracker,
     job: &Arc<Job>,
     ticket: TicketKey,
     (running, limits): (&Arc<Running>, &Arc<Limits>),
@@ -221,17 +221,17 @@ pub(super) fn send_job(
 ) -> DataStream {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (handle, registration) = AbortHandle::new_pair();
-    watch.entry.stopped_by(handle.clone());
+    tracker.entry.set_abort_handle(handle.clone());
     let entry = running.add(ticket, handle);
     let (job, limits) = (Arc::clone(job), Arc::clone(limits));
     let task = Task::spawn(engine, async move {
         let answers = sender.clone();
-        let followed = &watch;
+        let running_tracker = &tracker;
         let work = async move {
             let _turn = limits.turn().await?;
-            followed.runs();
+            running_tracker.started();
             let timeout = job.timeout;
-            let sent = send_batches(job, limits.memory, options, &followed.entry, &answers);
+            let sent = send_batches(job, limits.memory, options, &running_tracker.entry, &answers);
             limits.timed(timeout, sent).await
         };
         let ended = AssertUnwindSafe(Abortable::new(work, registration)).catch_unwind().await;
@@ -247,8 +247,8 @@ pub(super) fn send_job(
         };
         match last {
             // a stream that just ended would look like a whole result; a client that has gone wants nothing more
-            Some(last) => _ = sender.send(Err(watch.failed(last))).await,
-            None => watch.finished(),
+            Some(last) => _ = sender.send(Err(tracker.failed(last))).await,
+            None => tracker.finished(),
         }
         drop(entry);
     });
@@ -260,7 +260,7 @@ async fn send_batches(
     job: Arc<Job>,
     memory: Option<usize>,
     options: IpcWriteOptions,
-    entry: &Arc<Entry>,
+    entry: &Arc<QueryEntry>,
     client: &mpsc::Sender<Result<FlightData, Status>>,
 ) -> Result<(), Status> {
     let mut encoder = FlightDataEncoderBuilder::new()
@@ -302,7 +302,7 @@ impl Stream for Receiving {
 fn batches(
     job: Arc<Job>,
     memory: Option<usize>,
-    entry: &Arc<Entry>,
+    entry: &Arc<QueryEntry>,
 ) -> BoxStream<'static, Result<RecordBatch, FlightError>> {
     let steps = job.steps.clone();
     let entry = Arc::clone(entry);

@@ -12,8 +12,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
-use super::journal::{Journal, code_name};
-use super::visits::VisitStore;
+use super::client_sessions::ClientSessionStore;
+use super::query_log::{QueryLog, code_name};
 use crate::session::{RowSource, VirtualTable};
 
 pub(super) const QUERIES: &str = "queries";
@@ -22,8 +22,8 @@ const SESSIONS: &str = "sessions";
 /// The server's own tables.
 #[derive(Debug)]
 pub(super) struct SystemSchema {
-    pub(super) journal: Arc<Journal>,
-    pub(super) visits: VisitStore,
+    pub(super) query_log: Arc<QueryLog>,
+    pub(super) sessions: ClientSessionStore,
     /// The history of jobs, where there are jobs.
     pub(super) history: Option<Arc<dyn SchemaProvider>>,
 }
@@ -37,8 +37,8 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         Ok(match name {
-            QUERIES => Some(VirtualTable::new(queries_schema(), Rows::Queries(Arc::clone(&self.journal)))),
-            SESSIONS => Some(VirtualTable::new(sessions_schema(), Rows::Sessions(self.visits.clone()))),
+            QUERIES => Some(VirtualTable::new(queries_schema(), Rows::Queries(Arc::clone(&self.query_log)))),
+            SESSIONS => Some(VirtualTable::new(sessions_schema(), Rows::Sessions(self.sessions.clone()))),
             _ => match &self.history {
                 Some(history) => history.table(name).await?,
                 None => None,
@@ -53,16 +53,16 @@ impl SchemaProvider for SystemSchema {
 
 #[derive(Debug)]
 enum Rows {
-    Queries(Arc<Journal>),
-    Sessions(VisitStore),
+    Queries(Arc<QueryLog>),
+    Sessions(ClientSessionStore),
 }
 
 #[async_trait]
 impl RowSource for Rows {
     async fn rows(&self, schema: &SchemaRef) -> Result<RecordBatch> {
         Ok(match self {
-            Self::Queries(journal) => queries(journal, schema)?,
-            Self::Sessions(visits) => sessions(visits, schema)?,
+            Self::Queries(query_log) => query_rows(query_log, schema)?,
+            Self::Sessions(sessions) => session_rows(sessions, schema)?,
         })
     }
 }
@@ -108,8 +108,8 @@ fn seconds(values: impl Iterator<Item = Option<Duration>>) -> ArrayRef {
     Arc::new(Float64Array::from_iter(values.map(|value| value.map(|value| value.as_secs_f64()))))
 }
 
-fn queries(journal: &Journal, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let entries: Vec<_> = journal.entries().into_iter().map(|entry| (entry.progress(), entry)).collect();
+fn query_rows(query_log: &QueryLog, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let entries: Vec<_> = query_log.entries().into_iter().map(|entry| (entry.progress(), entry)).collect();
     let all = || entries.iter();
     let columns = vec![
         texts(all().map(|(_, entry)| Some(entry.id.to_string()))),
@@ -124,7 +124,7 @@ fn queries(journal: &Journal, schema: &SchemaRef) -> Result<RecordBatch, ArrowEr
         seconds(all().map(|(progress, _)| progress.ended.map(|(_, elapsed)| elapsed))),
         Arc::new(UInt64Array::from_iter_values(all().map(|(_, entry)| entry.rows()))),
         Arc::new(UInt64Array::from_iter_values(all().map(|(_, entry)| entry.bytes()))),
-        texts(all().map(|(progress, _)| Some(progress.outcome.name()))),
+        texts(all().map(|(progress, _)| Some(progress.state.name()))),
         texts(all().map(|(progress, _)| progress.code.map(code_name))),
     ];
     RecordBatch::try_new(Arc::clone(schema), columns)
@@ -146,21 +146,21 @@ fn sessions_schema() -> SchemaRef {
     ])
 }
 
-fn sessions(visits: &VisitStore, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let mut visits: Vec<_> = visits.all().into_iter().map(|visit| (visit.settings(), visit)).collect();
-    visits.sort_by_key(|(_, visit)| visit.opened_at);
-    let all = || visits.iter();
+fn session_rows(sessions: &ClientSessionStore, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let mut sessions: Vec<_> = sessions.all().into_iter().map(|client| (client.settings(), client)).collect();
+    sessions.sort_by_key(|(_, client)| client.opened_at);
+    let all = || sessions.iter();
     let columns = vec![
-        texts(all().map(|(_, visit)| Some(visit.id.to_string()))),
-        texts(all().map(|(_, visit)| visit.caller.0.as_deref())),
-        texts(all().map(|(_, visit)| Some(visit.kind.name()))),
-        texts(all().map(|(_, visit)| visit.address.map(|address| address.to_string()))),
-        instants(all().map(|(_, visit)| Some(visit.opened_at.timestamp_micros()))),
-        instants(all().map(|(_, visit)| Some(visit.used_at()))),
+        texts(all().map(|(_, client)| Some(client.id.to_string()))),
+        texts(all().map(|(_, client)| client.principal.0.as_deref())),
+        texts(all().map(|(_, client)| Some(client.kind.name()))),
+        texts(all().map(|(_, client)| client.address.map(|address| address.to_string()))),
+        instants(all().map(|(_, client)| Some(client.opened_at.timestamp_micros()))),
+        instants(all().map(|(_, client)| Some(client.used_at()))),
         texts(all().map(|(settings, _)| settings.schema.as_deref())),
         texts(all().map(|(settings, _)| settings.time_zone.as_deref())),
         seconds(all().map(|(settings, _)| settings.timeout)),
-        Arc::new(UInt64Array::from_iter_values(all().map(|(_, visit)| visit.query_count()))),
+        Arc::new(UInt64Array::from_iter_values(all().map(|(_, client)| client.query_count()))),
     ];
     RecordBatch::try_new(Arc::clone(schema), columns)
 }

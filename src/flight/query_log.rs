@@ -13,14 +13,14 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::auth::Caller;
+use super::auth::Principal;
+use super::client_sessions::ClientSession;
 use super::metrics::Metrics;
-use super::visits::Visit;
 use crate::source::Source;
 use crate::sqlfile;
 
 /// Statements that are kept, and how much of the text of each.
-const KEPT: usize = 5_000;
+const MAX_ENTRIES: usize = 5_000;
 const MAX_TEXT_BYTES: usize = 4_096;
 
 /// The header of answers and errors that names their query.
@@ -28,7 +28,7 @@ pub(super) const QUERY_ID: &str = "x-cxql-query-id";
 
 /// Where a query is, or how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum QueryState {
     Planning,
     /// Nobody has fetched it yet.
     Planned,
@@ -39,7 +39,7 @@ pub(super) enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
+impl QueryState {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Planning => "planning",
@@ -55,8 +55,8 @@ impl Outcome {
 
 /// How far a query is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
-    pub(super) outcome: Outcome,
+pub(super) struct QueryProgress {
+    pub(super) state: QueryState,
     /// How long planning took, waiting for a turn, and all of it.
     pub(super) plan: Option<Duration>,
     pub(super) wait: Option<Duration>,
@@ -67,7 +67,7 @@ pub(super) struct Progress {
 
 /// A query.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct QueryEntry {
     pub(super) id: Uuid,
     pub(super) session_id: Uuid,
     pub(super) user: Option<Arc<str>>,
@@ -76,23 +76,23 @@ pub(super) struct Entry {
     pub(super) fingerprint: Arc<str>,
     pub(super) started_at: DateTime<Utc>,
     started: Instant,
-    progress: Mutex<Progress>,
+    progress: Mutex<QueryProgress>,
     rows: AtomicU64,
     bytes: AtomicU64,
     abort: Mutex<Option<AbortHandle>>,
 }
 
-impl Entry {
+impl QueryEntry {
     /// By what the query is stopped while it waits or runs.
-    pub(super) fn stopped_by(&self, abort: AbortHandle) {
+    pub(super) fn set_abort_handle(&self, abort: AbortHandle) {
         *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(abort);
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> QueryProgress {
         *self.locked()
     }
 
-    fn locked(&self) -> MutexGuard<'_, Progress> {
+    fn locked(&self) -> MutexGuard<'_, QueryProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,7 +113,7 @@ impl Entry {
     }
 
     /// Names the query in headers.
-    pub(super) fn mark(&self, headers: &mut MetadataMap) {
+    pub(super) fn add_query_id(&self, headers: &mut MetadataMap) {
         if let Ok(id) = self.id.to_string().parse() {
             headers.insert(QUERY_ID, id);
         }
@@ -122,24 +122,24 @@ impl Entry {
 
 /// The last queries of a server, oldest first.
 #[derive(Debug)]
-pub(super) struct Journal {
-    entries: Mutex<VecDeque<Arc<Entry>>>,
+pub(super) struct QueryLog {
+    entries: Mutex<VecDeque<Arc<QueryEntry>>>,
     metrics: Arc<Metrics>,
 }
 
-impl Journal {
+impl QueryLog {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { entries: Mutex::default(), metrics }
     }
 
-    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+    pub(super) fn entries(&self) -> Vec<Arc<QueryEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Arc::clone).collect()
     }
 
-    fn add(&self, entry: Entry) -> Arc<Entry> {
+    fn add(&self, entry: QueryEntry) -> Arc<QueryEntry> {
         let entry = Arc::new(entry);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() == KEPT {
+        if entries.len() == MAX_ENTRIES {
             entries.pop_front();
         }
         entries.push_back(Arc::clone(&entry));
@@ -147,23 +147,29 @@ impl Journal {
     }
 
     /// Stops a query that waits or runs: the caller's own, or that of `any`body. False when there is none.
-    pub(super) fn cancel(&self, id: Uuid, caller: &Caller, any: bool) -> bool {
+    pub(super) fn cancel(&self, id: Uuid, principal: &Principal, any: bool) -> bool {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.iter().rfind(|entry| entry.id == id && (any || entry.user == caller.0));
-        let running = entry.filter(|entry| matches!(entry.locked().outcome, Outcome::Waiting | Outcome::Running));
+        let entry = entries.iter().rfind(|entry| entry.id == id && (any || entry.user == principal.0));
+        let running = entry.filter(|entry| matches!(entry.locked().state, QueryState::Waiting | QueryState::Running));
         let abort = running.and_then(|entry| entry.abort.lock().unwrap_or_else(PoisonError::into_inner).clone());
         abort.inspect(AbortHandle::abort).is_some()
     }
 
     /// A statement begins to be planned.
-    pub(super) fn plan(self: &Arc<Self>, visit: &Visit, text: &str) -> Watch {
-        visit.count_query();
-        let progress =
-            Progress { outcome: Outcome::Planning, plan: None, wait: None, ended: None, code: None, fetched_at: None };
-        let entry = self.add(Entry {
+    pub(super) fn plan(self: &Arc<Self>, client: &ClientSession, text: &str) -> QueryTracker {
+        client.count_query();
+        let progress = QueryProgress {
+            state: QueryState::Planning,
+            plan: None,
+            wait: None,
+            ended: None,
+            code: None,
+            fetched_at: None,
+        };
+        let entry = self.add(QueryEntry {
             id: Uuid::new_v4(),
-            session_id: visit.id,
-            user: visit.caller.0.clone(),
+            session_id: client.id,
+            user: client.principal.0.clone(),
             text: cut(text).into(),
             fingerprint: fingerprint(text).into(),
             started_at: Utc::now(),
@@ -173,28 +179,28 @@ impl Journal {
             bytes: AtomicU64::new(0),
             abort: Mutex::default(),
         });
-        Watch { journal: Arc::clone(self), entry, is_over: false }
+        QueryTracker { query_log: Arc::clone(self), entry, is_over: false }
     }
 
     /// The rows of a planned statement begin to be fetched. One that was fetched before is another query now.
-    pub(super) fn fetch(self: &Arc<Self>, planned: &Arc<Entry>) -> Watch {
+    pub(super) fn fetch(self: &Arc<Self>, planned: &Arc<QueryEntry>) -> QueryTracker {
         let mut progress = planned.locked();
-        let entry = if progress.outcome == Outcome::Planned {
-            progress.outcome = Outcome::Waiting;
+        let entry = if progress.state == QueryState::Planned {
+            progress.state = QueryState::Waiting;
             progress.fetched_at = Some(Instant::now());
             drop(progress);
             Arc::clone(planned)
         } else {
             drop(progress);
-            let waiting = Progress {
-                outcome: Outcome::Waiting,
+            let waiting = QueryProgress {
+                state: QueryState::Waiting,
                 plan: None,
                 wait: None,
                 ended: None,
                 code: None,
                 fetched_at: Some(Instant::now()),
             };
-            self.add(Entry {
+            self.add(QueryEntry {
                 id: Uuid::new_v4(),
                 session_id: planned.session_id,
                 user: planned.user.clone(),
@@ -209,25 +215,25 @@ impl Journal {
             })
         };
         self.metrics.waiting.inc();
-        Watch { journal: Arc::clone(self), entry, is_over: false }
+        QueryTracker { query_log: Arc::clone(self), entry, is_over: false }
     }
 }
 
 /// Follows a query. Dropped before its end, the query was cancelled.
 #[derive(Debug)]
-pub(super) struct Watch {
-    journal: Arc<Journal>,
-    pub(super) entry: Arc<Entry>,
+pub(super) struct QueryTracker {
+    query_log: Arc<QueryLog>,
+    pub(super) entry: Arc<QueryEntry>,
     is_over: bool,
 }
 
-impl Watch {
+impl QueryTracker {
     /// Planning is over. An error names the query.
     pub(super) fn planned<T>(mut self, result: Result<T, Status>) -> Result<T, Status> {
         match result {
             Ok(planned) => {
                 let mut progress = self.entry.locked();
-                progress.outcome = Outcome::Planned;
+                progress.state = QueryState::Planned;
                 progress.plan = Some(self.entry.started.elapsed());
                 drop(progress);
                 self.is_over = true;
@@ -238,11 +244,11 @@ impl Watch {
     }
 
     /// The query has its turn.
-    pub(super) fn runs(&self) {
+    pub(super) fn started(&self) {
         let mut progress = self.entry.locked();
-        progress.outcome = Outcome::Running;
+        progress.state = QueryState::Running;
         progress.wait = progress.fetched_at.map(|at| at.elapsed());
-        let metrics = &self.journal.metrics;
+        let metrics = &self.query_log.metrics;
         metrics.waiting.dec();
         metrics.running.inc();
         metrics.wait_seconds.observe(progress.wait.unwrap_or_default().as_secs_f64());
@@ -250,40 +256,44 @@ impl Watch {
 
     /// All rows were sent.
     pub(super) fn finished(mut self) {
-        self.end(Outcome::Finished, None);
+        self.end(QueryState::Finished, None);
     }
 
     /// The error of the query, which names it from here on.
     pub(super) fn failed(mut self, mut status: Status) -> Status {
-        let outcome = if status.code() == Code::Cancelled { Outcome::Cancelled } else { Outcome::Failed };
-        self.end(outcome, Some(status.code()));
-        self.entry.mark(status.metadata_mut());
+        let state = if status.code() == Code::Cancelled { QueryState::Cancelled } else { QueryState::Failed };
+        self.end(state, Some(status.code()));
+        self.entry.add_query_id(status.metadata_mut());
         status
     }
 
-    fn end(&mut self, outcome: Outcome, code: Option<Code>) {
+    fn end(&mut self, state: QueryState, code: Option<Code>) {
         self.is_over = true;
         let elapsed = self.entry.started.elapsed();
         let mut progress = self.entry.locked();
-        let metrics = &self.journal.metrics;
-        match progress.outcome {
-            Outcome::Waiting => _ = metrics.waiting.dec(),
-            Outcome::Running => _ = metrics.running.dec(),
-            Outcome::Planning | Outcome::Planned | Outcome::Finished | Outcome::Failed | Outcome::Cancelled => {}
+        let metrics = &self.query_log.metrics;
+        match progress.state {
+            QueryState::Waiting => _ = metrics.waiting.dec(),
+            QueryState::Running => _ = metrics.running.dec(),
+            QueryState::Planning
+            | QueryState::Planned
+            | QueryState::Finished
+            | QueryState::Failed
+            | QueryState::Cancelled => {}
         }
-        progress.outcome = outcome;
+        progress.state = state;
         progress.code = code;
         progress.ended = Some((Utc::now(), elapsed));
         drop(progress);
         let (rows, bytes) = (self.entry.rows(), self.entry.bytes());
-        metrics.query(outcome, elapsed, rows, bytes);
+        metrics.query(state, elapsed, rows, bytes);
         // the text may hold what is nobody's business; it is in system.queries for those who may read that
         tracing::info!(
             query_id = %self.entry.id,
             session_id = %self.entry.session_id,
             user = self.entry.user.as_deref(),
             fingerprint = %self.entry.fingerprint,
-            outcome = outcome.name(),
+            outcome = state.name(),
             code = code.map(code_name),
             rows,
             bytes,
@@ -293,10 +303,10 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for QueryTracker {
     fn drop(&mut self) {
         if !self.is_over {
-            self.end(Outcome::Cancelled, Some(Code::Cancelled));
+            self.end(QueryState::Cancelled, Some(Code::Cancelled));
         }
     }
 }

@@ -17,7 +17,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use super::auth::{Caller, Digested};
+use super::auth::{Principal, Sha256Digest};
 use super::ingest::{SCRATCH, Scratch};
 use super::{recent, status};
 use crate::error::Result;
@@ -27,25 +27,25 @@ use crate::session::Session;
 pub(super) const COOKIE: &str = "arrow_flight_session_id";
 
 /// Sessions that are kept. One that has set something holds an engine state of its own.
-const MAX_VISITS: u64 = 10_000;
+const MAX_SESSIONS: u64 = 10_000;
 
 /// What a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Login(Digested),
+enum SessionKey {
+    Login(Sha256Digest),
     Cookie(Uuid),
-    Direct(Caller, Option<IpAddr>),
+    Direct(Principal, Option<IpAddr>),
 }
 
 /// What names a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SessionKind {
     Login,
     Cookie,
     Direct,
 }
 
-impl Kind {
+impl SessionKind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Login => "login",
@@ -57,7 +57,7 @@ impl Kind {
 
 /// What a client set.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Settings {
+pub(super) struct SessionSettings {
     pub(super) schema: Option<String>,
     pub(super) time_zone: Option<String>,
     pub(super) timeout: Option<Duration>,
@@ -65,62 +65,68 @@ pub(super) struct Settings {
 
 /// The session of a client.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct ClientSession {
     pub(super) id: Uuid,
-    pub(super) caller: Caller,
-    pub(super) kind: Kind,
+    pub(super) principal: Principal,
+    pub(super) kind: SessionKind,
     pub(super) address: Option<IpAddr>,
     pub(super) opened_at: DateTime<Utc>,
     /// Microseconds since 1970.
     used_at: AtomicI64,
     queries: AtomicU64,
     /// What is read when nothing is set and nothing was brought.
-    whole: Arc<Session>,
+    base: Arc<Session>,
     /// The tables that it brought.
     scratch: OnceLock<Arc<Scratch>>,
-    now: RwLock<(Settings, Arc<Session>)>,
+    current: RwLock<(SessionSettings, Arc<Session>)>,
 }
 
-impl Visit {
-    fn new(id: Uuid, caller: Caller, kind: Kind, address: Option<IpAddr>, session: Arc<Session>) -> Arc<Self> {
+impl ClientSession {
+    fn new(
+        id: Uuid,
+        principal: Principal,
+        kind: SessionKind,
+        address: Option<IpAddr>,
+        session: Arc<Session>,
+    ) -> Arc<Self> {
         let opened_at = Utc::now();
         Arc::new(Self {
             id,
-            caller,
+            principal,
             kind,
             address,
             opened_at,
             used_at: AtomicI64::new(opened_at.timestamp_micros()),
             queries: AtomicU64::new(0),
-            whole: Arc::clone(&session),
+            base: Arc::clone(&session),
             scratch: OnceLock::new(),
-            now: RwLock::new((Settings::default(), session)),
+            current: RwLock::new((SessionSettings::default(), session)),
         })
     }
 
     /// The session of a request that was admitted.
-    pub(super) fn of<T>(request: &Request<T>) -> Result<Arc<Self>, Status> {
-        let visit = request.extensions().get::<Arc<Self>>().map(Arc::clone);
-        visit.ok_or_else(|| status::fault("a request without a session"))
+    pub(super) fn of_request<T>(request: &Request<T>) -> Result<Arc<Self>, Status> {
+        let client = request.extensions().get::<Arc<Self>>().map(Arc::clone);
+        client.ok_or_else(|| status::fault("a request without a session"))
     }
 
     /// Where statements are planned.
     pub(super) fn session(&self) -> Arc<Session> {
-        Arc::clone(&self.now.read().1)
+        Arc::clone(&self.current.read().1)
     }
 
-    pub(super) fn settings(&self) -> Settings {
-        self.now.read().0.clone()
+    pub(super) fn settings(&self) -> SessionSettings {
+        self.current.read().0.clone()
     }
 
     /// Changes what is set.
     ///
     /// # Errors
     /// What cannot be: then nothing is changed.
-    pub(super) fn set(&self, settings: Settings) -> Result<()> {
+    pub(super) fn set(&self, settings: SessionSettings) -> Result<()> {
         // two requests change one after the other
-        let mut now = self.now.write();
-        let mut session = Arc::clone(&self.whole);
+        let mut current = self.current.write();
+        let mut session = Arc::clone(&self.base);
         if let Some(scratch) = self.scratch.get() {
             let scratch: Arc<Scratch> = Arc::clone(scratch);
             session = Arc::new(session.with_schema(SCRATCH, scratch)?);
@@ -128,7 +134,7 @@ impl Visit {
         if settings.schema.is_some() || settings.time_zone.is_some() {
             session = Arc::new(session.with_settings(settings.schema.as_deref(), settings.time_zone.as_deref())?);
         }
-        *now = (settings, session);
+        *current = (settings, session);
         Ok(())
     }
 
@@ -140,7 +146,7 @@ impl Visit {
         if let Some(scratch) = self.scratch.get() {
             return Ok(Arc::clone(scratch));
         }
-        let pool = &self.whole.context().runtime_env().memory_pool;
+        let pool = &self.base.context().runtime_env().memory_pool;
         let scratch = Arc::clone(self.scratch.get_or_init(|| Scratch::new(pool, limit)));
         self.set(self.settings())?;
         Ok(scratch)
@@ -161,16 +167,16 @@ impl Visit {
 
 /// The sessions that there are.
 #[derive(Debug, Clone)]
-pub(super) struct VisitStore(Cache<Key, Arc<Visit>>);
+pub(super) struct ClientSessionStore(Cache<SessionKey, Arc<ClientSession>>);
 
-impl VisitStore {
+impl ClientSessionStore {
     /// Sessions end when nobody used them for `idle`.
     pub(super) fn new(idle: Duration) -> Self {
-        Self(recent(MAX_VISITS).time_to_idle(idle).build())
+        Self(recent(MAX_SESSIONS).time_to_idle(idle).build())
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Visit>> {
-        self.0.iter().map(|(_, visit)| visit).collect()
+    pub(super) fn all(&self) -> Vec<Arc<ClientSession>> {
+        self.0.iter().map(|(_, client)| client).collect()
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -181,21 +187,21 @@ impl VisitStore {
 
 /// Gives each request its session.
 #[derive(Debug)]
-pub(super) struct Visits {
-    store: VisitStore,
+pub(super) struct ClientSessions {
+    store: ClientSessionStore,
     /// What is read where nobody logs in.
     open: Arc<Session>,
     users: BTreeMap<String, Arc<Session>>,
 }
 
-impl Visits {
-    pub(super) fn new(store: VisitStore, open: Arc<Session>, users: BTreeMap<String, Arc<Session>>) -> Self {
+impl ClientSessions {
+    pub(super) fn new(store: ClientSessionStore, open: Arc<Session>, users: BTreeMap<String, Arc<Session>>) -> Self {
         Self { store, open, users }
     }
 
     /// What a user reads when nothing is set.
-    fn whole(&self, caller: &Caller) -> Result<Arc<Session>, Status> {
-        match &caller.0 {
+    fn base_session(&self, principal: &Principal) -> Result<Arc<Session>, Status> {
+        match &principal.0 {
             None => Ok(Arc::clone(&self.open)),
             Some(user) => match self.users.get(user.as_ref()) {
                 Some(session) => Ok(Arc::clone(session)),
@@ -205,53 +211,53 @@ impl Visits {
     }
 
     /// The session of a request of a user: that of its cookie, else of its login.
-    pub(super) fn of(
+    pub(super) fn find_or_open(
         &self,
-        caller: &Caller,
-        login: Option<Digested>,
+        principal: &Principal,
+        login: Option<Sha256Digest>,
         headers: &MetadataMap,
         address: Option<SocketAddr>,
-    ) -> Result<Arc<Visit>, Status> {
+    ) -> Result<Arc<ClientSession>, Status> {
         let address = address.map(|address| address.ip());
-        let visit = match (cookie(headers), login) {
+        let client = match (cookie(headers), login) {
             (Some(id), _) => {
-                let visit = self.store.0.get(&Key::Cookie(id)).filter(|visit| visit.caller == *caller);
-                visit.ok_or_else(|| {
+                let client = self.store.0.get(&SessionKey::Cookie(id)).filter(|client| client.principal == *principal);
+                client.ok_or_else(|| {
                     Status::unauthenticated("the session of the cookie is not known or has ended; connect again")
                 })?
             }
             (None, Some(login)) => {
-                let session = self.whole(caller)?;
-                self.store.0.get_with(Key::Login(login), || {
-                    Visit::new(Uuid::new_v4(), caller.clone(), Kind::Login, address, session)
+                let session = self.base_session(principal)?;
+                self.store.0.get_with(SessionKey::Login(login), || {
+                    ClientSession::new(Uuid::new_v4(), principal.clone(), SessionKind::Login, address, session)
                 })
             }
             (None, None) => {
-                let session = self.whole(caller)?;
-                self.store.0.get_with(Key::Direct(caller.clone(), address), || {
-                    Visit::new(Uuid::new_v4(), caller.clone(), Kind::Direct, address, session)
+                let session = self.base_session(principal)?;
+                self.store.0.get_with(SessionKey::Direct(principal.clone(), address), || {
+                    ClientSession::new(Uuid::new_v4(), principal.clone(), SessionKind::Direct, address, session)
                 })
             }
         };
-        visit.used_at.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
-        Ok(visit)
+        client.used_at.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
+        Ok(client)
     }
 
     /// A session of its own for a client that shares one; its cookie names it.
-    pub(super) fn own(&self, shared: &Visit) -> Result<Arc<Visit>, Status> {
+    pub(super) fn open_for(&self, shared: &ClientSession) -> Result<Arc<ClientSession>, Status> {
         let id = Uuid::new_v4();
-        let session = self.whole(&shared.caller)?;
-        let visit = Visit::new(id, shared.caller.clone(), Kind::Cookie, shared.address, session);
-        self.store.0.insert(Key::Cookie(id), Arc::clone(&visit));
-        Ok(visit)
+        let session = self.base_session(&shared.principal)?;
+        let client = ClientSession::new(id, shared.principal.clone(), SessionKind::Cookie, shared.address, session);
+        self.store.0.insert(SessionKey::Cookie(id), Arc::clone(&client));
+        Ok(client)
     }
 
     /// Ends the session of a cookie or login; false for one that is shared.
-    pub(super) fn close(&self, visit: &Visit, login: Option<Digested>) -> bool {
-        match (visit.kind, login) {
-            (Kind::Cookie, _) => self.store.0.remove(&Key::Cookie(visit.id)).is_some(),
-            (Kind::Login, Some(login)) => self.store.0.remove(&Key::Login(login)).is_some(),
-            (Kind::Login, None) | (Kind::Direct, _) => false,
+    pub(super) fn close(&self, client: &ClientSession, login: Option<Sha256Digest>) -> bool {
+        match (client.kind, login) {
+            (SessionKind::Cookie, _) => self.store.0.remove(&SessionKey::Cookie(client.id)).is_some(),
+            (SessionKind::Login, Some(login)) => self.store.0.remove(&SessionKey::Login(login)).is_some(),
+            (SessionKind::Login, None) | (SessionKind::Direct, _) => false,
         }
     }
 }
