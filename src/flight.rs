@@ -48,7 +48,7 @@ use self::metrics::{Gauges, Metrics};
 use self::query_log::QueryLog;
 use self::service::Service;
 pub use self::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
-use self::stream::Limits;
+use self::stream::QueryLimits;
 use self::system::SystemSchema;
 use self::tls::Tls;
 use crate::config::{TlsFiles, UserConfig};
@@ -195,7 +195,7 @@ impl Server {
         let published = self.metrics.map(|(listener, _)| listener);
         let fault = |text: String| Error::Engine { message: text };
         let options = self.options;
-        let limits = Limits::new(options.max_queries, options.queue, options.timeout, options.query_memory);
+        let limits = QueryLimits::new(options.max_queries, options.queue, options.timeout, options.query_memory);
         let metrics = Arc::new(Metrics::new());
         let query_log = Arc::new(QueryLog::new(Arc::clone(&metrics)));
         let store = ClientSessionStore::new(options.idle);

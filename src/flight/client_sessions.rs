@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::auth::{Principal, Sha256Digest};
-use super::ingest::{SCRATCH, Scratch};
+use super::ingest::{SCRATCH, ScratchSchema};
 use super::{recent, status};
 use crate::error::Result;
 use crate::session::Session;
@@ -77,7 +77,7 @@ pub(super) struct ClientSession {
     /// What is read when nothing is set and nothing was brought.
     base: Arc<Session>,
     /// The tables that it brought.
-    scratch: OnceLock<Arc<Scratch>>,
+    scratch: OnceLock<Arc<ScratchSchema>>,
     current: RwLock<(SessionSettings, Arc<Session>)>,
 }
 
@@ -128,7 +128,7 @@ impl ClientSession {
         let mut current = self.current.write();
         let mut session = Arc::clone(&self.base);
         if let Some(scratch) = self.scratch.get() {
-            let scratch: Arc<Scratch> = Arc::clone(scratch);
+            let scratch: Arc<ScratchSchema> = Arc::clone(scratch);
             session = Arc::new(session.with_schema(SCRATCH, scratch)?);
         }
         if settings.schema.is_some() || settings.time_zone.is_some() {
@@ -142,12 +142,12 @@ impl ClientSession {
     ///
     /// # Errors
     /// When there can be none, which is a fault.
-    pub(super) fn scratch(&self, limit: usize) -> Result<Arc<Scratch>> {
+    pub(super) fn scratch(&self, limit: usize) -> Result<Arc<ScratchSchema>> {
         if let Some(scratch) = self.scratch.get() {
             return Ok(Arc::clone(scratch));
         }
         let pool = &self.base.context().runtime_env().memory_pool;
-        let scratch = Arc::clone(self.scratch.get_or_init(|| Scratch::new(pool, limit)));
+        let scratch = Arc::clone(self.scratch.get_or_init(|| ScratchSchema::new(pool, limit)));
         self.set(self.settings())?;
         Ok(scratch)
     }

@@ -25,9 +25,9 @@ pub(super) struct Origin {
 
 /// The schema that clients see. `origins` has the table of each column where it has one; `always_nullable` is for
 /// statements whose values are not known yet.
-pub(super) fn shown(schema: &Schema, origins: &[Option<Origin>], always_nullable: bool) -> SchemaRef {
+pub(super) fn client_schema(schema: &Schema, origins: &[Option<Origin>], always_nullable: bool) -> SchemaRef {
     let field = |(at, field): (usize, &Arc<Field>)| {
-        let data_type = readable(field.data_type());
+        let data_type = client_type(field.data_type());
         let mut metadata = field.metadata().clone();
         metadata.extend(sql_metadata(field.name(), &data_type, origins.get(at).and_then(Option::as_ref)));
         Field::new(field.name(), data_type, always_nullable || field.is_nullable()).with_metadata(metadata)
@@ -37,7 +37,7 @@ pub(super) fn shown(schema: &Schema, origins: &[Option<Origin>], always_nullable
 }
 
 /// The type that clients read: plain, and with the old form of types that have a new one.
-pub(super) fn readable(data_type: &DataType) -> DataType {
+pub(super) fn client_type(data_type: &DataType) -> DataType {
     let change = |part: &DataType| match part {
         DataType::ListView(field) => Some(DataType::List(Arc::clone(field))),
         DataType::LargeListView(field) => Some(DataType::LargeList(Arc::clone(field))),
@@ -50,15 +50,15 @@ pub(super) fn readable(data_type: &DataType) -> DataType {
         DataType::Float16 => Some(DataType::Float32),
         other => plain_part(other),
     };
-    let readable = rebuilt(data_type, &change);
-    if readable == *data_type || can_cast_types(data_type, &readable) { readable } else { data_type.clone() }
+    let client_type = rebuilt(data_type, &change);
+    if client_type == *data_type || can_cast_types(data_type, &client_type) { client_type } else { data_type.clone() }
 }
 
 /// The batch with the columns of the schema that was promised.
 ///
 /// # Errors
 /// When a value does not fit, which means that the promise was wrong.
-pub(super) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(super) fn cast_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| {
         if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
@@ -159,10 +159,10 @@ mod tests {
             ("coded", Arc::new(vec!["x", "x"].into_iter().collect::<DictionaryArray<Int8Type>>())),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let schema = shown(&batch.schema(), &[], false);
+        let schema = client_schema(&batch.schema(), &[], false);
         let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         assert_eq!(types, [DataType::Utf8, DataType::Utf8]);
-        let fitted = fit(&batch, &schema).unwrap();
+        let fitted = cast_batch(&batch, &schema).unwrap();
         assert_eq!(fitted.schema(), schema);
         assert_eq!(fitted.column(1).as_string::<i32>().value(1), "x");
     }
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn new_forms_become_old_ones_at_any_depth() {
         let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
-        assert_eq!(readable(&DataType::ListView(item(DataType::Utf8View))), DataType::List(item(DataType::Utf8)));
-        assert_eq!(readable(&DataType::Decimal64(12, 2)), DataType::Decimal128(12, 2));
+        assert_eq!(client_type(&DataType::ListView(item(DataType::Utf8View))), DataType::List(item(DataType::Utf8)));
+        assert_eq!(client_type(&DataType::Decimal64(12, 2)), DataType::Decimal128(12, 2));
         assert_eq!(
-            readable(&DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)),
+            client_type(&DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)),
             DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)
         );
     }
@@ -182,8 +182,8 @@ mod tests {
     fn columns_say_their_type_and_table() {
         let origin = Origin { catalog: "c".into(), schema: "s".into(), table: "t".into() };
         let schema = Schema::new(vec![Field::new("d", DataType::Decimal128(10, 2), false)]);
-        let shown = shown(&schema, &[Some(origin)], false);
-        let field = shown.field(0);
+        let client_schema = client_schema(&schema, &[Some(origin)], false);
+        let field = client_schema.field(0);
         let get = |key: &str| field.metadata().get(&format!("ARROW:FLIGHT:SQL:{key}")).map(String::as_str);
         assert_eq!((get("PRECISION"), get("SCALE"), get("TABLE_NAME")), (Some("10"), Some("2"), Some("t")));
         assert_eq!(get("TYPE_NAME"), Some("DECIMAL"));

@@ -32,15 +32,15 @@ const MAX_TABLES: usize = 256;
 
 /// The tables of one session.
 #[derive(Debug)]
-pub(super) struct Scratch {
-    tables: Mutex<BTreeMap<String, Brought>>,
+pub(super) struct ScratchSchema {
+    tables: Mutex<BTreeMap<String, IngestedTable>>,
     pool: Arc<dyn MemoryPool>,
     /// Bytes that all tables together may take.
     limit: usize,
 }
 
 #[derive(Debug)]
-struct Brought {
+struct IngestedTable {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     table: Arc<MemTable>,
@@ -48,12 +48,12 @@ struct Brought {
 }
 
 /// What is to become of a table that is there, or not.
-struct Definition {
+struct TableDefinition {
     creates: bool,
     exists: TableExistsOption,
 }
 
-impl Definition {
+impl TableDefinition {
     fn of(command: &CommandStatementIngest) -> Result<Self, Status> {
         let options = command.table_definition_options.unwrap_or_default();
         let unknown = |_| status::invalid("the table definition options are none of Flight SQL");
@@ -63,7 +63,7 @@ impl Definition {
     }
 
     /// Refuses what the table that is there, or its lack, does not allow.
-    fn check(&self, name: &str, known: Option<&Brought>) -> Result<(), Status> {
+    fn check(&self, name: &str, known: Option<&IngestedTable>) -> Result<(), Status> {
         match (known, self.exists) {
             (None, _) if !self.creates => {
                 Err(Status::not_found(format!("there is no table {SCRATCH}.{name} to append to")))
@@ -76,14 +76,14 @@ impl Definition {
     }
 }
 
-impl Scratch {
+impl ScratchSchema {
     /// `limit` bytes of the memory of `pool`.
     pub(super) fn new(pool: &Arc<dyn MemoryPool>, limit: usize) -> Arc<Self> {
         Arc::new(Self { tables: Mutex::default(), pool: Arc::clone(pool), limit })
     }
 
     fn used(&self) -> usize {
-        self.tables.lock().values().map(|brought| brought.memory.size()).sum()
+        self.tables.lock().values().map(|table| table.memory.size()).sum()
     }
 
     /// Takes a table in, whole or not at all; gives its new rows.
@@ -92,7 +92,7 @@ impl Scratch {
         command: &CommandStatementIngest,
         data: PeekableFlightDataStream,
     ) -> Result<i64, Status> {
-        let definition = Definition::of(command)?;
+        let definition = TableDefinition::of(command)?;
         let name = name_of(command)?;
         definition.check(name, self.tables.lock().get(name))?;
         let memory = MemoryConsumer::new(format!("table {SCRATCH}.{name}")).register(&self.pool);
@@ -116,14 +116,14 @@ impl Scratch {
         let schema = stream.schema().cloned();
         let schema = schema.ok_or_else(|| status::invalid("a table without columns: there was no schema"))?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        self.keep(name, &definition, schema, batches, memory)?;
+        self.insert(name, &definition, schema, batches, memory)?;
         i64::try_from(rows).map_err(|_| status::fault("more rows than there are numbers"))
     }
 
-    fn keep(
+    fn insert(
         &self,
         name: &str,
-        definition: &Definition,
+        definition: &TableDefinition,
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
         memory: MemoryReservation,
@@ -149,7 +149,7 @@ impl Scratch {
         };
         let table = MemTable::try_new(Arc::clone(&schema), vec![all.clone()]);
         let table = Arc::new(table.map_err(|error| status::invalid(error.strip_backtrace()))?);
-        tables.insert(name.to_owned(), Brought { schema, batches: all, table, memory });
+        tables.insert(name.to_owned(), IngestedTable { schema, batches: all, table, memory });
         Ok(())
     }
 }
@@ -192,13 +192,13 @@ fn check_same(name: &str, known: &Schema, new: &Schema) -> Result<(), Status> {
 }
 
 #[async_trait]
-impl SchemaProvider for Scratch {
+impl SchemaProvider for ScratchSchema {
     fn table_names(&self) -> Vec<String> {
         self.tables.lock().keys().cloned().collect()
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        Ok(self.tables.lock().get(name).map(|brought| Arc::clone(&brought.table) as Arc<dyn TableProvider>))
+        Ok(self.tables.lock().get(name).map(|table| Arc::clone(&table.table) as Arc<dyn TableProvider>))
     }
 
     async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {

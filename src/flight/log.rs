@@ -13,9 +13,9 @@ use tracing_subscriber::{Layer, fmt};
 use crate::config::LogFormat;
 
 /// Instants in UTC to the millisecond.
-struct Instants;
+struct UtcTimer;
 
-impl FormatTime for Instants {
+impl FormatTime for UtcTimer {
     fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
         write!(w, "{}", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))
     }
@@ -25,7 +25,7 @@ impl FormatTime for Instants {
 pub fn start_log(format: LogFormat) {
     // what libraries say is for their authors; their headers and bodies are nobody's
     let ours = Targets::new().with_target("cxql", LevelFilter::INFO);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_timer(Instants).with_ansi(false).with_target(false);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_timer(UtcTimer).with_ansi(false).with_target(false);
     let layer = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),

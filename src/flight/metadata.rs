@@ -23,7 +23,7 @@ const TEMPORARY: &str = "TEMPORARY";
 const SYSTEM: &str = "SYSTEM TABLE";
 
 /// Columns of primary keys by table, as the project declares them.
-pub(super) type Keys = BTreeMap<String, Vec<String>>;
+pub(super) type PrimaryKeys = BTreeMap<String, Vec<String>>;
 
 /// The answer to GetCatalogs.
 pub(super) fn catalogs(session: &Session, query: CommandGetCatalogs) -> Result<RecordBatch, Status> {
@@ -89,7 +89,7 @@ async fn table_columns(session: &Session, catalog: &str, schema: &str, table: &s
         Ok(Some(opened)) => {
             let columns = opened.schema();
             let origin = Origin { catalog: catalog.to_owned(), schema: schema.to_owned(), table: table.to_owned() };
-            columns::shown(&columns, &vec![Some(origin); columns.fields().len()], false)
+            columns::client_schema(&columns, &vec![Some(origin); columns.fields().len()], false)
         }
         Ok(None) => Arc::new(Schema::empty()),
         Err(error) => {
@@ -144,7 +144,7 @@ pub(super) fn primary_key_schema() -> SchemaRef {
 /// The answer to GetPrimaryKeys: what the project declares.
 pub(super) fn primary_keys(
     session: &Session,
-    keys: &Keys,
+    keys: &PrimaryKeys,
     query: &CommandGetPrimaryKeys,
 ) -> Result<RecordBatch, Status> {
     let is_asked = |asked: &Option<String>, name: &str| asked.as_ref().is_none_or(|asked| asked == name);

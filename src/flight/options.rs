@@ -28,7 +28,7 @@ pub(super) struct OptionValue {
 #[derive(Clone, PartialEq, prost::Oneof)]
 enum Value {
     #[prost(string, tag = "1")]
-    Text(String),
+    String(String),
     #[prost(bool, tag = "2")]
     Boolean(bool),
     #[prost(sfixed64, tag = "3")]
@@ -36,18 +36,18 @@ enum Value {
     #[prost(double, tag = "4")]
     Float(f64),
     #[prost(message, tag = "5")]
-    Texts(Texts),
+    Strings(StringList),
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Texts {
+struct StringList {
     #[prost(string, repeated, tag = "1")]
     values: Vec<String>,
 }
 
 /// The body of [`SET`], and the answer to [`GET`].
 #[derive(Clone, PartialEq, Message)]
-struct Options {
+struct OptionsMessage {
     #[prost(map = "string, message", tag = "1")]
     options: HashMap<String, OptionValue>,
 }
@@ -83,7 +83,7 @@ pub(super) fn set(
     client: &Arc<ClientSession>,
     body: &[u8],
 ) -> Result<(Vec<u8>, Option<Arc<ClientSession>>), Status> {
-    let asked = Options::decode(body);
+    let asked = OptionsMessage::decode(body);
     let asked = asked.map_err(|_| status::invalid(format!("{SET} wants a SetSessionOptionsRequest")))?;
     let new = if client.kind == SessionKind::Direct { Some(sessions.open_for(client)?) } else { None };
     let target = new.as_ref().unwrap_or(client);
@@ -114,8 +114,8 @@ fn apply(settings: &mut SessionSettings, name: &str, value: Option<Value>) -> Re
     let text = |value: Option<Value>| match value {
         None => Ok(None),
         // an empty text takes back too: some clients cannot send nothing
-        Some(Value::Text(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_) | Value::Texts(_)) => Err(INVALID_VALUE),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_) | Value::Strings(_)) => Err(INVALID_VALUE),
     };
     match name {
         // there is only one
@@ -130,9 +130,9 @@ fn apply(settings: &mut SessionSettings, name: &str, value: Option<Value>) -> Re
                 None => None,
                 Some(Value::Integer(seconds)) => Some(seconds as f64),
                 Some(Value::Float(seconds)) => Some(seconds),
-                Some(Value::Text(text)) if text.is_empty() => None,
-                Some(Value::Text(text)) => Some(text.trim().parse::<f64>().map_err(|_| INVALID_VALUE)?),
-                Some(Value::Boolean(_) | Value::Texts(_)) => return Err(INVALID_VALUE),
+                Some(Value::String(text)) if text.is_empty() => None,
+                Some(Value::String(text)) => Some(text.trim().parse::<f64>().map_err(|_| INVALID_VALUE)?),
+                Some(Value::Boolean(_) | Value::Strings(_)) => return Err(INVALID_VALUE),
             };
             let timeout = seconds.map(|seconds| match Duration::try_from_secs_f64(seconds) {
                 Ok(timeout) if !timeout.is_zero() => Ok(timeout),
@@ -151,7 +151,7 @@ pub(super) fn get(client: &ClientSession) -> Vec<u8> {
     let options = config.options();
     let schema = options.catalog.default_schema.clone();
     let zone = options.execution.time_zone.clone().unwrap_or_default();
-    let text = |text: String| OptionValue { value: Some(Value::Text(text)) };
+    let text = |text: String| OptionValue { value: Some(Value::String(text)) };
     let mut all = HashMap::from([
         ("catalog".to_owned(), text(CATALOG.to_owned())),
         ("schema".to_owned(), text(schema)),
@@ -160,7 +160,7 @@ pub(super) fn get(client: &ClientSession) -> Vec<u8> {
     if let Some(timeout) = settings.timeout {
         all.insert("timeout_s".to_owned(), OptionValue { value: Some(Value::Float(timeout.as_secs_f64())) });
     }
-    Options { options: all }.encode_to_vec()
+    OptionsMessage { options: all }.encode_to_vec()
 }
 
 #[cfg(test)]
@@ -171,21 +171,21 @@ mod tests {
     fn options_have_names_and_types() {
         let mut settings = SessionSettings::default();
         apply(&mut settings, "timeout_s", Some(Value::Integer(5))).unwrap();
-        apply(&mut settings, "schema", Some(Value::Text("reports".into()))).unwrap();
-        apply(&mut settings, "catalog", Some(Value::Text(CATALOG.into()))).unwrap();
+        apply(&mut settings, "schema", Some(Value::String("reports".into()))).unwrap();
+        apply(&mut settings, "catalog", Some(Value::String(CATALOG.into()))).unwrap();
         let expected =
             SessionSettings { schema: Some("reports".into()), time_zone: None, timeout: Some(Duration::from_secs(5)) };
         assert_eq!(settings, expected);
         apply(&mut settings, "timeout_s", None).unwrap();
-        apply(&mut settings, "schema", Some(Value::Text(String::new()))).unwrap();
+        apply(&mut settings, "schema", Some(Value::String(String::new()))).unwrap();
         assert_eq!(settings, SessionSettings::default());
         assert_eq!(apply(&mut settings, "colour", None), Err(INVALID_NAME));
         for (name, value) in [
-            ("catalog", Value::Text("other".into())),
+            ("catalog", Value::String("other".into())),
             ("schema", Value::Integer(1)),
             ("timeout_s", Value::Integer(0)),
             ("timeout_s", Value::Float(f64::NAN)),
-            ("timeout_s", Value::Text("soon".into())),
+            ("timeout_s", Value::String("soon".into())),
             ("time_zone", Value::Boolean(true)),
         ] {
             assert_eq!(apply(&mut settings, name, Some(value)), Err(INVALID_VALUE), "{name}");
@@ -197,7 +197,7 @@ mod tests {
         // {"a": 1}: field 1 with key and value, of which field 3 has 64 bits
         let bytes = [0x0a, 0x0e, 0x0a, 0x01, b'a', 0x12, 0x09, 0x19, 1, 0, 0, 0, 0, 0, 0, 0];
         let options = HashMap::from([("a".to_owned(), OptionValue { value: Some(Value::Integer(1)) })]);
-        assert_eq!(Options { options: options.clone() }.encode_to_vec(), bytes);
-        assert_eq!(Options::decode(&bytes[..]).unwrap().options, options);
+        assert_eq!(OptionsMessage { options: options.clone() }.encode_to_vec(), bytes);
+        assert_eq!(OptionsMessage::decode(&bytes[..]).unwrap().options, options);
     }
 }

@@ -28,7 +28,7 @@ const MAX_ROWS: usize = 10_000;
 
 /// One parameter.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Param {
+pub(super) struct StatementParameter {
     /// Its name as a client may give it: `1`, `2`, ... or the name after `$`.
     pub(super) name: String,
     /// Its type where the statement tells; else the value's own is taken.
@@ -40,7 +40,7 @@ pub(super) struct Param {
 ///
 /// # Errors
 /// More than one of the three forms in one statement, or a number out of range.
-pub(super) fn number(source: &Arc<Source>, tokens: &mut [TokenWithSpan]) -> Result<Vec<String>> {
+pub(super) fn number_placeholders(source: &Arc<Source>, tokens: &mut [TokenWithSpan]) -> Result<Vec<String>> {
     #[derive(PartialEq, Clone, Copy)]
     enum Form {
         Anonymous,
@@ -83,38 +83,42 @@ pub(super) fn number(source: &Arc<Source>, tokens: &mut [TokenWithSpan]) -> Resu
 
 /// What a plan says about the type of a parameter.
 #[derive(Clone, PartialEq)]
-enum Told {
-    Nothing,
+enum InferredType {
+    Unknown,
     Type(DataType),
     /// It is used as two types.
-    Different,
+    Conflicting,
 }
 
-/// The parameters of a plan, whose placeholders [`number`] has made.
+/// The parameters of a plan, whose placeholders [`number_placeholders`] has made.
 ///
 /// # Errors
 /// When the plan cannot be walked.
-pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult<Vec<Param>> {
-    let mut told = vec![Told::Nothing; names.len()];
-    let mut tell = |placeholder: &Placeholder, context: Option<&DataType>| {
+pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult<Vec<StatementParameter>> {
+    let mut inferred = vec![InferredType::Unknown; names.len()];
+    let mut infer = |placeholder: &Placeholder, context: Option<&DataType>| {
         let data_type = placeholder.field.as_ref().map(|field| field.data_type()).or(context).map(plain);
         let index = placeholder.id.get(1..).and_then(|number| number.parse::<usize>().ok());
-        let place = index.and_then(|index| told.get_mut(index.checked_sub(1)?));
-        if let (Some(place), Some(data_type)) = (place, data_type.filter(|data_type| *data_type != DataType::Null)) {
-            let data_type = Told::Type(data_type);
-            *place = if *place == Told::Nothing || *place == data_type { data_type } else { Told::Different };
+        let slot = index.and_then(|index| inferred.get_mut(index.checked_sub(1)?));
+        if let (Some(slot), Some(data_type)) = (slot, data_type.filter(|data_type| *data_type != DataType::Null)) {
+            let data_type = InferredType::Type(data_type);
+            *slot = if *slot == InferredType::Unknown || *slot == data_type {
+                data_type
+            } else {
+                InferredType::Conflicting
+            };
         }
     };
     plan.apply_with_subqueries(|node| {
         // counts of rows
-        let whole = matches!(node, LogicalPlan::Limit(_)).then_some(DataType::Int64);
+        let row_count_type = matches!(node, LogicalPlan::Limit(_)).then_some(DataType::Int64);
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {
-                    Expr::Placeholder(placeholder) => tell(placeholder, whole.as_ref()),
+                    Expr::Placeholder(placeholder) => infer(placeholder, row_count_type.as_ref()),
                     Expr::Cast(cast) => {
                         if let Expr::Placeholder(placeholder) = cast.expr.as_ref() {
-                            tell(placeholder, Some(cast.field.data_type()));
+                            infer(placeholder, Some(cast.field.data_type()));
                         }
                     }
                     _ => {}
@@ -123,16 +127,20 @@ pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult
             })
         })
     })?;
-    let data_type = |told| match told {
-        Told::Type(data_type) => Some(data_type),
-        Told::Nothing | Told::Different => None,
+    let data_type = |inferred| match inferred {
+        InferredType::Type(data_type) => Some(data_type),
+        InferredType::Unknown | InferredType::Conflicting => None,
     };
-    Ok(names.into_iter().zip(told).map(|(name, told)| Param { name, data_type: data_type(told) }).collect())
+    Ok(names
+        .into_iter()
+        .zip(inferred)
+        .map(|(name, inferred)| StatementParameter { name, data_type: data_type(inferred) })
+        .collect())
 }
 
 /// The schema of the values that a client gives: one column for each parameter, text where no type is known.
-pub(super) fn schema(params: &[Param]) -> Schema {
-    let field = |param: &Param| {
+pub(super) fn schema(params: &[StatementParameter]) -> Schema {
+    let field = |param: &StatementParameter| {
         let name = if param.name.bytes().all(|byte| byte.is_ascii_digit()) {
             format!("${}", param.name)
         } else {
@@ -144,13 +152,13 @@ pub(super) fn schema(params: &[Param]) -> Schema {
 }
 
 /// A NULL for each parameter, to plan a statement before it has values.
-pub(super) fn nulls(params: &[Param]) -> DataFusionResult<Vec<ScalarValue>> {
+pub(super) fn nulls(params: &[StatementParameter]) -> DataFusionResult<Vec<ScalarValue>> {
     params.iter().map(|param| ScalarValue::try_from(param.data_type.as_ref().unwrap_or(&DataType::Utf8))).collect()
 }
 
 /// Rows of values from what a client sent. Columns count by their names when these are the names of the parameters, else
 /// by their order.
-pub(super) fn rows(params: &[Param], batches: &[RecordBatch]) -> Result<Vec<Vec<ScalarValue>>, Status> {
+pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Result<Vec<Vec<ScalarValue>>, Status> {
     let mut rows = Vec::new();
     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
         if batch.num_columns() != params.len() {
@@ -192,9 +200,9 @@ pub(super) fn rows(params: &[Param], batches: &[RecordBatch]) -> Result<Vec<Vec<
 }
 
 /// The column of each parameter.
-fn order(params: &[Param], given: &Schema) -> Vec<usize> {
+fn order(params: &[StatementParameter], schema: &Schema) -> Vec<usize> {
     let columns: HashMap<&str, usize> =
-        given.fields().iter().enumerate().map(|(at, field)| (field.name().trim_start_matches('$'), at)).collect();
+        schema.fields().iter().enumerate().map(|(at, field)| (field.name().trim_start_matches('$'), at)).collect();
     let by_name: Option<Vec<usize>> = params.iter().map(|param| columns.get(param.name.as_str()).copied()).collect();
     match by_name {
         // `0`, `1`, ... and the like are no names but places that somebody counted in another way
@@ -212,7 +220,7 @@ mod tests {
     fn numbered(text: &str) -> Result<(String, Vec<String>)> {
         let source = Arc::new(Source::query(text));
         let mut tokens = sqlfile::tokenize(&source)?;
-        let names = number(&source, &mut tokens)?;
+        let names = number_placeholders(&source, &mut tokens)?;
         Ok((tokens.iter().map(|token| token.token.to_string()).collect(), names))
     }
 
@@ -239,8 +247,8 @@ mod tests {
         assert!(numbered("select $99999999999999999999").is_err());
     }
 
-    fn typed(name: &str, data_type: Option<DataType>) -> Param {
-        Param { name: name.into(), data_type }
+    fn typed(name: &str, data_type: Option<DataType>) -> StatementParameter {
+        StatementParameter { name: name.into(), data_type }
     }
 
     #[test]

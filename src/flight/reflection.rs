@@ -15,49 +15,49 @@ const TIMESTAMP: &str = "google/protobuf/timestamp.proto";
 
 /// What a field holds.
 #[derive(Clone, Copy)]
-enum Of {
+enum FieldType {
     Bytes,
-    Text,
-    Texts,
+    Str,
+    RepeatedStr,
     Boolean,
     Unsigned,
     Signed,
     /// A number that may be absent.
     Float,
-    One(&'static str),
-    Many(&'static str),
+    Message(&'static str),
+    Repeated(&'static str),
     Enum(&'static str),
-    Instant,
+    Timestamp,
 }
 
-use Of::{Boolean, Bytes, Enum, Float, Instant, Many, One, Signed, Text, Texts, Unsigned};
+use FieldType::{Boolean, Bytes, Enum, Float, Message, Repeated, RepeatedStr, Signed, Str, Timestamp, Unsigned};
 
 /// Name, number and content of a field.
-type FieldOf = (&'static str, i32, Of);
+type FieldSpec = (&'static str, i32, FieldType);
 
-const MESSAGES: &[(&str, &[FieldOf])] = &[
+const MESSAGES: &[(&str, &[FieldSpec])] = &[
     ("HandshakeRequest", &[("protocol_version", 1, Unsigned), ("payload", 2, Bytes)]),
     ("HandshakeResponse", &[("protocol_version", 1, Unsigned), ("payload", 2, Bytes)]),
-    ("BasicAuth", &[("username", 2, Text), ("password", 3, Text)]),
+    ("BasicAuth", &[("username", 2, Str), ("password", 3, Str)]),
     ("Empty", &[]),
-    ("ActionType", &[("type", 1, Text), ("description", 2, Text)]),
+    ("ActionType", &[("type", 1, Str), ("description", 2, Str)]),
     ("Criteria", &[("expression", 1, Bytes)]),
-    ("Action", &[("type", 1, Text), ("body", 2, Bytes)]),
-    ("CancelFlightInfoRequest", &[("info", 1, One("FlightInfo"))]),
-    ("RenewFlightEndpointRequest", &[("endpoint", 1, One("FlightEndpoint"))]),
+    ("Action", &[("type", 1, Str), ("body", 2, Bytes)]),
+    ("CancelFlightInfoRequest", &[("info", 1, Message("FlightInfo"))]),
+    ("RenewFlightEndpointRequest", &[("endpoint", 1, Message("FlightEndpoint"))]),
     ("Result", &[("body", 1, Bytes)]),
     ("CancelFlightInfoResult", &[("status", 1, Enum("CancelStatus"))]),
     ("SchemaResult", &[("schema", 1, Bytes)]),
     (
         "FlightDescriptor",
-        &[("type", 1, Enum("FlightDescriptor.DescriptorType")), ("cmd", 2, Bytes), ("path", 3, Texts)],
+        &[("type", 1, Enum("FlightDescriptor.DescriptorType")), ("cmd", 2, Bytes), ("path", 3, RepeatedStr)],
     ),
     (
         "FlightInfo",
         &[
             ("schema", 1, Bytes),
-            ("flight_descriptor", 2, One("FlightDescriptor")),
-            ("endpoint", 3, Many("FlightEndpoint")),
+            ("flight_descriptor", 2, Message("FlightDescriptor")),
+            ("endpoint", 3, Repeated("FlightEndpoint")),
             ("total_records", 4, Signed),
             ("total_bytes", 5, Signed),
             ("ordered", 6, Boolean),
@@ -67,27 +67,27 @@ const MESSAGES: &[(&str, &[FieldOf])] = &[
     (
         "PollInfo",
         &[
-            ("info", 1, One("FlightInfo")),
-            ("flight_descriptor", 2, One("FlightDescriptor")),
+            ("info", 1, Message("FlightInfo")),
+            ("flight_descriptor", 2, Message("FlightDescriptor")),
             ("progress", 3, Float),
-            ("expiration_time", 4, Instant),
+            ("expiration_time", 4, Timestamp),
         ],
     ),
     (
         "FlightEndpoint",
         &[
-            ("ticket", 1, One("Ticket")),
-            ("location", 2, Many("Location")),
-            ("expiration_time", 3, Instant),
+            ("ticket", 1, Message("Ticket")),
+            ("location", 2, Repeated("Location")),
+            ("expiration_time", 3, Timestamp),
             ("app_metadata", 4, Bytes),
         ],
     ),
-    ("Location", &[("uri", 1, Text)]),
+    ("Location", &[("uri", 1, Str)]),
     ("Ticket", &[("ticket", 1, Bytes)]),
     (
         "FlightData",
         &[
-            ("flight_descriptor", 1, One("FlightDescriptor")),
+            ("flight_descriptor", 1, Message("FlightDescriptor")),
             ("data_header", 2, Bytes),
             ("app_metadata", 3, Bytes),
             ("data_body", 1000, Bytes),
@@ -114,20 +114,20 @@ fn full(name: &str) -> Option<String> {
     Some(format!(".{PACKAGE}.{name}"))
 }
 
-fn field((name, number, of): &FieldOf) -> FieldDescriptorProto {
-    let (kind, type_name) = match of {
+fn field((name, number, field_type): &FieldSpec) -> FieldDescriptorProto {
+    let (kind, type_name) = match field_type {
         Bytes => (Type::Bytes, None),
-        Text | Texts => (Type::String, None),
+        Str | RepeatedStr => (Type::String, None),
         Boolean => (Type::Bool, None),
         Unsigned => (Type::Uint64, None),
         Signed => (Type::Int64, None),
         Float => (Type::Double, None),
-        One(message) | Many(message) => (Type::Message, full(message)),
+        Message(message) | Repeated(message) => (Type::Message, full(message)),
         Enum(values) => (Type::Enum, full(values)),
-        Instant => (Type::Message, Some(".google.protobuf.Timestamp".to_owned())),
+        Timestamp => (Type::Message, Some(".google.protobuf.Timestamp".to_owned())),
     };
-    let label = if matches!(of, Texts | Many(_)) { Label::Repeated } else { Label::Optional };
-    let may_be_absent = matches!(of, Float);
+    let label = if matches!(field_type, RepeatedStr | Repeated(_)) { Label::Repeated } else { Label::Optional };
+    let may_be_absent = matches!(field_type, Float);
     FieldDescriptorProto {
         name: Some((*name).to_owned()),
         number: Some(*number),
@@ -141,8 +141,8 @@ fn field((name, number, of): &FieldOf) -> FieldDescriptorProto {
     }
 }
 
-fn message((name, fields): &(&str, &[FieldOf])) -> DescriptorProto {
-    let hidden = fields.iter().filter(|(_, _, of)| matches!(of, Float));
+fn message((name, fields): &(&str, &[FieldSpec])) -> DescriptorProto {
+    let hidden = fields.iter().filter(|(_, _, field_type)| matches!(field_type, Float));
     let hidden = hidden.map(|(name, _, _)| OneofDescriptorProto { name: Some(format!("_{name}")), options: None });
     let nested = values("DescriptorType", &["UNKNOWN", "PATH", "CMD"]);
     DescriptorProto {
@@ -262,12 +262,12 @@ mod tests {
 
     fn described_as(name: &str) -> Vec<(i32, u8)> {
         let (_, fields) = MESSAGES.iter().find(|(known, _)| *known == name).unwrap();
-        let wire = |of: &Of| match of {
+        let wire = |field_type: &FieldType| match field_type {
             Boolean | Unsigned | Signed | Enum(_) => 0,
             Float => 1,
-            Bytes | Text | Texts | One(_) | Many(_) | Instant => 2,
+            Bytes | Str | RepeatedStr | Message(_) | Repeated(_) | Timestamp => 2,
         };
-        fields.iter().map(|(_, number, of)| (*number, wire(of))).collect()
+        fields.iter().map(|(_, number, field_type)| (*number, wire(field_type))).collect()
     }
 
     #[test]
@@ -317,8 +317,8 @@ mod tests {
     fn every_message_that_is_named_is_described() {
         let known: Vec<&str> = MESSAGES.iter().map(|(name, _)| *name).collect();
         for (_, fields) in MESSAGES {
-            for (name, _, of) in *fields {
-                if let One(message) | Many(message) = of {
+            for (name, _, field_type) in *fields {
+                if let Message(message) | Repeated(message) = field_type {
                     assert!(known.contains(message), "{name}: {message}");
                 }
             }

@@ -34,10 +34,10 @@ use uuid::Uuid;
 
 use super::auth::Principal;
 use super::client_sessions::ClientSession;
-use super::metadata::{self, Keys};
+use super::metadata::{self, PrimaryKeys};
 use super::query_log::{QueryEntry, QueryLog};
-use super::statements::{self, Prepared, Statements};
-use super::stream::{self as rows, DataStream, Job, Limits, Running, Task, TicketKey};
+use super::statements::{self, PreparedStatement, StatementStore};
+use super::stream::{self as rows, DataStream, PlannedQuery, QueryLimits, RunningQueries, Task, TicketKey};
 use super::system::QUERIES;
 use super::{sql_info, sql_types, status};
 use crate::session::{CATALOG, SYSTEM, Session};
@@ -55,22 +55,22 @@ const QUERY_NOT_CANCELLABLE: i32 = 3;
 /// Flight SQL over a session.
 pub(super) struct Service {
     /// Where queries are planned and run; requests are answered on threads of their own.
-    engine: Handle,
+    query_runtime: Handle,
     /// The session of all data, whose notes are those of all.
     session: Arc<Session>,
-    statements: Arc<Statements>,
+    statements: Arc<StatementStore>,
     query_log: Arc<QueryLog>,
-    running: Arc<Running>,
-    limits: Arc<Limits>,
+    running: Arc<RunningQueries>,
+    limits: Arc<QueryLimits>,
     /// Bytes of the tables that a session may bring; none are taken without.
     ingest: Option<usize>,
-    keys: Arc<Keys>,
+    keys: Arc<PrimaryKeys>,
     infos: SqlInfoData,
     types: XdbcTypeInfoData,
 }
 
-type Answer = Result<Response<DataStream>, Status>;
-type Info = Result<Response<FlightInfo>, Status>;
+type DataResponse = Result<Response<DataStream>, Status>;
+type InfoResponse = Result<Response<FlightInfo>, Status>;
 
 impl Service {
     /// # Errors
@@ -78,14 +78,14 @@ impl Service {
     pub(super) fn new(
         session: Arc<Session>,
         query_log: Arc<QueryLog>,
-        keys: Keys,
-        limits: Limits,
+        keys: PrimaryKeys,
+        limits: QueryLimits,
         ingest: Option<usize>,
-        engine: Handle,
+        query_runtime: Handle,
     ) -> Result<Self, Status> {
         Ok(Self {
-            engine,
-            statements: Arc::new(Statements::new()),
+            query_runtime,
+            statements: Arc::new(StatementStore::new()),
             query_log,
             running: Arc::default(),
             limits: Arc::new(limits),
@@ -99,42 +99,50 @@ impl Service {
 
     /// Does something on the engine's threads, whose stacks are deep enough for any statement. It ends when the client
     /// has gone.
-    async fn on_engine<T: Send + 'static>(
+    async fn on_query_runtime<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
-        let done = Task::spawn(&self.engine, work).await?;
+        let done = Task::spawn(&self.query_runtime, work).await?;
         for note in self.session.take_notes() {
             tracing::info!("{note}");
         }
         done
     }
 
-    async fn plan(&self, client: Arc<ClientSession>, text: String) -> Result<Arc<Job>, Status> {
+    async fn plan(&self, client: Arc<ClientSession>, text: String) -> Result<Arc<PlannedQuery>, Status> {
         let statements = Arc::clone(&self.statements);
         let tracker = self.query_log.plan(&client, &text);
         let entry = Arc::clone(&tracker.entry);
-        tracker.planned(self.on_engine(async move { statements.plan(&client, &text, entry).await }).await)
+        tracker.planned(self.on_query_runtime(async move { statements.plan(&client, &text, entry).await }).await)
     }
 
-    async fn job(&self, client: Arc<ClientSession>, prepared: Arc<Prepared>) -> Result<Arc<Job>, Status> {
+    async fn plan_prepared(
+        &self,
+        client: Arc<ClientSession>,
+        prepared: Arc<PreparedStatement>,
+    ) -> Result<Arc<PlannedQuery>, Status> {
         let statements = Arc::clone(&self.statements);
         let tracker = self.query_log.plan(&client, &prepared.source.text);
         let entry = Arc::clone(&tracker.entry);
-        tracker.planned(self.on_engine(async move { statements.job(&client, &prepared, entry).await }).await)
+        tracker.planned(
+            self.on_query_runtime(async move { statements.plan_prepared(&client, &prepared, entry).await }).await,
+        )
     }
 
-    fn send(&self, job: &Arc<Job>, ticket: TicketKey, headers: &MetadataMap) -> Answer {
+    fn send(&self, planned: &Arc<PlannedQuery>, ticket: TicketKey, headers: &MetadataMap) -> DataResponse {
         let options = rows::write_options(headers)?;
-        let tracker = self.query_log.fetch(&job.entry);
+        let tracker = self.query_log.fetch(&planned.entry);
         let entry = Arc::clone(&tracker.entry);
-        let sent = rows::send_job(&self.engine, tracker, job, ticket, (&self.running, &self.limits), options);
+        let sent =
+            rows::send_query(&self.query_runtime, tracker, planned, ticket, (&self.running, &self.limits), options);
         Ok(with_query_id(Response::new(sent), &entry))
     }
 
-    fn job_info(&self, job: Arc<Job>, request: Request<FlightDescriptor>) -> Info {
-        let (schema, entry) = (Arc::clone(&job.schema), Arc::clone(&job.entry));
-        let handle = Bytes::copy_from_slice(self.statements.keep_job(&Principal::of_request(&request), job).as_bytes());
+    fn planned_info(&self, planned: Arc<PlannedQuery>, request: Request<FlightDescriptor>) -> InfoResponse {
+        let (schema, entry) = (Arc::clone(&planned.schema), Arc::clone(&planned.entry));
+        let handle =
+            Bytes::copy_from_slice(self.statements.add_ticket(&Principal::of_request(&request), planned).as_bytes());
         let info = info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())?;
         Ok(with_query_id(info, &entry))
     }
@@ -150,7 +158,7 @@ impl Service {
         for handle in handles {
             // a ticket that runs is also kept for another fetch; no longer kept, it may still run
             let Some(ticket) = statements::key(principal, &handle) else { continue };
-            let was_kept = self.statements.forget_job(&ticket);
+            let was_kept = self.statements.remove_ticket(&ticket);
             found |= self.running.cancel(&ticket) || was_kept;
         }
         found
@@ -164,14 +172,14 @@ fn with_query_id<T>(mut response: Response<T>, entry: &QueryEntry) -> Response<T
 }
 
 /// What a client needs to fetch a result.
-fn info(schema: &Schema, ticket: &Any, descriptor: FlightDescriptor) -> Info {
+fn info(schema: &Schema, ticket: &Any, descriptor: FlightDescriptor) -> InfoResponse {
     let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket: ticket.encode_to_vec().into() });
     let info = FlightInfo::new().try_with_schema(schema).map_err(|error| status::fault(&error.to_string()))?;
     Ok(Response::new(info.with_endpoint(endpoint).with_descriptor(descriptor).with_ordered(true)))
 }
 
 /// The FlightInfo of a command whose ticket is the command itself.
-fn command_info(schema: &Schema, command: &impl ProstMessageExt, request: Request<FlightDescriptor>) -> Info {
+fn command_info(schema: &Schema, command: &impl ProstMessageExt, request: Request<FlightDescriptor>) -> InfoResponse {
     info(schema, &command.as_any(), request.into_inner())
 }
 
@@ -180,11 +188,11 @@ fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
     Ok(message.map_err(|error| status::fault(&error.to_string()))?.0)
 }
 
-fn send_batch(batch: RecordBatch, request: &Request<Ticket>) -> Answer {
+fn send_batch(batch: RecordBatch, request: &Request<Ticket>) -> DataResponse {
     Ok(Response::new(rows::send_batch(batch, request.metadata())?))
 }
 
-fn empty(schema: SchemaRef, request: &Request<Ticket>) -> Answer {
+fn empty(schema: SchemaRef, request: &Request<Ticket>) -> DataResponse {
     send_batch(RecordBatch::new_empty(schema), request)
 }
 
@@ -214,16 +222,16 @@ impl FlightSqlService for Service {
         &self,
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
-    ) -> Info {
-        let job = self.plan(ClientSession::of_request(&request)?, query.query).await?;
-        self.job_info(job, request)
+    ) -> InfoResponse {
+        let planned = self.plan(ClientSession::of_request(&request)?, query.query).await?;
+        self.planned_info(planned, request)
     }
 
     async fn get_flight_info_substrait_plan(
         &self,
         _query: CommandStatementSubstraitPlan,
         _request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         Err(no_substrait())
     }
 
@@ -231,21 +239,33 @@ impl FlightSqlService for Service {
         &self,
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         let prepared = self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
-        let job = self.job(ClientSession::of_request(&request)?, prepared).await?;
-        self.job_info(job, request)
+        let planned = self.plan_prepared(ClientSession::of_request(&request)?, prepared).await?;
+        self.planned_info(planned, request)
     }
 
-    async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        request: Request<FlightDescriptor>,
+    ) -> InfoResponse {
         command_info(&query.into_builder().schema(), &query, request)
     }
 
-    async fn get_flight_info_schemas(&self, query: CommandGetDbSchemas, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        request: Request<FlightDescriptor>,
+    ) -> InfoResponse {
         command_info(&query.clone().into_builder().schema(), &query, request)
     }
 
-    async fn get_flight_info_tables(&self, query: CommandGetTables, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_tables(
+        &self,
+        query: CommandGetTables,
+        request: Request<FlightDescriptor>,
+    ) -> InfoResponse {
         command_info(&query.clone().into_builder().schema(), &query, request)
     }
 
@@ -253,11 +273,15 @@ impl FlightSqlService for Service {
         &self,
         query: CommandGetTableTypes,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         command_info(&metadata::table_types(query)?.schema(), &query, request)
     }
 
-    async fn get_flight_info_sql_info(&self, query: CommandGetSqlInfo, request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_sql_info(
+        &self,
+        query: CommandGetSqlInfo,
+        request: Request<FlightDescriptor>,
+    ) -> InfoResponse {
         command_info(&self.infos.schema(), &query, request)
     }
 
@@ -265,7 +289,7 @@ impl FlightSqlService for Service {
         &self,
         query: CommandGetPrimaryKeys,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         command_info(&metadata::primary_key_schema(), &query, request)
     }
 
@@ -273,7 +297,7 @@ impl FlightSqlService for Service {
         &self,
         query: CommandGetExportedKeys,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         command_info(&metadata::foreign_key_schema(), &query, request)
     }
 
@@ -281,7 +305,7 @@ impl FlightSqlService for Service {
         &self,
         query: CommandGetImportedKeys,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         command_info(&metadata::foreign_key_schema(), &query, request)
     }
 
@@ -289,7 +313,7 @@ impl FlightSqlService for Service {
         &self,
         query: CommandGetCrossReference,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         command_info(&metadata::foreign_key_schema(), &query, request)
     }
 
@@ -297,76 +321,76 @@ impl FlightSqlService for Service {
         &self,
         query: CommandGetXdbcTypeInfo,
         request: Request<FlightDescriptor>,
-    ) -> Info {
+    ) -> InfoResponse {
         command_info(&self.types.schema(), &query, request)
     }
 
-    async fn get_flight_info_fallback(&self, command: Command, _request: Request<FlightDescriptor>) -> Info {
+    async fn get_flight_info_fallback(&self, command: Command, _request: Request<FlightDescriptor>) -> InfoResponse {
         Err(Status::unimplemented(format!("`{}` is no query of Flight SQL", command.type_url())))
     }
 
-    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Answer {
+    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> DataResponse {
         let principal = Principal::of_request(&request);
-        let (ticket, job) = self.statements.find_job(&principal, &ticket.statement_handle)?;
-        self.send(&job, ticket, request.metadata())
+        let (ticket, planned) = self.statements.find_ticket(&principal, &ticket.statement_handle)?;
+        self.send(&planned, ticket, request.metadata())
     }
 
     async fn do_get_prepared_statement(
         &self,
         query: CommandPreparedStatementQuery,
         request: Request<Ticket>,
-    ) -> Answer {
+    ) -> DataResponse {
         let principal = Principal::of_request(&request);
         let prepared = self.statements.find(&principal, &query.prepared_statement_handle)?;
-        let job = self.job(ClientSession::of_request(&request)?, prepared).await?;
-        self.send(&job, (principal, Uuid::new_v4()), request.metadata())
+        let planned = self.plan_prepared(ClientSession::of_request(&request)?, prepared).await?;
+        self.send(&planned, (principal, Uuid::new_v4()), request.metadata())
     }
 
-    async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Answer {
+    async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> DataResponse {
         send_batch(metadata::catalogs(&ClientSession::of_request(&request)?.session(), query)?, &request)
     }
 
-    async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Answer {
+    async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> DataResponse {
         send_batch(metadata::schemas(&ClientSession::of_request(&request)?.session(), query)?, &request)
     }
 
-    async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Answer {
+    async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> DataResponse {
         let session = ClientSession::of_request(&request)?.session();
-        send_batch(self.on_engine(async move { metadata::tables(&session, query).await }).await?, &request)
+        send_batch(self.on_query_runtime(async move { metadata::tables(&session, query).await }).await?, &request)
     }
 
-    async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> Answer {
+    async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> DataResponse {
         send_batch(metadata::table_types(query)?, &request)
     }
 
-    async fn do_get_sql_info(&self, query: CommandGetSqlInfo, request: Request<Ticket>) -> Answer {
+    async fn do_get_sql_info(&self, query: CommandGetSqlInfo, request: Request<Ticket>) -> DataResponse {
         send_batch(query.into_builder(&self.infos).build().map_err(flight_fault)?, &request)
     }
 
-    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Answer {
+    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> DataResponse {
         send_batch(
             metadata::primary_keys(&ClientSession::of_request(&request)?.session(), &self.keys, &query)?,
             &request,
         )
     }
 
-    async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> Answer {
+    async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> DataResponse {
         empty(metadata::foreign_key_schema(), &request)
     }
 
-    async fn do_get_imported_keys(&self, _query: CommandGetImportedKeys, request: Request<Ticket>) -> Answer {
+    async fn do_get_imported_keys(&self, _query: CommandGetImportedKeys, request: Request<Ticket>) -> DataResponse {
         empty(metadata::foreign_key_schema(), &request)
     }
 
-    async fn do_get_cross_reference(&self, _query: CommandGetCrossReference, request: Request<Ticket>) -> Answer {
+    async fn do_get_cross_reference(&self, _query: CommandGetCrossReference, request: Request<Ticket>) -> DataResponse {
         empty(metadata::foreign_key_schema(), &request)
     }
 
-    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> Answer {
+    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> DataResponse {
         send_batch(query.into_builder(&self.types).build().map_err(flight_fault)?, &request)
     }
 
-    async fn do_get_fallback(&self, _request: Request<Ticket>, message: Any) -> Answer {
+    async fn do_get_fallback(&self, _request: Request<Ticket>, message: Any) -> DataResponse {
         Err(status::invalid(format!("`{}` is no ticket of this server", message.type_url)))
     }
 
@@ -395,8 +419,9 @@ impl FlightSqlService for Service {
         let client = ClientSession::of_request(&request)?;
         let tracker = self.query_log.plan(&client, &command.query);
         let session = client.session();
-        tracker
-            .planned(self.on_engine(async move { Err(statements.refuse_update(&session, &command.query).await) }).await)
+        tracker.planned(
+            self.on_query_runtime(async move { Err(statements.refuse_update(&session, &command.query).await) }).await,
+        )
     }
 
     async fn do_put_statement_ingest(
@@ -406,7 +431,7 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         let Some(limit) = self.ingest else { return Err(no_ingest()) };
         let client = ClientSession::of_request(&request)?;
-        let scratch = client.scratch(limit).map_err(|error| status::own(&error))?;
+        let scratch = client.scratch(limit).map_err(|error| status::from_error(&error))?;
         let rows = scratch.put(&command, request.into_inner()).await?;
         tracing::info!(session_id = %client.id, table = command.table.as_str(), rows, "a table was brought");
         Ok(rows)
@@ -418,7 +443,7 @@ impl FlightSqlService for Service {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let prepared = self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
-        let batches = received(request.into_inner()).await?;
+        let batches = collect_batches(request.into_inner()).await?;
         self.statements.bind(&prepared, &batches)?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
     }
@@ -450,11 +475,12 @@ impl FlightSqlService for Service {
         let client = ClientSession::of_request(&request)?;
         let session = client.session();
         let text = query.query.clone();
-        let prepared = match self.on_engine(async move { statements.prepare(&session, &query.query).await }).await {
-            Ok(prepared) => prepared,
-            // what is executed is in the journal when it is; what cannot be, is now
-            Err(status) => return self.query_log.plan(&client, &text).planned(Err(status)),
-        };
+        let prepared =
+            match self.on_query_runtime(async move { statements.prepare(&session, &query.query).await }).await {
+                Ok(prepared) => prepared,
+                // what is executed is in the journal when it is; what cannot be, is now
+                Err(status) => return self.query_log.plan(&client, &text).planned(Err(status)),
+            };
         let dataset_schema = schema_bytes(&prepared.schema)?;
         let parameter_schema = schema_bytes(&statements::parameter_schema(&prepared))?;
         let prepared_statement_handle = self.statements.keep(&Principal::of_request(&request), prepared);
@@ -560,7 +586,7 @@ impl FlightSqlService for Service {
 }
 
 /// The batches that a client sends: values of parameters.
-async fn received(data: PeekableFlightDataStream) -> Result<Vec<RecordBatch>, Status> {
+async fn collect_batches(data: PeekableFlightDataStream) -> Result<Vec<RecordBatch>, Status> {
     let decoded = FlightRecordBatchStream::new_from_flight_data(data.map_err(|status| status.into()));
     decoded.try_collect().await.map_err(|error| match error {
         arrow_flight::error::FlightError::Tonic(status) => *status,

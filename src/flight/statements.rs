@@ -20,9 +20,9 @@ use uuid::Uuid;
 use super::auth::Principal;
 use super::client_sessions::ClientSession;
 use super::columns::{self, Origin};
-use super::params::{self, Param};
+use super::params::{self, StatementParameter};
 use super::query_log::QueryEntry;
-use super::stream::{Job, Step, TicketKey};
+use super::stream::{PlannedQuery, QueryStep, TicketKey};
 use super::{recent, status};
 use crate::error::{Error, Result};
 use crate::session::{Session, writes};
@@ -45,37 +45,37 @@ pub(super) const PREPARED_IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// How long operators made when a statement was prepared are still those of its first execution. Files and the time of
 /// the query are fixed in them.
-const FRESH: Duration = Duration::from_secs(10);
+const INITIAL_PLAN_LIFE: Duration = Duration::from_secs(10);
 
 /// A statement that waits to be executed.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct PreparedStatement {
     pub(super) source: Arc<Source>,
     /// Where it was planned, and is planned again.
     session: Arc<Session>,
     plan: LogicalPlan,
     /// The statement, when its plan depends on the types of its parameters' values.
-    replanned: Option<ast::Statement>,
-    pub(super) params: Vec<Param>,
+    statement_to_replan: Option<ast::Statement>,
+    pub(super) params: Vec<StatementParameter>,
     /// The columns of its result.
     pub(super) schema: SchemaRef,
     /// Whether the columns do not depend on the values of parameters.
-    is_certain: bool,
+    is_schema_final: bool,
     /// The operators made for the schema, for the first execution.
-    fresh: Mutex<Option<(Instant, Arc<dyn ExecutionPlan>)>>,
+    initial_plan: Mutex<Option<(Instant, Arc<dyn ExecutionPlan>)>>,
     /// The rows of values that it is executed with next.
-    bound: Mutex<Vec<Vec<ScalarValue>>>,
+    bound_rows: Mutex<Vec<Vec<ScalarValue>>>,
 }
 
 /// The statements of a server.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(super) struct StatementStore {
     /// What is kept is found again by the user whose it is, and by nobody else.
-    tickets: Cache<TicketKey, Arc<Job>>,
-    prepared: Cache<(Principal, Uuid), Arc<Prepared>>,
+    tickets: Cache<TicketKey, Arc<PlannedQuery>>,
+    prepared: Cache<(Principal, Uuid), Arc<PreparedStatement>>,
 }
 
-impl Statements {
+impl StatementStore {
     pub(super) fn new() -> Self {
         Self {
             tickets: recent(MAX_TICKETS).time_to_live(TICKET_LIFE).build(),
@@ -89,21 +89,21 @@ impl Statements {
         client: &ClientSession,
         text: &str,
         entry: Arc<QueryEntry>,
-    ) -> Result<Arc<Job>, Status> {
+    ) -> Result<Arc<PlannedQuery>, Status> {
         let prepared = self.prepare(&client.session(), text).await?;
-        self.job(client, &prepared, entry).await
+        self.plan_prepared(client, &prepared, entry).await
     }
 
     /// Plans a text once.
-    pub(super) async fn prepare(&self, session: &Arc<Session>, text: &str) -> Result<Prepared, Status> {
+    pub(super) async fn prepare(&self, session: &Arc<Session>, text: &str) -> Result<PreparedStatement, Status> {
         let source = Arc::new(Source::query(text));
-        let (statement, names) = parse(&source).map_err(|error| status::own(&error))?;
+        let (statement, names) = parse(&source).map_err(|error| status::from_error(&error))?;
         refuse_writing(&source, &statement)?;
         let simple = match &statement {
             Statement::Statement(statement) if !names.is_empty() => Some(statement.as_ref().clone()),
             _ => None,
         };
-        let (plan, replanned) = match session.logical_plan(statement).await {
+        let (plan, statement_to_replan) = match session.logical_plan(statement).await {
             Ok(plan) => (plan, None),
             // a function may want to know the type of its argument: text, until there are values
             Err(error) => match &simple {
@@ -120,8 +120,8 @@ impl Statements {
         if writes(&plan) || matches!(plan, LogicalPlan::Statement(_)) {
             return Err(refusal(&source));
         }
-        let params = match replanned {
-            Some(_) => Ok(names.into_iter().map(|name| Param { name, data_type: None }).collect()),
+        let params = match statement_to_replan {
+            Some(_) => Ok(names.into_iter().map(|name| StatementParameter { name, data_type: None }).collect()),
             None => params::params(&plan, names),
         };
         let params = match params {
@@ -129,10 +129,10 @@ impl Statements {
             Err(error) => return Err(status::failure(session, &source, error).await),
         };
         let origins = origins(session, &source, &plan);
-        let (schema, is_certain, fresh) = if params.is_empty() {
+        let (schema, is_schema_final, initial_plan) = if params.is_empty() {
             match session.physical_plan(&plan).await {
                 Ok(operators) => {
-                    let schema = columns::shown(&operators.schema(), &origins, false);
+                    let schema = columns::client_schema(&operators.schema(), &origins, false);
                     (schema, true, Some((Instant::now(), operators)))
                 }
                 Err(error) => return Err(status::failure(session, &source, error).await),
@@ -140,30 +140,40 @@ impl Statements {
         } else {
             match with_nulls(session, &plan, &params).await {
                 Ok(operators) => {
-                    let is_certain = params.iter().all(|param| param.data_type.is_some());
-                    (columns::shown(&operators.schema(), &origins, true), is_certain, None)
+                    let is_schema_final = params.iter().all(|param| param.data_type.is_some());
+                    (columns::client_schema(&operators.schema(), &origins, true), is_schema_final, None)
                 }
                 // a function may refuse a NULL; the values will do
-                Err(_) => (columns::shown(plan.schema().as_arrow(), &origins, true), false, None),
+                Err(_) => (columns::client_schema(plan.schema().as_arrow(), &origins, true), false, None),
             }
         };
-        let (fresh, bound) = (Mutex::new(fresh), Mutex::default());
-        Ok(Prepared { source, session: Arc::clone(session), plan, replanned, params, schema, is_certain, fresh, bound })
+        let (initial_plan, bound_rows) = (Mutex::new(initial_plan), Mutex::default());
+        Ok(PreparedStatement {
+            source,
+            session: Arc::clone(session),
+            plan,
+            statement_to_replan,
+            params,
+            schema,
+            is_schema_final,
+            initial_plan,
+            bound_rows,
+        })
     }
 
     /// The work of the next execution of a prepared statement.
-    pub(super) async fn job(
+    pub(super) async fn plan_prepared(
         &self,
         client: &ClientSession,
-        prepared: &Prepared,
+        prepared: &PreparedStatement,
         entry: Arc<QueryEntry>,
-    ) -> Result<Arc<Job>, Status> {
+    ) -> Result<Arc<PlannedQuery>, Status> {
         let source = Arc::clone(&prepared.source);
         let session = Arc::clone(&prepared.session);
         let timeout = client.settings().timeout;
         if prepared.params.is_empty() {
-            let fresh = prepared.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let operators = match fresh.filter(|(at, _)| at.elapsed() < FRESH) {
+            let initial_plan = prepared.initial_plan.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let operators = match initial_plan.filter(|(at, _)| at.elapsed() < INITIAL_PLAN_LIFE) {
                 Some((_, operators)) => operators,
                 None => match session.physical_plan(&prepared.plan).await {
                     Ok(operators) => operators,
@@ -171,10 +181,10 @@ impl Statements {
                 },
             };
             let schema = Arc::clone(&prepared.schema);
-            let steps = vec![Step::Operators(operators)];
-            return Ok(Arc::new(Job { source, session, schema, steps, timeout, entry }));
+            let steps = vec![QueryStep::Physical(operators)];
+            return Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }));
         }
-        let rows = prepared.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rows = prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if rows.is_empty() {
             let names: Vec<String> = prepared.params.iter().map(|param| format!("${}", param.name)).collect();
             return Err(status::invalid(format!(
@@ -186,58 +196,62 @@ impl Statements {
         let mut schema = Arc::clone(&prepared.schema);
         for (number, values) in rows.into_iter().enumerate() {
             let planned = async {
-                let plan = match &prepared.replanned {
+                let plan = match &prepared.statement_to_replan {
                     Some(statement) => plan_typed(&session, statement, &values).await?,
                     None => prepared.plan.clone(),
                 };
                 let plan = plan.with_param_values(ParamValues::from(values))?;
                 // the schema of all is that of the first
                 Ok::<_, DataFusionError>(match number {
-                    0 => Step::Operators(session.physical_plan(&plan).await?),
-                    _ => Step::Plan(Box::new(plan)),
+                    0 => QueryStep::Physical(session.physical_plan(&plan).await?),
+                    _ => QueryStep::Logical(Box::new(plan)),
                 })
             };
             let step = match planned.await {
                 Ok(step) => step,
                 Err(error) => return Err(status::failure(&session, &source, error).await),
             };
-            if let (Step::Operators(operators), false) = (&step, prepared.is_certain) {
+            if let (QueryStep::Physical(operators), false) = (&step, prepared.is_schema_final) {
                 let origins = origins(&session, &source, &prepared.plan);
-                schema = columns::shown(&operators.schema(), &origins, true);
+                schema = columns::client_schema(&operators.schema(), &origins, true);
             }
             steps.push(step);
         }
-        Ok(Arc::new(Job { source, session, schema, steps, timeout, entry }))
+        Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }))
     }
 
     /// Keeps a job; the handle is its ticket.
-    pub(super) fn keep_job(&self, principal: &Principal, job: Arc<Job>) -> Uuid {
+    pub(super) fn add_ticket(&self, principal: &Principal, planned: Arc<PlannedQuery>) -> Uuid {
         let handle = Uuid::new_v4();
-        self.tickets.insert((principal.clone(), handle), job);
+        self.tickets.insert((principal.clone(), handle), planned);
         handle
     }
 
     /// The job of a ticket.
-    pub(super) fn find_job(&self, principal: &Principal, handle: &[u8]) -> Result<(TicketKey, Arc<Job>), Status> {
+    pub(super) fn find_ticket(
+        &self,
+        principal: &Principal,
+        handle: &[u8],
+    ) -> Result<(TicketKey, Arc<PlannedQuery>), Status> {
         key(principal, handle)
             .and_then(|key| Some((key.clone(), self.tickets.get(&key)?)))
             .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
     }
 
     /// Forgets a ticket; true when it was kept.
-    pub(super) fn forget_job(&self, ticket: &TicketKey) -> bool {
+    pub(super) fn remove_ticket(&self, ticket: &TicketKey) -> bool {
         self.tickets.remove(ticket).is_some()
     }
 
     /// Keeps a prepared statement.
-    pub(super) fn keep(&self, principal: &Principal, prepared: Prepared) -> Bytes {
+    pub(super) fn keep(&self, principal: &Principal, prepared: PreparedStatement) -> Bytes {
         let handle = Uuid::new_v4();
         self.prepared.insert((principal.clone(), handle), Arc::new(prepared));
         Bytes::copy_from_slice(handle.as_bytes())
     }
 
     /// A prepared statement by its handle.
-    pub(super) fn find(&self, principal: &Principal, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
+    pub(super) fn find(&self, principal: &Principal, handle: &[u8]) -> Result<Arc<PreparedStatement>, Status> {
         key(principal, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
             Status::not_found("the prepared statement is not known here, was closed, or was not used for long")
         })
@@ -251,9 +265,9 @@ impl Statements {
     }
 
     /// Binds the values of a prepared statement's next executions.
-    pub(super) fn bind(&self, prepared: &Prepared, batches: &[RecordBatch]) -> Result<(), Status> {
+    pub(super) fn bind(&self, prepared: &PreparedStatement, batches: &[RecordBatch]) -> Result<(), Status> {
         let rows = params::rows(&prepared.params, batches)?;
-        *prepared.bound.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        *prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         Ok(())
     }
 
@@ -270,7 +284,7 @@ impl Statements {
 async fn with_nulls(
     session: &Session,
     plan: &LogicalPlan,
-    params: &[Param],
+    params: &[StatementParameter],
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let plan = plan.clone().with_param_values(ParamValues::from(params::nulls(params)?))?;
     session.physical_plan(&plan).await
@@ -309,7 +323,7 @@ fn origins(session: &Session, source: &Arc<Source>, plan: &LogicalPlan) -> Vec<O
 }
 
 /// The columns of the values that a prepared statement wants.
-pub(super) fn parameter_schema(prepared: &Prepared) -> Schema {
+pub(super) fn parameter_schema(prepared: &PreparedStatement) -> Schema {
     params::schema(&prepared.params)
 }
 
@@ -321,7 +335,7 @@ pub(super) fn key(principal: &Principal, handle: &[u8]) -> Option<(Principal, Uu
 /// The only statement of a text, with its parameters numbered, and their names.
 fn parse(source: &Arc<Source>) -> Result<(Statement, Vec<String>)> {
     let mut tokens = sqlfile::tokenize(source)?;
-    let names = params::number(source, &mut tokens)?;
+    let names = params::number_placeholders(source, &mut tokens)?;
     let mut statements = sqlfile::statements_of(source, tokens)?;
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => Ok((statement, names)),

@@ -24,14 +24,14 @@ pub(super) async fn failure(session: &Session, source: &Arc<Source>, error: Data
 }
 
 /// One of our errors as a client gets it.
-pub(super) fn own(error: &Error) -> Status {
+pub(super) fn from_error(error: &Error) -> Status {
     status(code_of_own(error), error)
 }
 
 /// A status with the text of an error. What happened inside is for the log and not for the client.
 pub(super) fn status(code: Code, error: &Error) -> Status {
     let text = error.to_string();
-    if code == Code::Internal { fault(&text) } else { Status::new(code, fitted(&text)) }
+    if code == Code::Internal { fault(&text) } else { Status::new(code, truncated(&text)) }
 }
 
 /// A fault of the program. The log and the client's message share a number.
@@ -44,12 +44,12 @@ pub(super) fn fault(details: &str) -> Status {
 
 /// A wrong request.
 pub(super) fn invalid(text: impl Into<String>) -> Status {
-    Status::invalid_argument(fitted(&text.into()))
+    Status::invalid_argument(truncated(&text.into()))
 }
 
 /// A request that is refused whoever asks.
 pub(super) fn refused(text: impl Into<String>) -> Status {
-    Status::permission_denied(fitted(&text.into()))
+    Status::permission_denied(truncated(&text.into()))
 }
 
 /// The gRPC code of an engine error.
@@ -157,7 +157,7 @@ fn code_of_own(error: &Error) -> Code {
 }
 
 /// The text, cut where it would not fit into a header: there all but plain ASCII takes three bytes for one.
-fn fitted(text: &str) -> String {
+fn truncated(text: &str) -> String {
     let mut length = 0;
     for (at, c) in text.char_indices() {
         length += if (' '..='~').contains(&c) && c != '%' { 1 } else { 3 * c.len_utf8() };
@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn a_message_fits_into_a_header() {
-        assert_eq!(fitted("short\n"), "short\n");
+        assert_eq!(truncated("short\n"), "short\n");
         // each of these takes nine bytes on its way
-        let long = fitted(&"满".repeat(2000));
+        let long = truncated(&"满".repeat(2000));
         assert_eq!(long.chars().count(), MAX_MESSAGE_BYTES / 9 + 3);
     }
 }

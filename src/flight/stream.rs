@@ -54,8 +54,8 @@ pub(super) type DataStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status
 pub(super) struct Task<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> Task<T> {
-    pub(super) fn spawn(engine: &Handle, work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(engine.spawn(work))
+    pub(super) fn spawn(query_runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(query_runtime.spawn(work))
     }
 }
 
@@ -78,20 +78,20 @@ impl<T> Drop for Task<T> {
 
 /// One query of a job.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(super) enum QueryStep {
     /// Operators that have not run.
-    Operators(Arc<dyn ExecutionPlan>),
+    Physical(Arc<dyn ExecutionPlan>),
     /// A plan whose operators are made when it is its turn.
-    Plan(Box<LogicalPlan>),
+    Logical(Box<LogicalPlan>),
 }
 
 /// What a ticket stands for: queries one after the other, whose rows have one schema.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct PlannedQuery {
     pub(super) source: Arc<Source>,
     pub(super) session: Arc<Session>,
     pub(super) schema: SchemaRef,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<QueryStep>,
     /// How long it may take, when the client said so.
     pub(super) timeout: Option<Duration>,
     pub(super) entry: Arc<QueryEntry>,
@@ -102,9 +102,9 @@ pub(super) type TicketKey = (Principal, Uuid);
 
 /// The queries that are running, by the ticket that started them. They are found however long ago that was.
 #[derive(Debug, Default)]
-pub(super) struct Running(Mutex<HashMap<TicketKey, Vec<(Uuid, AbortHandle)>>>);
+pub(super) struct RunningQueries(Mutex<HashMap<TicketKey, Vec<(Uuid, AbortHandle)>>>);
 
-impl Running {
+impl RunningQueries {
     /// Stops the queries of a ticket; false when there are none.
     pub(super) fn cancel(&self, ticket: &TicketKey) -> bool {
         let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket);
@@ -112,21 +112,21 @@ impl Running {
         stopped.is_some()
     }
 
-    fn add(self: &Arc<Self>, ticket: TicketKey, handle: AbortHandle) -> Registration {
+    fn add(self: &Arc<Self>, ticket: TicketKey, handle: AbortHandle) -> RunningGuard {
         let run = Uuid::new_v4();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(ticket.clone()).or_default().push((run, handle));
-        Registration { running: Arc::clone(self), ticket, run }
+        RunningGuard { running: Arc::clone(self), ticket, run }
     }
 }
 
-/// An entry of [`Running`], taken out when dropped.
-struct Registration {
-    running: Arc<Running>,
+/// An entry of [`RunningQueries`], taken out when dropped.
+struct RunningGuard {
+    running: Arc<RunningQueries>,
     ticket: TicketKey,
     run: Uuid,
 }
 
-impl Drop for Registration {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         let mut running = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runs) = running.get_mut(&self.ticket) {
@@ -154,25 +154,25 @@ pub(super) fn write_options(metadata: &MetadataMap) -> Result<IpcWriteOptions, S
 
 /// How many queries run at a time, and how long.
 #[derive(Debug)]
-pub(super) struct Limits {
-    turns: Arc<Semaphore>,
+pub(super) struct QueryLimits {
+    permits: Arc<Semaphore>,
     max: usize,
     wait: Duration,
     timeout: Option<Duration>,
     memory: Option<usize>,
 }
 
-impl Limits {
+impl QueryLimits {
     /// `max` queries run at a time, others wait for their turn for `wait`; a query may take `timeout` in all, and `memory`
     /// bytes.
     pub(super) fn new(max: usize, wait: Duration, timeout: Option<Duration>, memory: Option<usize>) -> Self {
-        Self { turns: Arc::new(Semaphore::new(max)), max, wait, timeout, memory }
+        Self { permits: Arc::new(Semaphore::new(max)), max, wait, timeout, memory }
     }
 
     /// Waits for a turn. Who came first is first.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Status> {
-        match tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(turn) => turn.map_err(|_| Status::cancelled("the server is stopping")),
+    async fn acquire(&self) -> Result<OwnedSemaphorePermit, Status> {
+        match tokio::time::timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(permit) => permit.map_err(|_| Status::cancelled("the server is stopping")),
             Err(_) => Err(Status::resource_exhausted(format!(
                 "{} queries are running, and none of them ended within {} seconds; try again later",
                 self.max,
@@ -211,27 +211,27 @@ pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<D
 
 /// Starts a job. The query waits for its turn and runs in a task of its own, a few messages ahead of the client; it ends
 /// with the stream.
-pub(super) fn send_job(
-    engine: &Handle,
+pub(super) fn send_query(
+    query_runtime: &Handle,
     tracker: QueryTracker,
-    job: &Arc<Job>,
+    query: &Arc<PlannedQuery>,
     ticket: TicketKey,
-    (running, limits): (&Arc<Running>, &Arc<Limits>),
+    (running, limits): (&Arc<RunningQueries>, &Arc<QueryLimits>),
     options: IpcWriteOptions,
 ) -> DataStream {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (handle, registration) = AbortHandle::new_pair();
     tracker.entry.set_abort_handle(handle.clone());
     let entry = running.add(ticket, handle);
-    let (job, limits) = (Arc::clone(job), Arc::clone(limits));
-    let task = Task::spawn(engine, async move {
+    let (query, limits) = (Arc::clone(query), Arc::clone(limits));
+    let task = Task::spawn(query_runtime, async move {
         let answers = sender.clone();
         let running_tracker = &tracker;
         let work = async move {
-            let _turn = limits.turn().await?;
+            let _permit = limits.acquire().await?;
             running_tracker.started();
-            let timeout = job.timeout;
-            let sent = send_batches(job, limits.memory, options, &running_tracker.entry, &answers);
+            let timeout = query.timeout;
+            let sent = send_batches(query, limits.memory, options, &running_tracker.entry, &answers);
             limits.timed(timeout, sent).await
         };
         let ended = AssertUnwindSafe(Abortable::new(work, registration)).catch_unwind().await;
@@ -252,22 +252,22 @@ pub(super) fn send_job(
         }
         drop(entry);
     });
-    Box::pin(Receiving { receiver, _task: task })
+    Box::pin(ResponseStream { receiver, _task: task })
 }
 
 /// Runs a job and sends its rows as the client takes them.
 async fn send_batches(
-    job: Arc<Job>,
+    query: Arc<PlannedQuery>,
     memory: Option<usize>,
     options: IpcWriteOptions,
     entry: &Arc<QueryEntry>,
     client: &mpsc::Sender<Result<FlightData, Status>>,
 ) -> Result<(), Status> {
     let mut encoder = FlightDataEncoderBuilder::new()
-        .with_schema(Arc::clone(&job.schema))
+        .with_schema(Arc::clone(&query.schema))
         .with_options(options)
         .with_max_flight_data_size(usize::MAX)
-        .build(batches(job, memory, entry));
+        .build(batches(query, memory, entry));
     while let Some(data) = encoder.next().await {
         let data = data.map_err(Status::from)?;
         entry.count_bytes(data.data_header.len() + data.data_body.len());
@@ -285,12 +285,12 @@ async fn send_batches(
     Ok(())
 }
 
-struct Receiving {
+struct ResponseStream {
     receiver: mpsc::Receiver<Result<FlightData, Status>>,
     _task: Task<()>,
 }
 
-impl Stream for Receiving {
+impl Stream for ResponseStream {
     type Item = Result<FlightData, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -300,13 +300,13 @@ impl Stream for Receiving {
 
 /// The batches of a job in the schema that was promised, in parts that fit into messages.
 fn batches(
-    job: Arc<Job>,
+    query: Arc<PlannedQuery>,
     memory: Option<usize>,
     entry: &Arc<QueryEntry>,
 ) -> BoxStream<'static, Result<RecordBatch, FlightError>> {
-    let steps = job.steps.clone();
+    let steps = query.steps.clone();
     let entry = Arc::clone(entry);
-    let rows = stream::iter(steps).then(move |step| run(Arc::clone(&job), step, memory)).try_flatten();
+    let rows = stream::iter(steps).then(move |step| run(Arc::clone(&query), step, memory)).try_flatten();
     let parts = rows.map_ok(move |batch| {
         entry.count_rows(batch.num_rows());
         let mut parts = Vec::new();
@@ -318,35 +318,36 @@ fn batches(
 
 /// Runs one query of a job.
 async fn run(
-    job: Arc<Job>,
-    step: Step,
+    query: Arc<PlannedQuery>,
+    step: QueryStep,
     memory: Option<usize>,
 ) -> Result<BoxStream<'static, Result<RecordBatch, Status>>, Status> {
-    let session = Arc::clone(&job.session);
+    let session = Arc::clone(&query.session);
     let started = async {
         let operators = match step {
             // those of the ticket stay as new, for a client that fetches twice
-            Step::Operators(operators) => reset_plan_states(operators)?,
-            Step::Plan(plan) => session.physical_plan(&plan).await?,
+            QueryStep::Physical(operators) => reset_plan_states(operators)?,
+            QueryStep::Logical(plan) => session.physical_plan(&plan).await?,
         };
         session.start_within(operators, memory)
     };
     let execution = match started.await {
         Ok(execution) => execution,
-        Err(error) => return Err(status::failure(&session, &job.source, error).await),
+        Err(error) => return Err(status::failure(&session, &query.source, error).await),
     };
     let plan = execution.plan;
     let rows = execution.stream.then(move |batch| {
         let fitted = batch.and_then(|batch| {
-            columns::fit(&batch, &job.schema).map_err(|error| DataFusionError::ArrowError(Box::new(error), None))
+            columns::cast_batch(&batch, &query.schema)
+                .map_err(|error| DataFusionError::ArrowError(Box::new(error), None))
         });
-        let (session, job, plan) = (Arc::clone(&session), Arc::clone(&job), Arc::clone(&plan));
+        let (session, query, plan) = (Arc::clone(&session), Arc::clone(&query), Arc::clone(&plan));
         async move {
             match fitted {
                 Ok(batch) => Ok(batch),
                 Err(error) => {
                     let code = status::code_of(&error);
-                    Err(status::status(code, &session.execution_error(error, &job.source, &plan).await))
+                    Err(status::status(code, &session.execution_error(error, &query.source, &plan).await))
                 }
             }
         }

@@ -37,8 +37,8 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         Ok(match name {
-            QUERIES => Some(VirtualTable::new(queries_schema(), Rows::Queries(Arc::clone(&self.query_log)))),
-            SESSIONS => Some(VirtualTable::new(sessions_schema(), Rows::Sessions(self.sessions.clone()))),
+            QUERIES => Some(VirtualTable::new(queries_schema(), SystemRows::Queries(Arc::clone(&self.query_log)))),
+            SESSIONS => Some(VirtualTable::new(sessions_schema(), SystemRows::Sessions(self.sessions.clone()))),
             _ => match &self.history {
                 Some(history) => history.table(name).await?,
                 None => None,
@@ -52,13 +52,13 @@ impl SchemaProvider for SystemSchema {
 }
 
 #[derive(Debug)]
-enum Rows {
+enum SystemRows {
     Queries(Arc<QueryLog>),
     Sessions(ClientSessionStore),
 }
 
 #[async_trait]
-impl RowSource for Rows {
+impl RowSource for SystemRows {
     async fn rows(&self, schema: &SchemaRef) -> Result<RecordBatch> {
         Ok(match self {
             Self::Queries(query_log) => query_rows(query_log, schema)?,
@@ -67,7 +67,7 @@ impl RowSource for Rows {
     }
 }
 
-fn at() -> DataType {
+fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
@@ -84,8 +84,8 @@ fn queries_schema() -> SchemaRef {
         ("user_name", Utf8, true),
         ("fingerprint", Utf8, false),
         ("statement", Utf8, false),
-        ("started_at", at(), false),
-        ("ended_at", at(), true),
+        ("started_at", timestamp_type(), false),
+        ("ended_at", timestamp_type(), true),
         ("plan_s", Float64, true),
         ("wait_s", Float64, true),
         ("elapsed_s", Float64, true),
@@ -96,11 +96,11 @@ fn queries_schema() -> SchemaRef {
     ])
 }
 
-fn texts<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
+fn strings<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
     Arc::new(StringArray::from_iter(values))
 }
 
-fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+fn timestamps(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter(values).with_timezone("UTC"))
 }
 
@@ -112,20 +112,20 @@ fn query_rows(query_log: &QueryLog, schema: &SchemaRef) -> Result<RecordBatch, A
     let entries: Vec<_> = query_log.entries().into_iter().map(|entry| (entry.progress(), entry)).collect();
     let all = || entries.iter();
     let columns = vec![
-        texts(all().map(|(_, entry)| Some(entry.id.to_string()))),
-        texts(all().map(|(_, entry)| Some(entry.session_id.to_string()))),
-        texts(all().map(|(_, entry)| entry.user.as_deref())),
-        texts(all().map(|(_, entry)| Some(&entry.fingerprint))),
-        texts(all().map(|(_, entry)| Some(&entry.text))),
-        instants(all().map(|(_, entry)| Some(entry.started_at.timestamp_micros()))),
-        instants(all().map(|(progress, _)| progress.ended.map(|(at, _)| at.timestamp_micros()))),
+        strings(all().map(|(_, entry)| Some(entry.id.to_string()))),
+        strings(all().map(|(_, entry)| Some(entry.session_id.to_string()))),
+        strings(all().map(|(_, entry)| entry.user.as_deref())),
+        strings(all().map(|(_, entry)| Some(&entry.fingerprint))),
+        strings(all().map(|(_, entry)| Some(&entry.text))),
+        timestamps(all().map(|(_, entry)| Some(entry.started_at.timestamp_micros()))),
+        timestamps(all().map(|(progress, _)| progress.ended.map(|(at, _)| at.timestamp_micros()))),
         seconds(all().map(|(progress, _)| progress.plan)),
         seconds(all().map(|(progress, _)| progress.wait)),
         seconds(all().map(|(progress, _)| progress.ended.map(|(_, elapsed)| elapsed))),
         Arc::new(UInt64Array::from_iter_values(all().map(|(_, entry)| entry.rows()))),
         Arc::new(UInt64Array::from_iter_values(all().map(|(_, entry)| entry.bytes()))),
-        texts(all().map(|(progress, _)| Some(progress.state.name()))),
-        texts(all().map(|(progress, _)| progress.code.map(code_name))),
+        strings(all().map(|(progress, _)| Some(progress.state.name()))),
+        strings(all().map(|(progress, _)| progress.code.map(code_name))),
     ];
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
@@ -137,8 +137,8 @@ fn sessions_schema() -> SchemaRef {
         ("user_name", Utf8, true),
         ("kind", Utf8, false),
         ("address", Utf8, true),
-        ("opened_at", at(), false),
-        ("used_at", at(), false),
+        ("opened_at", timestamp_type(), false),
+        ("used_at", timestamp_type(), false),
         ("schema_name", Utf8, true),
         ("time_zone", Utf8, true),
         ("timeout_s", Float64, true),
@@ -151,14 +151,14 @@ fn session_rows(sessions: &ClientSessionStore, schema: &SchemaRef) -> Result<Rec
     sessions.sort_by_key(|(_, client)| client.opened_at);
     let all = || sessions.iter();
     let columns = vec![
-        texts(all().map(|(_, client)| Some(client.id.to_string()))),
-        texts(all().map(|(_, client)| client.principal.0.as_deref())),
-        texts(all().map(|(_, client)| Some(client.kind.name()))),
-        texts(all().map(|(_, client)| client.address.map(|address| address.to_string()))),
-        instants(all().map(|(_, client)| Some(client.opened_at.timestamp_micros()))),
-        instants(all().map(|(_, client)| Some(client.used_at()))),
-        texts(all().map(|(settings, _)| settings.schema.as_deref())),
-        texts(all().map(|(settings, _)| settings.time_zone.as_deref())),
+        strings(all().map(|(_, client)| Some(client.id.to_string()))),
+        strings(all().map(|(_, client)| client.principal.0.as_deref())),
+        strings(all().map(|(_, client)| Some(client.kind.name()))),
+        strings(all().map(|(_, client)| client.address.map(|address| address.to_string()))),
+        timestamps(all().map(|(_, client)| Some(client.opened_at.timestamp_micros()))),
+        timestamps(all().map(|(_, client)| Some(client.used_at()))),
+        strings(all().map(|(settings, _)| settings.schema.as_deref())),
+        strings(all().map(|(settings, _)| settings.time_zone.as_deref())),
         seconds(all().map(|(settings, _)| settings.timeout)),
         Arc::new(UInt64Array::from_iter_values(all().map(|(_, client)| client.query_count()))),
     ];

@@ -24,15 +24,15 @@ impl Tls {
     /// # Errors
     /// A file that cannot be read or is not what it should be.
     pub(super) fn load(files: TlsFiles) -> Result<Self> {
-        let current = (stamps(&files), Arc::new(config(&files)?));
+        let current = (modified_times(&files), Arc::new(config(&files)?));
         Ok(Self { files, current: Mutex::new(current) })
     }
 
     /// What the next connection uses. Files that are broken after a change leave what was there before.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = stamps(&self.files);
-        if stamps != current.0 {
+        let modified_times = modified_times(&self.files);
+        if modified_times != current.0 {
             match config(&self.files) {
                 Ok(config) => {
                     tracing::info!("the certificate was read again");
@@ -41,17 +41,17 @@ impl Tls {
                 Err(error) => tracing::error!("the old certificate stays: {error}"),
             }
             // a broken file is not read again until it changes
-            current.0 = stamps;
+            current.0 = modified_times;
         }
         Arc::clone(&current.1)
     }
 }
 
 /// When the files were written.
-fn stamps(files: &TlsFiles) -> Vec<Option<SystemTime>> {
+fn modified_times(files: &TlsFiles) -> Vec<Option<SystemTime>> {
     let paths = [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()];
-    let stamp = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    paths.into_iter().flatten().map(stamp).collect()
+    let modified_time = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    paths.into_iter().flatten().map(modified_time).collect()
 }
 
 fn config(files: &TlsFiles) -> Result<ServerConfig> {
