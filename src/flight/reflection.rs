@@ -237,7 +237,7 @@ pub(super) fn fault(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use arrow_flight::{FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Location, PollInfo, Ticket};
-    use prost::Message;
+    use prost::Message as _;
 
     use super::*;
 
