@@ -1,7 +1,7 @@
-//! `cxql serve`: the session to BI tools over Arrow Flight SQL.
+//! `cxql serve`: the session as an Arrow Flight SQL server.
 //!
-//! Requests are answered on a thread of their own, so that connections live while every thread of the engine is busy.
-//! Statements are planned and run on the engine's threads.
+//! Requests are handled on a network thread of their own, so that connections stay alive while every thread of the
+//! query runtime is busy. Statements are planned and executed on the query runtime.
 
 mod auth;
 mod client_sessions;
@@ -57,22 +57,22 @@ use crate::session::{CATALOG, ReadAccess, SYSTEM, Session};
 use crate::signals::Signals;
 use crate::source::nearest;
 
-/// The size of a message that a client may send: a statement, or values of parameters.
+/// Maximum size of a message from a client: a statement, or values of parameters.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
-/// What a client may be sent ahead of what it has read: per query, and per connection.
+/// HTTP/2 flow control windows: bytes that may be in flight per query, and per connection.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
-/// Requests that one connection may have open.
+/// Maximum concurrent requests of a connection.
 const MAX_STREAMS: u32 = 256;
 
-/// How often a silent connection is asked whether it is there, and how long it may take to answer.
+/// Interval of keep-alive pings on an idle connection, and the timeout of their answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
 
-/// A cache of at most so many, in which what nobody used for longest goes first. The library's own policy keeps out what
-/// is new.
+/// A cache with a maximum number of entries and least-recently-used eviction. The library's default policy may reject
+/// new entries.
 fn recent<K, V>(most: u64) -> CacheBuilder<K, V, Cache<K, V>>
 where
     K: Eq + Hash + Send + Sync + 'static,
@@ -81,38 +81,38 @@ where
     Cache::builder().eviction_policy(EvictionPolicy::lru()).max_capacity(most)
 }
 
-/// How a server is run.
+/// Options of the server.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// `HOST:PORT`; port 0 takes a free one.
+    /// `HOST:PORT`; port 0 picks a free one.
     pub listen: String,
-    /// Whether other machines may connect although nothing is encrypted, or nobody has to say who it is.
+    /// Whether other machines may connect without encryption or without a login.
     pub is_open: bool,
-    /// The files for encryption; without them nothing is encrypted.
+    /// The TLS files; `None` serves without encryption.
     pub tls: Option<TlsFiles>,
-    /// Who may connect; everybody when there is no user.
+    /// The users; without any, no login is required.
     pub users: BTreeMap<String, UserConfig>,
-    /// How long running queries may take when the server is stopped.
+    /// How long running queries may take to end when the server is stopped.
     pub drain: Duration,
-    /// How many queries run at a time.
+    /// Maximum number of queries that run at a time.
     pub max_queries: usize,
-    /// How long a query waits for its turn.
+    /// How long a query waits for a permit to run.
     pub queue: Duration,
-    /// How long a query may take; as long as it wants without.
+    /// Maximum duration of a query; `None` is unlimited.
     pub timeout: Option<Duration>,
-    /// Memory in bytes that a query may take; as much as all together without.
+    /// Memory limit of a query in bytes; `None` is the limit of the session.
     pub query_memory: Option<usize>,
-    /// How long a session is kept that nobody uses.
+    /// How long an unused client session is kept.
     pub idle: Duration,
-    /// Bytes of the tables that a session may bring; none are taken without.
+    /// Maximum bytes of the tables that a client session ingests; `None` allows no ingestion.
     pub ingest: Option<usize>,
-    /// `HOST:PORT` for metrics; nowhere without.
+    /// `HOST:PORT` of the metrics endpoint; `None` has none.
     pub metrics: Option<String>,
     /// Columns of primary keys by table.
     pub keys: BTreeMap<String, Vec<String>>,
 }
 
-/// A server that is bound and not running yet.
+/// A server that is bound to its address and not running yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -127,8 +127,8 @@ impl Server {
     /// Binds the address.
     ///
     /// # Errors
-    /// An address that cannot be bound, or one that other machines reach when that was not asked for; a user that cannot
-    /// log in.
+    /// An address that cannot be bound, or that other machines reach without encryption or login and without `is_open`;
+    /// a user without valid credentials; TLS files that cannot be read.
     pub fn bind(options: ServeOptions) -> Result<Self> {
         let authenticator = Authenticator::new(&options.users, options.idle)?;
         let tls = options.tls.clone().map(Tls::load).transpose()?;
@@ -163,7 +163,7 @@ impl Server {
         Ok(Self { listener, address, metrics, authenticator, tls, options })
     }
 
-    /// The address at which metrics are read, if anywhere.
+    /// The address of the metrics endpoint.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(_, address)| *address)
     }
@@ -173,17 +173,17 @@ impl Server {
         self.tls.is_some()
     }
 
-    /// The address that was bound.
+    /// The bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves a session until Ctrl-C or the system's request to end; then takes no new connections and lets queries end, for the
-    /// time of the options. A second signal ends at once. `readers` says what each user reads. `ready` is called when
-    /// clients can connect.
+    /// Serves a session until Ctrl-C or SIGTERM, then accepts no new connections and waits for running queries, at most
+    /// `drain`. A second signal ends it at once. `readers` is what each user reads. `ready` is called when clients can
+    /// connect.
     ///
     /// # Errors
-    /// Keys of tables that do not exist; what `ready` gives; a failure of the network.
+    /// Keys of tables that do not exist, an error of `ready`, a network failure.
     pub async fn run(
         self,
         session: Arc<Session>,
@@ -224,13 +224,13 @@ impl Server {
         let published = published.map(|listener| (listener, gauges));
         let thread = std::thread::Builder::new().name("cxql-network".into()).spawn(move || {
             let result = network.block_on(serve(listener, tls, endpoint, published, drain, up));
-            // connections that are still open end here, and their queries with them
+            // closes open connections, which cancels their queries
             network.shutdown_background();
-            // nobody listens when the command was aborted
+            // the receiver is gone if the command was aborted
             let _ = tell.send(result);
         });
         thread.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
-        // a server that did not come up has ended with an error
+        // the sender was dropped: startup failed, and the thread has ended with the error
         if is_up.await.is_ok() {
             ready()?;
         }
@@ -255,7 +255,7 @@ async fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<FlightServiceServer<Endpoint>>().await;
     let fault = |error| network(reflection::fault(&error));
-    // tools know one or the other version
+    // tools use one or the other version
     let reflection = reflection::described().build_v1().map_err(fault)?;
     let old_reflection = reflection::described().build_v1alpha().map_err(fault)?;
     if let Some((listener, gauges)) = published {
@@ -274,7 +274,7 @@ async fn serve(
         .add_service(old_reflection)
         .add_service(flight);
     let stopped = async move {
-        // an end of the sender counts as well
+        // a dropped sender stops the server too
         let _ = stopped.await;
     };
     let mut server = match tls {
@@ -288,7 +288,7 @@ async fn serve(
         }
     };
     let mut signals = Signals::new().map_err(|cause| network(cause.to_string()))?;
-    // the command may have been aborted
+    // the receiver is gone if the command was aborted
     let _ = up.send(());
     let done = tokio::select! {
         done = &mut server => Some(done),
@@ -299,7 +299,7 @@ async fn serve(
         None => {
             tracing::info!("stopping: running queries have {} seconds; another signal ends at once", drain.as_secs());
             reporter.set_not_serving::<FlightServiceServer<Endpoint>>().await;
-            // a server that ended meanwhile needs no telling
+            // the receiver is gone if the server has ended meanwhile
             let _ = stop.send(());
             tokio::select! {
                 done = &mut server => done,
@@ -318,7 +318,7 @@ async fn serve(
     }
 }
 
-/// Binds the address for metrics.
+/// Binds the address of the metrics endpoint.
 fn bind_metrics(listen: &str, is_open: bool) -> Result<(TcpListener, SocketAddr)> {
     let usable = |cause| {
         Error::usage(format!(
@@ -337,7 +337,7 @@ fn bind_metrics(listen: &str, is_open: bool) -> Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// Keys belong to tables and views that are there.
+/// Checks that keys are declared for existing tables and views.
 fn check_keys(session: &Session, keys: &BTreeMap<String, Vec<String>>) -> Result<()> {
     let names: Vec<&str> =
         session.tables().map(|(name, _)| name).chain(session.views().map(|view| view.name.as_str())).collect();

@@ -1,4 +1,4 @@
-//! Who asks: users with passwords and tokens, logins, and what slows down those who guess.
+//! Authentication: users with passwords and tokens, logins, and rate limits against guessing.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,32 +23,32 @@ use super::recent;
 use crate::config::UserConfig;
 use crate::error::{Error, Result};
 
-/// How long a password that was right is not checked again for the same header: checking takes time on purpose.
+/// How long a verified `authorization` header is cached: password verification is slow by design.
 const BASIC_LIFE: Duration = Duration::from_secs(5 * 60);
 
-/// Logins that are kept.
+/// Maximum number of logins.
 const MAX_LOGINS: u64 = 100_000;
 
-/// Failed logins that one user at one address, and one address in all, may have within [`FAILURES_LIFE`].
+/// Maximum failed logins of a user at an address, and of an address in total, within [`FAILURES_LIFE`].
 const MAX_FAILURES: u32 = 5;
 const MAX_FAILURES_OF_ADDRESS: u32 = 50;
 const FAILURES_LIFE: Duration = Duration::from_secs(60);
 
-/// Passwords that are checked at a time; each takes 19 MB.
+/// Maximum concurrent password verifications; each takes 19 MB.
 const CHECKS_AT_A_TIME: usize = 2;
 
-/// A password longer than this is none.
+/// Maximum length of a password.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// A SHA-256 hash.
 pub(super) type Sha256Digest = [u8; 32];
 
-/// The user of a request; `None` where nobody logs in.
+/// The authenticated user of a request; `None` if the server has no users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Principal(pub(super) Option<Arc<str>>);
 
 impl Principal {
-    /// The user of a request that passed [`Authenticator::authenticate`].
+    /// The principal of a request that passed [`Authenticator::authenticate`].
     pub(super) fn of_request<T>(request: &Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
     }
@@ -61,21 +61,21 @@ struct User {
     token: Option<Sha256Digest>,
 }
 
-/// Lets users in.
+/// Authenticates requests.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     users: Vec<User>,
-    /// Logins by the hash of their token.
+    /// Users by the hash of the token of their login.
     logins: Cache<Sha256Digest, Arc<str>>,
-    /// Users by the hash of a header that was right.
+    /// Users by the hash of a verified header.
     verified_headers: Cache<Sha256Digest, Arc<str>>,
     failures: Cache<(IpAddr, String), Arc<AtomicU32>>,
     verifications: Semaphore,
-    /// A hash that no password has, so that an unknown name takes as long as a known one.
+    /// The hash of no known password: verifying an unknown user against it takes as long as a known one.
     dummy_hash: String,
 }
 
-/// The hash of a password as `cxql.toml` holds it.
+/// Hashes a password for `cxql.toml`.
 ///
 /// # Errors
 /// A password that is empty or too long.
@@ -87,7 +87,7 @@ pub fn hash_password(password: &str) -> Result<String> {
     hash.map(|hash| hash.to_string()).map_err(|error| Error::Engine { message: format!("cannot hash: {error}") })
 }
 
-/// A new token and its hash as `cxql.toml` holds it.
+/// Returns a new token and its hash for `cxql.toml`.
 pub fn new_token() -> (String, String) {
     let token = format!("cxql_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     let hash = sha256(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -107,8 +107,10 @@ fn parse_hash(text: &str) -> Option<Sha256Digest> {
 }
 
 impl Authenticator {
+    /// Creates an authenticator; a login expires when it was not used for `idle`.
+    ///
     /// # Errors
-    /// A user whose password or token is no hash, or who has neither. A login ends when nobody used it for `idle`.
+    /// A user whose password or token is not a hash, or who has neither.
     pub(super) fn new(users: &BTreeMap<String, UserConfig>, idle: Duration) -> Result<Self> {
         let user = |(name, config): (&String, &UserConfig)| {
             let wrong = |what: &str| {
@@ -141,7 +143,7 @@ impl Authenticator {
         })
     }
 
-    /// The user of a request with these headers from this address: a bearer token of a login or of a user, or a name and a
+    /// Authenticates a request by its headers and address: a bearer token of a login or of a user, or a user name and a
     /// password.
     pub(super) async fn authenticate(
         &self,
@@ -160,7 +162,7 @@ impl Authenticator {
         .map(|user| Principal(Some(user)))
     }
 
-    /// Logs a user in; the result is a bearer token.
+    /// Logs a user in and returns a bearer token.
     pub(super) fn login(&self, principal: &Principal) -> String {
         match &principal.0 {
             Some(user) => {
@@ -173,7 +175,7 @@ impl Authenticator {
         }
     }
 
-    /// The login whose token a request has.
+    /// The hash of the request's bearer token, if it is that of a login.
     pub(super) fn login_of(&self, headers: &MetadataMap) -> Option<Sha256Digest> {
         match authorization(headers)? {
             Authorization::Bearer(token) => {
@@ -183,7 +185,7 @@ impl Authenticator {
         }
     }
 
-    /// Ends the login whose token the request has; true when there was one.
+    /// Ends the login of the request's token. False if there is none.
     pub(super) fn logout(&self, headers: &MetadataMap) -> bool {
         match authorization(headers) {
             Some(Authorization::Bearer(token)) => self.logins.remove(&sha256(token.as_bytes())).is_some(),
@@ -198,7 +200,7 @@ impl Authenticator {
         }
         let mut found = None;
         for user in &self.users {
-            // every user is compared, so that the time does not tell who it was
+            // compares every user, so that the time does not reveal which one matched
             if user.token.is_some_and(|token| bool::from(token.ct_eq(&hash))) {
                 found = Some(Arc::clone(&user.name));
             }
@@ -218,7 +220,7 @@ impl Authenticator {
             _ => return Err(wrong()),
         };
         let count = |name: &str| self.failures.get_with((address, name.to_owned()), Arc::default);
-        // no user has an empty name: it stands for the address
+        // no user has an empty name: it counts for the address
         let (of_user, of_address) = (count(&name), count(""));
         let late = || {
             of_user.load(Ordering::Relaxed) >= MAX_FAILURES
@@ -232,7 +234,7 @@ impl Authenticator {
             return Err(refused());
         }
         let _turn = self.verifications.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
-        // many connections of one tool log in at a time: the first of them was checked for all
+        // tools open many connections at once: the first verification is valid for all
         if let Some(user) = self.verified_headers.get(&hash) {
             return Ok(user);
         }
@@ -333,7 +335,7 @@ mod tests {
             );
         }
         assert_eq!(check(&authenticator, &Request::new(())).await.unwrap_err().code(), Code::Unauthenticated);
-        // a user without a password has none that is right
+        // a user without a password cannot log in with any
         assert_eq!(check(&authenticator, &basic("bot", "")).await.unwrap_err().code(), Code::Unauthenticated);
     }
 
@@ -344,7 +346,7 @@ mod tests {
             assert_eq!(check(&authenticator, &basic("ana", "wrong")).await.unwrap_err().code(), Code::Unauthenticated);
         }
         assert_eq!(check(&authenticator, &basic("ana", "s:ecret")).await.unwrap_err().code(), Code::ResourceExhausted);
-        // others are not held up
+        // other users are not affected
         assert_eq!(check(&authenticator, &basic("eve", "x")).await.unwrap_err().code(), Code::Unauthenticated);
     }
 

@@ -1,8 +1,8 @@
-//! Sessions of clients: what each of them set, and when it ends.
+//! Client sessions: the options and ingested tables of each client, and their lifetime.
 //!
-//! A login has a session; its token names it. A client without one, such as one with a static token, gets a session when
-//! it sets something, and a cookie that names it. Everybody else shares one with those of the same user at the same
-//! address, in which nothing can be set.
+//! A login has a session, named by its token. A client without a login, such as one with a static token, gets a session
+//! when it sets an option, named by a cookie. All other requests of the same user from the same address share a session
+//! in which no option can be set.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,13 +23,13 @@ use super::{recent, status};
 use crate::error::Result;
 use crate::session::Session;
 
-/// The cookie that names a session, as Arrow's own servers call it.
+/// The cookie that names a session, as in Arrow's own servers.
 pub(super) const COOKIE: &str = "arrow_flight_session_id";
 
-/// Sessions that are kept. One that has set something holds an engine state of its own.
+/// Maximum number of sessions. One with options has a DataFusion session state of its own.
 const MAX_SESSIONS: u64 = 10_000;
 
-/// What a session belongs to.
+/// The key of a session in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum SessionKey {
     Login(Sha256Digest),
@@ -37,7 +37,7 @@ enum SessionKey {
     Direct(Principal, Option<IpAddr>),
 }
 
-/// What names a session.
+/// How a session is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionKind {
     Login,
@@ -55,7 +55,7 @@ impl SessionKind {
     }
 }
 
-/// What a client set.
+/// The options that a client has set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct SessionSettings {
     pub(super) schema: Option<String>,
@@ -71,12 +71,12 @@ pub(super) struct ClientSession {
     pub(super) kind: SessionKind,
     pub(super) address: Option<IpAddr>,
     pub(super) opened_at: DateTime<Utc>,
-    /// Microseconds since 1970.
+    /// Microseconds since the Unix epoch.
     used_at: AtomicI64,
     queries: AtomicU64,
-    /// What is read when nothing is set and nothing was brought.
+    /// The session of the user, without options and ingested tables.
     base: Arc<Session>,
-    /// The tables that it brought.
+    /// The ingested tables.
     scratch: OnceLock<Arc<ScratchSchema>>,
     current: RwLock<(SessionSettings, Arc<Session>)>,
 }
@@ -104,13 +104,13 @@ impl ClientSession {
         })
     }
 
-    /// The session of a request that was admitted.
+    /// The session of an admitted request.
     pub(super) fn of_request<T>(request: &Request<T>) -> Result<Arc<Self>, Status> {
         let client = request.extensions().get::<Arc<Self>>().map(Arc::clone);
         client.ok_or_else(|| status::fault("a request without a session"))
     }
 
-    /// Where statements are planned.
+    /// The session with its options and ingested tables, in which statements are planned.
     pub(super) fn session(&self) -> Arc<Session> {
         Arc::clone(&self.current.read().1)
     }
@@ -119,12 +119,12 @@ impl ClientSession {
         self.current.read().0.clone()
     }
 
-    /// Changes what is set.
+    /// Sets the options.
     ///
     /// # Errors
-    /// What cannot be: then nothing is changed.
+    /// An invalid option; then nothing is changed.
     pub(super) fn set(&self, settings: SessionSettings) -> Result<()> {
-        // two requests change one after the other
+        // the lock serializes concurrent changes
         let mut current = self.current.write();
         let mut session = Arc::clone(&self.base);
         if let Some(scratch) = self.scratch.get() {
@@ -138,10 +138,10 @@ impl ClientSession {
         Ok(())
     }
 
-    /// The tables that the session brings, which may take `limit` bytes.
+    /// The schema of the ingested tables, of at most `limit` bytes; created at the first call.
     ///
     /// # Errors
-    /// When there can be none, which is a fault.
+    /// When the schema cannot be registered, which is a fault.
     pub(super) fn scratch(&self, limit: usize) -> Result<Arc<ScratchSchema>> {
         if let Some(scratch) = self.scratch.get() {
             return Ok(Arc::clone(scratch));
@@ -165,12 +165,12 @@ impl ClientSession {
     }
 }
 
-/// The sessions that there are.
+/// All client sessions.
 #[derive(Debug, Clone)]
 pub(super) struct ClientSessionStore(Cache<SessionKey, Arc<ClientSession>>);
 
 impl ClientSessionStore {
-    /// Sessions end when nobody used them for `idle`.
+    /// `idle` is how long an unused session is kept.
     pub(super) fn new(idle: Duration) -> Self {
         Self(recent(MAX_SESSIONS).time_to_idle(idle).build())
     }
@@ -185,11 +185,11 @@ impl ClientSessionStore {
     }
 }
 
-/// Gives each request its session.
+/// Assigns requests to sessions.
 #[derive(Debug)]
 pub(super) struct ClientSessions {
     store: ClientSessionStore,
-    /// What is read where nobody logs in.
+    /// The session of requests on a server without users.
     open: Arc<Session>,
     users: BTreeMap<String, Arc<Session>>,
 }
@@ -199,7 +199,7 @@ impl ClientSessions {
         Self { store, open, users }
     }
 
-    /// What a user reads when nothing is set.
+    /// The session of a user, without options and ingested tables.
     fn base_session(&self, principal: &Principal) -> Result<Arc<Session>, Status> {
         match &principal.0 {
             None => Ok(Arc::clone(&self.open)),
@@ -210,7 +210,7 @@ impl ClientSessions {
         }
     }
 
-    /// The session of a request of a user: that of its cookie, else of its login.
+    /// The session of a request: that of its cookie, else of its login, else the shared one.
     pub(super) fn find_or_open(
         &self,
         principal: &Principal,
@@ -243,7 +243,7 @@ impl ClientSessions {
         Ok(client)
     }
 
-    /// A session of its own for a client that shares one; its cookie names it.
+    /// Opens a session of its own for a client of a shared one, named by a cookie.
     pub(super) fn open_for(&self, shared: &ClientSession) -> Result<Arc<ClientSession>, Status> {
         let id = Uuid::new_v4();
         let session = self.base_session(&shared.principal)?;
@@ -252,7 +252,7 @@ impl ClientSessions {
         Ok(client)
     }
 
-    /// Ends the session of a cookie or login; false for one that is shared.
+    /// Closes the session of a cookie or login. False for a shared one.
     pub(super) fn close(&self, client: &ClientSession, login: Option<Sha256Digest>) -> bool {
         match (client.kind, login) {
             (SessionKind::Cookie, _) => self.store.0.remove(&SessionKey::Cookie(client.id)).is_some(),
@@ -262,7 +262,7 @@ impl ClientSessions {
     }
 }
 
-/// The session that a request's cookies name.
+/// The session id in a request's cookies.
 fn cookie(headers: &MetadataMap) -> Option<Uuid> {
     let all = headers.get_all("cookie");
     let mut pairs = all.iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(';'));

@@ -1,4 +1,4 @@
-//! The columns of results as clients see them: types that they can read, and where a column comes from.
+//! The columns of results as clients see them: data types that clients support, and the Flight SQL metadata of columns.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::sql_types::SqlType;
 use crate::session::model;
 use crate::types::{plain_part, rebuilt};
 
-/// Where a column of a result or a table comes from.
+/// The table that a column comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) catalog: String,
@@ -23,8 +23,8 @@ pub(super) struct Origin {
     pub(super) table: String,
 }
 
-/// The schema that clients see. `origins` has the table of each column where it has one; `always_nullable` is for
-/// statements whose values are not known yet.
+/// The schema that is sent to clients. `origins` is the table of each column that has one; `always_nullable` is for
+/// statements whose parameter values are not known yet.
 pub(super) fn client_schema(schema: &Schema, origins: &[Option<Origin>], always_nullable: bool) -> SchemaRef {
     let field = |(at, field): (usize, &Arc<Field>)| {
         let data_type = client_type(field.data_type());
@@ -32,11 +32,12 @@ pub(super) fn client_schema(schema: &Schema, origins: &[Option<Origin>], always_
         metadata.extend(sql_metadata(field.name(), &data_type, origins.get(at).and_then(Option::as_ref)));
         Field::new(field.name(), data_type, always_nullable || field.is_nullable()).with_metadata(metadata)
     };
-    // what readers of Parquet files keep in a schema (such as an index for pandas) is about the file and not the result
+    // schema metadata of Parquet files (such as a pandas index) describes the file and not the result
     Arc::new(Schema::new(schema.fields().iter().enumerate().map(field).collect::<Vec<_>>()))
 }
 
-/// The type that clients read: plain, and with the old form of types that have a new one.
+/// The data type that is sent to clients: dictionaries and views decoded, and types that clients do not support
+/// replaced by older ones.
 pub(super) fn client_type(data_type: &DataType) -> DataType {
     let change = |part: &DataType| match part {
         DataType::ListView(field) => Some(DataType::List(Arc::clone(field))),
@@ -54,10 +55,10 @@ pub(super) fn client_type(data_type: &DataType) -> DataType {
     if client_type == *data_type || can_cast_types(data_type, &client_type) { client_type } else { data_type.clone() }
 }
 
-/// The batch with the columns of the schema that was promised.
+/// Casts a batch to the schema that was sent.
 ///
 /// # Errors
-/// When a value does not fit, which means that the promise was wrong.
+/// A value that does not fit, which means that the schema was wrong.
 pub(super) fn cast_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| {
@@ -68,7 +69,7 @@ pub(super) fn cast_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<Reco
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
-/// What Flight SQL clients ask of a column.
+/// The Flight SQL metadata of a column.
 fn sql_metadata(name: &str, data_type: &DataType, origin: Option<&Origin>) -> HashMap<String, String> {
     let sql = SqlType::of(data_type);
     let mut pairs = vec![
@@ -95,7 +96,7 @@ fn sql_metadata(name: &str, data_type: &DataType, origin: Option<&Origin>) -> Ha
     pairs.into_iter().map(|(key, value)| (format!("ARROW:FLIGHT:SQL:{key}"), value)).collect()
 }
 
-/// Decimal digits of a number.
+/// Decimal digits of a numeric type.
 fn precision(data_type: &DataType) -> Option<u8> {
     Some(match data_type {
         DataType::Int8 | DataType::UInt8 => 3,
@@ -113,7 +114,7 @@ fn precision(data_type: &DataType) -> Option<u8> {
     })
 }
 
-/// Digits after the point, or of the fraction of a second.
+/// Digits of the fraction of a number or of a second.
 fn scale(data_type: &DataType) -> Option<i8> {
     Some(match data_type {
         DataType::Decimal32(_, scale)
@@ -131,7 +132,7 @@ fn scale(data_type: &DataType) -> Option<i8> {
     })
 }
 
-/// The batch in parts of about `max_bytes` at most; one row is never divided.
+/// Splits a batch into slices of at most about `max_bytes`; a single row is never split.
 pub(super) fn split(batch: RecordBatch, max_bytes: usize, parts: &mut Vec<RecordBatch>) {
     let size = |batch: &RecordBatch| -> usize {
         batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX / 4096)).sum()
@@ -199,7 +200,7 @@ mod tests {
         let mut parts = Vec::new();
         split(batch.clone(), 8000, &mut parts);
         assert_eq!(parts.iter().map(RecordBatch::num_rows).sum::<usize>(), 100);
-        // the long rows stand alone, the short ones together
+        // the long rows are alone, the short ones together
         assert_eq!(parts[0].num_rows(), 1);
         assert!(parts.len() < 12, "{}", parts.len());
         let mut one = Vec::new();

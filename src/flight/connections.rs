@@ -1,4 +1,4 @@
-//! Connections: taken whatever happens to others, and dropped when nothing comes over them.
+//! Accepting connections: a slow handshake does not block others, and a connection without any data is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use tokio_rustls::server::TlsStream;
 
 use super::tls::Tls;
 
-/// How long a client may take to say its first word, or to agree on encryption.
+/// Timeout of the first byte, or of the TLS handshake.
 const HELLO: Duration = Duration::from_secs(10);
 
-/// Connections that have said hello and wait to be served.
+/// Maximum number of connections that wait to be served after their handshake.
 const WAITING: usize = 256;
 
-/// How long to wait when the system gives no more connections: others may end meanwhile.
+/// Pause after a failed accept, such as with too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
 type Connections<C> = mpsc::Receiver<std::io::Result<C>>;
 
-/// Connections as they are.
+/// Accepts connections without encryption.
 pub(super) fn plain(listener: TcpListener) -> Connections<TcpStream> {
     accept(listener, async |stream: TcpStream| {
         let read = stream.peek(&mut [0]).await.ok()?;
@@ -29,7 +29,7 @@ pub(super) fn plain(listener: TcpListener) -> Connections<TcpStream> {
     })
 }
 
-/// Encrypted connections. What does not speak TLS, or has no certificate that counts, is dropped.
+/// Accepts TLS connections. One that fails the handshake, or has no valid client certificate, is dropped.
 pub(super) fn encrypted(listener: TcpListener, tls: Tls) -> Connections<TlsStream<TcpStream>> {
     accept(listener, move |stream: TcpStream| {
         let acceptor = TlsAcceptor::from(tls.config());
@@ -37,7 +37,7 @@ pub(super) fn encrypted(listener: TcpListener, tls: Tls) -> Connections<TlsStrea
     })
 }
 
-/// Accepts connections, each with its `hello` on its own: one that is slow holds up nobody.
+/// Accepts connections, and runs the handshake `hello` of each in a task of its own.
 fn accept<C, H, F>(listener: TcpListener, hello: H) -> Connections<C>
 where
     C: Send + 'static,
@@ -56,7 +56,7 @@ where
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // such as too many open files; said once until it is over
+                    // such as too many open files; logged once until it is over
                     if !std::mem::replace(&mut is_short, true) {
                         tracing::error!("no connection can be accepted: {error}");
                     }
@@ -65,12 +65,12 @@ where
                 }
             };
             is_short = false;
-            // it only costs speed
+            // an error only costs latency
             let _ = stream.set_nodelay(true);
             let (sender, hello) = (sender.clone(), Arc::clone(&hello));
             tokio::spawn(async move {
                 if let Ok(Some(connection)) = tokio::time::timeout(HELLO, hello(stream)).await {
-                    // a server that stops takes no more
+                    // the receiver is gone when the server stops
                     let _ = sender.send(Ok(connection)).await;
                 }
             });

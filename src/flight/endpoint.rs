@@ -1,4 +1,5 @@
-//! The gRPC service: what Flight SQL's own dispatch leaves out, and clear answers to malformed requests.
+//! The gRPC service: authentication, session actions and checks of malformed requests around the Flight SQL dispatch of
+//! [`Service`].
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use super::query_log::code_name;
 use super::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID, Service};
 use super::{options, status};
 
-/// A [`Service`] as tonic serves it, behind a [`Authenticator`].
+/// A [`Service`] behind an [`Authenticator`].
 pub(super) struct Endpoint {
     pub(super) service: Service,
     pub(super) authenticator: Authenticator,
@@ -28,7 +29,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The request with its user, when there is one who may ask.
+    /// Authenticates a request and attaches its principal and client session.
     async fn admit<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
         let principal = self.check(&request).await?;
         let login = self.authenticator.login_of(request.metadata());
@@ -43,7 +44,7 @@ impl Endpoint {
         checked.inspect_err(|status| self.metrics.refused(code_name(status.code())))
     }
 
-    /// The actions about sessions; `None` for another.
+    /// Handles the session actions; `None` for another action.
     fn session_action(&self, request: &Request<Action>) -> Result<Option<Response<ActionStream>>, Status> {
         let client = ClientSession::of_request(request)?;
         let (body, cookie) = match request.get_ref().r#type.as_str() {
@@ -55,7 +56,7 @@ impl Endpoint {
             options::CLOSE => {
                 let login = self.authenticator.login_of(request.metadata());
                 let was_open = self.sessions.close(&client, login);
-                // a token of the configuration is no login and stays
+                // a configured token is no login and stays valid
                 let is_closed = self.authenticator.logout(request.metadata()) || was_open;
                 let cookie = was_open.then(|| format!("{COOKIE}=; Path=/; Max-Age=0"));
                 (options::CloseResult { status: if is_closed { 1 } else { 3 } }.encode_to_vec(), cookie)
@@ -79,7 +80,7 @@ impl Endpoint {
 
 type ActionStream = <Service as FlightService>::DoActionStream;
 
-/// Refuses what is no message of Flight SQL, before the dispatch calls it an internal error.
+/// Rejects what is no Flight SQL message, which the dispatch would report as an internal error.
 fn check(command: &[u8], what: &str) -> Result<(), Status> {
     let decoded = Any::decode(command).map(Command::try_from);
     match decoded {
@@ -105,7 +106,7 @@ impl FlightService for Endpoint {
     type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
     type DoExchangeStream = <Service as FlightService>::DoExchangeStream;
 
-    /// The answer's header has the token that the requests after it bring along.
+    /// The response header contains the token of further requests.
     async fn handshake(
         &self,
         request: Request<Streaming<HandshakeRequest>>,
@@ -120,7 +121,7 @@ impl FlightService for Endpoint {
         Ok(response)
     }
 
-    /// Tables are listed by GetTables; there are no other flights.
+    /// Always empty: tables are listed by GetTables.
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         self.admit(request).await?;
         Ok(Response::new(stream::empty().boxed()))
@@ -131,7 +132,7 @@ impl FlightService for Endpoint {
         self.info(request).await
     }
 
-    /// A query is ready as soon as it is planned: its rows come while it runs.
+    /// A query is complete as soon as it is planned: its rows are streamed by DoGet.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
         let request = self.admit(request).await?;
         let info = self.info(request).await?.into_inner();

@@ -1,4 +1,4 @@
-//! Tables that clients bring: kept in memory for the session that brought them, and gone with it.
+//! Ingestion: tables that clients send, kept in memory for the lifetime of their session.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,21 +21,21 @@ use super::status;
 use crate::session::CATALOG;
 use crate::types::type_name;
 
-/// The schema of the tables that a session brought.
+/// The schema of the ingested tables of a session.
 pub(super) const SCRATCH: &str = "scratch";
 
-/// The length of a table's name.
+/// Maximum length of a table's name in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Tables that one session may bring.
+/// Maximum number of tables of a session.
 const MAX_TABLES: usize = 256;
 
-/// The tables of one session.
+/// The ingested tables of a session.
 #[derive(Debug)]
 pub(super) struct ScratchSchema {
     tables: Mutex<BTreeMap<String, IngestedTable>>,
     pool: Arc<dyn MemoryPool>,
-    /// Bytes that all tables together may take.
+    /// Maximum bytes of all tables together.
     limit: usize,
 }
 
@@ -47,7 +47,7 @@ struct IngestedTable {
     memory: MemoryReservation,
 }
 
-/// What is to become of a table that is there, or not.
+/// The requested handling of an existing or missing table.
 struct TableDefinition {
     creates: bool,
     exists: TableExistsOption,
@@ -62,7 +62,7 @@ impl TableDefinition {
         Ok(Self { creates: missing != TableNotExistOption::Fail, exists })
     }
 
-    /// Refuses what the table that is there, or its lack, does not allow.
+    /// Rejects an existing or missing table if the client requested that.
     fn check(&self, name: &str, known: Option<&IngestedTable>) -> Result<(), Status> {
         match (known, self.exists) {
             (None, _) if !self.creates => {
@@ -77,7 +77,7 @@ impl TableDefinition {
 }
 
 impl ScratchSchema {
-    /// `limit` bytes of the memory of `pool`.
+    /// An empty schema, of at most `limit` bytes of the memory pool.
     pub(super) fn new(pool: &Arc<dyn MemoryPool>, limit: usize) -> Arc<Self> {
         Arc::new(Self { tables: Mutex::default(), pool: Arc::clone(pool), limit })
     }
@@ -86,7 +86,7 @@ impl ScratchSchema {
         self.tables.lock().values().map(|table| table.memory.size()).sum()
     }
 
-    /// Takes a table in, whole or not at all; gives its new rows.
+    /// Ingests a table, completely or not at all. Returns the number of new rows.
     pub(super) async fn put(
         &self,
         command: &CommandStatementIngest,
@@ -129,7 +129,7 @@ impl ScratchSchema {
         memory: MemoryReservation,
     ) -> Result<(), Status> {
         let mut tables = self.tables.lock();
-        // another request may have brought it meanwhile
+        // another request may have created it meanwhile
         definition.check(name, tables.get(name))?;
         let (schema, all) = match tables.get(name) {
             Some(known) if definition.exists == TableExistsOption::Append => {
@@ -154,7 +154,7 @@ impl ScratchSchema {
     }
 }
 
-/// The name of the table that is brought, when it may be.
+/// The validated name of the table.
 fn name_of(command: &CommandStatementIngest) -> Result<&str, Status> {
     if command.transaction_id.is_some() {
         return Err(status::invalid("there are no transactions here; send the table without one"));
@@ -173,7 +173,7 @@ fn name_of(command: &CommandStatementIngest) -> Result<&str, Status> {
     Ok(name)
 }
 
-/// Appended rows have the columns of the table.
+/// Checks that appended rows have the columns of the table.
 fn check_same(name: &str, known: &Schema, new: &Schema) -> Result<(), Status> {
     let wrong = |text: String| Err(status::invalid(format!("rows for {SCRATCH}.{name}: {text}")));
     if known.fields().len() != new.fields().len() {

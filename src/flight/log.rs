@@ -1,5 +1,5 @@
-//! The server's log: structured lines on standard error. Texts from outside are fields and not part of the message: as
-//! such they are quoted, and one event stays one line.
+//! The server's log: structured lines on standard error. Strings from clients are fields and not part of the message:
+//! they are quoted, so that an event is one line.
 
 use chrono::{SecondsFormat, Utc};
 use tracing::level_filters::LevelFilter;
@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::config::LogFormat;
 
-/// Instants in UTC to the millisecond.
+/// Formats timestamps in UTC with milliseconds.
 struct UtcTimer;
 
 impl FormatTime for UtcTimer {
@@ -21,15 +21,15 @@ impl FormatTime for UtcTimer {
     }
 }
 
-/// Begins the log of this process; one that has begun stays as it is.
+/// Installs the log of this process; does nothing if it is installed.
 pub fn start_log(format: LogFormat) {
-    // what libraries say is for their authors; their headers and bodies are nobody's
+    // no events of libraries: their fields may contain headers and message bodies
     let ours = Targets::new().with_target("cxql", LevelFilter::INFO);
     let lines = fmt::layer().with_writer(std::io::stderr).with_timer(UtcTimer).with_ansi(false).with_target(false);
     let layer = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    // a second server of this process writes to the log of the first
+    // a second server of this process writes to the same log
     let _ = tracing_subscriber::registry().with(layer.with_filter(ours)).try_init();
 }

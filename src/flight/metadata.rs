@@ -1,4 +1,4 @@
-//! What there is to query: catalogs, schemas, tables, keys.
+//! Catalog metadata: the answers to GetCatalogs, GetDbSchemas, GetTables, GetTableTypes and the key commands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const VIEW: &str = "VIEW";
 const TEMPORARY: &str = "TEMPORARY";
 const SYSTEM: &str = "SYSTEM TABLE";
 
-/// Columns of primary keys by table, as the project declares them.
+/// Primary key columns by table, as configured.
 pub(super) type PrimaryKeys = BTreeMap<String, Vec<String>>;
 
 /// The answer to GetCatalogs.
@@ -52,8 +52,8 @@ pub(super) fn table_types(query: CommandGetTableTypes) -> Result<RecordBatch, St
     builder.build().map_err(fault)
 }
 
-/// The answer to GetTables. Tables are opened only when their columns are asked for, and only those that were asked for;
-/// one that cannot be opened is listed without columns.
+/// The answer to GetTables. A table is opened only if its schema is requested; one that cannot be opened has no
+/// columns.
 pub(super) async fn tables(session: &Session, query: CommandGetTables) -> Result<RecordBatch, Status> {
     let with_columns = query.include_schema;
     let mut names = CommandGetTables { include_schema: false, ..query }.into_builder();
@@ -78,7 +78,7 @@ pub(super) async fn tables(session: &Session, query: CommandGetTables) -> Result
     builder.build().map_err(fault)
 }
 
-/// The columns of a table as a query over it would show them; none when it cannot be opened.
+/// The schema of a table as a query over it would have it; empty if the table cannot be opened.
 async fn table_columns(session: &Session, catalog: &str, schema: &str, table: &str) -> SchemaRef {
     let state = session.state();
     let opened = match state.schema_for_ref(TableReference::full(catalog, schema, table)) {
@@ -110,7 +110,7 @@ fn all_schemas(session: &Session) -> Vec<(String, String)> {
     all
 }
 
-/// The tables and views of a schema with their types.
+/// The tables and views of a schema with their table types.
 async fn relations(session: &Session, catalog: &str, schema: &str) -> Vec<(String, &'static str)> {
     if schema == INFORMATION_SCHEMA {
         return INFORMATION_SCHEMA_TABLES.iter().map(|name| ((*name).to_owned(), SYSTEM)).collect();
@@ -141,7 +141,7 @@ pub(super) fn primary_key_schema() -> SchemaRef {
     ]))
 }
 
-/// The answer to GetPrimaryKeys: what the project declares.
+/// The answer to GetPrimaryKeys: the configured keys.
 pub(super) fn primary_keys(
     session: &Session,
     keys: &PrimaryKeys,
@@ -169,8 +169,8 @@ pub(super) fn primary_keys(
     RecordBatch::try_new(primary_key_schema(), arrays).map_err(|error| status::fault(&error.to_string()))
 }
 
-/// The columns of the answers to GetExportedKeys, GetImportedKeys and GetCrossReference, which have no rows: tables here
-/// have no foreign keys.
+/// The columns of the answers to GetExportedKeys, GetImportedKeys and GetCrossReference. They are always empty: there
+/// are no foreign keys.
 pub(super) fn foreign_key_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("pk_catalog_name", DataType::Utf8, true),

@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! Prometheus metrics and their HTTP endpoint.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ struct CodeLabel {
     code: &'static str,
 }
 
-/// The server's figures since it started.
+/// Counters, gauges and histograms since the server started.
 pub(super) struct Metrics {
     registry: Registry,
     queries: Family<OutcomeLabel, Counter>,
@@ -94,7 +94,7 @@ impl Metrics {
         }
     }
 
-    /// A query has ended.
+    /// Records a query that has ended.
     pub(super) fn query(&self, outcome: QueryState, elapsed: Duration, rows: u64, bytes: u64) {
         self.queries.get_or_create(&OutcomeLabel { outcome: outcome.name() }).inc();
         self.seconds.observe(elapsed.as_secs_f64());
@@ -102,23 +102,23 @@ impl Metrics {
         self.bytes.inc_by(bytes);
     }
 
-    /// A request was not let in.
+    /// Records a request that was rejected.
     pub(super) fn refused(&self, code: &'static str) {
         self.refused.get_or_create(&CodeLabel { code }).inc();
     }
 }
 
-/// What is looked up when somebody asks.
+/// Gauges that are computed when the metrics are read.
 pub(super) struct Gauges {
     pub(super) metrics: Arc<Metrics>,
     pub(super) sessions: ClientSessionStore,
     pub(super) session: Arc<Session>,
 }
 
-/// How long one answer may take, so that a reader that stands still holds nothing for long.
+/// Timeout of a response, so that a stalled client holds no connection.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Answers Prometheus until the runtime ends, one question for each connection.
+/// Serves the metrics until the runtime ends, one request per connection.
 pub(super) async fn publish(listener: TcpListener, gauges: Gauges) {
     let service = Router::new().route("/metrics", get(page)).with_state(Arc::new(gauges));
     let service = TowerToHyperService::new(service);
@@ -126,7 +126,7 @@ pub(super) async fn publish(listener: TcpListener, gauges: Gauges) {
     while let Some(Ok(stream)) = connections.recv().await {
         let mut http = http1::Builder::new();
         let answer = http.keep_alive(false).serve_connection(TokioIo::new(stream), service.clone());
-        // a reader that goes away, or is too slow, gets nothing
+        // a client that disconnects, or is too slow, gets no response
         tokio::spawn(tokio::time::timeout(ANSWER, answer));
     }
 }
@@ -137,7 +137,7 @@ async fn page(State(gauges): State<Arc<Gauges>>) -> impl IntoResponse {
     metrics.sessions.set(whole(gauges.sessions.count()));
     metrics.memory.set(whole(gauges.session.context().runtime_env().memory_pool.reserved() as u64));
     let mut text = String::new();
-    // a text takes whatever is written to it
+    // writing to a String cannot fail
     let _ = encode(&mut text, &metrics.registry);
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }

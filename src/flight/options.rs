@@ -1,4 +1,4 @@
-//! The options of sessions: the messages of Flight that arrow-flight does not have, and what the options mean.
+//! Session options: the Flight messages that arrow-flight lacks, and the meaning of each option.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::client_sessions::{ClientSession, ClientSessions, SessionKind, Session
 use super::status;
 use crate::session::CATALOG;
 
-/// The actions.
+/// The action types.
 pub(super) const SET: &str = "SetSessionOptions";
 pub(super) const GET: &str = "GetSessionOptions";
 pub(super) const CLOSE: &str = "CloseSession";
 
 const OPTIONS: [&str; 4] = ["catalog", "schema", "time_zone", "timeout_s"];
 
-/// A value of an option. Without one the option is taken back.
+/// The value of an option; without one the option is reset.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct OptionValue {
     #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5")]
@@ -45,14 +45,14 @@ struct StringList {
     values: Vec<String>,
 }
 
-/// The body of [`SET`], and the answer to [`GET`].
+/// The body of [`SET`], and the response to [`GET`].
 #[derive(Clone, PartialEq, Message)]
 struct OptionsMessage {
     #[prost(map = "string, message", tag = "1")]
     options: HashMap<String, OptionValue>,
 }
 
-/// The answer to [`SET`]: the options that were not taken.
+/// The response to [`SET`]: the options that were rejected.
 #[derive(Clone, PartialEq, Message)]
 struct SetResult {
     #[prost(map = "string, message", tag = "1")]
@@ -65,19 +65,19 @@ struct SetError {
     value: i32,
 }
 
-/// The values of [`SetError`].
+/// Values of [`SetError`].
 const INVALID_NAME: i32 = 1;
 const INVALID_VALUE: i32 = 2;
 
-/// The answer to [`CLOSE`].
+/// The response to [`CLOSE`].
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct CloseResult {
-    /// 1 closed, 3 cannot be closed.
+    /// 1 closed, 3 not closeable.
     #[prost(int32, tag = "1")]
     pub(super) status: i32,
 }
 
-/// Sets options of a session; gives the answer, and the session when it is a new one.
+/// Sets options of a session. Returns the response, and the session if a new one was opened.
 pub(super) fn set(
     sessions: &ClientSessions,
     client: &Arc<ClientSession>,
@@ -106,19 +106,22 @@ pub(super) fn set(
     Ok((SetResult { errors }.encode_to_vec(), new))
 }
 
-/// Changes one setting; the error is that of [`SetError`].
+/// Changes one setting.
+///
+/// # Errors
+/// A value of [`SetError`].
 fn apply(settings: &mut SessionSettings, name: &str, value: Option<Value>) -> Result<(), i32> {
     if !OPTIONS.contains(&name) {
         return Err(INVALID_NAME);
     }
     let text = |value: Option<Value>| match value {
         None => Ok(None),
-        // an empty text takes back too: some clients cannot send nothing
+        // an empty string resets too: some clients cannot send a missing value
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_) | Value::Strings(_)) => Err(INVALID_VALUE),
     };
     match name {
-        // there is only one
+        // there is only one catalog
         "catalog" => match text(value)? {
             Some(name) if name != CATALOG => return Err(INVALID_VALUE),
             _ => {}
@@ -144,7 +147,7 @@ fn apply(settings: &mut SessionSettings, name: &str, value: Option<Value>) -> Re
     Ok(())
 }
 
-/// The options of a session.
+/// The response to [`GET`].
 pub(super) fn get(client: &ClientSession) -> Vec<u8> {
     let settings = client.settings();
     let config = client.session().context().copied_config();
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn messages_are_those_of_flight() {
-        // {"a": 1}: field 1 with key and value, of which field 3 has 64 bits
+        // {"a": 1}: field 1 with key and value, whose field 3 has 64 bits
         let bytes = [0x0a, 0x0e, 0x0a, 0x01, b'a', 0x12, 0x09, 0x19, 1, 0, 0, 0, 0, 0, 0, 0];
         let options = HashMap::from([("a".to_owned(), OptionValue { value: Some(Value::Integer(1)) })]);
         assert_eq!(OptionsMessage { options: options.clone() }.encode_to_vec(), bytes);

@@ -1,4 +1,4 @@
-//! Parameters of statements: their numbers in the text, their types, their values.
+//! Statement parameters: numbering of placeholders, inferred types, bound values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use crate::source::Source;
 use crate::sqlfile;
 use crate::types::{plain, type_name};
 
-/// More parameters than this are a slip of the hand, such as `$20250101`.
+/// Maximum number of parameters; a larger one is a typo such as `$20250101`.
 const MAX_PARAMS: usize = 10_000;
 
-/// Rows of values of one execution. Each is a query of its own.
+/// Maximum rows of bound values of an execution; each row is executed as a query.
 const MAX_ROWS: usize = 10_000;
 
-/// One parameter.
+/// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StatementParameter {
-    /// Its name as a client may give it: `1`, `2`, ... or the name after `$`.
+    /// Its name in the statement: `1`, `2`, ... or the name after `$`.
     pub(super) name: String,
-    /// Its type where the statement tells; else the value's own is taken.
+    /// Its type if the plan determines it; `None` takes the type of the value.
     pub(super) data_type: Option<DataType>,
 }
 
-/// Rewrites the placeholders `?`, `$1` and `$name` to `$1`, `$2`, ... and gives their names in that order. Tokens keep
-/// their places, so that errors point into the text as it was sent.
+/// Rewrites the placeholders `?`, `$1` and `$name` to `$1`, `$2`, ... and returns their names in that order. Tokens
+/// keep their positions, so that errors point into the original text.
 ///
 /// # Errors
-/// More than one of the three forms in one statement, or a number out of range.
+/// Mixed forms in one statement, or a number out of range.
 pub(super) fn number_placeholders(source: &Arc<Source>, tokens: &mut [TokenWithSpan]) -> Result<Vec<String>> {
     #[derive(PartialEq, Clone, Copy)]
     enum Form {
@@ -81,19 +81,19 @@ pub(super) fn number_placeholders(source: &Arc<Source>, tokens: &mut [TokenWithS
     Ok(names)
 }
 
-/// What a plan says about the type of a parameter.
+/// The type of a parameter that a plan determines.
 #[derive(Clone, PartialEq)]
 enum InferredType {
     Unknown,
     Type(DataType),
-    /// It is used as two types.
+    /// Used with different types.
     Conflicting,
 }
 
-/// The parameters of a plan, whose placeholders [`number_placeholders`] has made.
+/// The parameters of a plan whose placeholders were rewritten by [`number_placeholders`].
 ///
 /// # Errors
-/// When the plan cannot be walked.
+/// A plan that cannot be traversed.
 pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult<Vec<StatementParameter>> {
     let mut inferred = vec![InferredType::Unknown; names.len()];
     let mut infer = |placeholder: &Placeholder, context: Option<&DataType>| {
@@ -110,7 +110,7 @@ pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult
         }
     };
     plan.apply_with_subqueries(|node| {
-        // counts of rows
+        // LIMIT and OFFSET are row counts
         let row_count_type = matches!(node, LogicalPlan::Limit(_)).then_some(DataType::Int64);
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -138,7 +138,7 @@ pub(super) fn params(plan: &LogicalPlan, names: Vec<String>) -> DataFusionResult
         .collect())
 }
 
-/// The schema of the values that a client gives: one column for each parameter, text where no type is known.
+/// The schema of the bound values: one column per parameter, Utf8 where the type is not known.
 pub(super) fn schema(params: &[StatementParameter]) -> Schema {
     let field = |param: &StatementParameter| {
         let name = if param.name.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -151,13 +151,13 @@ pub(super) fn schema(params: &[StatementParameter]) -> Schema {
     Schema::new(params.iter().map(field).collect::<Vec<_>>())
 }
 
-/// A NULL for each parameter, to plan a statement before it has values.
+/// A NULL per parameter, for planning without values.
 pub(super) fn nulls(params: &[StatementParameter]) -> DataFusionResult<Vec<ScalarValue>> {
     params.iter().map(|param| ScalarValue::try_from(param.data_type.as_ref().unwrap_or(&DataType::Utf8))).collect()
 }
 
-/// Rows of values from what a client sent. Columns count by their names when these are the names of the parameters, else
-/// by their order.
+/// Converts record batches to rows of values. Columns are matched by name if their names are those of the parameters,
+/// else by position.
 pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Result<Vec<Vec<ScalarValue>>, Status> {
     let mut rows = Vec::new();
     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
@@ -199,13 +199,13 @@ pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Re
     Ok(rows)
 }
 
-/// The column of each parameter.
+/// The column index of each parameter.
 fn order(params: &[StatementParameter], schema: &Schema) -> Vec<usize> {
     let columns: HashMap<&str, usize> =
         schema.fields().iter().enumerate().map(|(at, field)| (field.name().trim_start_matches('$'), at)).collect();
     let by_name: Option<Vec<usize>> = params.iter().map(|param| columns.get(param.name.as_str()).copied()).collect();
     match by_name {
-        // `0`, `1`, ... and the like are no names but places that somebody counted in another way
+        // otherwise names such as `0`, `1`, ... are positions
         Some(order) if columns.len() == params.len() => order,
         _ => (0..params.len()).collect(),
     }

@@ -1,4 +1,5 @@
-//! What was asked of the server: the last statements, with who asked, how long they took and how they ended.
+//! The query log: the most recent statements with their user, timings and outcome. It is the source of
+//! `system.queries`.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,18 +20,18 @@ use super::metrics::Metrics;
 use crate::source::Source;
 use crate::sqlfile;
 
-/// Statements that are kept, and how much of the text of each.
+/// Maximum number of entries, and bytes of the statement that are kept of each.
 const MAX_ENTRIES: usize = 5_000;
 const MAX_TEXT_BYTES: usize = 4_096;
 
-/// The header of answers and errors that names their query.
+/// The header of responses and errors that contains the query id.
 pub(super) const QUERY_ID: &str = "x-cxql-query-id";
 
-/// Where a query is, or how it ended.
+/// The state of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QueryState {
     Planning,
-    /// Nobody has fetched it yet.
+    /// Planned, not fetched yet.
     Planned,
     Waiting,
     Running,
@@ -53,11 +54,11 @@ impl QueryState {
     }
 }
 
-/// How far a query is.
+/// The progress of a query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueryProgress {
     pub(super) state: QueryState,
-    /// How long planning took, waiting for a turn, and all of it.
+    /// Time for planning, waiting for a permit, and in total.
     pub(super) plan: Option<Duration>,
     pub(super) wait: Option<Duration>,
     pub(super) ended: Option<(DateTime<Utc>, Duration)>,
@@ -71,7 +72,7 @@ pub(super) struct QueryEntry {
     pub(super) id: Uuid,
     pub(super) session_id: Uuid,
     pub(super) user: Option<Arc<str>>,
-    /// The statement, cut when it is very long.
+    /// The statement, truncated if it is very long.
     pub(super) text: Arc<str>,
     pub(super) fingerprint: Arc<str>,
     pub(super) started_at: DateTime<Utc>,
@@ -83,7 +84,7 @@ pub(super) struct QueryEntry {
 }
 
 impl QueryEntry {
-    /// By what the query is stopped while it waits or runs.
+    /// Sets the handle that cancels the query while it waits or runs.
     pub(super) fn set_abort_handle(&self, abort: AbortHandle) {
         *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(abort);
     }
@@ -112,7 +113,7 @@ impl QueryEntry {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Names the query in headers.
+    /// Adds the query id to headers.
     pub(super) fn add_query_id(&self, headers: &mut MetadataMap) {
         if let Ok(id) = self.id.to_string().parse() {
             headers.insert(QUERY_ID, id);
@@ -120,7 +121,7 @@ impl QueryEntry {
     }
 }
 
-/// The last queries of a server, oldest first.
+/// The most recent queries of a server, the oldest first.
 #[derive(Debug)]
 pub(super) struct QueryLog {
     entries: Mutex<VecDeque<Arc<QueryEntry>>>,
@@ -146,7 +147,7 @@ impl QueryLog {
         entry
     }
 
-    /// Stops a query that waits or runs: the caller's own, or that of `any`body. False when there is none.
+    /// Cancels a query that waits or runs: one of the principal, or of anyone if `any`. False if there is none.
     pub(super) fn cancel(&self, id: Uuid, principal: &Principal, any: bool) -> bool {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.iter().rfind(|entry| entry.id == id && (any || entry.user == principal.0));
@@ -155,7 +156,7 @@ impl QueryLog {
         abort.inspect(AbortHandle::abort).is_some()
     }
 
-    /// A statement begins to be planned.
+    /// Adds a statement that is being planned.
     pub(super) fn plan(self: &Arc<Self>, client: &ClientSession, text: &str) -> QueryTracker {
         client.count_query();
         let progress = QueryProgress {
@@ -182,7 +183,7 @@ impl QueryLog {
         QueryTracker { query_log: Arc::clone(self), entry, is_over: false }
     }
 
-    /// The rows of a planned statement begin to be fetched. One that was fetched before is another query now.
+    /// Marks a planned statement as being fetched. Fetching it again is another query.
     pub(super) fn fetch(self: &Arc<Self>, planned: &Arc<QueryEntry>) -> QueryTracker {
         let mut progress = planned.locked();
         let entry = if progress.state == QueryState::Planned {
@@ -219,7 +220,7 @@ impl QueryLog {
     }
 }
 
-/// Follows a query. Dropped before its end, the query was cancelled.
+/// Tracks a query. Dropping it before the end marks the query as cancelled.
 #[derive(Debug)]
 pub(super) struct QueryTracker {
     query_log: Arc<QueryLog>,
@@ -228,7 +229,7 @@ pub(super) struct QueryTracker {
 }
 
 impl QueryTracker {
-    /// Planning is over. An error names the query.
+    /// Ends planning. An error gets the query id.
     pub(super) fn planned<T>(mut self, result: Result<T, Status>) -> Result<T, Status> {
         match result {
             Ok(planned) => {
@@ -243,7 +244,7 @@ impl QueryTracker {
         }
     }
 
-    /// The query has its turn.
+    /// The query has its permit and runs.
     pub(super) fn started(&self) {
         let mut progress = self.entry.locked();
         progress.state = QueryState::Running;
@@ -259,7 +260,7 @@ impl QueryTracker {
         self.end(QueryState::Finished, None);
     }
 
-    /// The error of the query, which names it from here on.
+    /// Ends the query with an error, which gets the query id.
     pub(super) fn failed(mut self, mut status: Status) -> Status {
         let state = if status.code() == Code::Cancelled { QueryState::Cancelled } else { QueryState::Failed };
         self.end(state, Some(status.code()));
@@ -287,7 +288,7 @@ impl QueryTracker {
         drop(progress);
         let (rows, bytes) = (self.entry.rows(), self.entry.bytes());
         metrics.query(state, elapsed, rows, bytes);
-        // the text may hold what is nobody's business; it is in system.queries for those who may read that
+        // the statement may contain confidential values: only system.queries shows it, whose access is restricted
         tracing::info!(
             query_id = %self.entry.id,
             session_id = %self.entry.session_id,
@@ -311,7 +312,7 @@ impl Drop for QueryTracker {
     }
 }
 
-/// The name of a code as gRPC writes it.
+/// The name of a gRPC code.
 pub(super) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -334,7 +335,7 @@ pub(super) fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// The text, cut when it is very long.
+/// Truncates a statement that is very long.
 fn cut(text: &str) -> String {
     match text.char_indices().find(|(at, c)| at + c.len_utf8() > MAX_TEXT_BYTES) {
         Some((at, _)) => format!("{}...", &text[..at]),
@@ -342,7 +343,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// A number that statements share which differ only in values, spaces, comments and the case of words.
+/// A hash that is equal for statements that differ only in literals, whitespace, comments and letter case.
 fn fingerprint(text: &str) -> String {
     let mut hash = Sha256::new();
     match sqlfile::tokenize(&Arc::new(Source::query(text))) {
@@ -377,7 +378,7 @@ mod tests {
         assert_eq!(first, fingerprint("SELECT a\nFROM t -- why\nWHERE b = 'it''s' AND c > 20.5;"));
         assert_ne!(first, fingerprint("select b from t where b = 'x' and c > 1"));
         assert_ne!(fingerprint("select \"A\""), fingerprint("select \"a\""));
-        // what is no SQL has one too
+        // invalid SQL has one too
         assert_eq!(fingerprint("select 'open").len(), 16);
     }
 

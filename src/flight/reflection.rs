@@ -1,7 +1,8 @@
-//! gRPC reflection: what the services of this server are, for tools that look services up.
+//! gRPC reflection: descriptions of the server's services, for tools that discover services.
 //!
-//! arrow-flight does not publish the description of its service. The tables here are Flight's messages as its
-//! specification (format/Flight.proto of Apache Arrow) numbers them; a test holds them against arrow-flight's own.
+//! arrow-flight does not publish the descriptor of its service. The tables here are Flight's messages with the field
+//! numbers of its specification (format/Flight.proto of Apache Arrow); a test compares them with arrow-flight's own
+//! encoding.
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
@@ -13,7 +14,7 @@ use tonic_reflection::server::{Builder, Error};
 const PACKAGE: &str = "arrow.flight.protocol";
 const TIMESTAMP: &str = "google/protobuf/timestamp.proto";
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy)]
 enum FieldType {
     Bytes,
@@ -22,7 +23,7 @@ enum FieldType {
     Boolean,
     Unsigned,
     Signed,
-    /// A number that may be absent.
+    /// An optional double.
     Float,
     Message(&'static str),
     Repeated(&'static str),
@@ -32,7 +33,7 @@ enum FieldType {
 
 use FieldType::{Boolean, Bytes, Enum, Float, Message, Repeated, RepeatedStr, Signed, Str, Timestamp, Unsigned};
 
-/// Name, number and content of a field.
+/// Name, number and type of a field.
 type FieldSpec = (&'static str, i32, FieldType);
 
 const MESSAGES: &[(&str, &[FieldSpec])] = &[
@@ -96,7 +97,7 @@ const MESSAGES: &[(&str, &[FieldSpec])] = &[
     ("PutResult", &[("app_metadata", 1, Bytes)]),
 ];
 
-/// Name, request and whether it is a stream, answer and whether it is a stream.
+/// Name, request and whether it is a stream, response and whether it is a stream.
 const METHODS: &[(&str, &str, bool, &str, bool)] = &[
     ("Handshake", "HandshakeRequest", true, "HandshakeResponse", true),
     ("ListFlights", "Criteria", false, "FlightInfo", true),
@@ -134,7 +135,7 @@ fn field((name, number, field_type): &FieldSpec) -> FieldDescriptorProto {
         label: Some(label.into()),
         r#type: Some(kind.into()),
         type_name,
-        // such a field is the only one of a oneof that nobody sees
+        // proto3 optional: the only field of a synthetic oneof
         oneof_index: may_be_absent.then_some(0),
         proto3_optional: may_be_absent.then_some(true),
         ..Default::default()
@@ -154,7 +155,7 @@ fn message((name, fields): &(&str, &[FieldSpec])) -> DescriptorProto {
     }
 }
 
-/// An enumeration whose values count from 0.
+/// An enum whose values are numbered from 0.
 fn values(name: &str, values: &[&str]) -> EnumDescriptorProto {
     let value = |(number, name): (i32, &&str)| EnumValueDescriptorProto {
         name: Some((*name).to_owned()),
@@ -168,7 +169,7 @@ fn values(name: &str, values: &[&str]) -> EnumDescriptorProto {
     }
 }
 
-/// The description of Flight, and of what it takes from elsewhere.
+/// The descriptors of Flight and of the types that it imports.
 fn flight() -> FileDescriptorSet {
     let cancel = [
         "CANCEL_STATUS_UNSPECIFIED",
@@ -222,14 +223,14 @@ fn flight() -> FileDescriptorSet {
     FileDescriptorSet { file: vec![timestamp, file] }
 }
 
-/// What reflection tells about: Flight, health and itself.
+/// The builder of the reflection service: Flight, health and reflection itself.
 pub(super) fn described<'a>() -> Builder<'a> {
     Builder::configure()
         .register_file_descriptor_set(flight())
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Why reflection cannot be built, which is a fault.
+/// Describes why the reflection service cannot be built, which is a fault.
 pub(super) fn fault(error: &Error) -> String {
     format!("the services cannot be described: {error}")
 }

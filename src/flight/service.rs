@@ -1,4 +1,4 @@
-//! The commands of Flight SQL, each handed to the part that knows it.
+//! The Flight SQL commands, each delegated to its module.
 
 use std::sync::Arc;
 
@@ -42,27 +42,27 @@ use super::system::QUERIES;
 use super::{sql_info, sql_types, status};
 use crate::session::{CATALOG, SYSTEM, Session};
 
-/// The action that stops a query by its FlightInfo.
+/// The action that cancels a query by its FlightInfo.
 pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 
-/// The action that stops a query by its id.
+/// The action that cancels a query by its id.
 pub const CANCEL_QUERY_ID: &str = "cxql.CancelQueryId";
 
-/// The results of [`ActionCancelQueryResult`].
+/// Values of [`ActionCancelQueryResult`].
 const QUERY_CANCELLED: i32 = 1;
 const QUERY_NOT_CANCELLABLE: i32 = 3;
 
 /// Flight SQL over a session.
 pub(super) struct Service {
-    /// Where queries are planned and run; requests are answered on threads of their own.
+    /// The runtime on which queries are planned and executed; requests are handled on the network thread.
     query_runtime: Handle,
-    /// The session of all data, whose notes are those of all.
+    /// The unrestricted session, which collects the notes of all.
     session: Arc<Session>,
     statements: Arc<StatementStore>,
     query_log: Arc<QueryLog>,
     running: Arc<RunningQueries>,
     limits: Arc<QueryLimits>,
-    /// Bytes of the tables that a session may bring; none are taken without.
+    /// Maximum bytes of the ingested tables of a session; `None` allows no ingestion.
     ingest: Option<usize>,
     keys: Arc<PrimaryKeys>,
     infos: SqlInfoData,
@@ -74,7 +74,7 @@ type InfoResponse = Result<Response<FlightInfo>, Status>;
 
 impl Service {
     /// # Errors
-    /// When the answers that never change cannot be built, which is a fault.
+    /// When the constant answers cannot be built, which is a fault.
     pub(super) fn new(
         session: Arc<Session>,
         query_log: Arc<QueryLog>,
@@ -97,8 +97,8 @@ impl Service {
         })
     }
 
-    /// Does something on the engine's threads, whose stacks are deep enough for any statement. It ends when the client
-    /// has gone.
+    /// Runs a future on the query runtime, whose stacks are deep enough for any statement. It is cancelled when the
+    /// client disconnects.
     async fn on_query_runtime<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
@@ -147,7 +147,7 @@ impl Service {
         Ok(with_query_id(info, &entry))
     }
 
-    /// Stops what a FlightInfo of the same user stands for; true when it was there.
+    /// Cancels the query of a FlightInfo of the same user. False if it was not found.
     fn cancel(&self, principal: &Principal, info: &FlightInfo) -> bool {
         let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
         let handles = tickets.filter_map(|ticket| {
@@ -156,7 +156,7 @@ impl Service {
         });
         let mut found = false;
         for handle in handles {
-            // a ticket that runs is also kept for another fetch; no longer kept, it may still run
+            // a running ticket is usually stored for another fetch; one that has expired may still run
             let Some(ticket) = statements::key(principal, &handle) else { continue };
             let was_kept = self.statements.remove_ticket(&ticket);
             found |= self.running.cancel(&ticket) || was_kept;
@@ -165,13 +165,13 @@ impl Service {
     }
 }
 
-/// An answer that names its query.
+/// Adds the query id to a response.
 fn with_query_id<T>(mut response: Response<T>, entry: &QueryEntry) -> Response<T> {
     entry.add_query_id(response.metadata_mut());
     response
 }
 
-/// What a client needs to fetch a result.
+/// A FlightInfo with one endpoint for the ticket.
 fn info(schema: &Schema, ticket: &Any, descriptor: FlightDescriptor) -> InfoResponse {
     let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket: ticket.encode_to_vec().into() });
     let info = FlightInfo::new().try_with_schema(schema).map_err(|error| status::fault(&error.to_string()))?;
@@ -453,7 +453,7 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        // what is prepared here returns rows
+        // every prepared statement returns rows
         self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
         Err(status::invalid("the prepared statement returns rows; execute it as a query and not as an update"))
     }
@@ -478,7 +478,7 @@ impl FlightSqlService for Service {
         let prepared =
             match self.on_query_runtime(async move { statements.prepare(&session, &query.query).await }).await {
                 Ok(prepared) => prepared,
-                // what is executed is in the journal when it is; what cannot be, is now
+                // an execution is logged when it starts; a statement that cannot be prepared is logged now
                 Err(status) => return self.query_log.plan(&client, &text).planned(Err(status)),
             };
         let dataset_schema = schema_bytes(&prepared.schema)?;
@@ -560,7 +560,7 @@ impl FlightSqlService for Service {
         let client = ClientSession::of_request(&request)?;
         let action = request.into_inner();
         if action.r#type == CANCEL_QUERY_ID {
-            // those who see the queries of others may stop them
+            // who can read system.queries can cancel the queries of others
             let table = TableReference::full(CATALOG, SYSTEM, QUERIES);
             let is_any = client.session().resolve(&table).is_some();
             let id = std::str::from_utf8(&action.body).ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
@@ -585,7 +585,7 @@ impl FlightSqlService for Service {
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
 }
 
-/// The batches that a client sends: values of parameters.
+/// Collects the record batches of a client: values of parameters.
 async fn collect_batches(data: PeekableFlightDataStream) -> Result<Vec<RecordBatch>, Status> {
     let decoded = FlightRecordBatchStream::new_from_flight_data(data.map_err(|status| status.into()));
     decoded.try_collect().await.map_err(|error| match error {

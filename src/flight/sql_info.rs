@@ -1,4 +1,4 @@
-//! What the server can do: the answer to GetSqlInfo.
+//! Server capabilities: the answer to GetSqlInfo.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::statements::PREPARED_IDLE;
 use super::{MAX_MESSAGE_BYTES, status};
 use crate::session::Session;
 
-/// The version of the Arrow format that batches are written in.
+/// The version of the Arrow format of record batches.
 const ARROW_FORMAT: &str = "1.5";
 
 /// The answer to GetSqlInfo.
@@ -69,7 +69,7 @@ fn language(infos: &mut SqlInfoDataBuilder) {
     infos.append(SqlInfo::SqlDdlTable, false);
     infos.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
     infos.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
-    // quoted names keep their case, for which there is no value of its own
+    // quoted names keep their case, for which SqlInfo has no value
     infos.append(SqlInfo::SqlQuotedIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityUnknown as i32);
     infos.append(SqlInfo::SqlAllTablesAreSelectable, true);
     infos.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
@@ -116,7 +116,7 @@ fn language(infos: &mut SqlInfoDataBuilder) {
     infos.append(SqlInfo::SqlStoredFunctionsUsingCallSyntaxSupported, false);
 }
 
-/// Zero says that there is no limit or that it is not known.
+/// Zero is unlimited or unknown.
 fn limits(infos: &mut SqlInfoDataBuilder) {
     let unlimited = [
         SqlInfo::SqlMaxBinaryLiteralLength,
@@ -148,7 +148,7 @@ fn limits(infos: &mut SqlInfoDataBuilder) {
 
 fn transactions(infos: &mut SqlInfoDataBuilder) {
     let none = SqlTransactionIsolationLevel::SqlTransactionNone as i32;
-    // an int32 by the protocol; the JDBC driver, alone to ask, takes an int64 and fails otherwise
+    // int32 in the specification; the JDBC driver, which alone reads it, expects an int64 and fails otherwise
     infos.append(SqlInfo::SqlDefaultTransactionIsolation, i64::from(none));
     infos.append(SqlInfo::SqlTransactionsSupported, false);
     infos.append(SqlInfo::SqlSupportedTransactionsIsolationLevels, mask(&[none]));
@@ -172,7 +172,7 @@ fn mask(values: &[i32]) -> i32 {
     values.iter().fold(0, |mask, value| mask | 1 << value)
 }
 
-/// Words that cannot be a name without quotes somewhere.
+/// Keywords that must be quoted as a name in some position.
 fn keywords() -> Vec<String> {
     let reserved =
         [RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_IDENTIFIER, RESERVED_FOR_TABLE_ALIAS, RESERVED_FOR_TABLE_FACTOR];
@@ -193,7 +193,7 @@ struct Functions {
     datetime: Vec<String>,
 }
 
-/// Every function by the section of its documentation. What is about none of the other kinds is a system function.
+/// All functions by the section of their documentation; those of no other kind are system functions.
 fn functions(state: &SessionState) -> Functions {
     let mut all: BTreeMap<String, Option<Documentation>> = BTreeMap::new();
     for (name, function) in state.scalar_functions() {
@@ -229,7 +229,7 @@ fn functions(state: &SessionState) -> Functions {
     functions
 }
 
-/// From which type to which other values can be cast.
+/// The supported casts, by source type.
 fn casts() -> BTreeMap<i32, Vec<i32>> {
     use SqlSupportsConvert as Sql;
     let types = [
@@ -272,7 +272,7 @@ mod tests {
         let session = Session::open(Default::default()).await.unwrap();
         let batch = sql_info(&session, false).unwrap().record_batch(None).unwrap();
         let answered: BTreeSet<u32> = batch.column(0).as_primitive::<UInt32Type>().values().iter().copied().collect();
-        // versions of Substrait have no value where there is no Substrait
+        // without Substrait there are no Substrait versions
         let wanted = (0..=11).filter(|number| ![6, 7].contains(number)).chain(100..=101).chain(500..=576);
         assert_eq!(answered, wanted.collect());
     }

@@ -1,4 +1,4 @@
-//! The SQL types of columns: names that casts understand, and what clients ask about them.
+//! SQL types of columns: names that `CAST` accepts, and the answer to GetXdbcTypeInfo.
 
 use arrow_flight::sql::metadata::{XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder};
 use arrow_flight::sql::{Nullable, Searchable, XdbcDataType, XdbcDatetimeSubcode};
@@ -12,21 +12,21 @@ use super::status;
 pub(super) struct SqlType {
     /// Its name.
     pub(super) name: &'static str,
-    /// Its number in JDBC and ODBC.
+    /// Its JDBC and ODBC type code.
     pub(super) xdbc: XdbcDataType,
-    /// Its size: digits, characters or bytes.
+    /// Its maximum size: digits, characters or bytes.
     size: Option<i32>,
-    /// What a literal begins and ends with.
+    /// Prefix and suffix of a literal.
     literal: Option<(&'static str, &'static str)>,
-    /// What may be written in brackets after the name.
+    /// Parameters in parentheses after the name.
     create_params: &'static [&'static str],
-    /// For numbers whether they have no sign.
+    /// For numeric types whether they are unsigned.
     unsigned: Option<bool>,
-    /// The least and the greatest scale.
+    /// Minimum and maximum scale.
     scale: Option<(i32, i32)>,
-    /// The number's base.
+    /// The radix of a number.
     radix: Option<i32>,
-    /// The number of the type without its kind of time, and that kind.
+    /// For date and time types the type code without the subcode, and the subcode.
     datetime: Option<(XdbcDataType, XdbcDatetimeSubcode)>,
 }
 
@@ -125,7 +125,7 @@ const MAP: SqlType = other("MAP", XdbcDataType::XdbcUnknownType, None);
 const NULL: SqlType = other("NULL", XdbcDataType::XdbcUnknownType, None);
 const UNION: SqlType = other("UNION", XdbcDataType::XdbcUnknownType, None);
 
-/// Every type that a column of a table may be given or found with. Unions and NULLs are only in results.
+/// The types that columns of tables can have. Unions and NULLs only occur in results.
 const ALL: [SqlType; 23] = [
     BOOLEAN,
     TINYINT,

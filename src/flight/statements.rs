@@ -1,4 +1,4 @@
-//! Statements: planned once, kept behind handles that cannot be guessed, for a while.
+//! Prepared statements and tickets: a statement is planned once and stored for a while under an unguessable handle.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,47 +30,47 @@ use crate::source::Source;
 use crate::sqlfile;
 use crate::types::sql_type;
 
-/// How many tickets are kept, each with its operators: beyond it those go that were not asked for the longest. Clients fetch
-/// at once.
+/// Maximum number of tickets, each with its physical plan; the least recently used are evicted. Clients fetch
+/// immediately.
 const MAX_TICKETS: u64 = 2_000;
 
-/// How many prepared statements are kept.
+/// Maximum number of prepared statements.
 const MAX_PREPARED: u64 = 10_000;
 
 /// How long a ticket can be fetched.
 const TICKET_LIFE: Duration = Duration::from_secs(10 * 60);
 
-/// How long a prepared statement is kept after its last use.
+/// How long an unused prepared statement is kept.
 pub(super) const PREPARED_IDLE: Duration = Duration::from_secs(60 * 60);
 
-/// How long operators made when a statement was prepared are still those of its first execution. Files and the time of
-/// the query are fixed in them.
+/// How long the physical plan of a prepared statement is valid for its first execution. It contains the list of files
+/// and the time of the query.
 const INITIAL_PLAN_LIFE: Duration = Duration::from_secs(10);
 
-/// A statement that waits to be executed.
+/// A statement that is ready to be executed.
 #[derive(Debug)]
 pub(super) struct PreparedStatement {
     pub(super) source: Arc<Source>,
-    /// Where it was planned, and is planned again.
+    /// The session in which it was planned, and is planned again.
     session: Arc<Session>,
     plan: LogicalPlan,
-    /// The statement, when its plan depends on the types of its parameters' values.
+    /// The statement, if its plan depends on the types of the parameter values.
     statement_to_replan: Option<ast::Statement>,
     pub(super) params: Vec<StatementParameter>,
-    /// The columns of its result.
+    /// The schema of its result.
     pub(super) schema: SchemaRef,
-    /// Whether the columns do not depend on the values of parameters.
+    /// Whether the schema is independent of the parameter values.
     is_schema_final: bool,
-    /// The operators made for the schema, for the first execution.
+    /// The physical plan that determined the schema, for the first execution.
     initial_plan: Mutex<Option<(Instant, Arc<dyn ExecutionPlan>)>>,
-    /// The rows of values that it is executed with next.
+    /// The rows of parameter values of the next execution.
     bound_rows: Mutex<Vec<Vec<ScalarValue>>>,
 }
 
 /// The statements of a server.
 #[derive(Debug)]
 pub(super) struct StatementStore {
-    /// What is kept is found again by the user whose it is, and by nobody else.
+    /// keyed by principal: another user cannot use a handle
     tickets: Cache<TicketKey, Arc<PlannedQuery>>,
     prepared: Cache<(Principal, Uuid), Arc<PreparedStatement>>,
 }
@@ -83,7 +83,7 @@ impl StatementStore {
         }
     }
 
-    /// Plans a text that has no parameters.
+    /// Plans a statement without parameters.
     pub(super) async fn plan(
         &self,
         client: &ClientSession,
@@ -94,7 +94,7 @@ impl StatementStore {
         self.plan_prepared(client, &prepared, entry).await
     }
 
-    /// Plans a text once.
+    /// Plans a statement.
     pub(super) async fn prepare(&self, session: &Arc<Session>, text: &str) -> Result<PreparedStatement, Status> {
         let source = Arc::new(Source::query(text));
         let (statement, names) = parse(&source).map_err(|error| status::from_error(&error))?;
@@ -105,7 +105,7 @@ impl StatementStore {
         };
         let (plan, statement_to_replan) = match session.logical_plan(statement).await {
             Ok(plan) => (plan, None),
-            // a function may want to know the type of its argument: text, until there are values
+            // a function may need the type of its argument: Utf8 until there are values
             Err(error) => match &simple {
                 Some(statement) => {
                     let texts = names.iter().map(|_| ScalarValue::Utf8(None)).collect::<Vec<_>>();
@@ -143,7 +143,7 @@ impl StatementStore {
                     let is_schema_final = params.iter().all(|param| param.data_type.is_some());
                     (columns::client_schema(&operators.schema(), &origins, true), is_schema_final, None)
                 }
-                // a function may refuse a NULL; the values will do
+                // a function may reject a NULL; the execution has values
                 Err(_) => (columns::client_schema(plan.schema().as_arrow(), &origins, true), false, None),
             }
         };
@@ -161,7 +161,7 @@ impl StatementStore {
         })
     }
 
-    /// The work of the next execution of a prepared statement.
+    /// Plans the next execution of a prepared statement.
     pub(super) async fn plan_prepared(
         &self,
         client: &ClientSession,
@@ -201,7 +201,7 @@ impl StatementStore {
                     None => prepared.plan.clone(),
                 };
                 let plan = plan.with_param_values(ParamValues::from(values))?;
-                // the schema of all is that of the first
+                // all have the schema of the first
                 Ok::<_, DataFusionError>(match number {
                     0 => QueryStep::Physical(session.physical_plan(&plan).await?),
                     _ => QueryStep::Logical(Box::new(plan)),
@@ -220,14 +220,14 @@ impl StatementStore {
         Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }))
     }
 
-    /// Keeps a job; the handle is its ticket.
+    /// Stores a planned query; returns the handle of its ticket.
     pub(super) fn add_ticket(&self, principal: &Principal, planned: Arc<PlannedQuery>) -> Uuid {
         let handle = Uuid::new_v4();
         self.tickets.insert((principal.clone(), handle), planned);
         handle
     }
 
-    /// The job of a ticket.
+    /// Returns the planned query of a ticket.
     pub(super) fn find_ticket(
         &self,
         principal: &Principal,
@@ -238,40 +238,40 @@ impl StatementStore {
             .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
     }
 
-    /// Forgets a ticket; true when it was kept.
+    /// Removes a ticket. False if it does not exist.
     pub(super) fn remove_ticket(&self, ticket: &TicketKey) -> bool {
         self.tickets.remove(ticket).is_some()
     }
 
-    /// Keeps a prepared statement.
+    /// Stores a prepared statement; returns its handle.
     pub(super) fn keep(&self, principal: &Principal, prepared: PreparedStatement) -> Bytes {
         let handle = Uuid::new_v4();
         self.prepared.insert((principal.clone(), handle), Arc::new(prepared));
         Bytes::copy_from_slice(handle.as_bytes())
     }
 
-    /// A prepared statement by its handle.
+    /// Returns a prepared statement by handle.
     pub(super) fn find(&self, principal: &Principal, handle: &[u8]) -> Result<Arc<PreparedStatement>, Status> {
         key(principal, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
             Status::not_found("the prepared statement is not known here, was closed, or was not used for long")
         })
     }
 
-    /// Forgets a prepared statement.
+    /// Removes a prepared statement.
     pub(super) fn close(&self, principal: &Principal, handle: &[u8]) {
         if let Some(key) = key(principal, handle) {
             self.prepared.remove(&key);
         }
     }
 
-    /// Binds the values of a prepared statement's next executions.
+    /// Binds the parameter values of the next executions.
     pub(super) fn bind(&self, prepared: &PreparedStatement, batches: &[RecordBatch]) -> Result<(), Status> {
         let rows = params::rows(&prepared.params, batches)?;
         *prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         Ok(())
     }
 
-    /// Judges a text that a client wants to run for its effect: none may.
+    /// The error of a statement that was sent as an update, which no statement is.
     pub(super) async fn refuse_update(&self, session: &Arc<Session>, text: &str) -> Status {
         match self.prepare(session, text).await {
             Ok(_) => status::invalid("the statement returns rows; send it as a query and not as an update"),
@@ -280,7 +280,7 @@ impl StatementStore {
     }
 }
 
-/// The operators of a plan whose parameters are NULL: enough to know the columns.
+/// The physical plan with NULL parameters, which determines the schema.
 async fn with_nulls(
     session: &Session,
     plan: &LogicalPlan,
@@ -290,7 +290,7 @@ async fn with_nulls(
     session.physical_plan(&plan).await
 }
 
-/// Plans a statement whose parameters have the types of these values.
+/// Plans a statement with the types of these parameter values.
 async fn plan_typed(
     session: &Session,
     statement: &ast::Statement,
@@ -308,7 +308,7 @@ async fn plan_typed(
     }
 }
 
-/// The table of each column that is one of a table or view as it is.
+/// The table of each output column that is a column of a table or view.
 fn origins(session: &Session, source: &Arc<Source>, plan: &LogicalPlan) -> Vec<Option<Origin>> {
     let named_here = sqlfile::tokenize(source).map(|tokens| sqlfile::named_queries(&tokens)).unwrap_or_default();
     let origin = |qualifier: &datafusion::common::TableReference| {
@@ -322,17 +322,17 @@ fn origins(session: &Session, source: &Arc<Source>, plan: &LogicalPlan) -> Vec<O
         .collect()
 }
 
-/// The columns of the values that a prepared statement wants.
+/// The schema of the parameter values.
 pub(super) fn parameter_schema(prepared: &PreparedStatement) -> Schema {
     params::schema(&prepared.params)
 }
 
-/// What a handle from a client stands for; `None` when it is none of ours.
+/// Parses a handle of a client; `None` if it is malformed.
 pub(super) fn key(principal: &Principal, handle: &[u8]) -> Option<(Principal, Uuid)> {
     Some((principal.clone(), Uuid::from_slice(handle).ok()?))
 }
 
-/// The only statement of a text, with its parameters numbered, and their names.
+/// Parses the single statement of a text and rewrites its placeholders. Returns their names too.
 fn parse(source: &Arc<Source>) -> Result<(Statement, Vec<String>)> {
     let mut tokens = sqlfile::tokenize(source)?;
     let names = params::number_placeholders(source, &mut tokens)?;
@@ -345,10 +345,10 @@ fn parse(source: &Arc<Source>) -> Result<(Statement, Vec<String>)> {
     }
 }
 
-/// Words that begin a statement of a transaction. There are none where nothing is written.
+/// First words of transaction statements, of which a read-only server has none.
 const TRANSACTIONS: [&str; 6] = ["begin", "commit", "release", "rollback", "savepoint", "start"];
 
-/// Refuses a statement that begins like one that writes, before it is planned.
+/// Rejects a statement that starts like one that writes, before it is planned.
 fn refuse_writing(source: &Arc<Source>, statement: &Statement) -> Result<(), Status> {
     let text = statement.to_string();
     let first_word = text.split_whitespace().next().unwrap_or_default().to_lowercase();
@@ -356,7 +356,7 @@ fn refuse_writing(source: &Arc<Source>, statement: &Statement) -> Result<(), Sta
     if is_refused { Err(refusal(source)) } else { Ok(()) }
 }
 
-/// The answer to a statement that does more than read.
+/// The error of a statement that does not only read.
 fn refusal(source: &Arc<Source>) -> Status {
     let spot = sqlfile::writing_spot(source);
     let error = Error::at(source, spot, "this endpoint only reads: the statement is refused")

@@ -1,4 +1,4 @@
-//! What a client is told when something fails: the gRPC code by the kind of error, and the text of the command line.
+//! gRPC statuses of errors: the code by the kind of error, the message as on the command line.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use crate::error::Error;
 use crate::session::{Session, is_missing};
 use crate::source::Source;
 
-/// The length of a message on its way. It travels in a header, of which clients take 8 KB in all.
+/// Maximum length of an encoded message. It is sent in a header, and clients accept 8 KB of headers in total.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// The engine's error of a statement of `source` as a client gets it.
+/// The status of a DataFusion error of a statement.
 pub(super) async fn failure(session: &Session, source: &Arc<Source>, error: DataFusionError) -> Status {
     let code = code_of(&error);
     status(code, &session.error(error, source).await)
 }
 
-/// One of our errors as a client gets it.
+/// The status of an error of this program.
 pub(super) fn from_error(error: &Error) -> Status {
     status(code_of_own(error), error)
 }
 
-/// A status with the text of an error. What happened inside is for the log and not for the client.
+/// A status with the message of an error. Internal errors are logged and not shown to the client.
 pub(super) fn status(code: Code, error: &Error) -> Status {
     let text = error.to_string();
     if code == Code::Internal { fault(&text) } else { Status::new(code, truncated(&text)) }
 }
 
-/// A fault of the program. The log and the client's message share a number.
+/// A fault of the program: the details are logged, under a number that the client gets.
 pub(super) fn fault(details: &str) -> Status {
     let number = Uuid::new_v4().simple().to_string();
     let number = &number[..12];
@@ -42,17 +42,17 @@ pub(super) fn fault(details: &str) -> Status {
     Status::internal(format!("a fault of the server, number {number}; its log says more, please report it"))
 }
 
-/// A wrong request.
+/// An invalid request.
 pub(super) fn invalid(text: impl Into<String>) -> Status {
     Status::invalid_argument(truncated(&text.into()))
 }
 
-/// A request that is refused whoever asks.
+/// A request that is rejected for every user.
 pub(super) fn refused(text: impl Into<String>) -> Status {
     Status::permission_denied(truncated(&text.into()))
 }
 
-/// The gRPC code of an engine error.
+/// The gRPC code of a DataFusion error.
 pub(super) fn code_of(error: &DataFusionError) -> Code {
     if is_missing(error) {
         return Code::NotFound;
@@ -110,7 +110,7 @@ fn code_of_arrow(error: &ArrowError) -> Code {
 fn code_of_parquet(error: &ParquetError) -> Code {
     match error {
         ParquetError::External(error) => code_of_any(error.as_ref()),
-        // files that are broken, cut off or not Parquet
+        // files that are corrupt, truncated or not Parquet
         ParquetError::General(_)
         | ParquetError::EOF(_)
         | ParquetError::ArrowError(_)
@@ -118,12 +118,12 @@ fn code_of_parquet(error: &ParquetError) -> Code {
         | ParquetError::NeedMoreData(_)
         | ParquetError::NeedMoreDataRange(_) => Code::DataLoss,
         ParquetError::NYI(_) => Code::Unimplemented,
-        // the crate may add kinds
+        // the enum is non-exhaustive
         _ => Code::Internal,
     }
 }
 
-/// The code of an error of another library that the engine passes on.
+/// The code of an external error that DataFusion wraps.
 fn code_of_any(error: &(dyn StdError + Send + Sync + 'static)) -> Code {
     if let Some(error) = error.downcast_ref::<Error>() {
         code_of_own(error)
@@ -140,10 +140,10 @@ fn code_of_any(error: &(dyn StdError + Send + Sync + 'static)) -> Code {
     }
 }
 
-/// The gRPC code of one of our errors.
+/// The gRPC code of an error of this program.
 fn code_of_own(error: &Error) -> Code {
     match error {
-        // the fault is in a file of the project and not in what the client asked
+        // the fault is in a file of the project and not in the request
         Error::At { source_text, .. } if source_text.path.is_some() || source_text.is_shipped => {
             Code::FailedPrecondition
         }
@@ -156,7 +156,8 @@ fn code_of_own(error: &Error) -> Code {
     }
 }
 
-/// The text, cut where it would not fit into a header: there all but plain ASCII takes three bytes for one.
+/// Truncates a message to the limit of a header, in which all but printable ASCII is percent-encoded: three bytes for
+/// one.
 fn truncated(text: &str) -> String {
     let mut length = 0;
     for (at, c) in text.char_indices() {
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn a_message_fits_into_a_header() {
         assert_eq!(truncated("short\n"), "short\n");
-        // each of these takes nine bytes on its way
+        // each of these is encoded as nine bytes
         let long = truncated(&"满".repeat(2000));
         assert_eq!(long.chars().count(), MAX_MESSAGE_BYTES / 9 + 3);
     }

@@ -1,4 +1,4 @@
-//! Running a query and sending its rows.
+//! Executes planned queries and streams their rows: concurrency and time limits, cancellation, message encoding.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -34,22 +34,22 @@ use super::{columns, status};
 use crate::session::Session;
 use crate::source::Source;
 
-/// What clients take in one message without being told otherwise is 4 MB.
+/// Clients accept 4 MB per message by default.
 const MESSAGE_BYTES: usize = 2 << 20;
 
-/// Messages that wait for a slow client.
+/// Messages that are buffered for a slow client.
 const QUEUE: usize = 2;
 
-/// A client that takes nothing for so long has left its query behind.
+/// How long a client may read nothing before its query is cancelled.
 const STALL: Duration = Duration::from_secs(10 * 60);
 
-/// The header by which a client asks for compressed batches: `lz4`, `zstd` or `none`.
+/// The request header that selects the compression of batches: `lz4`, `zstd` or `none`.
 pub(super) const COMPRESSION: &str = "x-cxql-compression";
 
-/// The stream that DoGet answers with.
+/// The response stream of DoGet.
 pub(super) type DataStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 
-/// A task that ends when nobody waits for it any more.
+/// A task that is aborted when its handle is dropped.
 #[derive(Debug)]
 pub(super) struct Task<T>(JoinHandle<T>);
 
@@ -76,36 +76,36 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// One query of a job.
+/// One query of a [`PlannedQuery`].
 #[derive(Debug, Clone)]
 pub(super) enum QueryStep {
-    /// Operators that have not run.
+    /// A physical plan that has not been executed.
     Physical(Arc<dyn ExecutionPlan>),
-    /// A plan whose operators are made when it is its turn.
+    /// A logical plan that is planned when the query before it has ended.
     Logical(Box<LogicalPlan>),
 }
 
-/// What a ticket stands for: queries one after the other, whose rows have one schema.
+/// The work of a ticket: queries that are executed one after the other and have the same schema.
 #[derive(Debug)]
 pub(super) struct PlannedQuery {
     pub(super) source: Arc<Source>,
     pub(super) session: Arc<Session>,
     pub(super) schema: SchemaRef,
     pub(super) steps: Vec<QueryStep>,
-    /// How long it may take, when the client said so.
+    /// The timeout that the client has set.
     pub(super) timeout: Option<Duration>,
     pub(super) entry: Arc<QueryEntry>,
 }
 
-/// A ticket and whose it is.
+/// A principal and the handle of a ticket.
 pub(super) type TicketKey = (Principal, Uuid);
 
-/// The queries that are running, by the ticket that started them. They are found however long ago that was.
+/// The running queries by ticket, also of tickets that have expired.
 #[derive(Debug, Default)]
 pub(super) struct RunningQueries(Mutex<HashMap<TicketKey, Vec<(Uuid, AbortHandle)>>>);
 
 impl RunningQueries {
-    /// Stops the queries of a ticket; false when there are none.
+    /// Cancels the queries of a ticket. False if there are none.
     pub(super) fn cancel(&self, ticket: &TicketKey) -> bool {
         let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket);
         stopped.iter().flatten().for_each(|(_, handle)| handle.abort());
@@ -119,7 +119,7 @@ impl RunningQueries {
     }
 }
 
-/// An entry of [`RunningQueries`], taken out when dropped.
+/// An entry of [`RunningQueries`], removed on drop.
 struct RunningGuard {
     running: Arc<RunningQueries>,
     ticket: TicketKey,
@@ -138,7 +138,7 @@ impl Drop for RunningGuard {
     }
 }
 
-/// How batches are written, as the client asks by [`COMPRESSION`].
+/// The IPC options of a response, with the compression that the client selects by [`COMPRESSION`].
 pub(super) fn write_options(metadata: &MetadataMap) -> Result<IpcWriteOptions, Status> {
     let asked = metadata.get(COMPRESSION).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
     let compression = match asked.as_deref() {
@@ -152,7 +152,7 @@ pub(super) fn write_options(metadata: &MetadataMap) -> Result<IpcWriteOptions, S
     IpcWriteOptions::default().try_with_compression(compression).map_err(|error| status::fault(&error.to_string()))
 }
 
-/// How many queries run at a time, and how long.
+/// Limits of concurrency, time and memory.
 #[derive(Debug)]
 pub(super) struct QueryLimits {
     permits: Arc<Semaphore>,
@@ -163,13 +163,13 @@ pub(super) struct QueryLimits {
 }
 
 impl QueryLimits {
-    /// `max` queries run at a time, others wait for their turn for `wait`; a query may take `timeout` in all, and `memory`
-    /// bytes.
+    /// `max` queries run at a time; others wait for a permit, at most `wait`. A query may take `timeout` in total and
+    /// `memory` bytes.
     pub(super) fn new(max: usize, wait: Duration, timeout: Option<Duration>, memory: Option<usize>) -> Self {
         Self { permits: Arc::new(Semaphore::new(max)), max, wait, timeout, memory }
     }
 
-    /// Waits for a turn. Who came first is first.
+    /// Waits for a permit, first come first served.
     async fn acquire(&self) -> Result<OwnedSemaphorePermit, Status> {
         match tokio::time::timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(permit) => permit.map_err(|_| Status::cancelled("the server is stopping")),
@@ -181,7 +181,7 @@ impl QueryLimits {
         }
     }
 
-    /// Does something within the time that a query may take; a client may ask for less.
+    /// Runs a future within the timeout of a query; a client may set a shorter one.
     async fn timed(
         &self,
         asked: Option<Duration>,
@@ -197,7 +197,7 @@ impl QueryLimits {
     }
 }
 
-/// Batches that are there already.
+/// Streams a batch that is in memory.
 pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<DataStream, Status> {
     let mut parts = Vec::new();
     columns::split(batch.clone(), MESSAGE_BYTES, &mut parts);
@@ -209,8 +209,8 @@ pub(super) fn send_batch(batch: RecordBatch, metadata: &MetadataMap) -> Result<D
     Ok(encoder.map_err(Status::from).boxed())
 }
 
-/// Starts a job. The query waits for its turn and runs in a task of its own, a few messages ahead of the client; it ends
-/// with the stream.
+/// Starts a planned query. It waits for a permit and runs in a task of its own, a few messages ahead of the client;
+/// dropping the stream cancels it.
 pub(super) fn send_query(
     query_runtime: &Handle,
     tracker: QueryTracker,
@@ -246,7 +246,7 @@ pub(super) fn send_query(
             }
         };
         match last {
-            // a stream that just ended would look like a whole result; a client that has gone wants nothing more
+            // without an error the stream would look complete; a client that has disconnected reads none
             Some(last) => _ = sender.send(Err(tracker.failed(last))).await,
             None => tracker.finished(),
         }
@@ -255,7 +255,7 @@ pub(super) fn send_query(
     Box::pin(ResponseStream { receiver, _task: task })
 }
 
-/// Runs a job and sends its rows as the client takes them.
+/// Executes a planned query and sends its rows as the client reads them.
 async fn send_batches(
     query: Arc<PlannedQuery>,
     memory: Option<usize>,
@@ -298,7 +298,7 @@ impl Stream for ResponseStream {
     }
 }
 
-/// The batches of a job in the schema that was promised, in parts that fit into messages.
+/// The batches of a planned query, cast to its schema and split to the message size.
 fn batches(
     query: Arc<PlannedQuery>,
     memory: Option<usize>,
@@ -316,7 +316,7 @@ fn batches(
     parts.try_flatten().map_err(|status: Status| FlightError::Tonic(Box::new(status))).boxed()
 }
 
-/// Runs one query of a job.
+/// Executes one query.
 async fn run(
     query: Arc<PlannedQuery>,
     step: QueryStep,
@@ -325,7 +325,7 @@ async fn run(
     let session = Arc::clone(&query.session);
     let started = async {
         let operators = match step {
-            // those of the ticket stay as new, for a client that fetches twice
+            // the plan of the ticket stays unexecuted, for a client that fetches twice
             QueryStep::Physical(operators) => reset_plan_states(operators)?,
             QueryStep::Logical(plan) => session.physical_plan(&plan).await?,
         };

@@ -1,4 +1,4 @@
-//! `system.queries` and `system.sessions`: what those who run the server ask it by SQL.
+//! `system.queries` and `system.sessions`: the state of the server in SQL, for its operators.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::session::{RowSource, VirtualTable};
 pub(super) const QUERIES: &str = "queries";
 const SESSIONS: &str = "sessions";
 
-/// The server's own tables.
+/// The schema `system` of a server: its own tables and those of the job history.
 #[derive(Debug)]
 pub(super) struct SystemSchema {
     pub(super) query_log: Arc<QueryLog>,
     pub(super) sessions: ClientSessionStore,
-    /// The history of jobs, where there are jobs.
+    /// The tables of the job history, if there is one.
     pub(super) history: Option<Arc<dyn SchemaProvider>>,
 }
 

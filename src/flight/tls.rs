@@ -1,4 +1,4 @@
-//! Encrypted connections: certificates from files, read again when they change.
+//! TLS: certificates from files, reloaded when they change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use crate::config::TlsFiles;
 use crate::error::{Error, Result};
 
-/// Encryption with the newest content of its files.
+/// The TLS configuration of the current content of its files.
 #[derive(Debug)]
 pub(super) struct Tls {
     files: TlsFiles,
@@ -22,13 +22,13 @@ pub(super) struct Tls {
 
 impl Tls {
     /// # Errors
-    /// A file that cannot be read or is not what it should be.
+    /// A file that cannot be read or is no valid PEM file.
     pub(super) fn load(files: TlsFiles) -> Result<Self> {
         let current = (modified_times(&files), Arc::new(config(&files)?));
         Ok(Self { files, current: Mutex::new(current) })
     }
 
-    /// What the next connection uses. Files that are broken after a change leave what was there before.
+    /// The configuration of the next connection. Files that are invalid after a change leave the previous one.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let modified_times = modified_times(&self.files);
@@ -40,14 +40,14 @@ impl Tls {
                 }
                 Err(error) => tracing::error!("the old certificate stays: {error}"),
             }
-            // a broken file is not read again until it changes
+            // an invalid file is not read again until it changes
             current.0 = modified_times;
         }
         Arc::clone(&current.1)
     }
 }
 
-/// When the files were written.
+/// Modification times of the files.
 fn modified_times(files: &TlsFiles) -> Vec<Option<SystemTime>> {
     let paths = [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()];
     let modified_time = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
@@ -68,7 +68,7 @@ fn config(files: &TlsFiles) -> Result<ServerConfig> {
         }
     };
     let chain = certificates(&files.certificate)?;
-    // the reason could show a part of the key
+    // the cause could contain a part of the key
     let key =
         PrivateKeyDer::from_pem_file(&files.key).map_err(|_| wrong(&files.key, "there is no key in it".into()))?;
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
