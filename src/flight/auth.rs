@@ -222,7 +222,7 @@ impl Authenticator {
         let count = |name: &str| self.failures.get_with((address, name.to_owned()), Arc::default);
         // no user has an empty name: it counts for the address
         let (of_user, of_address) = (count(&name), count(""));
-        let late = || {
+        let is_limited = || {
             of_user.load(Ordering::Relaxed) >= MAX_FAILURES
                 || of_address.load(Ordering::Relaxed) >= MAX_FAILURES_OF_ADDRESS
         };
@@ -230,15 +230,15 @@ impl Authenticator {
             tracing::warn!(user = name.as_str(), %address, "too many failed logins");
             Status::resource_exhausted("too many failed logins; wait a minute")
         };
-        if late() {
+        if is_limited() {
             return Err(refused());
         }
-        let _turn = self.verifications.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
+        let _permit = self.verifications.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
         // tools open many connections at once: the first verification is valid for all
         if let Some(user) = self.verified_headers.get(&hash) {
             return Ok(user);
         }
-        if late() {
+        if is_limited() {
             return Err(refused());
         }
         of_user.fetch_add(1, Ordering::Relaxed);

@@ -147,9 +147,9 @@ pub(super) fn primary_keys(
     keys: &PrimaryKeys,
     query: &CommandGetPrimaryKeys,
 ) -> Result<RecordBatch, Status> {
-    let is_asked = |asked: &Option<String>, name: &str| asked.as_ref().is_none_or(|asked| asked == name);
-    let is_here = is_asked(&query.catalog, CATALOG)
-        && is_asked(&query.db_schema, SCHEMA)
+    let matches_filter = |filter: &Option<String>, name: &str| filter.as_ref().is_none_or(|filter| filter == name);
+    let is_here = matches_filter(&query.catalog, CATALOG)
+        && matches_filter(&query.db_schema, SCHEMA)
         && session.resolve(&TableReference::full(CATALOG, SCHEMA, query.table.as_str())).is_some();
     let columns: &[String] = match keys.get(&query.table) {
         Some(columns) if is_here => columns,

@@ -133,9 +133,9 @@ pub(super) async fn publish(listener: TcpListener, gauges: Gauges) {
 
 async fn page(State(gauges): State<Arc<Gauges>>) -> impl IntoResponse {
     let metrics = &gauges.metrics;
-    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    metrics.sessions.set(whole(gauges.sessions.count()));
-    metrics.memory.set(whole(gauges.session.context().runtime_env().memory_pool.reserved() as u64));
+    let to_i64 = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.sessions.set(to_i64(gauges.sessions.count()));
+    metrics.memory.set(to_i64(gauges.session.context().runtime_env().memory_pool.reserved() as u64));
     let mut text = String::new();
     // writing to a String cannot fail
     let _ = encode(&mut text, &metrics.registry);

@@ -83,12 +83,12 @@ pub(super) fn set(
     client: &Arc<ClientSession>,
     body: &[u8],
 ) -> Result<(Vec<u8>, Option<Arc<ClientSession>>), Status> {
-    let asked = OptionsMessage::decode(body);
-    let asked = asked.map_err(|_| status::invalid(format!("{SET} wants a SetSessionOptionsRequest")))?;
+    let request = OptionsMessage::decode(body);
+    let request = request.map_err(|_| status::invalid(format!("{SET} wants a SetSessionOptionsRequest")))?;
     let new = if client.kind == SessionKind::Direct { Some(sessions.open_for(client)?) } else { None };
     let target = new.as_ref().unwrap_or(client);
     let mut errors = HashMap::new();
-    let mut names: Vec<_> = asked.options.into_iter().collect();
+    let mut names: Vec<_> = request.options.into_iter().collect();
     names.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (name, value) in names {
         let mut settings = target.settings();

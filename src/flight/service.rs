@@ -573,10 +573,10 @@ impl FlightSqlService for Service {
         if action.r#type != CANCEL_FLIGHT_INFO {
             return Err(Status::unimplemented(format!("there is no action `{}`", action.r#type)));
         }
-        let asked = CancelFlightInfoRequest::decode(&*action.body);
-        let asked =
-            asked.map_err(|_| status::invalid(format!("{CANCEL_FLIGHT_INFO} wants a CancelFlightInfoRequest")))?;
-        let is_cancelled = asked.info.is_some_and(|info| self.cancel(&principal, &info));
+        let cancel_request = CancelFlightInfoRequest::decode(&*action.body);
+        let cancel_request = cancel_request
+            .map_err(|_| status::invalid(format!("{CANCEL_FLIGHT_INFO} wants a CancelFlightInfoRequest")))?;
+        let is_cancelled = cancel_request.info.is_some_and(|info| self.cancel(&principal, &info));
         let result = if is_cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
         let body = CancelFlightInfoResult { status: result as i32 }.encode_to_vec().into();
         Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))

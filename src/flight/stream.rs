@@ -140,8 +140,8 @@ impl Drop for RunningGuard {
 
 /// The IPC options of a response, with the compression that the client selects by [`COMPRESSION`].
 pub(super) fn write_options(metadata: &MetadataMap) -> Result<IpcWriteOptions, Status> {
-    let asked = metadata.get(COMPRESSION).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
-    let compression = match asked.as_deref() {
+    let requested = metadata.get(COMPRESSION).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
+    let compression = match requested.as_deref() {
         None | Some("" | "none") => None,
         Some("lz4") => Some(CompressionType::LZ4_FRAME),
         Some("zstd") => Some(CompressionType::ZSTD),
@@ -184,10 +184,10 @@ impl QueryLimits {
     /// Runs a future within the timeout of a query; a client may set a shorter one.
     async fn timed(
         &self,
-        asked: Option<Duration>,
+        requested: Option<Duration>,
         work: impl Future<Output = Result<(), Status>>,
     ) -> Result<(), Status> {
-        match self.timeout.into_iter().chain(asked).min() {
+        match self.timeout.into_iter().chain(requested).min() {
             None => work.await,
             Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
                 let seconds = timeout.as_secs_f64();

@@ -42,19 +42,20 @@ pub(super) async fn send(
     let timeout = channel.timeout.map_or(CHANNEL_TIMEOUT, |span| span.0);
     let body = body.to_vec();
     let ended = tokio::task::spawn_blocking(move || wait(child, body, timeout)).await;
-    let (status, said) = match ended {
+    let (status, stderr_text) = match ended {
         Ok(Ok(ended)) => ended,
         Ok(Err(cause)) => return Ok(SendOutcome::Unknown(describe(format!("{program}: {cause}")))),
         Err(cause) => return Ok(SendOutcome::Unknown(describe(format!("{program}: {cause}")))),
     };
     Ok(match status.map(|status| status.code()) {
         Some(Some(0)) => SendOutcome::Accepted { response: describe("exit code 0".into()), refused: vec![] },
-        Some(Some(75)) => SendOutcome::Retry(describe(format!("{program}: exit code 75: {said}"))),
-        Some(Some(code)) => SendOutcome::Rejected(describe(format!("{program}: exit code {code}: {said}"))),
-        Some(None) => SendOutcome::Unknown(describe(format!("{program} was ended by a signal: {said}"))),
-        None => {
-            SendOutcome::Unknown(describe(format!("{program} was stopped after {} seconds: {said}", timeout.as_secs())))
-        }
+        Some(Some(75)) => SendOutcome::Retry(describe(format!("{program}: exit code 75: {stderr_text}"))),
+        Some(Some(code)) => SendOutcome::Rejected(describe(format!("{program}: exit code {code}: {stderr_text}"))),
+        Some(None) => SendOutcome::Unknown(describe(format!("{program} was ended by a signal: {stderr_text}"))),
+        None => SendOutcome::Unknown(describe(format!(
+            "{program} was stopped after {} seconds: {stderr_text}",
+            timeout.as_secs()
+        ))),
     })
 }
 
@@ -66,7 +67,7 @@ fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Optio
     let errors = child.stderr.take();
     // a program that does not read its input, or writes much, must not block this thread
     std::thread::spawn(move || input.map(|mut input| input.write_all(&body)));
-    let (sender, said) = mpsc::channel();
+    let (sender, stderr_text) = mpsc::channel();
     std::thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(mut errors) = errors {
@@ -87,6 +88,6 @@ fn wait(mut child: Child, body: Vec<u8>, timeout: Duration) -> io::Result<(Optio
         std::thread::sleep(POLL_INTERVAL);
     };
     // a grandchild may keep the pipe open
-    let said = said.recv_timeout(Duration::from_millis(500)).unwrap_or_default();
-    Ok((status, String::from_utf8_lossy(&said).trim().chars().take(MAX_ANSWER_CHARS).collect()))
+    let stderr_text = stderr_text.recv_timeout(Duration::from_millis(500)).unwrap_or_default();
+    Ok((status, String::from_utf8_lossy(&stderr_text).trim().chars().take(MAX_ANSWER_CHARS).collect()))
 }

@@ -44,7 +44,7 @@ impl SchedulerContext {
         let name = &delivery.delivery_id;
         match sent {
             SendOutcome::Accepted { response, refused } => {
-                log("info", &format!("{name} is at {}", self.shown_target(delivery)));
+                log("info", &format!("{name} is at {}", self.display_target(delivery)));
                 let text = if refused.is_empty() { response } else { format!("refused: {}", refused.join("; ")) };
                 self.store.mark_delivered(
                     delivery,
@@ -86,7 +86,7 @@ impl SchedulerContext {
         self.store.mark_not_delivered(delivery, error, again, now)
     }
 
-    fn shown_target(&self, delivery: &Delivery) -> String {
+    fn display_target(&self, delivery: &Delivery) -> String {
         if delivery.recipients.is_empty() { delivery.target.clone() } else { delivery.recipients.join(", ") }
     }
 

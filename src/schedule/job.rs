@@ -184,7 +184,7 @@ pub fn jobs(project: &Project) -> Result<Vec<Job>> {
         })?;
     }
     for (name, channel) in &project.job_settings.channels {
-        channel_is_whole(name, channel)?;
+        validate_channel(name, channel)?;
     }
     for config in &project.job_settings.jobs {
         if jobs.iter().any(|job| job.name == config.name) {
@@ -215,7 +215,7 @@ pub fn jobs(project: &Project) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-fn channel_is_whole(name: &str, channel: &ChannelConfig) -> Result<()> {
+fn validate_channel(name: &str, channel: &ChannelConfig) -> Result<()> {
     let wrong = |what: &str| Err(Error::usage(format!("[channels.{name}] in cxql.toml: {what}")));
     match channel.kind {
         _ if name.contains('@') => wrong("a name with `@` would be read as a mail address; choose another"),
@@ -249,15 +249,15 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     let zone = cron::time_zone(zone_name).map_err(|error| wrong(name, error))?;
     let schedule = config.cron.as_ref().map(|cron| Schedule::parse(cron, zone)).transpose();
     let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
-    let people = |key: &str, texts: &[String]| -> Result<Vec<Recipient>> {
+    let parse_recipients = |key: &str, texts: &[String]| -> Result<Vec<Recipient>> {
         texts
             .iter()
-            .map(|text| recipient(project, text).map_err(|error| wrong(name, format!("{key}: {error}"))))
+            .map(|text| parse_recipient(project, text).map_err(|error| wrong(name, format!("{key}: {error}"))))
             .collect()
     };
-    let recipients = people("recipients", &config.recipients.0)?;
+    let recipients = parse_recipients("recipients", &config.recipients.0)?;
     let alert_recipients = match &config.alert_recipients {
-        Some(OneOrMany(texts)) => people("alert_recipients", texts)?,
+        Some(OneOrMany(texts)) => parse_recipients("alert_recipients", texts)?,
         None if config.alert_recipients_sql.is_some() => vec![],
         None => recipients.clone(),
     };
@@ -275,7 +275,10 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
         attach: formats(name, &config.attach.0)?,
         alert_recipients,
         alert_recipients_sql: config.alert_recipients_sql.clone(),
-        owner: people("owner", config.owner.as_ref().map_or(&job_settings.defaults.owner.0, |owner| &owner.0))?,
+        owner: parse_recipients(
+            "owner",
+            config.owner.as_ref().map_or(&job_settings.defaults.owner.0, |owner| &owner.0),
+        )?,
         failed_check: config.failed_check,
         max_attempts: config.retries.unwrap_or(RETRIES).min(100_000) + 1,
         retry_delay: span(config.retry_delay, MINUTE),
@@ -304,10 +307,10 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     for output in &job.outputs {
         fill_template(&output.template, job.template_fields(&run_id, now))
             .map_err(|error| job.wrong(format!("outputs: {error}")))?;
-        fits(&job, output.format, output.section)?;
+        check_format(&job, output.format, output.section)?;
     }
     for format in &job.attach {
-        fits(&job, *format, None)?;
+        check_format(&job, *format, None)?;
     }
     if let Some(subject) = &job.subject {
         fill_template(subject, job.template_fields(&run_id, now))
@@ -317,7 +320,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
 }
 
 /// Checks that a format can hold the job's result.
-fn fits(job: &Job, format: Format, section: Option<usize>) -> Result<()> {
+fn check_format(job: &Job, format: Format, section: Option<usize>) -> Result<()> {
     let count = job.report.sections.len();
     if let Some(number) = section.filter(|number| !(1..=count).contains(number)) {
         return Err(job.wrong(format!("outputs: `section` is a number from 1 to {count}, got {number}")));
@@ -429,7 +432,7 @@ fn formats(job: &str, names: &[String]) -> Result<Vec<Format>> {
 ///
 /// # Errors
 /// A string that is neither a mail address nor a channel.
-pub(super) fn recipient(project: &Project, text: &str) -> Result<Recipient, String> {
+pub(super) fn parse_recipient(project: &Project, text: &str) -> Result<Recipient, String> {
     let text = text.trim();
     if text.contains('@') {
         if project.job_settings.mail.is_none() {

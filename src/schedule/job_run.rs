@@ -227,16 +227,24 @@ impl SchedulerContext {
         let wanted = job.outputs.iter().map(|output| (output.format, output.section));
         for (format, section) in wanted.chain(job.attach.iter().map(|format| (*format, None))) {
             let path = staging.join(format!("{}-{}.{}", run.attempt, files.len() + 1, format.endings()[0]));
-            let held: Vec<&Step> = steps
+            let section_steps: Vec<&Step> = steps
                 .iter()
                 .enumerate()
                 .filter(|(at, _)| section.is_none_or(|wanted| wanted == at + 1))
                 .map(|(_, step)| step)
                 .collect();
-            let options = Options { sections: held.len(), ..Options::default() };
+            let options = Options { sections: section_steps.len(), ..Options::default() };
             let destination = Destination::File(path.clone());
-            let opened =
-                run::open_writer(session, format, destination, options, &held, Some((report, &values)), &checked).await;
+            let opened = run::open_writer(
+                session,
+                format,
+                destination,
+                options,
+                &section_steps,
+                Some((report, &values)),
+                &checked,
+            )
+            .await;
             match opened {
                 Ok(writer) => targets.push(Target { writer, section }),
                 Err(error) => {

@@ -119,27 +119,27 @@ pub(super) async fn send(
         Ok(Err(PrepareError::Configuration(error))) => return Err(error),
         Ok(Err(PrepareError::Rejected(text))) => return Ok(SendOutcome::Rejected(hide(text))),
         Ok(Err(PrepareError::Server(error))) => {
-            let text = hide(format!("{}: {}", place(config), with_causes(&error)));
+            let text = hide(format!("{}: {}", server_name(config), with_causes(&error)));
             return Ok(if error.is_permanent() { SendOutcome::Rejected(text) } else { SendOutcome::Retry(text) });
         }
-        Err(_) => return Ok(SendOutcome::Retry(format!("{} does not answer", place(config)))),
+        Err(_) => return Ok(SendOutcome::Retry(format!("{} does not answer", server_name(config)))),
     };
     before_send()?;
     let answer = tokio::time::timeout(timeout.saturating_mul(4), connection.message(mail)).await;
     let sent = match answer {
         Ok(Ok(response)) => {
-            let said = response.message().collect::<Vec<_>>().join(" ");
-            SendOutcome::Accepted { response: hide(format!("{} {said}", response.code())), refused }
+            let answer_text = response.message().collect::<Vec<_>>().join(" ");
+            SendOutcome::Accepted { response: hide(format!("{} {answer_text}", response.code())), refused }
         }
         // the server has rejected it
         Ok(Err(error)) if error.is_permanent() => {
-            SendOutcome::Rejected(hide(format!("{}: {}", place(config), with_causes(&error))))
+            SendOutcome::Rejected(hide(format!("{}: {}", server_name(config), with_causes(&error))))
         }
         Ok(Err(error)) if error.is_transient() => {
-            SendOutcome::Retry(hide(format!("{}: {}", place(config), with_causes(&error))))
+            SendOutcome::Retry(hide(format!("{}: {}", server_name(config), with_causes(&error))))
         }
-        Ok(Err(error)) => SendOutcome::Unknown(hide(format!("{}: {}", place(config), with_causes(&error)))),
-        Err(_) => SendOutcome::Unknown(format!("{} did not answer after it had the mail", place(config))),
+        Ok(Err(error)) => SendOutcome::Unknown(hide(format!("{}: {}", server_name(config), with_causes(&error)))),
+        Err(_) => SendOutcome::Unknown(format!("{} did not answer after it had the mail", server_name(config))),
     };
     if matches!(sent, SendOutcome::Accepted { .. }) {
         // the mail is accepted, whatever the server answers to QUIT; recording it does not wait for that
@@ -179,7 +179,7 @@ async fn prepare(
     if config.encryption == Encryption::None && password.is_some() && !is_here {
         return Err(PrepareError::Rejected(format!(
             "a password is not sent to {} without encryption; set `encryption` in [mail] to \"starttls\" or \"tls\"",
-            place(config)
+            server_name(config)
         )));
     }
     let first = match config.encryption {
@@ -191,7 +191,7 @@ async fn prepare(
         if !connection.can_starttls() {
             return Err(PrepareError::Rejected(format!(
                 "{} offers no STARTTLS; set `encryption` in [mail] to \"tls\", or to \"none\" for a server on this machine",
-                place(config)
+                server_name(config)
             )));
         }
         connection.starttls(tls().map_err(PrepareError::Configuration)?, &name).await?;
@@ -204,7 +204,10 @@ async fn prepare(
     let is_plain = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
     if !envelope.to().iter().chain(envelope.from()).all(is_plain) {
         if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-            return Err(PrepareError::Rejected(format!("{} takes only addresses of plain letters", place(config))));
+            return Err(PrepareError::Rejected(format!(
+                "{} takes only addresses of plain letters",
+                server_name(config)
+            )));
         }
         options.push(MailParameter::SmtpUtfEight);
     }
@@ -243,7 +246,7 @@ fn tls(config: &MailConfig, folder: &Path) -> Result<TlsParameters> {
     builder.build_rustls().map_err(|error| failed(&error))
 }
 
-fn place(config: &MailConfig) -> String {
+fn server_name(config: &MailConfig) -> String {
     format!("the mail server {}", config.host)
 }
 

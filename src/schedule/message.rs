@@ -50,7 +50,7 @@ impl Message {
     pub(super) fn deliveries(
         &self,
         project: &Project,
-        people: &[Recipient],
+        recipients: &[Recipient],
         body: Option<&MailBody>,
         attachments: &Attachments,
         number: &str,
@@ -58,8 +58,8 @@ impl Message {
     ) -> Result<Vec<NewDelivery>> {
         let mut deliveries = Vec::new();
         let mut addresses: Vec<&Mailbox> = Vec::new();
-        for person in people {
-            match person {
+        for recipient in recipients {
+            match recipient {
                 Recipient::Mail(mailbox) if addresses.iter().any(|known| known.email == mailbox.email) => {}
                 Recipient::Mail(mailbox) => addresses.push(mailbox),
                 Recipient::Channel(name) => {
@@ -127,7 +127,7 @@ impl Message {
             lines.push(format!("and {more} lines more"));
         }
         let text = lines.join("\n");
-        let whole = format!("{}\n{text}", self.title).trim_end().to_string();
+        let full_text = format!("{}\n{text}", self.title).trim_end().to_string();
         match shape {
             WebhookShape::Json => json!({
                 "version": 1,
@@ -149,7 +149,7 @@ impl Message {
             }),
             // Slack interprets `<...>` as links and mentions
             WebhookShape::Slack => {
-                let escaped = whole.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let escaped = full_text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
                 json!({ "text": cut(&escaped, 3_900) })
             }
             WebhookShape::Teams => json!({
@@ -172,7 +172,7 @@ impl Message {
                     },
                 }],
             }),
-            WebhookShape::Feishu => json!({ "msg_type": "text", "content": { "text": cut(&whole, 6_000) } }),
+            WebhookShape::Feishu => json!({ "msg_type": "text", "content": { "text": cut(&full_text, 6_000) } }),
             WebhookShape::Dingtalk => json!({
                 "msgtype": "markdown",
                 "markdown": {

@@ -10,7 +10,7 @@ use crate::history::{Delivery, DeliveryState, NewDelivery, Purpose, Run};
 /// Maximum lines of an error in a message.
 const MAX_LINES: usize = 60;
 
-fn shown(at: DateTime<Utc>) -> String {
+fn format_timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -48,11 +48,11 @@ impl SchedulerContext {
     /// The notice of a run that has failed for good.
     pub(super) fn failure(&self, job: Option<&Job>, run: &Run, error: &str) -> Vec<NewDelivery> {
         let mut lines = vec![
-            format!("job {}, run {}, scheduled at {}", run.job, run.run_id, shown(run.scheduled_at)),
+            format!("job {}, run {}, scheduled at {}", run.job, run.run_id, format_timestamp(run.scheduled_at)),
             format!("tried {} times", run.attempt),
         ];
         lines.extend(error.lines().take(MAX_LINES).map(str::to_string));
-        lines.push(format!("again: cxql job run {} --at {}", run.job, shown(run.scheduled_at)));
+        lines.push(format!("again: cxql job run {} --at {}", run.job, format_timestamp(run.scheduled_at)));
         let message = self.message(Purpose::Failure, run, format!("job {} failed", run.job), true, lines);
         self.to_owner(job, &message)
     }

@@ -9,7 +9,7 @@ use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 
 use super::context::SchedulerContext;
-use super::job::{Job, Recipient, recipient};
+use super::job::{Job, Recipient, parse_recipient};
 use super::job_run::{Group, ResultCollector};
 use super::message::{Attachments, Message};
 use super::output_names::fill_template;
@@ -50,30 +50,33 @@ impl SchedulerContext {
             SendPolicy::Rows => collector.row_count > 0,
         };
         let mut deliveries = Vec::new();
-        let mut people = job.recipients.clone();
+        let mut recipients = job.recipients.clone();
         if let Some(sql) = job.recipients_sql.as_ref().filter(|_| is_sent) {
-            people.extend(
-                query_recipients(project, session, "recipients_sql", sql).await?.into_iter().map(|(person, _)| person),
+            recipients.extend(
+                query_recipients(project, session, "recipients_sql", sql)
+                    .await?
+                    .into_iter()
+                    .map(|(recipient, _)| recipient),
             );
         }
-        if is_sent && !people.is_empty() {
+        if is_sent && !recipients.is_empty() {
             let message = message(job, run, Purpose::Result, &title, notifications, links);
             let body = collector.page.finish(&run.run_id, &banners(notifications), links)?;
-            deliveries.extend(message.deliveries(project, &people, Some(&body), attachments, "r", now)?);
+            deliveries.extend(message.deliveries(project, &recipients, Some(&body), attachments, "r", now)?);
         } else {
-            people.clear();
+            recipients.clear();
         }
         if notifications.is_empty() {
             return Ok(deliveries);
         }
         // recipients of the result see its alerts there
-        let mut watchers: Vec<(Recipient, Vec<usize>)> = Vec::new();
+        let mut alert_recipients: Vec<(Recipient, Vec<usize>)> = Vec::new();
         let everything: Vec<usize> = (0..notifications.len()).collect();
-        for person in &job.alert_recipients {
-            watchers.push((person.clone(), everything.clone()));
+        for recipient in &job.alert_recipients {
+            alert_recipients.push((recipient.clone(), everything.clone()));
         }
         if let Some(sql) = &job.alert_recipients_sql {
-            for (person, only) in query_recipients(project, session, "alert_recipients_sql", sql).await? {
+            for (recipient, only) in query_recipients(project, session, "alert_recipients_sql", sql).await? {
                 let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
                 let concerns = |notification: &AlertNotification| {
                     // a group that is good again has no row any more; its columns are parsed from its name
@@ -87,29 +90,36 @@ impl SchedulerContext {
                 };
                 let concerned: Vec<usize> =
                     (0..notifications.len()).filter(|at| notifications.get(*at).is_some_and(concerns)).collect();
-                match watchers.iter_mut().find(|(known, _)| *known == person) {
+                match alert_recipients.iter_mut().find(|(known, _)| *known == recipient) {
                     Some((_, known)) => {
                         known.extend(concerned);
                         known.sort_unstable();
                         known.dedup();
                     }
-                    None => watchers.push((person, concerned)),
+                    None => alert_recipients.push((recipient, concerned)),
                 }
             }
         }
         let mut by_alerts: BTreeMap<Vec<usize>, Vec<Recipient>> = BTreeMap::new();
-        for (person, concerned) in watchers {
-            if !concerned.is_empty() && !people.contains(&person) {
-                by_alerts.entry(concerned).or_default().push(person);
+        for (recipient, concerned) in alert_recipients {
+            if !concerned.is_empty() && !recipients.contains(&recipient) {
+                by_alerts.entry(concerned).or_default().push(recipient);
             }
         }
-        for (number, (concerned, people)) in by_alerts.into_iter().enumerate() {
+        for (number, (concerned, recipients)) in by_alerts.into_iter().enumerate() {
             let notifications: Vec<AlertNotification> =
                 concerned.iter().filter_map(|at| notifications.get(*at).cloned()).collect();
             let message =
                 message(job, run, Purpose::Alert, &alert_title(&title, &notifications), &notifications, links);
             let body = collector.page.finish(&run.run_id, &banners(&notifications), links)?;
-            deliveries.extend(message.deliveries(project, &people, Some(&body), &[], &format!("a{number}"), now)?);
+            deliveries.extend(message.deliveries(
+                project,
+                &recipients,
+                Some(&body),
+                &[],
+                &format!("a{number}"),
+                now,
+            )?);
         }
         Ok(deliveries)
     }
@@ -188,7 +198,7 @@ async fn query_recipients(
         return Err(Error::at(&source, None, "a query for recipients only reads"));
     }
     let execution = session.execute(&source, &plan).await?;
-    let Ok(place) = execution.schema.index_of("recipient") else {
+    let Ok(recipient_index) = execution.schema.index_of("recipient") else {
         return Err(
             Error::at(&source, None, "the query has no column `recipient`").help("write `select address as recipient`")
         );
@@ -198,7 +208,7 @@ async fn query_recipients(
         Err(error) => return Err(session.execution_error(error, &source, &execution.plan).await),
     };
     let options = FormatOptions::new();
-    let mut people: Vec<(Recipient, Group)> = Vec::new();
+    let mut recipients: Vec<(Recipient, Group)> = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {
             let mut found = None;
@@ -211,16 +221,17 @@ async fn query_recipients(
                 let text = ArrayFormatter::try_new(column.as_ref(), &options)
                     .map(|formatter| formatter.value(row).to_string());
                 let text = text.map_err(|error| Error::Engine { message: error.to_string() })?;
-                if at == place {
-                    found = Some(recipient(project, &text).map_err(|error| Error::data(format!("{key}: {error}")))?);
+                if at == recipient_index {
+                    found =
+                        Some(parse_recipient(project, &text).map_err(|error| Error::data(format!("{key}: {error}")))?);
                 } else {
                     only.push((execution.schema.field(at).name().clone(), text));
                 }
             }
-            if let Some(person) = found {
-                people.push((person, only));
+            if let Some(recipient) = found {
+                recipients.push((recipient, only));
             }
         }
     }
-    Ok(people)
+    Ok(recipients)
 }

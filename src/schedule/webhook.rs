@@ -98,8 +98,8 @@ pub(super) async fn send(
         Err(error) => return Ok(SendOutcome::Unknown(describe(with_all_causes(&error.without_url())))),
     };
     let status = response.status();
-    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let wait = wait_asked(asked.unwrap_or_default(), now);
+    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = retry_after(header.unwrap_or_default(), now);
     let answer = read(response).await;
     let short: String = answer.chars().take(MAX_ANSWER_CHARS).collect();
     let sent = match status {
@@ -122,9 +122,9 @@ pub(super) async fn send(
 
 /// The wait that `Retry-After` requests, in seconds or until a date (RFC 9110, section 10.2.3); 0 if it is absent or
 /// invalid.
-fn wait_asked(asked: &str, now: DateTime<Utc>) -> Duration {
-    let until = || DateTime::parse_from_rfc2822(asked).ok().and_then(|at| (at.to_utc() - now).to_std().ok());
-    asked.parse().map(Duration::from_secs).ok().or_else(until).unwrap_or_default()
+fn retry_after(header: &str, now: DateTime<Utc>) -> Duration {
+    let until = || DateTime::parse_from_rfc2822(header).ok().and_then(|at| (at.to_utc() - now).to_std().ok());
+    header.parse().map(Duration::from_secs).ok().or_else(until).unwrap_or_default()
 }
 
 async fn read(mut response: reqwest::Response) -> String {
@@ -217,7 +217,7 @@ mod tests {
     fn waits_are_read_as_seconds_and_as_times() {
         let now = "1994-11-06T08:49:07Z".parse().unwrap();
         // the time is RFC 9110's own example
-        for (asked, seconds) in [
+        for (header, seconds) in [
             ("120", 120),
             ("Sun, 06 Nov 1994 08:49:37 GMT", 30),
             ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
@@ -225,7 +225,7 @@ mod tests {
             ("-1", 0),
             ("", 0),
         ] {
-            assert_eq!(wait_asked(asked, now), Duration::from_secs(seconds), "{asked}");
+            assert_eq!(retry_after(header, now), Duration::from_secs(seconds), "{header}");
         }
     }
 
