@@ -216,8 +216,8 @@ impl Server {
         let service = Service::new(session, query_log, options.keys, limits, options.ingest, Handle::current())
             .map_err(|status| fault(status.message().to_owned()))?;
         let network = Builder::new_current_thread().enable_all().build();
-        let network = network.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
-        let (tell, ended) = oneshot::channel();
+        let network = network.map_err(|cause| fault(format!("cannot start a thread: {cause}")))?;
+        let (sender, ended) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
         let endpoint = Endpoint { service, authenticator: self.authenticator, sessions, metrics };
         let (listener, tls) = (self.listener, self.tls);
@@ -227,9 +227,9 @@ impl Server {
             // closes open connections, which cancels their queries
             network.shutdown_background();
             // the receiver is gone if the command was aborted
-            let _ = tell.send(result);
+            let _ = sender.send(result);
         });
-        thread.map_err(|cause| fault(format!("the system gives no threads: {cause}")))?;
+        thread.map_err(|cause| fault(format!("cannot start a thread: {cause}")))?;
         // the sender was dropped: startup failed, and the thread has ended with the error
         if is_up.await.is_ok() {
             ready()?;

@@ -155,8 +155,8 @@ async fn run_one(context: &SchedulerContext, args: RunArgs) -> Result<ExitCode> 
     conclude(&context.run_here(&run_id, run::stop_requested()).await?)
 }
 
-/// Records a run of a job for a time, or takes the one that is there and has not succeeded; `None` when there is nothing to
-/// do.
+/// Records a run of a job for a scheduled time, or queues its existing run again. Returns the run id; `None` if it has
+/// already succeeded.
 fn recorded(
     context: &SchedulerContext,
     job: &Job,
@@ -172,7 +172,7 @@ fn recorded(
         Some(last) if again && last.state.is_final() => run.run_id = format!("{}-{}", run.run_id, known.len() + 1),
         Some(last) if matches!(last.state, RunState::Succeeded | RunState::Delivering) => return Ok(None),
         Some(last) => {
-            // one that failed, was missed or stopped gets its tries anew; one that is open is gone on with
+            // a failed, missed or stopped run gets all its attempts again; an open one is continued
             context.store.run_again(&last.run_id, job.max_attempts, now)?;
             return Ok(Some(last.run_id.clone()));
         }
@@ -181,7 +181,7 @@ fn recorded(
     Ok(Some(run.run_id))
 }
 
-/// Says how a run ended.
+/// Reports how a run ended.
 fn conclude(run: &Run) -> Result<ExitCode> {
     let rows = run.row_count.map(|count| format!(", {count} rows")).unwrap_or_default();
     match run.state {
@@ -195,7 +195,7 @@ fn conclude(run: &Run) -> Result<ExitCode> {
             run.run_id, run.run_id
         ))),
         state => {
-            let error = run.error.as_deref().unwrap_or("nobody knows why");
+            let error = run.error.as_deref().unwrap_or("no error is recorded");
             Err(Error::data(format!("{} {}: {error}", run.run_id, state.name())))
         }
     }
@@ -208,7 +208,7 @@ async fn history(context: &SchedulerContext, args: HistoryArgs) -> Result<ExitCo
         return deliveries(context, &run, &args.result).await;
     }
     if let Some(name) = args.name.as_deref().filter(|name| !context.jobs.iter().any(|job| job.name == *name)) {
-        // a job that is gone has a history still
+        // a removed job still has a history
         if context.store.runs(Some(name), 1)?.is_empty() {
             context.job(name)?;
         }
@@ -313,7 +313,7 @@ async fn backfill(context: &SchedulerContext, args: BackfillArgs) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// An instant as a user writes it: with an offset, or in the job's zone; a day is its start.
+/// Parses a time: with an offset, or local in the time zone of the job; a date is its midnight.
 fn time(text: &str, zone: Tz, option: &str) -> Result<DateTime<Utc>> {
     let text = text.trim();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {

@@ -103,7 +103,7 @@ impl SchedulerContext {
         let (job_settings, folder) = (&self.project.job_settings, &self.project.folder);
         let before_send = || match self.store.mark_sending(delivery)? {
             true => Ok(()),
-            false => Err(Error::Channel { message: "somebody else has it".into(), is_transient: true }),
+            false => Err(Error::Channel { message: "another process has it".into(), is_transient: true }),
         };
         if delivery.kind == DeliveryKind::Output {
             return self.send_output(delivery, before_send).await;

@@ -132,7 +132,7 @@ impl SchedulerContext {
             &format!("{} {text}", run.run_id),
         );
         if !self.with_retries(|| self.store.finish_attempt(run, &ended, &deliveries, self.now())).await? {
-            log("error", &format!("{} was taken by somebody else", run.run_id));
+            log("error", &format!("{} was taken over by another process", run.run_id));
         }
         Ok(state)
     }

@@ -112,7 +112,7 @@ pub(super) async fn send(
         addresses.push(address);
     }
     let envelope = Envelope::new(Some(from.email), addresses)
-        .map_err(|error| Error::usage(format!("a mail needs somebody to go to: {error}")))?;
+        .map_err(|error| Error::usage(format!("a mail needs at least one recipient: {error}")))?;
     let prepare = prepare(config, folder, password.as_ref(), timeout, &envelope, mail);
     let (mut connection, refused) = match tokio::time::timeout(timeout.saturating_mul(4), prepare).await {
         Ok(Ok(ready)) => ready,
