@@ -81,7 +81,7 @@ impl SchedulerContext {
             () = stopped => Err(("stopped by Ctrl-C".into(), true)),
             () = self.stop_requested(run) => Err(("stopped for the run after it, or by hand".into(), true)),
         };
-        let (ended, deliveries) = match ended {
+        let (outcome, deliveries) = match ended {
             Ok(AttemptResult::Completed(results)) => {
                 let RunResults { row_count, parameters, note, alerts, deliveries } = *results;
                 (AttemptOutcome::Completed { row_count, parameters, note, alerts }, deliveries)
@@ -103,10 +103,10 @@ impl SchedulerContext {
                 }
             },
         };
-        if !matches!(ended, AttemptOutcome::Completed { .. }) {
+        if !matches!(outcome, AttemptOutcome::Completed { .. }) {
             let _ = fs::remove_dir_all(self.store.staging(&run.run_id));
         }
-        let state = match &ended {
+        let state = match &outcome {
             AttemptOutcome::Completed { .. } if deliveries.iter().any(|delivery| delivery.purpose.is_result()) => {
                 RunState::Delivering
             }
@@ -116,7 +116,7 @@ impl SchedulerContext {
             AttemptOutcome::Terminated { state, .. } => *state,
             AttemptOutcome::Released => RunState::Queued,
         };
-        let text = match &ended {
+        let text = match &outcome {
             AttemptOutcome::Retry { at, error } => format!("failed, again at {}: {error}", at.format("%H:%M:%S")),
             AttemptOutcome::Wait { reason, .. } => format!("waits: {reason}"),
             AttemptOutcome::Terminated { state, error } => format!("{}: {error}", state.name()),
@@ -124,14 +124,14 @@ impl SchedulerContext {
             AttemptOutcome::Released => "is released".into(),
         };
         log(
-            if matches!(ended, AttemptOutcome::Completed { .. } | AttemptOutcome::Wait { .. }) {
+            if matches!(outcome, AttemptOutcome::Completed { .. } | AttemptOutcome::Wait { .. }) {
                 "info"
             } else {
                 "error"
             },
             &format!("{} {text}", run.run_id),
         );
-        if !self.with_retries(|| self.store.finish_attempt(run, &ended, &deliveries, self.now())).await? {
+        if !self.with_retries(|| self.store.finish_attempt(run, &outcome, &deliveries, self.now())).await? {
             log("error", &format!("{} was taken over by another process", run.run_id));
         }
         Ok(state)

@@ -85,7 +85,7 @@ impl Scheduler {
     /// A history that cannot be written.
     pub async fn run(mut self, mut signals: Signals) -> Result<()> {
         loop {
-            let wait = self.tick()?;
+            let wait = self.poll()?;
             tokio::select! {
                 () = signals.next() => break,
                 () = tokio::time::sleep(wait) => {}
@@ -122,12 +122,12 @@ impl Scheduler {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn tick(&mut self) -> Result<Duration> {
+    pub fn poll(&mut self) -> Result<Duration> {
         let now = self.context.now();
         for run in self.context.store.recover(now)? {
             log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
         }
-        self.plan(now)?;
+        self.record_due_runs(now)?;
         self.start(now)?;
         self.deliver(now)?;
         self.context.notify_owners()?;
@@ -141,7 +141,7 @@ impl Scheduler {
     }
 
     /// Records the due runs of all enabled jobs.
-    fn plan(&mut self, now: DateTime<Utc>) -> Result<()> {
+    fn record_due_runs(&mut self, now: DateTime<Utc>) -> Result<()> {
         if let Some(last) = self.last_poll.filter(|last| now < *last) {
             // retries that wait must not wait longer by the difference
             self.context.store.shift_next_at(last - now)?;
@@ -430,7 +430,7 @@ mod tests {
         fn poll(&self, scheduler: &mut Scheduler, now: &str) {
             self.set(now);
             let now = self.clock.now();
-            scheduler.plan(now).unwrap();
+            scheduler.record_due_runs(now).unwrap();
             scheduler.last_poll = Some(now);
         }
     }
@@ -449,7 +449,7 @@ mod tests {
         // from winter over both offset changes: polled every half an hour
         while now < "2025-11-10T00:00:00Z".parse::<DateTime<Utc>>().unwrap() {
             *stage.clock.0.lock() = now;
-            scheduler.plan(now).unwrap();
+            scheduler.record_due_runs(now).unwrap();
             scheduler.last_poll = Some(now);
             now += chrono::Duration::minutes(30);
         }
