@@ -198,9 +198,9 @@ fn report(error: &Error) {
         return;
     }
     let mut text = error.to_string();
-    if let Error::Output(output) = error {
+    if let Error::WriteUsage(failed) | Error::Write(failed) = error {
         // the system's or the store's own words, when the message does not have them
-        for cause in causes(output) {
+        for cause in causes(failed.as_ref()) {
             let words = cause.to_string();
             if !text.contains(&words) && !words.contains("panicked") {
                 text = format!("{text} ({})", words.chars().take(300).collect::<String>());

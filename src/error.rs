@@ -1,4 +1,7 @@
-//! What can go wrong, each with where it happened and how to mend it.
+//! [`Error`]: the error type of the program. Each variant carries its location and a remedy.
+//!
+//! This module knows no layer above it: errors of the output formats, the sample data and the job history are boxed, and
+//! each of those layers converts its own errors (see `From<OutputError>` in `output/error.rs`).
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -6,18 +9,20 @@ use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 
-use crate::output::OutputError;
 use crate::source::{Source, Spot};
+
+/// An error of another layer or library.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The errors below an error, the nearest first.
+/// The chain of sources of an error, outermost first.
 pub(crate) fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }
 
-/// An error with the words of its causes that it does not have itself.
+/// The message of an error, followed by the messages of its sources that it does not contain already.
 pub(crate) fn with_causes(error: &dyn StdError) -> String {
     causes(error).map(ToString::to_string).fold(error.to_string(), |text, cause| match text.contains(&cause) {
         true => text,
@@ -25,7 +30,7 @@ pub(crate) fn with_causes(error: &dyn StdError) -> String {
     })
 }
 
-/// An error with the words of all its causes.
+/// The message of an error, followed by the messages of all its sources.
 pub(crate) fn with_all_causes(error: &dyn StdError) -> String {
     causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
@@ -36,22 +41,22 @@ pub enum Error {
     /// The command line, the environment or `cxql.toml` is wrong. Exit code 2.
     #[error("{message}")]
     Usage {
-        /// What is wrong and how to mend it.
+        /// What is wrong, and the remedy.
         message: String,
     },
 
-    /// Something is wrong at one place of a SQL text: a header, a statement, a name.
+    /// An error at a position in a SQL source: in a header, a statement or a name.
     #[error("{}", source_text.render(title, *spot, label, helps))]
     At {
-        /// The text.
+        /// The SQL source.
         source_text: Arc<Source>,
         /// What is wrong.
         title: String,
-        /// Where; `None` when the engine does not say.
+        /// The position; `None` when DataFusion does not report one.
         spot: Option<Spot>,
-        /// A few words below the caret; may be empty.
+        /// The label below the caret; may be empty.
         label: String,
-        /// How to mend it.
+        /// The remedies.
         helps: Vec<String>,
     },
 
@@ -65,27 +70,27 @@ pub enum Error {
     /// Data cannot be read: file or address, what is wrong, remedy.
     #[error("{message}")]
     Data {
-        /// Which file or address, what is wrong with it, and how to mend it.
+        /// File or address, what is wrong with it, remedy.
         message: String,
-        /// The cause, when another library reported it.
+        /// The error of the library that reported it, if any.
         #[source]
         cause: Option<Box<DataFusionError>>,
     },
 
-    /// A check that a report or view states does not hold.
+    /// A `-- check:` of a report or view failed.
     #[error("{message}")]
     Check {
-        /// Which check, how many rows, the first of them.
+        /// The check, the number of violating rows, the first of them.
         message: String,
     },
 
-    /// A result cannot be written.
+    /// The requested output is impossible: its format, path or number of sections is wrong. Exit code 2.
     #[error(transparent)]
-    Output(#[from] OutputError),
+    WriteUsage(BoxError),
 
-    /// Sample data cannot be written.
+    /// A result or the sample data cannot be written.
     #[error(transparent)]
-    Demo(#[from] cxql_demo::DemoError),
+    Write(BoxError),
 
     /// A file of the project cannot be read or written.
     #[error("cannot {action} {}: {cause}", path.display())]
@@ -94,7 +99,7 @@ pub enum Error {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         #[source]
         cause: std::io::Error,
     },
@@ -104,26 +109,26 @@ pub enum Error {
     History {
         /// `open`, `read` or `write`.
         action: &'static str,
-        /// Its file.
+        /// The database file.
         path: PathBuf,
-        /// The database's reason.
+        /// The error of the database.
         #[source]
-        cause: Box<rusqlite::Error>,
+        cause: BoxError,
     },
 
-    /// A message cannot be brought to somebody: a mail server, an address, a program.
+    /// A notification cannot be delivered: the mail server, the address or the program failed.
     #[error("{message}")]
     Channel {
-        /// Which channel, what it said.
+        /// The channel and its response.
         message: String,
-        /// Whether it makes sense to try again.
+        /// True if a retry may succeed.
         is_transient: bool,
     },
 
-    /// The engine failed in a way that no other variant names.
+    /// DataFusion or the runtime failed in a way that no other variant covers.
     #[error("{message}")]
     Engine {
-        /// The engine's message with our remedy.
+        /// The message, with a remedy.
         message: String,
     },
 
@@ -138,17 +143,17 @@ impl Error {
         Self::Usage { message: message.into() }
     }
 
-    /// A data error without a cause.
+    /// A data error without a source.
     pub fn data(message: impl Into<String>) -> Self {
         Self::Data { message: message.into(), cause: None }
     }
 
-    /// An error at a place of a text.
+    /// An error at a position in a SQL source.
     pub fn at(source: &Arc<Source>, spot: Option<Spot>, title: impl Into<String>) -> Self {
         Self::At { source_text: Arc::clone(source), title: title.into(), spot, label: String::new(), helps: Vec::new() }
     }
 
-    /// Adds a remedy to an error at a place; other errors stay as they are.
+    /// Adds a remedy to an [`Error::At`]; other errors are returned unchanged.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         if let Self::At { helps, .. } = &mut self {
@@ -157,7 +162,7 @@ impl Error {
         self
     }
 
-    /// Adds a few words below the caret of an error at a place.
+    /// Sets the label below the caret of an [`Error::At`]; other errors are returned unchanged.
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
         if let Self::At { label, .. } = &mut self {
@@ -166,16 +171,14 @@ impl Error {
         self
     }
 
-    /// The process's exit code: 1 the analysis failed, 2 usage or configuration, 130 stopped by Ctrl-C.
+    /// The exit code of the process: 1 the analysis failed, 2 usage or configuration, 130 stopped by Ctrl-C.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Parameter { .. } => 2,
-            Self::Output(error) if is_usage(error) => 2,
+            Self::Usage { .. } | Self::Parameter { .. } | Self::WriteUsage(_) => 2,
             Self::At { .. }
             | Self::Data { .. }
             | Self::Check { .. }
-            | Self::Output(_)
-            | Self::Demo(_)
+            | Self::Write(_)
             | Self::Io { .. }
             | Self::History { .. }
             | Self::Channel { .. }
@@ -189,20 +192,4 @@ impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
         Self::External(Box::new(error))
     }
-}
-
-/// Whether an output error is one of the command line.
-fn is_usage(error: &OutputError) -> bool {
-    matches!(
-        error,
-        OutputError::UnknownFormat { .. }
-            | OutputError::UnknownEnding { .. }
-            | OutputError::BinaryToTerminal { .. }
-            | OutputError::Sections { .. }
-            | OutputError::NoChart { .. }
-            | OutputError::NoResult { .. }
-            | OutputError::Folder { .. }
-            | OutputError::MissingFolder { .. }
-            | OutputError::NoFolder { .. }
-    )
 }

@@ -11,6 +11,12 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use crate::error::{Error, Result};
 
+impl From<cxql_demo::DemoError> for Error {
+    fn from(error: cxql_demo::DemoError) -> Self {
+        Self::Write(Box::new(error))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// Folder to write the tables into

@@ -51,7 +51,7 @@ pub(super) struct ResultArgs {
 impl ResultArgs {
     pub(super) fn format(&self) -> Result<Format> {
         if let Some(path) = self.output.as_ref().filter(|path| std::path::Path::new(path).is_dir()) {
-            return Err(Error::Output(OutputError::Folder { path: path.into() }));
+            return Err(OutputError::Folder { path: path.into() }.into());
         }
         Ok(match (&self.format, &self.output) {
             (Some(name), _) => name.parse::<Format>()?,
@@ -302,5 +302,5 @@ pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
 
 /// An output error, for callers that write tables of their own.
 pub(super) fn output(error: OutputError) -> Error {
-    Error::Output(error)
+    error.into()
 }

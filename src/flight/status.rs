@@ -151,7 +151,7 @@ fn code_of_own(error: &Error) -> Code {
         Error::Usage { .. } | Error::Check { .. } => Code::FailedPrecondition,
         Error::Data { cause: Some(cause), .. } => code_of(cause),
         Error::Data { cause: None, .. } | Error::Io { .. } | Error::History { .. } => Code::Unavailable,
-        Error::Output(_) | Error::Demo(_) | Error::Channel { .. } | Error::Engine { .. } => Code::Internal,
+        Error::WriteUsage(_) | Error::Write(_) | Error::Channel { .. } | Error::Engine { .. } => Code::Internal,
         Error::Stopped => Code::Cancelled,
     }
 }

@@ -240,6 +240,27 @@ impl OutputError {
     }
 }
 
+impl From<OutputError> for crate::error::Error {
+    /// Errors of the command line (a wrong format or path) become [`Error::WriteUsage`], exit code 2.
+    ///
+    /// [`Error::WriteUsage`]: crate::error::Error::WriteUsage
+    fn from(error: OutputError) -> Self {
+        let is_usage = matches!(
+            error,
+            OutputError::UnknownFormat { .. }
+                | OutputError::UnknownEnding { .. }
+                | OutputError::BinaryToTerminal { .. }
+                | OutputError::Sections { .. }
+                | OutputError::NoChart { .. }
+                | OutputError::NoResult { .. }
+                | OutputError::Folder { .. }
+                | OutputError::MissingFolder { .. }
+                | OutputError::NoFolder { .. }
+        );
+        if is_usage { Self::WriteUsage(Box::new(error)) } else { Self::Write(Box::new(error)) }
+    }
+}
+
 fn names() -> String {
     Format::ALL.map(Format::name).join(", ")
 }
