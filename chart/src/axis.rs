@@ -1,10 +1,10 @@
-//! What stands around the marks: axes, gridlines, legends.
+//! Axes, gridlines and legends.
 
 use crate::canvas::{Anchor, Area, Canvas, LINE};
 use crate::scale::{self, Scale, Tick};
 use crate::{Form, Language, Plot, Size, style, text};
 
-/// How a legend shows a series.
+/// The symbol of a series in a legend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Swatch {
     Square,
@@ -12,7 +12,7 @@ pub(crate) enum Swatch {
     Dot(usize),
 }
 
-/// An entry of a legend: its colour and its name.
+/// A legend entry: colour, name and symbol.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) shade: Option<usize>,
@@ -20,7 +20,7 @@ pub(crate) struct Entry {
     pub(crate) swatch: Swatch,
 }
 
-/// The legend's entries; series without a colour of their own share the last.
+/// The entries of a legend; all series without a colour of their own share the last entry.
 pub(crate) fn entries(names: &[String], shades: &[Option<usize>], swatch: Swatch, plot: &Plot) -> Vec<Entry> {
     let entry = |(name, shade): (&String, &Option<usize>)| {
         let swatch = if let (Swatch::Dot(_), Some(shade)) = (swatch, shade) { Swatch::Dot(*shade) } else { swatch };
@@ -34,7 +34,7 @@ pub(crate) fn entries(names: &[String], shades: &[Option<usize>], swatch: Swatch
     entries
 }
 
-/// Draws a legend in as many lines as it takes.
+/// Draws a legend, wrapped to the width of the canvas.
 pub(crate) fn legend(canvas: &mut Canvas, entries: &[Entry]) {
     if entries.is_empty() {
         return;
@@ -67,7 +67,7 @@ pub(crate) fn legend(canvas: &mut Canvas, entries: &[Entry]) {
     canvas.top = baseline + 10.0;
 }
 
-/// A point whose shape, and not its colour alone, tells its series.
+/// A point. Series differ by shape as well as by colour.
 pub(crate) fn dot(
     canvas: &mut Canvas,
     shade: Option<usize>,
@@ -105,14 +105,14 @@ pub(crate) fn dot(
     }
 }
 
-/// The values that an axis reaches over, with or without zero, and its step.
+/// The range of an axis, with or without zero, and its step.
 pub(crate) fn reach(values: impl Iterator<Item = f64>, with_zero: bool, wanted: usize, form: Form) -> (f64, f64, f64) {
     let (mut low, mut high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if low > high {
         return (0.0, 1.0, 0.5);
     }
-    // zero is near: an axis that just leaves it out would mislead
+    // include zero when it is close to the range: an axis that just leaves it out would mislead
     if with_zero || (low > 0.0 && low < high * 0.4) {
         low = low.min(0.0);
         high = high.max(0.0);
@@ -123,7 +123,7 @@ pub(crate) fn reach(values: impl Iterator<Item = f64>, with_zero: bool, wanted: 
     scale::nice(low, high, wanted, form)
 }
 
-/// The caption above the values, the values' marks at the left and gridlines; what is left is for the chart.
+/// Draws the caption, the tick labels of the value axis at the left and the gridlines; returns the remaining area.
 pub(crate) fn values_at_left(
     canvas: &mut Canvas,
     (form, language): (Form, Language),
@@ -152,7 +152,7 @@ pub(crate) fn values_at_left(
     (area, scale)
 }
 
-/// Marks below the chart, at the places that `at` gives. Marks that would touch the one before are left out.
+/// Tick labels below the chart, at the positions that `at` returns. Labels that would touch the one before are omitted.
 pub(crate) fn marks_below(canvas: &mut Canvas, area: Area, ticks: &[Tick], at: impl Fn(f64) -> f64) {
     let baseline = area.bottom() + 17.0;
     let mut free = f64::NEG_INFINITY;
@@ -181,7 +181,7 @@ pub(crate) fn marks_below(canvas: &mut Canvas, area: Area, ticks: &[Tick], at: i
     canvas.top = baseline + if has_second { 20.0 } else { 6.0 };
 }
 
-/// A caption below the marks of a measured x axis.
+/// A caption below the tick labels of a numeric x axis.
 pub(crate) fn caption_below(canvas: &mut Canvas, area: Area, caption: &str) {
     canvas.label("ts", Anchor::Middle, (area.left + area.width / 2.0, canvas.top + 10.0), caption, area.width);
     canvas.top += LINE;

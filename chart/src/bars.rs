@@ -1,4 +1,4 @@
-//! Bars: upright or lying, side by side or on one another, with intervals.
+//! Bar charts: vertical or horizontal, grouped or stacked, with intervals.
 
 use crate::axis::{self, Swatch};
 use crate::canvas::{Anchor, Area, Canvas, LINE};
@@ -6,12 +6,12 @@ use crate::grid::{Grid, labels};
 use crate::scale::{self, Scale};
 use crate::{Plot, Size, Values, style, text};
 
-/// More lying bars than this nobody reads.
-const MOST_LYING: usize = 40;
-/// More upright bars than this are thinner than a line.
-const MOST_UPRIGHT: usize = 400;
-/// Upright bars are no broader than this.
-const BROADEST: f64 = 46.0;
+/// Limit of horizontal bars: more are not readable.
+const MAX_HORIZONTAL: usize = 40;
+/// Limit of vertical bars: more would be thinner than a line.
+const MAX_VERTICAL: usize = 400;
+/// Maximum width of a vertical bar.
+const MAX_BAR_WIDTH: f64 = 46.0;
 
 pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let mut grid = Grid::new(plot);
@@ -19,20 +19,20 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         return false;
     }
     let all = grid.firsts.len();
-    let is_category = matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Texts(_)) | None);
+    let is_category = matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Strings(_)) | None);
     let names = category_names(plot, &grid);
-    let is_lying = plot.is_horizontal.unwrap_or_else(|| is_category && !fits_below(&names, size.width() - 60.0));
-    let most = if is_lying { MOST_LYING } else { MOST_UPRIGHT };
+    let is_horizontal = plot.is_horizontal.unwrap_or_else(|| is_category && !fits_below(&names, size.width() - 60.0));
+    let most = if is_horizontal { MAX_HORIZONTAL } else { MAX_VERTICAL };
     grid.cut(most);
     let names = category_names(plot, &grid);
     if grid.series.len() > 1 {
         let series: Vec<String> = grid.series.iter().map(|series| series.name.clone()).collect();
         axis::legend(canvas, &axis::entries(&series, &grid.shades(), Swatch::Square, plot));
     }
-    if is_lying {
-        lying(canvas, plot, size, &grid, &names)
+    if is_horizontal {
+        horizontal(canvas, plot, size, &grid, &names)
     } else {
-        upright(canvas, plot, size, &grid, &names)
+        vertical(canvas, plot, size, &grid, &names)
     }
     if all > most {
         canvas.note(&plot.language.shown(most, all));
@@ -44,7 +44,7 @@ fn category_names(plot: &Plot, grid: &Grid) -> Vec<String> {
     labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &grid.firsts, plot.language)
 }
 
-/// Whether all names find room below upright bars, in at most two lines.
+/// Returns true if all names fit below vertical bars in at most two lines.
 fn fits_below(names: &[String], room: f64) -> bool {
     let band = room / names.len().max(1) as f64 - 6.0;
     let is_short = |name: &String| {
@@ -62,7 +62,7 @@ fn caption(plot: &Plot) -> String {
     }
 }
 
-/// The values that need room on the axis of values.
+/// The values that the value axis must include.
 fn extent(plot: &Plot, grid: &Grid) -> Vec<f64> {
     match plot.is_stacked {
         true => grid.stacks().into_iter().flat_map(|(below, above)| [below, above]).collect(),
@@ -70,7 +70,7 @@ fn extent(plot: &Plot, grid: &Grid) -> Vec<f64> {
     }
 }
 
-/// One bar: where its ends are on the axis of values, and what belongs to it.
+/// One bar: its ends on the value axis, category, series, value and interval.
 struct Bar {
     category: usize,
     series: usize,
@@ -112,13 +112,13 @@ fn tip(plot: &Plot, grid: &Grid, names: &[String], bar: &Bar) -> String {
     format!("{}{series}: {value}{}", names[bar.category], interval.unwrap_or_default())
 }
 
-fn upright(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[String]) {
+fn vertical(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[String]) {
     let values = extent(plot, grid);
     let reach = axis::reach(values.into_iter(), true, 5, plot.form);
     let (area, scale) = axis::values_at_left(canvas, (plot.form, plot.language), size, reach, 8.0, &caption(plot));
     let band = area.width / names.len() as f64;
     let beside = if plot.is_stacked { 1 } else { grid.series.len() };
-    let group = (band * 0.76).min(BROADEST * beside as f64).max(band.min(1.0));
+    let group = (band * 0.76).min(MAX_BAR_WIDTH * beside as f64).max(band.min(1.0));
     let broad = group / beside as f64;
     let center = |category: usize| area.left + band * (category as f64 + 0.5);
     let shades = grid.shades();
@@ -128,9 +128,9 @@ fn upright(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[S
         let left = center(bar.category) - group / 2.0 + broad * offset as f64;
         let (top, bottom) = (scale.at(bar.from.max(bar.to)), scale.at(bar.from.min(bar.to)));
         let gap = if broad > 6.0 && beside > 1 { 1.0 } else { 0.0 };
-        let place = Area { left, top, width: broad - gap, height: (bottom - top).max(0.6) };
+        let rect = Area { left, top, width: broad - gap, height: (bottom - top).max(0.6) };
         let round = if plot.is_stacked || broad < 8.0 { 0.0 } else { 2.0 };
-        canvas.rect(&style::class('f', shades[bar.series]), place, round, Some(&tip(plot, grid, names, &bar)));
+        canvas.rect(&style::class('f', shades[bar.series]), rect, round, Some(&tip(plot, grid, names, &bar)));
         let middle = left + (broad - gap) / 2.0;
         if let Some((low, high)) = bar.interval {
             let half = (broad / 5.0).clamp(1.5, 5.0);
@@ -146,21 +146,21 @@ fn upright(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[S
             );
             canvas.path("w", &path, None);
         } else if is_alone && names.len() <= 16 {
-            let told = plot.form.value(bar.value, plot.language);
-            if text::width(&told, 11.0) < band - 4.0 {
+            let formatted = plot.form.value(bar.value, plot.language);
+            if text::width(&formatted, 11.0) < band - 4.0 {
                 let y = if bar.value >= 0.0 { top - 5.0 } else { bottom + 12.0 };
-                canvas.text("ts", Anchor::Middle, (middle, y), &told);
+                canvas.text("ts", Anchor::Middle, (middle, y), &formatted);
             }
         }
     }
     names_below(canvas, plot, grid, names, area, band);
 }
 
-/// The names of the bands below the axis: wrapped, or some of many.
+/// The category labels below the axis: wrapped, or every n-th when there are many.
 fn names_below(canvas: &mut Canvas, plot: &Plot, grid: &Grid, names: &[String], area: Area, band: f64) {
     let center = |category: usize| area.left + band * (category as f64 + 0.5);
     let x = plot.x.as_ref();
-    if let Some(Values::Times(_)) = x.map(|x| &x.values) {
+    if let Some(Values::Timestamps(_)) = x.map(|x| &x.values) {
         let times: Option<Vec<f64>> = grid.firsts.iter().map(|row| x.and_then(|x| x.values.number(*row))).collect();
         if let Some(times) = times.filter(|times| is_regular(times)) {
             let last = times.len() - 1;
@@ -173,7 +173,7 @@ fn names_below(canvas: &mut Canvas, plot: &Plot, grid: &Grid, names: &[String], 
         }
     }
     let widest = names.iter().map(|name| text::width(name, 11.0)).fold(0.0, f64::max);
-    let is_category = matches!(x.map(|x| &x.values), Some(Values::Texts(_)) | None);
+    let is_category = matches!(x.map(|x| &x.values), Some(Values::Strings(_)) | None);
     let every = if is_category && names.len() <= 24 { 1 } else { ((widest + 10.0) / band).ceil().max(1.0) as usize };
     let mut most = 1;
     for (category, name) in names.iter().enumerate().filter(|(category, _)| category % every == 0) {
@@ -191,7 +191,7 @@ fn names_below(canvas: &mut Canvas, plot: &Plot, grid: &Grid, names: &[String], 
     }
 }
 
-/// Whether instants are about as far from one another, as months are.
+/// Returns true if timestamps are about evenly spaced, as months are.
 fn is_regular(times: &[f64]) -> bool {
     let gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
@@ -199,7 +199,7 @@ fn is_regular(times: &[f64]) -> bool {
     times.len() > 2 && least > 0.0 && most <= least * 1.5
 }
 
-fn lying(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[String]) {
+fn horizontal(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[String]) {
     let beside = if plot.is_stacked { 1 } else { grid.series.len() };
     let broad = match beside {
         1 => 18.0,
@@ -216,8 +216,8 @@ fn lying(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[Str
     let left = (widest + 14.0).min(size.width() * 0.42);
     let has_values = !plot.is_stacked && beside <= 3;
     let bars = all_bars(plot, grid);
-    let told: Vec<String> = bars.iter().map(|bar| plot.form.value(bar.value, plot.language)).collect();
-    let longest = told.iter().map(|told| text::width(told, 11.0)).fold(0.0, f64::max);
+    let formatted: Vec<String> = bars.iter().map(|bar| plot.form.value(bar.value, plot.language)).collect();
+    let longest = formatted.iter().map(|formatted| text::width(formatted, 11.0)).fold(0.0, f64::max);
     let right = if has_values { longest + 14.0 } else { 20.0 };
     let area =
         Area { left, top: canvas.top + 4.0, width: canvas.width - left - right, height: band * names.len() as f64 };
@@ -234,15 +234,15 @@ fn lying(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[Str
         let middle = area.top + band * (category as f64 + 0.5);
         canvas.label("", Anchor::End, (left - 8.0, middle + 4.0), name, left - 12.0);
     }
-    for (bar, told) in bars.iter().zip(&told) {
+    for (bar, formatted) in bars.iter().zip(&formatted) {
         let offset = if plot.is_stacked { 0 } else { bar.series };
         let group = broad * beside as f64;
         let top = area.top + band * (bar.category as f64 + 0.5) - group / 2.0 + broad * offset as f64;
         let (start, end) = (scale.at(bar.from.min(bar.to)), scale.at(bar.from.max(bar.to)));
         let gap = if beside > 1 { 1.0 } else { 0.0 };
-        let place = Area { left: start, top, width: (end - start).max(0.6), height: broad - gap };
+        let rect = Area { left: start, top, width: (end - start).max(0.6), height: broad - gap };
         let round = if plot.is_stacked { 0.0 } else { 2.0 };
-        canvas.rect(&style::class('f', shades[bar.series]), place, round, Some(&tip(plot, grid, names, bar)));
+        canvas.rect(&style::class('f', shades[bar.series]), rect, round, Some(&tip(plot, grid, names, bar)));
         let middle = top + (broad - gap) / 2.0;
         let mut free = end;
         if let Some((low, high)) = bar.interval {
@@ -257,7 +257,7 @@ fn lying(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[Str
         }
         if has_values {
             let at = if bar.value < 0.0 { end.max(scale.at(0.0)) } else { free };
-            canvas.text("ts", Anchor::Start, (at + 6.0, middle + 4.0), told);
+            canvas.text("ts", Anchor::Start, (at + 6.0, middle + 4.0), formatted);
         }
     }
     axis::marks_below(canvas, area, &ticks, |value| scale.at(value));

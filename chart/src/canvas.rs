@@ -1,11 +1,11 @@
-//! An SVG that is being drawn, from top to bottom.
+//! A builder for SVG, filled from top to bottom.
 
 use std::fmt::Write;
 
 use crate::style::{self, Theme};
 use crate::text;
 
-/// Where a text stands from its point.
+/// The alignment of text relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -32,12 +32,12 @@ impl Area {
     }
 }
 
-/// What is drawn so far.
+/// The SVG under construction.
 #[derive(Debug)]
 pub(crate) struct Canvas {
     body: String,
     pub(crate) width: f64,
-    /// Where the free room begins.
+    /// The top of the free area.
     pub(crate) top: f64,
 }
 
@@ -49,10 +49,10 @@ impl Canvas {
         Self { body: String::new(), width, top: 4.0 }
     }
 
-    /// A coordinate with at most one decimal: a tenth of a unit is below what anybody sees.
+    /// A coordinate with at most one decimal: a tenth of a unit is not visible.
     pub(crate) fn number(value: f64) -> String {
         let rounded = (value * 10.0).round() / 10.0;
-        // minus zero is zero
+        // no minus zero
         format!("{}", rounded + 0.0)
     }
 
@@ -104,7 +104,7 @@ impl Canvas {
         let _ = write!(self.body, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\"{anchor}>{text}</text>");
     }
 
-    /// A text cut to a width; what is cut is in a tip.
+    /// Text truncated to a width; truncated text has a tooltip with the whole.
     pub(crate) fn label(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str, room: f64) {
         let size = if class.starts_with("ts") { text::SMALL } else { text::SIZE };
         let fitting = text::fit(text, size, room);
@@ -117,7 +117,7 @@ impl Canvas {
         self.body.push_str("</g>");
     }
 
-    /// The chart's own title.
+    /// The title of the chart.
     pub(crate) fn heading(&mut self, title: &str) {
         self.top += 8.0;
         for line in text::wrap(title, 16.0, self.width - 24.0, 2) {
@@ -127,7 +127,7 @@ impl Canvas {
         self.top += 8.0;
     }
 
-    /// A remark below the chart.
+    /// A note below the chart.
     pub(crate) fn note(&mut self, note: &str) {
         for line in text::wrap(note, text::SIZE, self.width - 8.0, 3) {
             self.top += LINE;
@@ -135,7 +135,7 @@ impl Canvas {
         }
     }
 
-    /// In place of a chart.
+    /// A message in place of the chart.
     pub(crate) fn empty(&mut self, text: &str) {
         let area = Area { left: 1.0, top: self.top + 4.0, width: self.width - 2.0, height: 96.0 };
         self.rect("e", area, 6.0, None);
@@ -143,7 +143,7 @@ impl Canvas {
         self.top = area.bottom() + 4.0;
     }
 
-    /// The whole element. A theme makes it a file of its own.
+    /// The complete `svg` element. With a theme it is a standalone file.
     pub(crate) fn finish(self, description: &str, theme: Option<Theme>) -> String {
         let (width, height) = (Self::number(self.width), Self::number(self.top + 4.0));
         let description = text::escaped(description);

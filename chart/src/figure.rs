@@ -1,4 +1,4 @@
-//! Single figures beside the period before, and rows of sparklines.
+//! Single figures with the previous period, and rows of sparklines.
 
 use crate::canvas::{Anchor, Area, Canvas};
 use crate::grid::{Grid, labels};
@@ -6,14 +6,14 @@ use crate::scale::Scale;
 
 use crate::{Form, Language, Plot, Size, Values, text};
 
-/// More figures than this are cut.
-const MOST_FIGURES: usize = 48;
-/// More sparklines than this are cut.
-const MOST_ROWS: usize = 60;
-/// A change is called significant below this.
+/// Limit of figures.
+const MAX_FIGURES: usize = 48;
+/// Limit of sparklines.
+const MAX_ROWS: usize = 60;
+/// The p-value below which a change is called significant.
 const SIGNIFICANT: f64 = 0.05;
 
-/// A figure as it is told.
+/// A formatted figure.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
     pub(crate) name: Option<String>,
@@ -25,21 +25,21 @@ pub(crate) struct Figure {
     pub(crate) p_value: Option<f64>,
 }
 
-/// One figure a row; rows without a value are told as not known.
+/// One figure per row; a NULL value is shown as not known.
 pub(crate) fn figures(plot: &Plot) -> Vec<Figure> {
     let Some(value) = &plot.value else { return vec![] };
     let language = plot.language;
-    let rows = plot.rows().min(MOST_FIGURES);
+    let rows = plot.rows().min(MAX_FIGURES);
     let all: Vec<usize> = (0..rows).collect();
     let names = plot.x.as_ref().map(|x| labels(Some((&x.name, &x.values)), &all, language));
     let figure = |row: usize| {
         let unit = match plot.unit.as_ref().map(|unit| &unit.values) {
-            Some(Values::Texts(units)) => units.get(row).cloned().flatten(),
+            Some(Values::Strings(units)) => units.get(row).cloned().flatten(),
             _ => None,
         };
         let (form, word) = unit_form(unit.as_deref(), plot.form);
         let at = |column: &Option<crate::Column>| column.as_ref().and_then(|column| column.values.number(row));
-        let told = |value: f64| match word {
+        let formatted = |value: f64| match word {
             Some(word) => format!("{} {word}", form.value(value, language)),
             None => form.value(value, language),
         };
@@ -49,7 +49,7 @@ pub(crate) fn figures(plot: &Plot) -> Vec<Figure> {
         let words = language.words();
         let change = difference.map(|difference| match (form, before) {
             _ if difference == 0.0 => words.unchanged.to_string(),
-            // of counts, times and amounts the relative change says more
+            // for counts, durations and amounts the relative change is more informative
             (Form::Number | Form::Duration | Form::Currency, Some(before)) if before != 0.0 => {
                 let share = difference / before.abs();
                 let sign = if share < 0.0 { "−" } else { "+" };
@@ -63,7 +63,7 @@ pub(crate) fn figures(plot: &Plot) -> Vec<Figure> {
         });
         Figure {
             name: names.as_ref().map(|names| names[row].clone()).or_else(|| Some(value.label())),
-            value: now.map_or_else(|| words.not_known.to_string(), told),
+            value: now.map_or_else(|| words.not_known.to_string(), formatted),
             previous: before.map(|value| form.value(value, language)),
             change,
             direction: difference.map_or(0, |difference| {
@@ -83,7 +83,7 @@ pub(crate) fn figures(plot: &Plot) -> Vec<Figure> {
     all.iter().map(|row| figure(*row)).collect()
 }
 
-/// How a unit is written: the units that reports use have a form, any other word stands after the number.
+/// The format of a unit: known units have a [`Form`], any other word is appended to the number.
 fn unit_form(unit: Option<&str>, default: Form) -> (Form, Option<&str>) {
     match unit {
         None => (default, None),
@@ -158,13 +158,13 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         }
     }
     canvas.top = start + (tall + GAP) * figures.len().div_ceil(columns) as f64 - GAP + 2.0;
-    if plot.rows() > MOST_FIGURES {
-        canvas.note(&plot.language.shown(MOST_FIGURES, plot.rows()));
+    if plot.rows() > MAX_FIGURES {
+        canvas.note(&plot.language.shown(MAX_FIGURES, plot.rows()));
     }
     true
 }
 
-/// Whether a change is more than chance, in words.
+/// Describes whether a change is statistically significant.
 pub(crate) fn p_words(p_value: f64, language: Language) -> String {
     let words = language.words();
     let word = if p_value < SIGNIFICANT { words.significant } else { words.not_significant };
@@ -188,7 +188,7 @@ pub(crate) fn sparklines(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     if let Some(x) = &plot.x {
         grid.sort_by(&x.values);
     }
-    let shown = grid.series.len().min(MOST_ROWS);
+    let shown = grid.series.len().min(MAX_ROWS);
     let names = labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &grid.firsts, plot.language);
     let widest = grid.series.iter().take(shown).map(|series| text::width(&series.name, text::SIZE)).fold(0.0, f64::max);
     let left = (widest + 18.0).min(size.width() * 0.34);
@@ -214,31 +214,31 @@ pub(crate) fn sparklines(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         canvas.line("g", (4.0, below), (canvas.width - 2.0, below));
         canvas.label("", Anchor::Start, (4.0, above + 21.0), &series.name, left - 14.0);
         let known: Vec<(usize, f64)> =
-            series.values.iter().enumerate().filter_map(|(place, value)| Some((place, (*value)?))).collect();
+            series.values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?))).collect();
         let low = known.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
         let high = known.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
         let down = Scale { low, high, from: below - 7.0, to: above + 8.0 };
         let across = Scale { low: 0.0, high: count.saturating_sub(1) as f64, from: left, to: canvas.width - right };
         let mut path = String::new();
         let mut before: Option<usize> = None;
-        for (place, value) in &known {
-            let starts = before.is_none_or(|before| before + 1 != *place);
+        for (index, value) in &known {
+            let starts = before.is_none_or(|before| before + 1 != *index);
             path.push_str(&format!(
                 "{}{} {}",
                 if starts { "M" } else { "L" },
-                n(across.at(*place as f64)),
+                n(across.at(*index as f64)),
                 n(down.at(*value))
             ));
-            before = Some(*place);
+            before = Some(*index);
         }
         if !path.is_empty() {
             canvas.path("l0", &path, None);
         }
-        let told = |value: f64| plot.form.value(value, plot.language);
-        if let (Some((_, first)), Some((place, last))) = (known.first(), known.last()) {
-            let tip = format!("{}: {} – {}", series.name, told(low), told(high));
-            canvas.circle("p1", (across.at(*place as f64), down.at(*last)), 3.4, Some(&tip));
-            canvas.text("tb", Anchor::End, (last_at, above + 21.0), &told(*last));
+        let formatted = |value: f64| plot.form.value(value, plot.language);
+        if let (Some((_, first)), Some((index, last))) = (known.first(), known.last()) {
+            let tip = format!("{}: {} – {}", series.name, formatted(low), formatted(high));
+            canvas.circle("p1", (across.at(*index as f64), down.at(*last)), 3.4, Some(&tip));
+            canvas.text("tb", Anchor::End, (last_at, above + 21.0), &formatted(*last));
             canvas.label(
                 "tm",
                 Anchor::End,

@@ -1,24 +1,24 @@
-//! How numbers are written.
+//! Number formats.
 
 use crate::Language;
 
-/// What a number means, and so how it is written.
+/// The format of a number, by what the number means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A plain number.
     Number,
-    /// A ratio, shown in per cent.
+    /// A ratio, shown in percent.
     Percent,
     /// Seconds, shown as hours, minutes and seconds.
     Duration,
     /// Points of a score.
     Points,
-    /// An amount of money; the unit is not known.
+    /// An amount of money without a currency symbol.
     Currency,
 }
 
 impl Form {
-    /// The form by its name in a header: `number`, `percent`, `duration`, `points`, `currency`.
+    /// The format by its name in a `-- chart:` line: `number`, `percent`, `duration`, `points`, `currency`.
     pub fn named(name: &str) -> Self {
         match name {
             "percent" => Self::Percent,
@@ -29,7 +29,7 @@ impl Form {
         }
     }
 
-    /// A value as a reader wants it: enough digits and no more.
+    /// A formatted value with as many digits as a reader needs.
     pub fn value(self, value: f64, language: Language) -> String {
         match self {
             Self::Percent => format!("{}%", decimals(value * 100.0, 1)),
@@ -53,7 +53,7 @@ impl Form {
         }
     }
 
-    /// The difference of two values with its sign; ratios differ by percentage points.
+    /// The signed difference of two values; that of ratios in percentage points.
     pub(crate) fn difference(self, difference: f64, language: Language) -> String {
         let sign = if difference < 0.0 { "−" } else { "+" };
         let size = difference.abs();
@@ -64,7 +64,7 @@ impl Form {
         }
     }
 
-    /// A mark of an axis whose marks are `step` apart.
+    /// A tick label of an axis whose ticks are `step` apart.
     pub fn tick(self, value: f64, step: f64, language: Language) -> String {
         let places = |step: f64| {
             let mut places = 0;
@@ -85,10 +85,10 @@ impl Form {
     }
 }
 
-/// From here on a number has an exponent: nobody counts so many digits.
+/// Numbers from here on are written with an exponent.
 const BEYOND: f64 = 1e15;
 
-/// Fixed decimals, thousands apart, no minus zero.
+/// Fixed decimals with thousands separators, no minus zero.
 fn decimals(value: f64, places: usize) -> String {
     if value.abs() >= BEYOND {
         return format!("{value:.2e}").replace('-', "−");
@@ -110,7 +110,7 @@ fn decimals(value: f64, places: usize) -> String {
     }
 }
 
-/// Thousands and millions, in Chinese ten thousands and hundred millions.
+/// Abbreviated by thousands and millions, in Chinese by ten thousands and hundred millions.
 fn large(value: f64, language: Language) -> String {
     if value.abs() >= BEYOND {
         return decimals(value, 0);
@@ -127,7 +127,7 @@ fn large(value: f64, language: Language) -> String {
     format!("{text}{name}")
 }
 
-/// `45s`, `7m 16s`, `1h 05m`, `2d 3h`; below ten seconds one decimal.
+/// A duration: `45s`, `7m 16s`, `1h 05m`, `2d 3h`; one decimal below ten seconds.
 fn duration(seconds: f64) -> String {
     if seconds.abs() >= BEYOND {
         return format!("{}s", decimals(seconds, 0));

@@ -1,4 +1,4 @@
-//! Rows brought into order: categories by series, and cells of a heat map.
+//! Pivots rows: categories by series, and the cells of a heat map.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use crate::scale::time_labels;
 use crate::style::SERIES;
 use crate::{Column, Language, Plot, Values};
 
-/// Categories in the order in which they come, and a value of each series at each.
+/// The categories in order of first occurrence, and the value of each series per category.
 #[derive(Debug)]
 pub(crate) struct Grid {
     /// The first row of each category.
@@ -24,21 +24,21 @@ pub(crate) struct Series {
 }
 
 impl Grid {
-    /// Every row has a place: where a category comes twice in a series, it stands twice.
+    /// No row is dropped: a category that occurs twice in a series is listed twice.
     pub(crate) fn new(plot: &Plot) -> Self {
         let rows = plot.rows();
         let names =
             plot.series.as_ref().map(|series| labels(Some((&series.name, &series.values)), &all(rows), plot.language));
         let keys: Vec<String> =
             (0..rows).map(|row| plot.x.as_ref().map_or(String::new(), |x| key(&x.values, row))).collect();
-        let mut places: HashMap<(String, usize), usize> = HashMap::new();
+        let mut indices: HashMap<(String, usize), usize> = HashMap::new();
         let mut counts: HashMap<(String, String), usize> = HashMap::new();
         let mut series_at: HashMap<String, usize> = HashMap::new();
         let mut grid = Self { firsts: vec![], series: vec![] };
         for row in 0..rows {
             let name = names.as_ref().map(|names| names[row].clone()).unwrap_or_default();
             let count = counts.entry((keys[row].clone(), name.clone())).or_default();
-            let place = *places.entry((keys[row].clone(), *count)).or_insert_with(|| {
+            let index = *indices.entry((keys[row].clone(), *count)).or_insert_with(|| {
                 grid.firsts.push(row);
                 grid.firsts.len() - 1
             });
@@ -53,7 +53,7 @@ impl Grid {
                     grid.series.push(Series { name: full, ..Series::default() });
                     grid.series.len() - 1
                 });
-                grid.series[at].put(place, measure.values.number(row), plot, row);
+                grid.series[at].put(index, measure.values.number(row), plot, row);
             }
         }
         let count = grid.firsts.len();
@@ -65,12 +65,12 @@ impl Grid {
         grid
     }
 
-    /// Whether there is a number at all.
+    /// Returns true if there is any number.
     pub(crate) fn has_values(&self) -> bool {
         self.series.iter().any(|series| series.values.iter().any(Option::is_some))
     }
 
-    /// Every number that needs room: values and ends of intervals.
+    /// All numbers that the axis must include: values and interval bounds.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
         self.series
             .iter()
@@ -79,17 +79,17 @@ impl Grid {
             .copied()
     }
 
-    /// The sums above and below zero of each category, for stacks.
+    /// The sums above and below zero per category, for stacked charts.
     pub(crate) fn stacks(&self) -> Vec<(f64, f64)> {
-        let sum = |place: usize, sign: f64| {
-            let parts = self.series.iter().filter_map(|series| series.values[place]);
-            // an empty sum of floats is minus zero
+        let sum = |index: usize, sign: f64| {
+            let parts = self.series.iter().filter_map(|series| series.values[index]);
+            // the empty sum of floats is minus zero
             parts.filter(|value| value * sign > 0.0).sum::<f64>() + 0.0
         };
-        (0..self.firsts.len()).map(|place| (sum(place, -1.0), sum(place, 1.0))).collect()
+        (0..self.firsts.len()).map(|index| (sum(index, -1.0), sum(index, 1.0))).collect()
     }
 
-    /// The colour of each series: the largest have one of their own, the rest none.
+    /// The colour index of each series: the largest series have one, the rest have none.
     pub(crate) fn shades(&self) -> Vec<Option<usize>> {
         if self.series.len() <= SERIES {
             return (0..self.series.len()).map(Some).collect();
@@ -102,7 +102,7 @@ impl Grid {
         (0..self.series.len()).map(|series| largest.iter().position(|at| *at == series)).collect()
     }
 
-    /// Keeps the first categories.
+    /// Truncates to the first categories.
     pub(crate) fn cut(&mut self, most: usize) {
         self.firsts.truncate(most);
         for series in &mut self.series {
@@ -112,16 +112,16 @@ impl Grid {
         }
     }
 
-    /// Brings the categories into the order of their numbers or instants; texts stay as they come.
+    /// Sorts the categories by number or timestamp; strings keep their order.
     pub(crate) fn sort_by(&mut self, x: &Values) {
-        if matches!(x, Values::Texts(_)) {
+        if matches!(x, Values::Strings(_)) {
             return;
         }
         let mut order: Vec<usize> = (0..self.firsts.len()).collect();
-        let number = |place: usize| x.number(self.firsts[place]).unwrap_or(f64::INFINITY);
+        let number = |index: usize| x.number(self.firsts[index]).unwrap_or(f64::INFINITY);
         order.sort_by(|a, b| number(*a).total_cmp(&number(*b)));
-        self.firsts = order.iter().map(|place| self.firsts[*place]).collect();
-        let sorted = |values: &[Option<f64>]| order.iter().map(|place| values[*place]).collect();
+        self.firsts = order.iter().map(|index| self.firsts[*index]).collect();
+        let sorted = |values: &[Option<f64>]| order.iter().map(|index| values[*index]).collect();
         for series in &mut self.series {
             series.values = sorted(&series.values);
             series.low = sorted(&series.low);
@@ -131,12 +131,12 @@ impl Grid {
 }
 
 impl Series {
-    fn put(&mut self, place: usize, value: Option<f64>, plot: &Plot, row: usize) {
+    fn put(&mut self, index: usize, value: Option<f64>, plot: &Plot, row: usize) {
         let set = |values: &mut Vec<Option<f64>>, value: Option<f64>| {
-            if values.len() <= place {
-                values.resize(place + 1, None);
+            if values.len() <= index {
+                values.resize(index + 1, None);
             }
-            values[place] = value;
+            values[index] = value;
         };
         // an interval belongs to one measure
         let end = |column: &Option<Column>| {
@@ -152,23 +152,23 @@ pub(crate) fn all(rows: usize) -> Vec<usize> {
     (0..rows).collect()
 }
 
-/// What makes a category the same as another.
+/// The identity of a category.
 fn key(values: &Values, row: usize) -> String {
     match values {
-        Values::Texts(texts) => texts.get(row).cloned().flatten().map_or("n".into(), |text| format!("t{text}")),
+        Values::Strings(texts) => texts.get(row).cloned().flatten().map_or("n".into(), |text| format!("t{text}")),
         other => other.number(row).map_or("n".into(), |number| number.to_string()),
     }
 }
 
-/// The labels of some rows of a column. A column called `weekday` with 1 to 7 has the names of the days.
+/// The labels of some rows of a column. A column named `weekday` with 1 to 7 is labelled with the names of the days.
 pub(crate) fn labels(column: Option<(&str, &Values)>, rows: &[usize], language: Language) -> Vec<String> {
     let not_known = || language.words().not_known.to_string();
     let Some((name, values)) = column else { return rows.iter().map(|_| String::new()).collect() };
     match values {
-        Values::Texts(texts) => {
+        Values::Strings(texts) => {
             rows.iter().map(|row| texts.get(*row).cloned().flatten().unwrap_or_else(not_known)).collect()
         }
-        Values::Times(_) => {
+        Values::Timestamps(_) => {
             let times: Vec<Option<f64>> = rows.iter().map(|row| values.number(*row)).collect();
             time_labels(&times, language).into_iter().map(|label| label.unwrap_or_else(not_known)).collect()
         }
@@ -194,7 +194,7 @@ pub(crate) struct Cells {
     pub(crate) cells: Vec<(usize, usize, f64)>,
 }
 
-/// Brings rows into cells; of two rows for one cell the later counts. `None` without a value.
+/// Assigns rows to cells; the last row of a cell wins. `None` if there is no value.
 pub(crate) fn cells(plot: &Plot) -> Option<Cells> {
     let (x, y, value) = (plot.x.as_ref()?, plot.y.first()?, plot.value.as_ref()?);
     let rows = plot.rows();
@@ -213,8 +213,8 @@ pub(crate) fn cells(plot: &Plot) -> Option<Cells> {
     (!cells.is_empty()).then_some(Cells { columns, rows: lines, cells })
 }
 
-/// The labels of an axis of cells and the place of each row. Numbers and instants are in order, and whole numbers close
-/// together have no gaps: an hour without contacts has its column too.
+/// The labels of a heat map's axis and the index of each row. Numbers and timestamps are sorted, and integers close
+/// together have no gaps: an hour without contacts has a column, too.
 fn positions(column: &Column, rows: usize, language: Language) -> (Vec<String>, Vec<usize>) {
     let values = &column.values;
     let mut firsts: Vec<usize> = Vec::new();
@@ -225,7 +225,7 @@ fn positions(column: &Column, rows: usize, language: Language) -> (Vec<String>, 
             row
         });
     }
-    if !matches!(values, Values::Texts(_)) {
+    if !matches!(values, Values::Strings(_)) {
         firsts.sort_by(|a, b| {
             let number = |row: &usize| values.number(*row).unwrap_or(f64::INFINITY);
             number(a).total_cmp(&number(b))
@@ -240,10 +240,10 @@ fn positions(column: &Column, rows: usize, language: Language) -> (Vec<String>, 
         let every: Vec<Option<f64>> = (0..=(high - low) as usize).map(|step| Some(low + step as f64)).collect();
         let count = every.len();
         let labels = labels(Some((&column.name, &Values::Numbers(every))), &all(count), language);
-        let place = |row: usize| values.number(row).map_or(0, |number| (number - low) as usize);
-        return (labels, (0..rows).map(place).collect());
+        let index = |row: usize| values.number(row).map_or(0, |number| (number - low) as usize);
+        return (labels, (0..rows).map(index).collect());
     }
-    let places: HashMap<String, usize> = firsts.iter().enumerate().map(|(at, row)| (key(values, *row), at)).collect();
-    let place = |row: usize| places.get(&key(values, row)).copied().unwrap_or(0);
-    (labels(Some((&column.name, values)), &firsts, language), (0..rows).map(place).collect())
+    let indices: HashMap<String, usize> = firsts.iter().enumerate().map(|(at, row)| (key(values, *row), at)).collect();
+    let index = |row: usize| indices.get(&key(values, row)).copied().unwrap_or(0);
+    (labels(Some((&column.name, values)), &firsts, language), (0..rows).map(index).collect())
 }

@@ -1,4 +1,4 @@
-//! A heat map: two categories, and a value that is a depth of colour.
+//! Heat maps: two categories, and a value shown as the intensity of a colour.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use crate::canvas::{Anchor, Area, Canvas, LINE};
 use crate::style::{HIGH_STEP, STEPS};
 use crate::{Plot, Size, axis, grid, scale, text};
 
-/// More columns or rows than this are cut.
+/// Limit of columns and of rows.
 const MOST: usize = 120;
 
 pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
@@ -26,18 +26,19 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let tall = (wide * 0.9).clamp(if size == Size::Wide { 24.0 } else { 20.0 }, 36.0);
     let top = canvas.top + 4.0;
     let gap = if wide > 14.0 { 2.0 } else { 1.0 };
-    let told: Vec<String> = cells.cells.iter().map(|(_, _, value)| short(plot, *value)).collect();
-    let longest = told.iter().map(|told| text::width(told, 11.0)).fold(0.0, f64::max);
+    let formatted: Vec<String> = cells.cells.iter().map(|(_, _, value)| short(plot, *value)).collect();
+    let longest = formatted.iter().map(|formatted| text::width(formatted, 11.0)).fold(0.0, f64::max);
     let has_texts = longest + 6.0 <= wide;
     let known: HashSet<(usize, usize)> = cells.cells.iter().map(|(column, row, _)| (*column, *row)).collect();
     for row in 0..rows {
         for column in (0..columns).filter(|column| !known.contains(&(*column, row))) {
-            canvas.rect("e", place(left, top, wide, tall, gap, column, row), 2.0, None);
+            canvas.rect("e", cell_area(left, top, wide, tall, gap, column, row), 2.0, None);
         }
     }
-    for ((column, row, value), told) in cells.cells.iter().zip(&told).filter(|((c, r, _), _)| *c < columns && *r < rows)
+    for ((column, row, value), formatted) in
+        cells.cells.iter().zip(&formatted).filter(|((c, r, _), _)| *c < columns && *r < rows)
     {
-        let area = place(left, top, wide, tall, gap, *column, *row);
+        let area = cell_area(left, top, wide, tall, gap, *column, *row);
         let step = step_of(*value);
         let full = plot.form.value(*value, plot.language);
         let tip = format!("{}, {}: {full}", cells.rows[*row], cells.columns[*column]);
@@ -48,7 +49,7 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
                 class,
                 Anchor::Middle,
                 (area.left + area.width / 2.0, area.top + area.height / 2.0 + 4.0),
-                told,
+                formatted,
             );
         }
     }
@@ -81,11 +82,11 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     true
 }
 
-fn place(left: f64, top: f64, wide: f64, tall: f64, gap: f64, column: usize, row: usize) -> Area {
+fn cell_area(left: f64, top: f64, wide: f64, tall: f64, gap: f64, column: usize, row: usize) -> Area {
     Area { left: left + wide * column as f64, top: top + tall * row as f64, width: wide - gap, height: tall - gap }
 }
 
-/// A value in a cell, with few digits.
+/// The label of a cell, with few digits.
 fn short(plot: &Plot, value: f64) -> String {
     match plot.form {
         crate::Form::Percent => format!("{:.0}%", value * 100.0),
@@ -94,12 +95,12 @@ fn short(plot: &Plot, value: f64) -> String {
     }
 }
 
-/// Every second, third, fourth, sixth or twelfth label.
+/// The interval between labels: every second, third, fourth, sixth or twelfth.
 fn nice_every(least: f64) -> usize {
     [1, 2, 3, 4, 6, 12, 24].into_iter().find(|every| *every as f64 >= least).unwrap_or(24)
 }
 
-/// The colours from low to high.
+/// The colour scale from low to high.
 fn legend(canvas: &mut Canvas, plot: &Plot, low: f64, high: f64) {
     let top = canvas.top + 2.0;
     let measure = plot.value.as_ref().map(crate::Column::label).unwrap_or_default();

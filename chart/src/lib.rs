@@ -1,8 +1,22 @@
-//! Charts: data in, SVG text out. Knows no engine, no report and no file.
+//! Charts from columns of values: SVG, text for a terminal, or a description in words. Depends on no query engine.
 //!
-//! A [`Plot`] says what is drawn from which columns; [`svg`] draws it in one of two widths, [`description`] says the same
-//! in words. Colours are classes: [`stylesheet`] gives them values, variables of a page or fixed ones for a picture that
-//! stands alone. The palette is that of Okabe and Ito (2008), which stays apart for colour-blind readers.
+//! A [`Plot`] names the kind of chart and its columns. [`svg()`] draws it in one of two widths, [`terminal()`] as text,
+//! and [`description()`] describes it. Colours are CSS classes: [`stylesheet`] maps them to variables of a page, or to
+//! fixed colours for a standalone picture. The palette is that of Okabe and Ito (2008), safe for colour-blind readers.
+//!
+//! ```
+//! use cxql_chart::{Column, Kind, Plot, Size, Values};
+//!
+//! let topics = Values::Strings(vec![Some("billing".into()), Some("delivery".into())]);
+//! let contacts = Values::Numbers(vec![Some(120.0), Some(80.0)]);
+//! let plot = Plot {
+//!     x: Some(Column { name: "topic".into(), values: topics }),
+//!     y: vec![Column { name: "contacts".into(), values: contacts }],
+//!     ..Plot::new(Kind::Bar)
+//! };
+//! let svg = cxql_chart::svg(&plot, Size::Wide);
+//! assert!(svg.starts_with("<svg"));
+//! ```
 
 mod axis;
 mod bars;
@@ -31,10 +45,10 @@ pub use self::words::Language;
 
 use self::canvas::Canvas;
 
-/// How wide a chart is drawn, in units of its view box: 12 units are a line of text.
+/// The width of a chart, in units of its view box; a line of text has about 12 units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// For a page or a sheet of paper.
+    /// For a desktop page or paper.
     Wide,
     /// For a phone.
     Narrow,
@@ -48,7 +62,7 @@ impl Size {
         }
     }
 
-    /// The height of the part between the axes.
+    /// The height of the plot area between the axes.
     fn plot_height(self) -> f64 {
         match self {
             Self::Wide => 260.0,
@@ -57,12 +71,12 @@ impl Size {
     }
 }
 
-/// The chart as an `svg` element whose colours are classes. Without a number to draw it says that there is no data.
+/// The chart as an `svg` element whose colours are CSS classes. Without any number it shows "No data".
 pub fn svg(plot: &Plot, size: Size) -> String {
     draw(plot, size).finish(&description(plot), None)
 }
 
-/// The chart as a file of its own: with its title, its colours and a background.
+/// The chart as a standalone SVG file with title, colours and background.
 pub fn standalone(plot: &Plot, size: Size, theme: Theme) -> String {
     let mut canvas = Canvas::new(size.width());
     if let Some(title) = &plot.title {
@@ -97,7 +111,7 @@ fn draw_on(canvas: &mut Canvas, plot: &Plot, size: Size) {
     }
 }
 
-/// What the chart shows, in a sentence or two, for those who do not see it.
+/// A description of the chart in a sentence or two, for screen readers and plain text.
 pub fn description(plot: &Plot) -> String {
     words::description(plot)
 }

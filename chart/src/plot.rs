@@ -1,4 +1,4 @@
-//! What is drawn: a kind, and columns in their parts.
+//! [`Plot`]: the kind of chart, and the columns with their roles.
 
 use crate::{Form, Language};
 
@@ -7,27 +7,27 @@ use crate::{Form, Language};
 pub enum Kind {
     /// Bars by a category.
     Bar,
-    /// A line over time or an order.
+    /// A line over time or another ordered column.
     Line,
     /// A filled line.
     Area,
-    /// Points of two measures.
+    /// Points at two measures.
     Scatter,
     /// Cells of two categories, coloured by a value.
     Heatmap,
-    /// How values are distributed.
+    /// The distribution of values.
     Histogram,
     /// Quartiles by a category.
     Box,
     /// Shares of a whole.
     Pie,
-    /// Steps that lose some on the way.
+    /// Steps with the remaining share at each.
     Funnel,
-    /// Bars in falling order with their running share.
+    /// Bars in descending order with their cumulative share.
     Pareto,
-    /// A row with a small line for each series.
+    /// A small line per series.
     Sparkline,
-    /// One number, with the one before.
+    /// One number, with that of the previous period.
     Figure,
 }
 
@@ -36,13 +36,13 @@ pub enum Kind {
 pub enum Values {
     /// Numbers.
     Numbers(Vec<Option<f64>>),
-    /// Instants, in milliseconds since 1970 UTC.
-    Times(Vec<Option<i64>>),
-    /// Texts, and everything that is shown as its text.
-    Texts(Vec<Option<String>>),
+    /// Timestamps, in milliseconds since 1970 UTC.
+    Timestamps(Vec<Option<i64>>),
+    /// Strings, and all other types by their string form.
+    Strings(Vec<Option<String>>),
 }
 
-/// Larger numbers have no place on an axis: the way between two of them would be no number.
+/// Limit of the absolute value of numbers on an axis: the difference of two larger ones may overflow to infinity.
 const LARGEST: f64 = 1e300;
 
 impl Values {
@@ -50,27 +50,27 @@ impl Values {
     pub fn len(&self) -> usize {
         match self {
             Self::Numbers(values) => values.len(),
-            Self::Times(values) => values.len(),
-            Self::Texts(values) => values.len(),
+            Self::Timestamps(values) => values.len(),
+            Self::Strings(values) => values.len(),
         }
     }
 
-    /// Whether there are no rows.
+    /// Returns true if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number in a row, an instant as its milliseconds; `None` for NULL, texts, NaN, infinities and
-    /// what is as good as infinite.
+    /// The number in a row, a timestamp as its milliseconds; `None` for NULL, strings, NaN, infinities and
+    /// numbers beyond the limit of an axis.
     pub fn number(&self, row: usize) -> Option<f64> {
         match self {
             Self::Numbers(values) => values.get(row).copied().flatten().filter(|value| value.abs() <= LARGEST),
-            Self::Times(values) => values.get(row).copied().flatten().map(|value| value as f64),
-            Self::Texts(_) => None,
+            Self::Timestamps(values) => values.get(row).copied().flatten().map(|value| value as f64),
+            Self::Strings(_) => None,
         }
     }
 
-    /// Every number that there is.
+    /// All numbers of the column.
     pub(crate) fn numbers(&self) -> Vec<f64> {
         (0..self.len()).filter_map(|row| self.number(row)).collect()
     }
@@ -86,50 +86,50 @@ pub struct Column {
 }
 
 impl Column {
-    /// The name as a reader sees it.
+    /// The name as shown to a reader.
     pub(crate) fn label(&self) -> String {
         self.name.replace('_', " ")
     }
 }
 
-/// What is drawn from which columns. All columns have the same number of rows.
+/// A chart to draw: its kind, options and columns. All columns have the same number of rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     /// The kind.
     pub kind: Kind,
-    /// How values are written.
+    /// The format of values.
     pub form: Form,
-    /// The language of the words that the chart adds.
+    /// The language of generated words.
     pub language: Language,
-    /// A title, drawn only in a picture that stands alone.
+    /// A title, drawn only in standalone pictures and on a terminal.
     pub title: Option<String>,
-    /// Whether bars and areas stand on one another.
+    /// True if bars and areas are stacked.
     pub is_stacked: bool,
-    /// Whether bars lie; `None` lets their labels decide.
+    /// True for horizontal bars; `None` chooses by the length of the labels.
     pub is_horizontal: Option<bool>,
-    /// Whether a pie has a hole.
+    /// True for a donut.
     pub is_donut: bool,
-    /// Whether a scatter chart shows its straight line of least squares.
+    /// True if a scatter chart shows its least-squares line.
     pub has_trend: bool,
-    /// Categories, instants or a first measure.
+    /// The x column: categories, timestamps or a measure.
     pub x: Option<Column>,
-    /// Measures.
+    /// The measures.
     pub y: Vec<Column>,
-    /// What divides rows into series.
+    /// The column that splits rows into series.
     pub series: Option<Column>,
-    /// Lower ends of intervals.
+    /// Lower bounds of intervals.
     pub low: Option<Column>,
-    /// Upper ends of intervals.
+    /// Upper bounds of intervals.
     pub high: Option<Column>,
-    /// The value of a cell or a figure.
+    /// The value of a heat map's cell or of a figure.
     pub value: Option<Column>,
-    /// The value of the period before.
+    /// The value of the previous period.
     pub previous: Option<Column>,
-    /// How likely a change at least as large is by chance alone.
+    /// The p-value of the change.
     pub p_value: Option<Column>,
-    /// The unit of each row: `ratio`, `seconds`, `points`, `count`, or a word that is shown.
+    /// The unit of each row: `ratio`, `seconds`, `points`, `count`, or any other word, shown as it is.
     pub unit: Option<Column>,
-    /// Names of points.
+    /// Labels of points.
     pub label: Option<Column>,
 }
 
@@ -164,7 +164,7 @@ impl Plot {
         columns.map(|column| column.values.len()).max().unwrap_or(0)
     }
 
-    /// What the measures are called.
+    /// The names of the measures.
     pub(crate) fn measure(&self) -> String {
         let columns: Vec<String> = self.y.iter().chain(&self.value).map(Column::label).collect();
         columns.join(", ")

@@ -1,4 +1,4 @@
-//! Points of two measures, and their trend.
+//! Scatter charts, with a trend line.
 
 use crate::axis::{self, Swatch};
 use crate::canvas::Canvas;
@@ -7,7 +7,7 @@ use crate::scale::{self, Scale};
 use crate::style::SERIES;
 use crate::{Form, Plot, Size, Values, stats};
 
-/// More points than this are drawn in part.
+/// Limit of points; larger inputs are sampled.
 const MOST: usize = 3000;
 
 /// One point.
@@ -18,7 +18,7 @@ pub(crate) struct Point {
     row: usize,
 }
 
-/// The rows that have both measures.
+/// The points of all rows in which both measures are not NULL.
 pub(crate) fn points(plot: &Plot) -> Vec<Point> {
     let (Some(x), Some(y)) = (&plot.x, plot.y.first()) else { return vec![] };
     let point = |row| Some(Point { x: x.values.number(row)?, y: y.values.number(row)?, row });
@@ -49,7 +49,7 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     }
     let reach = axis::reach(points.iter().map(|point| point.y), false, 5, plot.form);
     let (area, down) = axis::values_at_left(canvas, (plot.form, plot.language), size, reach, 14.0, &y.label());
-    let is_time = matches!(x.values, Values::Times(_));
+    let is_time = matches!(x.values, Values::Timestamps(_));
     let wanted = ((area.width / 80.0) as usize).max(2);
     let first = points.iter().map(|point| point.x).fold(f64::INFINITY, f64::min);
     let last = points.iter().map(|point| point.x).fold(f64::NEG_INFINITY, f64::max);
@@ -65,12 +65,14 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     for point in points.iter().step_by(every) {
         let name = names.as_ref().map(|names| names[point.row].clone()).unwrap_or_default();
         let at = series.iter().position(|known| *known == name).unwrap_or(0);
-        let told =
+        let formatted =
             plot.label.as_ref().map(|label| labels(Some((&label.name, &label.values)), &[point.row], plot.language));
-        let told =
-            told.and_then(|labels| labels.into_iter().next()).map(|label| format!("{label}: ")).unwrap_or_default();
-        let x_told = labels(Some((&x.name, &x.values)), &[point.row], plot.language).pop().unwrap_or_default();
-        let tip = format!("{told}{x_told}, {}", plot.form.value(point.y, plot.language));
+        let formatted = formatted
+            .and_then(|labels| labels.into_iter().next())
+            .map(|label| format!("{label}: "))
+            .unwrap_or_default();
+        let x_formatted = labels(Some((&x.name, &x.values)), &[point.row], plot.language).pop().unwrap_or_default();
+        let tip = format!("{formatted}{x_formatted}, {}", plot.form.value(point.y, plot.language));
         axis::dot(
             canvas,
             shades[at],
@@ -83,7 +85,7 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let pairs: Vec<(f64, f64)> = points.iter().map(|point| (point.x, point.y)).collect();
     let trend = stats::least_squares(&pairs).filter(|_| plot.has_trend);
     if let Some(line) = trend {
-        // the line ends where the chart does
+        // clip the line to the chart
         let clip = |x: f64| (line.intercept + line.slope * x).clamp(reach.0, reach.1);
         let n = Canvas::number;
         let [start, end] = [first, last].map(|x| format!("{} {}", n(across.at(x)), n(down.at(clip(x)))));

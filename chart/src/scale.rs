@@ -1,10 +1,10 @@
-//! From values to places, and the marks of axes.
+//! Scales (values to coordinates) and axis ticks.
 
 use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, Timelike, Utc};
 
 use crate::{Form, Language};
 
-/// A straight scale: `low` is at `from`, `high` at `to`.
+/// A linear scale: maps `low` to `from` and `high` to `to`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scale {
     pub(crate) low: f64,
@@ -22,7 +22,7 @@ impl Scale {
     }
 }
 
-/// A mark of an axis: where, and what it says. The second line says it in a wider frame, such as the year of a month.
+/// An axis tick: its value and label. The second line is the enclosing period, such as the year of a month.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tick {
     pub(crate) value: f64,
@@ -30,10 +30,10 @@ pub(crate) struct Tick {
     pub(crate) below: Option<String>,
 }
 
-/// The values an axis reaches over and its step: round numbers, `wanted` steps or some more or less.
+/// The range of an axis and its step: round numbers, about `wanted` steps.
 pub(crate) fn nice(low: f64, high: f64, wanted: usize, form: Form) -> (f64, f64, f64) {
     let (low, high) = if low == high {
-        // one value alone stands in the middle of something
+        // center a single value
         let room = if low == 0.0 { 1.0 } else { low.abs() * 0.5 };
         (low - room, high + room)
     } else {
@@ -53,7 +53,7 @@ fn round_step(rough: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A number of seconds that a clock has, at least `rough`.
+/// A round number of seconds, minutes, hours or days, at least `rough`.
 fn clock_step(rough: f64) -> f64 {
     const STEPS: [f64; 18] = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0,
@@ -65,10 +65,10 @@ fn clock_step(rough: f64) -> f64 {
     }
 }
 
-/// The marks from `low` to `high`.
+/// The ticks from `low` to `high`.
 pub(crate) fn ticks(low: f64, high: f64, step: f64, form: Form, language: Language) -> Vec<Tick> {
     let count = ((high - low) / step).round() as usize;
-    // counted, not summed: sums drift
+    // multiplied, not summed: sums accumulate rounding errors
     let values = (0..=count.min(200)).map(|index| low + step * index as f64);
     values
         .map(|value| {
@@ -78,7 +78,7 @@ pub(crate) fn ticks(low: f64, high: f64, step: f64, form: Form, language: Langua
         .collect()
 }
 
-/// Steps of time.
+/// Steps of a time axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
     Minutes(i64),
@@ -111,8 +111,8 @@ const STEPS: [(Step, f64); 21] = [
     (Step::Months(1200), 3_155_760_000.0),
 ];
 
-/// Marks of time from `low` to `high`, in milliseconds: full minutes, hours, days, Mondays, months or years, at most
-/// about `wanted`.
+/// The ticks of a time axis from `low` to `high`, in milliseconds: full minutes, hours, days, Mondays, months or years,
+/// about `wanted` at most.
 pub(crate) fn time_ticks(low: f64, high: f64, wanted: usize, language: Language) -> Vec<Tick> {
     let rough = (high - low) / 1000.0 / wanted.max(1) as f64;
     let step = STEPS.iter().find(|(_, seconds)| rough <= *seconds * 1.05).map_or(Step::Months(1200), |(step, _)| *step);
@@ -148,7 +148,7 @@ fn floor(at: NaiveDateTime, step: Step) -> Option<NaiveDateTime> {
             let past = i64::from(at.num_seconds_from_midnight()) / 60;
             Some(midnight + Duration::minutes(past - past % minutes))
         }
-        // days of the month 1, 3, 5 ... would jump at its end; days since 1970 do not
+        // counted from 1970: odd days of the month would be unevenly spaced at its end
         Step::Days(days) => {
             let past = midnight.and_utc().timestamp().div_euclid(86_400);
             Some(midnight - Duration::days(past.rem_euclid(days)))
@@ -181,7 +181,7 @@ fn advance(at: NaiveDateTime, step: Step) -> Option<NaiveDateTime> {
     }
 }
 
-/// What a mark says, and the frame in which it stands.
+/// The label of a tick, and its enclosing period.
 fn time_text(at: NaiveDateTime, step: Step, language: Language) -> (String, String) {
     let words = language.words();
     let month = words.months[at.month0() as usize];
@@ -204,7 +204,7 @@ fn time_text(at: NaiveDateTime, step: Step, language: Language) -> (String, Stri
     }
 }
 
-/// Instants as labels, as short as all of them allow: years, months, days or minutes.
+/// Labels of timestamps at the coarsest precision that all share: years, months, days or minutes.
 pub(crate) fn time_labels(times: &[Option<f64>], language: Language) -> Vec<Option<String>> {
     let instants: Vec<Option<NaiveDateTime>> = times.iter().map(|time| time.and_then(instant)).collect();
     let all = |meets: fn(&NaiveDateTime) -> bool| instants.iter().flatten().all(meets);
@@ -261,7 +261,7 @@ mod tests {
         assert!((low - 0.7).abs() < 1e-12 && (high - 0.825).abs() < 1e-12 && (step - 0.025).abs() < 1e-12);
         // 1100 s / 5 = 220 s, so the step is 5 minutes
         assert_eq!(nice(0.0, 1100.0, 5, Form::Duration), (0.0, 1200.0, 300.0));
-        // one value alone
+        // a single value
         assert_eq!(nice(4.0, 4.0, 4, Form::Number), (2.0, 6.0, 1.0));
         assert_eq!(nice(0.0, 0.0, 4, Form::Number), (-1.0, 1.0, 0.5));
         assert_eq!(nice(-30.0, 20.0, 5, Form::Points), (-30.0, 20.0, 10.0));

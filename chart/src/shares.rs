@@ -8,10 +8,10 @@ use crate::grid::{Grid, labels};
 use crate::scale::{self, Scale};
 use crate::{Form, Plot, Size, style, text};
 
-/// A pie has at most so many slices; the smallest are one.
-const MOST_SLICES: usize = 7;
-/// A Pareto chart has at most so many bars; the smallest are one.
-const MOST_BARS: usize = 20;
+/// Limit of slices of a pie; the smallest are merged.
+const MAX_SLICES: usize = 7;
+/// Limit of bars of a Pareto chart; the smallest are merged.
+const MAX_BARS: usize = 20;
 
 /// A named part.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) struct Part {
     pub(crate) value: f64,
 }
 
-/// The parts in the order of the rows.
+/// The parts in row order.
 pub(crate) fn parts(plot: &Plot) -> Vec<Part> {
     let grid = Grid::new(plot);
     let names = labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &grid.firsts, plot.language);
@@ -29,7 +29,7 @@ pub(crate) fn parts(plot: &Plot) -> Vec<Part> {
     names.into_iter().zip(&series.values).filter_map(part).collect()
 }
 
-/// The parts above zero from the largest to the smallest, the smallest beyond `most` in one.
+/// The positive parts in descending order; those beyond `most` are merged into one.
 fn ranked(plot: &Plot, most: usize) -> Vec<Part> {
     let mut parts = parts(plot);
     parts.retain(|part| part.value > 0.0);
@@ -42,13 +42,13 @@ fn ranked(plot: &Plot, most: usize) -> Vec<Part> {
     parts
 }
 
-/// A share of the whole in per cent.
+/// The share of a whole, in percent.
 fn share_text(value: f64, total: f64, plot: &Plot) -> String {
     Form::Percent.value(value / total, plot.language)
 }
 
 pub(crate) fn pie(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
-    let parts = ranked(plot, MOST_SLICES);
+    let parts = ranked(plot, MAX_SLICES);
     let total: f64 = parts.iter().map(|part| part.value).sum();
     if parts.is_empty() {
         return false;
@@ -57,7 +57,7 @@ pub(crate) fn pie(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let hole = if plot.is_donut { radius * 0.6 } else { 0.0 };
     let top = canvas.top + 6.0;
     let center = if size == Size::Wide { (150.0, top + radius) } else { (canvas.width / 2.0, top + radius) };
-    let shade = |at: usize| (parts.len() < MOST_SLICES || at + 1 < MOST_SLICES).then_some(at);
+    let shade = |at: usize| (parts.len() < MAX_SLICES || at + 1 < MAX_SLICES).then_some(at);
     let mut angle = 0.0;
     for (at, part) in parts.iter().enumerate() {
         let turn = part.value / total * TAU;
@@ -78,7 +78,7 @@ pub(crate) fn pie(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         canvas.text("tn", Anchor::Middle, (center.0, center.1 + 3.0), &plot.form.value(total, plot.language));
         canvas.text("ts", Anchor::Middle, (center.0, center.1 + 20.0), plot.language.words().total);
     }
-    // the names beside the pie, on a phone below it
+    // the names beside the pie, or below it when narrow
     let row = 24.0;
     let (left, first) = match size {
         Size::Wide => (320.0, center.1 - row * parts.len() as f64 / 2.0 + 16.0),
@@ -99,10 +99,10 @@ pub(crate) fn pie(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     true
 }
 
-/// A slice that begins at `angle` from the top, clockwise, both in radians.
+/// A slice that starts at `angle` from the top, clockwise, both in radians.
 fn slice(center: (f64, f64), radius: f64, hole: f64, angle: f64, turn: f64) -> String {
     let n = Canvas::number;
-    // a whole circle is no arc: an arc ends elsewhere than it begins
+    // an arc whose ends coincide is not drawn, so a full circle needs an own element
     let turn = turn.min(TAU - 0.0005);
     let at = |radius: f64, angle: f64| {
         format!("{} {}", n(center.0 + radius * angle.sin()), n(center.1 - radius * angle.cos()))
@@ -138,9 +138,9 @@ pub(crate) fn funnel(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         let wide = width(part.value);
         let value = plot.form.value(part.value, language);
         let share = if first > 0.0 { share_text(part.value, first, plot) } else { String::new() };
-        let place = Area { left: middle - wide / 2.0, top, width: wide, height: tall };
+        let rect = Area { left: middle - wide / 2.0, top, width: wide, height: tall };
         let of_first = language.words().of_first;
-        canvas.rect("f0", place, 3.0, Some(&format!("{}: {value} ({share} {of_first})", part.name)));
+        canvas.rect("f0", rect, 3.0, Some(&format!("{}: {value} ({share} {of_first})", part.name)));
         if text::width(&value, text::SIZE) + 12.0 < wide {
             canvas.text("tb to", Anchor::Middle, (middle, top + tall / 2.0 + 4.0), &value);
         } else {
@@ -187,7 +187,7 @@ pub(crate) fn funnel(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
 }
 
 pub(crate) fn pareto(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
-    let parts = ranked(plot, if size == Size::Wide { MOST_BARS } else { 10 });
+    let parts = ranked(plot, if size == Size::Wide { MAX_BARS } else { 10 });
     let total: f64 = parts.iter().map(|part| part.value).sum();
     if parts.is_empty() {
         return false;
@@ -215,9 +215,9 @@ pub(crate) fn pareto(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         sum += part.value;
         let value = plot.form.value(part.value, language);
         let tip = format!("{}: {value}, {running} {}", part.name, share_text(sum, total, plot));
-        let place = Area { left: middle - broad / 2.0, top, width: broad, height: area.bottom() - top };
+        let rect = Area { left: middle - broad / 2.0, top, width: broad, height: area.bottom() - top };
         let is_rest = at == parts.len() - 1 && parts_are_joined(plot, &parts);
-        canvas.rect(if is_rest { "fo" } else { "f0" }, place, 2.0, Some(&tip));
+        canvas.rect(if is_rest { "fo" } else { "f0" }, rect, 2.0, Some(&tip));
         let y = shares.at(sum / total);
         path.push_str(&format!("{}{} {}", if at == 0 { "M" } else { "L" }, n(middle), n(y)));
         dots.push((middle, y));
@@ -245,12 +245,12 @@ pub(crate) fn pareto(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     true
 }
 
-/// Whether the last of the parts stands for several.
+/// Returns true if the last part is merged from several.
 fn parts_are_joined(plot: &Plot, shown: &[Part]) -> bool {
     parts(plot).iter().filter(|part| part.value > 0.0).count() > shown.len()
 }
 
-/// Numbers below the bars and the names below the chart: long names stay readable without turning the head.
+/// Numbers below the bars, and the names listed below the chart, so that long names need no rotation.
 fn numbered(canvas: &mut Canvas, area: Area, band: f64, names: &[&str]) {
     for at in 0..names.len() {
         canvas.text(

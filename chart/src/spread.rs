@@ -1,4 +1,4 @@
-//! How values are distributed: histograms and box plots.
+//! Distributions: histograms and box plots.
 
 use crate::axis::{self, Swatch};
 use crate::canvas::{Anchor, Area, Canvas, LINE};
@@ -7,12 +7,12 @@ use crate::scale::{self, Scale};
 use crate::stats::{self, FiveNumbers};
 use crate::{Form, Language, Plot, Size, Values, style, text};
 
-/// More boxes than this are cut.
-const MOST_BOXES: usize = 40;
-/// Of the values outside a box's whiskers so many are drawn.
-const MOST_OUTSIDE: usize = 120;
+/// Limit of boxes.
+const MAX_BOXES: usize = 40;
+/// Limit of outliers drawn per box.
+const MAX_OUTSIDE: usize = 120;
 
-/// Bins of equal width with a count for each series.
+/// Histogram bins of equal width, with a count per series.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bins {
     pub(crate) from: f64,
@@ -21,14 +21,14 @@ pub(crate) struct Bins {
 }
 
 impl Bins {
-    /// What is in each bin, all series together.
+    /// The total per bin over all series.
     pub(crate) fn sums(&self) -> Vec<f64> {
         let number = self.counts.iter().map(|(_, counts)| counts.len()).max().unwrap_or(0);
         (0..number).map(|bin| self.counts.iter().filter_map(|(_, counts)| counts.get(bin)).sum()).collect()
     }
 }
 
-/// The bins of a histogram; `None` without a value.
+/// The bins of a histogram; `None` if there is no value.
 pub(crate) fn bins(plot: &Plot) -> Option<Bins> {
     let x = plot.x.as_ref()?;
     if plot.y.is_empty() { counted(plot, &x.values) } else { given(plot, &x.values) }
@@ -68,8 +68,8 @@ pub(crate) fn histogram(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
             let (from, to) = (plot.form.value(start, language), plot.form.value(start + bins.width, language));
             let name = if name.is_empty() { String::new() } else { format!("{name}, ") };
             let tip = format!("{name}{from} – {to}: {}", Form::Number.value(count, language));
-            let place = Area { left: left + 0.5, top, width: (right - left - 1.0).max(0.6), height: bottom - top };
-            canvas.rect(&style::class('f', *shade), place, 0.0, Some(&tip));
+            let rect = Area { left: left + 0.5, top, width: (right - left - 1.0).max(0.6), height: bottom - top };
+            canvas.rect(&style::class('f', *shade), rect, 0.0, Some(&tip));
         }
     }
     let (from, to, step) = scale::nice(low, high, (area.width / 80.0) as usize, plot.form);
@@ -85,7 +85,7 @@ fn shades(count: usize) -> Vec<Option<usize>> {
     (0..count).map(|at| (count <= style::SERIES || at < style::SERIES - 1).then_some(at)).collect()
 }
 
-/// Counts values into bins whose borders are round numbers.
+/// Counts values into bins with round boundaries.
 fn counted(plot: &Plot, values: &Values) -> Option<Bins> {
     let mut sorted = values.numbers();
     sorted.sort_by(f64::total_cmp);
@@ -94,7 +94,7 @@ fn counted(plot: &Plot, values: &Values) -> Option<Bins> {
         Some(width) => {
             let wanted = ((high - low) / width).round().max(1.0) as usize;
             let (from, _, step) = scale::nice(low, high, wanted, plot.form);
-            // a value on the upper border belongs to the bin above
+            // bins are half-open: a value on the upper boundary belongs to the next bin
             (from, step, ((high - from) / step + 1e-9).floor() as usize + 1)
         }
         None => {
@@ -120,7 +120,7 @@ fn counted(plot: &Plot, values: &Values) -> Option<Bins> {
     Some(Bins { from, width, counts })
 }
 
-/// Bins that the data gives: `x` is where a bin begins, `y` how much is in it.
+/// Precomputed bins: `x` is the lower boundary, `y` the count.
 fn given(plot: &Plot, x: &Values) -> Option<Bins> {
     let mut grid = Grid::new(plot);
     grid.sort_by(x);
@@ -132,8 +132,8 @@ fn given(plot: &Plot, x: &Values) -> Option<Bins> {
     let number = (((last - from) / width).round() as usize + 1).min(2000);
     let bins = |series: &Series| {
         let mut counts = vec![0.0; number];
-        for (place, row) in grid.firsts.iter().enumerate() {
-            if let (Some(start), Some(value)) = (x.number(*row), series.values[place]) {
+        for (index, row) in grid.firsts.iter().enumerate() {
+            if let (Some(start), Some(value)) = (x.number(*row), series.values[index]) {
                 let bin = ((start - from) / width).round() as usize;
                 if let Some(count) = counts.get_mut(bin) {
                     *count += value;
@@ -145,7 +145,7 @@ fn given(plot: &Plot, x: &Values) -> Option<Bins> {
     grid.has_values().then(|| Bins { from, width, counts: grid.series.iter().map(bins).collect() })
 }
 
-/// A box with its name and the number of values it rests on, when that is known.
+/// A box with its name and the number of its values, if known.
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) five: FiveNumbers,
@@ -175,14 +175,14 @@ pub(crate) fn named_boxes(plot: &Plot) -> Vec<Named> {
     }
     let Some(y) = plot.y.first() else { return vec![] };
     let mut groups: Vec<(String, Vec<f64>)> = Vec::new();
-    let mut places = std::collections::HashMap::new();
+    let mut indices = std::collections::HashMap::new();
     for (row, name) in names.into_iter().enumerate() {
         let Some(value) = y.values.number(row) else { continue };
-        let place = *places.entry(name.clone()).or_insert_with(|| {
+        let index = *indices.entry(name.clone()).or_insert_with(|| {
             groups.push((name, vec![]));
             groups.len() - 1
         });
-        groups[place].1.push(value);
+        groups[index].1.push(value);
     }
     let named = |(name, values): (String, Vec<f64>)| {
         Some(Named { name, five: stats::five_numbers(&values)?, count: Some(values.len()) })
@@ -192,7 +192,7 @@ pub(crate) fn named_boxes(plot: &Plot) -> Vec<Named> {
 
 pub(crate) fn boxes(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     let boxes = named_boxes(plot);
-    let shown = boxes.len().min(MOST_BOXES);
+    let shown = boxes.len().min(MAX_BOXES);
     if shown == 0 {
         return false;
     }
@@ -242,10 +242,10 @@ pub(crate) fn boxes(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
             value(five.third),
             value(five.high)
         );
-        let place = Area { left: first, top: middle - 9.0, width: (third - first).max(1.0), height: 18.0 };
-        canvas.rect("q0", place, 2.0, Some(&tip));
+        let rect = Area { left: first, top: middle - 9.0, width: (third - first).max(1.0), height: 18.0 };
+        canvas.rect("q0", rect, 2.0, Some(&tip));
         canvas.path("w m", &format!("M{} {}v18", n(median), n(middle - 9.0)), None);
-        let every = five.outside.len().div_ceil(MOST_OUTSIDE).max(1);
+        let every = five.outside.len().div_ceil(MAX_OUTSIDE).max(1);
         for value in five.outside.iter().step_by(every) {
             canvas.circle("p0", (across.at(*value), middle), 2.6, Some(&plot.form.value(*value, language)));
         }

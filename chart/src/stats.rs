@@ -1,6 +1,6 @@
-//! The little statistics that charts compute themselves.
+//! Statistics computed by charts.
 
-/// The quantile `share` of sorted values, by straight lines between ranks (type 7 of Hyndman and Fan).
+/// The quantile `share` of sorted values, interpolated linearly between ranks (type 7 of Hyndman and Fan).
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let rank = share * last as f64;
@@ -8,7 +8,7 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     Some(below + (above - below) * rank.fract())
 }
 
-/// The straight line of least squares.
+/// A least-squares line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Line {
     pub(crate) intercept: f64,
@@ -16,7 +16,7 @@ pub(crate) struct Line {
     pub(crate) r_squared: f64,
 }
 
-/// The line through points; `None` for fewer than three points and where all have the same x.
+/// Fits a line; `None` for fewer than three points or if all have the same x.
 pub(crate) fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
     let count = points.len() as f64;
     if points.len() < 3 {
@@ -32,7 +32,7 @@ pub(crate) fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
     let slope = xy / xx;
     let r_squared = if yy > 0.0 { xy * xy / (xx * yy) } else { 1.0 };
     let line = Line { intercept: mean_y - slope * mean_x, slope, r_squared };
-    // squares of very large numbers are infinite
+    // squares of very large numbers overflow to infinity
     (line.intercept.is_finite() && line.slope.is_finite() && line.r_squared.is_finite()).then_some(line)
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn bin_width(sorted: &[f64]) -> Option<f64> {
     Some(width.clamp(range / 60.0, range))
 }
 
-/// The five numbers of a box plot after Tukey, and what lies outside.
+/// The five-number summary of a box plot after Tukey, and the outliers.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FiveNumbers {
     pub(crate) low: f64,

@@ -1,23 +1,23 @@
-//! The colours and strokes of charts, as classes.
+//! Colours and strokes of charts, as CSS classes.
 
 use std::fmt::Write;
 
-/// Light or dark.
+/// The theme of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
-    /// Dark text on white.
+    /// Dark on a white background.
     Light,
-    /// Light text on a dark ground.
+    /// Light on a dark background.
     Dark,
 }
 
-/// How many series have a colour of their own.
+/// Number of series colours.
 pub(crate) const SERIES: usize = 8;
-/// How many steps of colour a heat map has.
+/// Number of colour steps of a heat map.
 pub(crate) const STEPS: usize = 9;
 
-/// Name, light, dark. `s0` to `s7` are Okabe and Ito's colours, in the dark their lighter relatives, with yellow where it
-/// has contrast; `h0` to `h8` run from little to much.
+/// Name, light, dark. `s0` to `s7` are Okabe and Ito's colours, on dark lighter variants, with yellow where it has
+/// contrast; `h0` to `h8` run from low to high.
 const COLORS: [(&str, &str, &str); 27] = [
     ("bg", "#ffffff", "#14181f"),
     ("ink", "#1b2330", "#e8ecf2"),
@@ -48,10 +48,10 @@ const COLORS: [(&str, &str, &str); 27] = [
     ("halo", "#ffffff", "#14181f"),
 ];
 
-/// The step from which text on a heat map's cell changes its colour.
+/// The step from which the text on a heat map's cell is inverted.
 pub(crate) const HIGH_STEP: usize = 5;
 
-/// A theme's colours as CSS variables, `--bg: #fff; ...`.
+/// The colours of a theme as CSS variables, `--bg: #fff; ...`.
 pub fn variables(theme: Theme) -> String {
     let mut text = String::new();
     for (name, light, dark) in COLORS {
@@ -62,7 +62,7 @@ pub fn variables(theme: Theme) -> String {
     text
 }
 
-/// The style sheet of all charts: with a theme its colours, without one the variables of the page that they stand in.
+/// The style sheet of all charts: with the colours of a theme, or with the variables of the enclosing page.
 pub fn stylesheet(theme: Option<Theme>) -> String {
     let color = |name: &str| match theme {
         None => format!("var(--{name})"),
@@ -109,7 +109,7 @@ pub fn stylesheet(theme: Option<Theme>) -> String {
         rule(&format!(".q{series}"), format!("fill:{own};fill-opacity:.6;stroke:{own}"));
     }
     rule(".fine", "stroke-width:1.3".into());
-    // not by colour alone: later lines are broken
+    // series differ by dash pattern as well as by colour
     rule(".l4", "stroke-dasharray:7 3".into());
     rule(".l5", "stroke-dasharray:2 3".into());
     rule(".l6", "stroke-dasharray:9 3 2 3".into());
@@ -120,7 +120,7 @@ pub fn stylesheet(theme: Option<Theme>) -> String {
     css
 }
 
-/// The class of a series: its letter and its colour, or that of the rest.
+/// The CSS class of a series: a letter and the colour index, or the class of the uncoloured series.
 pub(crate) fn class(letter: char, shade: Option<usize>) -> String {
     match shade {
         Some(shade) => format!("{letter}{}", shade % SERIES),

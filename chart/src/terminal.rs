@@ -1,6 +1,6 @@
-//! Charts as text for a terminal: bars of blocks, lines of braille dots, heat maps of shaded cells.
+//! Charts for a terminal: block characters for bars, braille for lines, shaded cells for heat maps.
 //!
-//! Colours are those of the terminal's own palette; without colours series differ by their glyphs.
+//! Colours are from the palette of the terminal; without colours series differ by their glyphs.
 
 mod across;
 mod down;
@@ -9,29 +9,30 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{Kind, Plot};
 
-/// A terminal narrower than this shows no chart.
-const NARROWEST: usize = 36;
-/// A chart is no wider than this: longer bars say no more.
-const WIDEST: usize = 120;
+/// Minimum width of a terminal for charts.
+const MIN_WIDTH: usize = 36;
+/// Maximum width of a chart.
+const MAX_WIDTH: usize = 120;
 
-/// The colours of series, as numbers of the terminal's palette: blue, yellow, green, magenta, cyan, red, white, grey.
+/// The colours of series, as indexes into the terminal's palette: blue, yellow, green, magenta, cyan, red, white, grey.
 pub(crate) const PALETTE: [u8; 8] = [4, 3, 2, 5, 6, 1, 7, 8];
 
-/// What a chart is written for.
+/// The terminal a chart is drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Screen {
     pub(crate) width: usize,
     pub(crate) has_color: bool,
 }
 
-/// The chart as lines of at most `width` columns, the last ended; empty where there is nothing to draw or no room for it.
+/// The chart as lines of at most `width` columns, each terminated; empty if there is nothing to draw or too little
+/// room.
 pub fn terminal(plot: &Plot, width: usize, has_color: bool) -> String {
-    if width < NARROWEST {
+    if width < MIN_WIDTH {
         return String::new();
     }
-    let screen = Screen { width: width.min(WIDEST), has_color };
+    let screen = Screen { width: width.min(MAX_WIDTH), has_color };
     let lines = match plot.kind {
-        // more bars over time than lines of a screen are a line
+        // a time series with more bars than a screen has lines is drawn as a line
         Kind::Bar if down::is_long(plot) => across::lines(plot, screen),
         Kind::Bar => down::bars(plot, screen),
         Kind::Pareto | Kind::Pie | Kind::Funnel => down::parts(plot, screen),
@@ -53,7 +54,7 @@ pub fn terminal(plot: &Plot, width: usize, has_color: bool) -> String {
 }
 
 impl Screen {
-    /// The text in a series' colour.
+    /// The text in the colour of a series.
     pub(crate) fn colored(self, text: &str, series: Option<usize>) -> String {
         let color = series.map_or(8, |series| PALETTE[series % PALETTE.len()]);
         match self.has_color && !text.trim().is_empty() {
@@ -72,12 +73,12 @@ impl Screen {
     }
 }
 
-/// The columns that a text takes.
+/// The display width of text, in columns.
 pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// The text, cut to so many columns.
+/// The text truncated to `width` columns.
 pub(crate) fn fit(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_string();
@@ -93,14 +94,14 @@ pub(crate) fn fit(text: &str, width: usize) -> String {
     kept + "…"
 }
 
-/// The text, cut or filled up to so many columns.
+/// The text truncated or padded to `width` columns.
 pub(crate) fn padded(text: &str, width: usize) -> String {
     let text = fit(text, width);
     let blanks = width.saturating_sub(columns(&text));
     text + &" ".repeat(blanks)
 }
 
-/// The text at the right of so many columns.
+/// The text right-aligned in `width` columns.
 pub(crate) fn at_right(text: &str, width: usize) -> String {
     let text = fit(text, width);
     " ".repeat(width.saturating_sub(columns(&text))) + &text

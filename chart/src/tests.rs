@@ -1,7 +1,7 @@
 use super::*;
 
 fn texts(name: &str, values: &[&str]) -> Column {
-    Column { name: name.into(), values: Values::Texts(values.iter().map(|text| Some((*text).to_string())).collect()) }
+    Column { name: name.into(), values: Values::Strings(values.iter().map(|text| Some((*text).to_string())).collect()) }
 }
 
 /// A column in which NaN stands for NULL.

@@ -1,18 +1,18 @@
-//! Texts in charts: how wide they are, and how they are cut.
+//! Text in charts: measuring, truncating, wrapping, escaping.
 //!
-//! Widths are those of a common sans-serif font, near enough to keep labels apart whatever font the reader has.
+//! Widths are estimates for a common sans-serif font, close enough to keep labels apart in any font.
 
-/// The size of most texts.
+/// The default font size.
 pub(crate) const SIZE: f64 = 12.0;
-/// The size of marks and captions.
+/// The font size of tick labels and captions.
 pub(crate) const SMALL: f64 = 11.0;
 
-/// The width of a text in units, for a font of `size` units.
+/// The width of text in units, for a font of `size` units.
 pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(advance).sum::<f64>() * size
 }
 
-/// The width of a character as a part of the font's size.
+/// The width of a character relative to the font size.
 fn advance(character: char) -> f64 {
     match character {
         'i' | 'j' | 'l' | '\'' | '|' | '!' | '.' | ',' | ':' | ';' | 'I' => 0.28,
@@ -21,7 +21,7 @@ fn advance(character: char) -> f64 {
         'A'..='Z' | '&' | '<' | '>' | '=' | '+' => 0.68,
         // combining marks and joiners
         '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0.0,
-        // from Hangul on most scripts of one square per character
+        // East Asian scripts: one square per character
         '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{ff60}' => 1.0,
         '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => 1.2,
         '0'..='9' => 0.61,
@@ -29,7 +29,7 @@ fn advance(character: char) -> f64 {
     }
 }
 
-/// The text, or as much of it as fits, with an ellipsis.
+/// The text, truncated with an ellipsis if it does not fit.
 pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_string();
@@ -45,8 +45,8 @@ pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// The text in lines of at most `room`, broken between words, and between characters where there are no blanks. The last
-/// of `most` lines is cut.
+/// Wraps text into at most `most` lines of width `room`, between words, and between wide characters. The last
+/// line is truncated.
 pub(crate) fn wrap(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in pieces(text) {
@@ -72,7 +72,7 @@ pub(crate) fn wrap(text: &str, size: f64, room: f64, most: usize) -> Vec<String>
     lines
 }
 
-/// Words with the blanks after them; each wide character is a word.
+/// The words with trailing blanks; each wide character is a word.
 fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut start = 0;
@@ -92,7 +92,7 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
-/// The text for an element or an attribute: no markup, and no character that XML does not allow.
+/// Escapes text for an XML element or attribute, and replaces characters that XML does not allow.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

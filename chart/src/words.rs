@@ -1,9 +1,9 @@
-//! The words that charts add, and charts told in words.
+//! Generated words in English and Chinese, and descriptions of charts.
 
 use crate::grid::{self, Grid, labels};
 use crate::{Form, Kind, Plot, stats};
 
-/// The language of the words that the program adds to a page or a chart.
+/// The language of generated words in a page or chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -12,7 +12,7 @@ pub enum Language {
     Chinese,
 }
 
-/// Words of one language.
+/// The words of one language.
 #[derive(Debug)]
 pub(crate) struct Words {
     pub(crate) no_data: &'static str,
@@ -69,14 +69,14 @@ const CHINESE: Words = Words {
 };
 
 impl Language {
-    /// The language of a text: Chinese if it has a Chinese character.
+    /// The language of text: Chinese if it contains a Chinese character.
     pub fn of(text: &str) -> Self {
         let is_han =
             |c: char| matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{323af}');
         if text.chars().any(is_han) { Self::Chinese } else { Self::English }
     }
 
-    /// The language's tag in HTML.
+    /// The HTML language tag.
     pub fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -99,7 +99,7 @@ impl Language {
         }
     }
 
-    /// A part of the rows is drawn.
+    /// A note that only some of the rows are drawn.
     pub(crate) fn shown(self, shown: usize, all: usize) -> String {
         match self {
             Self::English => format!("{shown} of {all} drawn."),
@@ -107,7 +107,7 @@ impl Language {
         }
     }
 
-    /// The rest of the series.
+    /// The name of the remaining series.
     pub(crate) fn more(self, count: usize) -> String {
         match self {
             Self::English => format!("{count} more"),
@@ -116,7 +116,7 @@ impl Language {
     }
 }
 
-/// What a chart shows, in words.
+/// The description of a chart.
 pub(crate) fn description(plot: &Plot) -> String {
     let is_english = plot.language == Language::English;
     let kind = kind_name(plot.kind, plot.language);
@@ -164,14 +164,14 @@ fn details(plot: &Plot) -> Option<String> {
     match plot.kind {
         Kind::Figure => {
             let figures = crate::figure::figures(plot);
-            let told = figures.iter().take(12).map(|figure| {
+            let formatted = figures.iter().take(12).map(|figure| {
                 let name = figure.name.as_deref().map(|name| format!("{name} ")).unwrap_or_default();
                 let before =
                     figure.previous.as_ref().map(|previous| format!(" ({} {previous})", language.words().before));
                 format!("{name}{}{}", figure.value, before.unwrap_or_default())
             });
-            let told: Vec<String> = told.collect();
-            (!told.is_empty()).then(|| told.join("; "))
+            let formatted: Vec<String> = formatted.collect();
+            (!formatted.is_empty()).then(|| formatted.join("; "))
         }
         Kind::Histogram | Kind::Box => {
             let column = if plot.kind == Kind::Box { plot.y.first() } else { plot.x.as_ref() };
@@ -190,9 +190,10 @@ fn details(plot: &Plot) -> Option<String> {
         Kind::Scatter => {
             let points = crate::points::points(plot);
             let line = stats::least_squares(&points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>());
-            let told = if is_english { format!("{} points", points.len()) } else { format!("{} 个点", points.len()) };
+            let formatted =
+                if is_english { format!("{} points", points.len()) } else { format!("{} 个点", points.len()) };
             let trend = line.map(|line| format!(", R² {:.2}", line.r_squared)).unwrap_or_default();
-            (!points.is_empty()).then(|| told + &trend)
+            (!points.is_empty()).then(|| formatted + &trend)
         }
         Kind::Heatmap => {
             let grid = grid::cells(plot)?;
@@ -210,8 +211,8 @@ fn details(plot: &Plot) -> Option<String> {
                 let name = &series.name;
                 let names = &names;
                 series.values.iter().zip(names).filter_map(move |(value, label)| {
-                    let told = if is_single { label.clone() } else { format!("{name} {label}") };
-                    Some((told, (*value)?))
+                    let formatted = if is_single { label.clone() } else { format!("{name} {label}") };
+                    Some((formatted, (*value)?))
                 })
             });
             extremes(values, form, language)
@@ -219,7 +220,7 @@ fn details(plot: &Plot) -> Option<String> {
     }
 }
 
-/// How many values there are, the lowest and the highest.
+/// The number of values, the lowest and the highest.
 fn extremes(values: impl Iterator<Item = (String, f64)>, form: Form, language: Language) -> Option<String> {
     let values: Vec<(String, f64)> = values.collect();
     let lowest = values.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;

@@ -118,7 +118,10 @@ mod tests {
     fn bars(name: &str) -> Plot {
         Plot {
             title: Some("满意度 by topic".into()),
-            x: Some(Column { name: "topic".into(), values: Values::Texts(vec![Some(name.into()), Some("b".into())]) }),
+            x: Some(Column {
+                name: "topic".into(),
+                values: Values::Strings(vec![Some(name.into()), Some("b".into())]),
+            }),
             y: vec![Column { name: "n".into(), values: Values::Numbers(vec![Some(3.0), Some(1.0)]) }],
             ..Plot::new(Kind::Bar)
         }

@@ -86,8 +86,8 @@ impl Drawing {
             }
             let values = match taken(schema.field(index).data_type()) {
                 Taken::Number | Taken::Seconds(_) => Values::Numbers(vec![]),
-                Taken::Time => Values::Times(vec![]),
-                Taken::Text => Values::Texts(vec![]),
+                Taken::Time => Values::Timestamps(vec![]),
+                Taken::Text => Values::Strings(vec![]),
             };
             columns.push((index, Column { name: visible(name), values }));
         }
@@ -162,7 +162,7 @@ fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
             numbers
                 .extend(wide.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| value / per_second)));
         }
-        Values::Times(times) => {
+        Values::Timestamps(times) => {
             let plain = match column.data_type() {
                 DataType::Dictionary(_, inner) => cast(column, inner)?,
                 _ => ArrayRef::clone(column),
@@ -175,7 +175,7 @@ fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
             let counts = cast(&instants, &DataType::Int64)?;
             times.extend(counts.as_primitive::<Int64Type>().iter());
         }
-        Values::Texts(texts) => {
+        Values::Strings(texts) => {
             let options = FormatOptions::new().with_display_error(true);
             let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
             let nulls = column.logical_nulls();
@@ -217,9 +217,9 @@ mod tests {
     fn columns_come_as_instants_texts_and_numbers() {
         let plot = drawing("line x=day y=n series=name", &batch()).plot();
         // 2025-01-01 is day 20,089
-        assert_eq!(plot.x.unwrap().values, Values::Times(vec![Some(20_089 * 86_400_000), None]));
+        assert_eq!(plot.x.unwrap().values, Values::Timestamps(vec![Some(20_089 * 86_400_000), None]));
         assert_eq!(plot.y[0].values, Values::Numbers(vec![Some(3.0), None]));
-        assert_eq!(plot.series.unwrap().values, Values::Texts(vec![Some("a␛b".into()), None]));
+        assert_eq!(plot.series.unwrap().values, Values::Strings(vec![Some("a␛b".into()), None]));
     }
 
     #[test]

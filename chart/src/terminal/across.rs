@@ -1,4 +1,4 @@
-//! Charts with two axes, drawn in braille by `ratatui-widgets`.
+//! Charts with two axes, drawn in braille with `ratatui-widgets`.
 
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
@@ -13,14 +13,14 @@ use crate::grid::{Grid, labels};
 use crate::scale::time_labels;
 use crate::{Form, Plot, Values, axis, points, stats};
 
-/// Lines of a chart.
+/// The height of a chart, in lines.
 const HEIGHT: u16 = 15;
-/// More lines than this cannot be told apart on a terminal.
-const MOST_SERIES: usize = 7;
-/// What draws the series without colours.
+/// Limit of series: more are not distinguishable on a terminal.
+const MAX_SERIES: usize = 7;
+/// The markers of series without colours.
 const MARKERS: [Marker; 4] = [Marker::Braille, Marker::Dot, Marker::HalfBlock, Marker::Block];
 
-/// A stretch of points, and the series it belongs to.
+/// Consecutive points of a series.
 struct Stretch {
     series: Option<usize>,
     points: Vec<(f64, f64)>,
@@ -35,24 +35,24 @@ pub(super) fn lines(plot: &Plot, screen: Screen) -> Vec<String> {
     if let Some(x) = &plot.x {
         grid.sort_by(&x.values);
     }
-    let places: Vec<Option<f64>> = match &plot.x {
-        Some(x) if !matches!(x.values, Values::Texts(_)) => {
+    let positions: Vec<Option<f64>> = match &plot.x {
+        Some(x) if !matches!(x.values, Values::Strings(_)) => {
             grid.firsts.iter().map(|row| x.values.number(*row)).collect()
         }
-        _ => (0..grid.firsts.len()).map(|place| Some(place as f64)).collect(),
+        _ => (0..grid.firsts.len()).map(|index| Some(index as f64)).collect(),
     };
     let shades = grid.shades();
     let mut stretches = Vec::new();
     let mut below = vec![0.0; grid.firsts.len()];
     for (at, series) in
-        grid.series.iter().enumerate().filter(|(at, _)| shades[*at].is_some_and(|shade| shade < MOST_SERIES))
+        grid.series.iter().enumerate().filter(|(at, _)| shades[*at].is_some_and(|shade| shade < MAX_SERIES))
     {
         let mut points: Vec<(f64, f64)> = Vec::new();
-        for (place, value) in series.values.iter().enumerate() {
-            match (places[place], value) {
+        for (index, value) in series.values.iter().enumerate() {
+            match (positions[index], value) {
                 (Some(x), Some(value)) => {
-                    below[place] += value;
-                    points.push((x, if plot.is_stacked { below[place] } else { *value }));
+                    below[index] += value;
+                    points.push((x, if plot.is_stacked { below[index] } else { *value }));
                 }
                 _ if points.is_empty() => {}
                 _ => {
@@ -65,7 +65,7 @@ pub(super) fn lines(plot: &Plot, screen: Screen) -> Vec<String> {
             stretches.push(Stretch { series: shades[at], is_line: points.len() > 1, points });
         }
     }
-    // both at once, so that both are months or both are days
+    // formatted together, so that both have the same precision
     let ends: Vec<usize> = grid.firsts.first().into_iter().chain(grid.firsts.last()).copied().collect();
     let ends = labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &ends, plot.language);
     let ends = [ends.first(), ends.last()].map(|end| end.cloned().unwrap_or_default());
@@ -73,7 +73,7 @@ pub(super) fn lines(plot: &Plot, screen: Screen) -> Vec<String> {
         .series
         .iter()
         .zip(&shades)
-        .map(|(series, shade)| (series.name.clone(), shade.filter(|shade| *shade < MOST_SERIES)))
+        .map(|(series, shade)| (series.name.clone(), shade.filter(|shade| *shade < MAX_SERIES)))
         .collect();
     draw(plot, screen, &stretches, &names, ends)
 }
@@ -91,7 +91,7 @@ pub(super) fn points(plot: &Plot, screen: Screen) -> Vec<String> {
         let at = |x: f64| (x, line.intercept + line.slope * x);
         stretches.push(Stretch { series: Some(1), points: vec![at(low), at(high)], is_line: true });
     }
-    let is_time = matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Times(_)));
+    let is_time = matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Timestamps(_)));
     let mut times = time_labels(&[Some(low), Some(high)], plot.language).into_iter().flatten();
     let ends = [low, high].map(|value| match is_time {
         true => times.next().unwrap_or_default(),
@@ -128,12 +128,12 @@ fn draw(
             .style(style(stretch.series))
     });
     let count = ((high - low) / step).round() as usize;
-    let told: Vec<Line<'_>> =
+    let formatted: Vec<Line<'_>> =
         (0..=count).map(|mark| Line::from(plot.form.tick(low + step * mark as f64, step, plot.language))).collect();
     let [first, last] = ends;
     let chart = Chart::new(datasets.collect())
         .x_axis(Axis::default().bounds([from, to]).labels([Line::from(first), Line::from(last)]))
-        .y_axis(Axis::default().bounds([low, high]).labels(told))
+        .y_axis(Axis::default().bounds([low, high]).labels(formatted))
         .legend_position(None);
     let area = Rect::new(0, 0, u16::try_from(screen.width).unwrap_or(u16::MAX), HEIGHT);
     let mut buffer = Buffer::empty(area);
@@ -177,7 +177,7 @@ fn legend(
     lines
 }
 
-/// A line of the drawn buffer, with the colours of its cells.
+/// A line of the buffer, with colour escapes.
 fn line_of(buffer: &Buffer, row: u16, screen: Screen) -> String {
     let mut line = String::new();
     let mut color = Color::Reset;

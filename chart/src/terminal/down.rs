@@ -1,4 +1,4 @@
-//! Charts that go down line by line: bars, cells, rows.
+//! Charts drawn line by line: bars, heat maps, box plots, figures.
 
 use std::collections::HashMap;
 
@@ -9,19 +9,19 @@ use crate::spread;
 use crate::stats::FiveNumbers;
 use crate::{Form, Plot, Values, figure};
 
-/// More lines than this are cut.
-const MOST_LINES: usize = 40;
+/// Limit of lines.
+const MAX_LINES: usize = 40;
 
-/// Blocks from an eighth to a whole.
+/// Blocks from one eighth to full.
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
-/// What fills the bars of the series without colours.
+/// The fill characters of series without colours.
 const FILLS: [char; 4] = ['█', '▒', '░', '▓'];
 /// Shades of cells without colours.
 const SHADES: [&str; 5] = ["  ", "░░", "▒▒", "▓▓", "██"];
-/// Shades of cells with colours, from the 256 of a terminal.
+/// Shades of cells with colours, from the 256-colour palette.
 const DEPTHS: [u8; 6] = [236, 24, 25, 31, 38, 117];
 
-/// A bar of `share` of `room` columns, exact to an eighth of a column where it is filled.
+/// A bar of `share` of `room` columns, exact to an eighth of a column for the solid fill.
 fn bar(share: f64, room: usize, fill: char) -> String {
     let eighths = (share.clamp(0.0, 1.0) * room as f64 * 8.0).round() as usize;
     let mut text: String = std::iter::repeat_n(fill, eighths / 8).collect();
@@ -66,15 +66,15 @@ fn note(plot: &Plot, shown: usize, all: usize, screen: Screen) -> Option<String>
     (shown < all).then(|| screen.dim(&plot.language.shown(shown, all)))
 }
 
-/// The width of a column of texts: the longest, and no more than a share of the screen.
+/// The width of the longest text, at most `most`.
 fn widest<'a>(texts: impl Iterator<Item = &'a str>, most: usize) -> usize {
     texts.map(columns).max().unwrap_or(0).min(most)
 }
 
-/// Whether bars follow an order and are more than have room.
+/// Returns true for an ordered x axis with more bars than lines.
 pub(super) fn is_long(plot: &Plot) -> bool {
-    let is_ordered = plot.x.as_ref().is_some_and(|x| !matches!(x.values, Values::Texts(_)));
-    is_ordered && Grid::new(plot).firsts.len() > MOST_LINES
+    let is_ordered = plot.x.as_ref().is_some_and(|x| !matches!(x.values, Values::Strings(_)));
+    is_ordered && Grid::new(plot).firsts.len() > MAX_LINES
 }
 
 pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
@@ -84,7 +84,7 @@ pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
     }
     let all = grid.firsts.len();
     let beside = if plot.is_stacked { 1 } else { grid.series.len().max(1) };
-    let most = (MOST_LINES / beside).max(4);
+    let most = (MAX_LINES / beside).max(4);
     grid.cut(most);
     let names = labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &grid.firsts, plot.language);
     let shades = grid.shades();
@@ -94,39 +94,43 @@ pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
         lines = legend(&series, &shades, screen, plot);
     }
     let label = widest(names.iter().map(String::as_str), screen.width / 3);
-    let told = |value: f64| plot.form.value(value, plot.language);
+    let formatted = |value: f64| plot.form.value(value, plot.language);
     let stacks = grid.stacks();
     let values: Vec<f64> = match plot.is_stacked {
         true => stacks.iter().flat_map(|(below, above)| [*below, *above]).collect(),
         false => grid.series.iter().flat_map(|series| series.values.iter().flatten().copied()).collect(),
     };
-    let value_width = values.iter().map(|value| columns(&told(*value))).max().unwrap_or(0);
+    let value_width = values.iter().map(|value| columns(&formatted(*value))).max().unwrap_or(0);
     let (low, high) = values.iter().fold((0.0f64, 0.0f64), |(low, high), value| (low.min(*value), high.max(*value)));
     let room = screen.width.saturating_sub(label + value_width + 4).max(4);
     let reach = (high - low).max(f64::MIN_POSITIVE);
-    // bars below zero end where those above it begin
+    // negative bars end where positive ones start
     let left = ((-low / reach) * room as f64).round() as usize;
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         if plot.is_stacked {
             let mut text = String::new();
             let mut used = 0;
             let mut sum = 0.0;
             for (at, series) in grid.series.iter().enumerate() {
-                sum += series.values[place].unwrap_or(0.0).max(0.0);
-                // ends are rounded, not parts: the sum has its own length
+                sum += series.values[index].unwrap_or(0.0).max(0.0);
+                // round the ends, not the parts, so that the total has the correct length
                 let end = (sum / reach * room as f64).round() as usize;
                 let part: String = std::iter::repeat_n(fill_of(at, screen), end.saturating_sub(used)).collect();
                 text += &screen.colored(&part, shades[at]);
                 used = used.max(end);
             }
-            let (below, above) = stacks[place];
+            let (below, above) = stacks[index];
             let gap = " ".repeat(room.saturating_sub(used));
-            lines.push(format!("{} {text}{gap} {}", padded(name, label), at_right(&told(above + below), value_width)));
+            lines.push(format!(
+                "{} {text}{gap} {}",
+                padded(name, label),
+                at_right(&formatted(above + below), value_width)
+            ));
             continue;
         }
         for (at, series) in grid.series.iter().enumerate() {
             let name = if at == 0 { padded(name, label) } else { " ".repeat(label) };
-            let Some(value) = series.values[place] else {
+            let Some(value) = series.values[index] else {
                 lines.push(format!("{name} {}", " ".repeat(left) + &screen.dim("·")));
                 continue;
             };
@@ -141,7 +145,7 @@ pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
                 let gap = room.saturating_sub(left + columns(&part));
                 format!("{}{}{}", " ".repeat(left), screen.colored(&part, shades[at]), " ".repeat(gap))
             };
-            lines.push(format!("{name} {text} {}", at_right(&told(value), value_width)));
+            lines.push(format!("{name} {text} {}", at_right(&formatted(value), value_width)));
         }
     }
     lines.extend(note(plot, grid.firsts.len(), all, screen));
@@ -163,14 +167,14 @@ pub(super) fn parts(plot: &Plot, screen: Screen) -> Vec<String> {
     if most <= 0.0 {
         return vec![];
     }
-    parts.truncate(MOST_LINES);
+    parts.truncate(MAX_LINES);
     let label = widest(parts.iter().map(|part| part.name.as_str()), screen.width / 3);
-    let told: Vec<String> = parts.iter().map(|part| plot.form.value(part.value, plot.language)).collect();
-    let value_width = widest(told.iter().map(String::as_str), screen.width / 4);
+    let formatted: Vec<String> = parts.iter().map(|part| plot.form.value(part.value, plot.language)).collect();
+    let value_width = widest(formatted.iter().map(String::as_str), screen.width / 4);
     let room = screen.width.saturating_sub(label + value_width + 12).max(4);
     let mut sum = 0.0;
     let mut lines = Vec::new();
-    for (part, told) in parts.iter().zip(&told) {
+    for (part, formatted) in parts.iter().zip(&formatted) {
         sum += part.value;
         let share = match plot.kind {
             crate::Kind::Pareto => sum / total,
@@ -186,11 +190,11 @@ pub(super) fn parts(plot: &Plot, screen: Screen) -> Vec<String> {
             " ".repeat(before),
             screen.colored(&text, Some(0)),
             " ".repeat(after),
-            at_right(told, value_width),
+            at_right(formatted, value_width),
             screen.dim(&at_right(&Form::Percent.value(share, plot.language), 7))
         ));
     }
-    lines.extend(note(plot, parts.len(), if is_funnel { all } else { all.min(parts.len().max(MOST_LINES)) }, screen));
+    lines.extend(note(plot, parts.len(), if is_funnel { all } else { all.min(parts.len().max(MAX_LINES)) }, screen));
     lines
 }
 
@@ -201,13 +205,13 @@ pub(super) fn histogram(plot: &Plot, screen: Screen) -> Vec<String> {
     if most <= 0.0 {
         return vec![];
     }
-    let told = |bin: usize| plot.form.value(bins.from + bins.width * bin as f64, plot.language);
-    let names: Vec<String> = (0..sums.len()).map(|bin| format!("{} –", told(bin))).collect();
+    let formatted = |bin: usize| plot.form.value(bins.from + bins.width * bin as f64, plot.language);
+    let names: Vec<String> = (0..sums.len()).map(|bin| format!("{} –", formatted(bin))).collect();
     let label = widest(names.iter().map(String::as_str), screen.width / 3);
     let counts: Vec<String> = sums.iter().map(|count| Form::Number.value(*count, plot.language)).collect();
     let value_width = widest(counts.iter().map(String::as_str), 16);
     let room = screen.width.saturating_sub(label + value_width + 3).max(4);
-    let shown = sums.len().min(MOST_LINES);
+    let shown = sums.len().min(MAX_LINES);
     let mut lines: Vec<String> = (0..shown)
         .map(|bin| {
             let text = bar(sums[bin] / most, room, '█');
@@ -226,15 +230,15 @@ pub(super) fn histogram(plot: &Plot, screen: Screen) -> Vec<String> {
 
 pub(super) fn boxes(plot: &Plot, screen: Screen) -> Vec<String> {
     let boxes = spread::named_boxes(plot);
-    let shown = boxes.len().min(MOST_LINES);
+    let shown = boxes.len().min(MAX_LINES);
     let low = boxes.iter().take(shown).map(|named| named.five.low).fold(f64::INFINITY, f64::min);
     let high = boxes.iter().take(shown).map(|named| named.five.high).fold(f64::NEG_INFINITY, f64::max);
     if shown == 0 || low > high {
         return vec![];
     }
     let label = widest(boxes.iter().take(shown).map(|named| named.name.as_str()), screen.width / 3);
-    let told = |value: f64| plot.form.value(value, plot.language);
-    let medians: Vec<String> = boxes.iter().take(shown).map(|named| told(named.five.median)).collect();
+    let formatted = |value: f64| plot.form.value(value, plot.language);
+    let medians: Vec<String> = boxes.iter().take(shown).map(|named| formatted(named.five.median)).collect();
     let value_width = widest(medians.iter().map(String::as_str), 16);
     let room = screen.width.saturating_sub(label + value_width + 3).max(8);
     let at = |value: f64| match high > low {
@@ -243,12 +247,12 @@ pub(super) fn boxes(plot: &Plot, screen: Screen) -> Vec<String> {
     };
     let draw = |five: &FiveNumbers| -> String {
         let [start, first, median, third, end] = [five.low, five.first, five.median, five.third, five.high].map(at);
-        let glyph = |place: usize| match place {
-            _ if place == median => '┃',
-            _ if place == start => '├',
-            _ if place == end => '┤',
-            _ if (first..=third).contains(&place) => '▒',
-            _ if (start..=end).contains(&place) => '─',
+        let glyph = |index: usize| match index {
+            _ if index == median => '┃',
+            _ if index == start => '├',
+            _ if index == end => '┤',
+            _ if (first..=third).contains(&index) => '▒',
+            _ if (start..=end).contains(&index) => '─',
             _ => ' ',
         };
         (0..room).map(glyph).collect()
@@ -266,7 +270,7 @@ pub(super) fn boxes(plot: &Plot, screen: Screen) -> Vec<String> {
             )
         })
         .collect();
-    let (from, to) = (told(low), told(high));
+    let (from, to) = (formatted(low), formatted(high));
     let gap = room.saturating_sub(columns(&from) + columns(&to)).max(1);
     lines.push(screen.dim(&format!("{} {from}{}{to}", " ".repeat(label), " ".repeat(gap))));
     lines.extend(note(plot, shown, boxes.len(), screen));
@@ -278,7 +282,7 @@ pub(super) fn heat(plot: &Plot, screen: Screen) -> Vec<String> {
     let label = widest(cells.rows.iter().map(String::as_str), screen.width / 4);
     let wide = ((screen.width - label - 1) / cells.columns.len().max(1)).clamp(1, 5);
     let columns_shown = ((screen.width - label - 1) / wide).min(cells.columns.len());
-    let rows_shown = cells.rows.len().min(MOST_LINES);
+    let rows_shown = cells.rows.len().min(MAX_LINES);
     let values = cells.cells.iter().map(|(_, _, value)| *value);
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
@@ -304,7 +308,7 @@ pub(super) fn heat(plot: &Plot, screen: Screen) -> Vec<String> {
         }
         lines.push(line);
     }
-    // names below, as many as have room
+    // names below, as many as fit
     let longest = cells.columns.iter().map(|name| columns(name)).max().unwrap_or(1) + 1;
     let every = longest.div_ceil(wide).max(1);
     let mut names = " ".repeat(label + 1);
@@ -315,8 +319,8 @@ pub(super) fn heat(plot: &Plot, screen: Screen) -> Vec<String> {
     let steps = if screen.has_color { DEPTHS.len() } else { SHADES.len() };
     let shades: String =
         (0..steps).map(|step| cell(Some(low + (high - low) * (step as f64 + 0.5) / steps as f64))).collect();
-    let told = |value: f64| plot.form.value(value, plot.language);
-    lines.push(format!("{} {} {shades} {}", " ".repeat(label), told(low), told(high)));
+    let formatted = |value: f64| plot.form.value(value, plot.language);
+    lines.push(format!("{} {} {shades} {}", " ".repeat(label), formatted(low), formatted(high)));
     lines.extend(note(plot, columns_shown * rows_shown, cells.columns.len() * cells.rows.len(), screen));
     lines
 }
@@ -330,11 +334,11 @@ pub(super) fn sparklines(plot: &Plot, screen: Screen) -> Vec<String> {
     if let Some(x) = &plot.x {
         grid.sort_by(&x.values);
     }
-    let shown = grid.series.len().min(MOST_LINES);
+    let shown = grid.series.len().min(MAX_LINES);
     let label = widest(grid.series.iter().take(shown).map(|series| series.name.as_str()), screen.width / 3);
-    let told = |value: f64| plot.form.value(value, plot.language);
+    let formatted = |value: f64| plot.form.value(value, plot.language);
     let room = screen.width.saturating_sub(label + 24).max(8);
-    // the newest that have room
+    // the newest values that fit
     let skipped = grid.firsts.len().saturating_sub(room);
     let mut lines: Vec<String> = Vec::new();
     for series in grid.series.iter().take(shown) {
@@ -348,7 +352,7 @@ pub(super) fn sparklines(plot: &Plot, screen: Screen) -> Vec<String> {
             Some(_) => HEIGHTS[3],
         };
         let line: String = series.values.iter().skip(skipped).map(glyph).collect();
-        let last = known.last().map(|value| told(*value)).unwrap_or_default();
+        let last = known.last().map(|value| formatted(*value)).unwrap_or_default();
         let change =
             known.first().zip(known.last()).map(|(first, last)| plot.form.difference(last - first, plot.language));
         let gap = " ".repeat(room.saturating_sub(columns(&line)));

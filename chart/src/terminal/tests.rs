@@ -2,7 +2,7 @@ use super::*;
 use crate::{Column, Form, Values};
 
 fn texts(name: &str, values: &[&str]) -> Column {
-    Column { name: name.into(), values: Values::Texts(values.iter().map(|text| Some((*text).to_string())).collect()) }
+    Column { name: name.into(), values: Values::Strings(values.iter().map(|text| Some((*text).to_string())).collect()) }
 }
 
 fn numbers(name: &str, values: &[f64]) -> Column {
@@ -88,7 +88,7 @@ fn a_line_has_its_marks_and_its_ends() {
     plot.x = Some(Column {
         name: "month".into(),
         // the first of January, February and March 2025
-        values: Values::Times(vec![Some(1_735_689_600_000), Some(1_738_368_000_000), Some(1_740_787_200_000)]),
+        values: Values::Timestamps(vec![Some(1_735_689_600_000), Some(1_738_368_000_000), Some(1_740_787_200_000)]),
     });
     let text = terminal(&plot, 60, false);
     assert!(text.contains("Jan 2025") && text.contains("Mar 2025"), "{text}");
