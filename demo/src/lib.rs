@@ -1,13 +1,13 @@
-//! Sample data: a year of contacts with a story, at any size.
+//! Sample data of a contact centre: one year of contacts with planted effects, at any size.
 //!
-//! [`write()`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in order of
-//! time and one file for each other table. The span is 2025-01-01 to 2025-12-31 UTC, whatever the day it runs on. The same
-//! contacts and seed give the same bytes. What is planted in the data, with its size, stands in `data/README.md`
-//! and, as constants, in `demo/src/story.rs`.
+//! [`write()`] writes the seven tables of the interaction model as Parquet: a folder `interactions/` with files in time
+//! order and one file for each other table. They cover 2025-01-01 to 2025-12-31 UTC, independent of the current date.
+//! The same [`Options`] produce the same bytes. The planted effects and their sizes are described in `data/README.md` and
+//! defined as constants in `demo/src/story.rs`.
 //!
-//! The year is played day by day, so memory grows with customers (12 bytes each) and with a day's rows, not with the year:
-//! contacts arrive, wait, are solved or not; what is not solved comes back days later; from each follow surveys, clicks,
-//! orders, the states of agents, and customers who leave. Each table is encoded on a thread of its own.
+//! The year is simulated day by day: contacts arrive, wait, are resolved or not; unresolved contacts come back days
+//! later; contacts lead to surveys, clicks, orders, agent states, and customers who leave. Memory grows with the number
+//! of customers (12 bytes each) and the rows of a day. Each table is encoded on its own thread.
 
 mod simulation;
 mod story;
@@ -24,18 +24,18 @@ use thiserror::Error;
 
 use simulation::Simulation;
 
-/// The most contacts that can be asked for: customers' numbers still fit, at about 2 GB of memory.
+/// The maximum number of contacts: customer numbers still fit into 32 bits, and memory is about 2 GB.
 pub const CONTACTS_MAX: u64 = 1_000_000_000;
 
-/// The tables, as they are named in the folder.
+/// The names of the tables in the target folder.
 const TABLES: [&str; 7] = ["interactions", "surveys", "customers", "orders", "events", "agents", "agent_states"];
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many different contacts. A few are written twice on purpose, so `interactions` has 0.3 % more rows.
+    /// Number of distinct contacts. Planted duplicates add 0.3 % more rows to `interactions`.
     pub contacts: u64,
-    /// Another seed gives other data with the same story.
+    /// Seed of the random numbers. Another seed produces other data with the same effects.
     pub seed: u64,
 }
 
@@ -48,22 +48,22 @@ impl Default for Options {
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Each table, `interactions` first.
+    /// The tables, `interactions` first.
     pub tables: Vec<TableSummary>,
 }
 
 impl Summary {
-    /// Files of all tables.
+    /// Number of files of all tables.
     pub fn files(&self) -> u64 {
         self.tables.iter().map(|table| table.files).sum()
     }
 
-    /// Rows of all tables.
+    /// Number of rows of all tables.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows).sum()
     }
 
-    /// Bytes of all tables.
+    /// Size of all tables in bytes.
     pub fn bytes(&self) -> u64 {
         self.tables.iter().map(|table| table.bytes).sum()
     }
@@ -74,28 +74,28 @@ impl Summary {
 pub struct TableSummary {
     /// The table's name.
     pub table: &'static str,
-    /// Its Parquet files.
+    /// Number of Parquet files.
     pub files: u64,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// The size of its files.
+    /// Size of its files in bytes.
     pub bytes: u64,
 }
 
-/// Why no sample data was written. In every case the folder is as it was before.
+/// Errors of [`write()`]. On every error the target folder is left unchanged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DemoError {
     /// The number of contacts is out of range.
     #[error("cannot write {contacts} contacts: ask for 1 to {CONTACTS_MAX}")]
     Contacts {
-        /// The number asked for.
+        /// The requested number.
         contacts: u64,
     },
-    /// There is something in the way that would have to be overwritten.
+    /// A file or folder of that name exists already and would be overwritten.
     #[error("'{}' exists already: remove it, or choose another folder", path.display())]
     Exists {
-        /// What is in the way.
+        /// The existing file or folder.
         path: PathBuf,
     },
     /// The target is a file.
@@ -104,28 +104,28 @@ pub enum DemoError {
         /// The target.
         path: PathBuf,
     },
-    /// The file system refused.
+    /// An I/O error.
     #[error("cannot write '{}': {source}; check that the folder is writable and the disk is not full", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Parquet could not be written.
+    /// Parquet cannot be written.
     #[error("cannot write '{}' as Parquet: {source}; check that the disk is not full", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What the writer said.
+        /// The error of the Parquet writer.
         source: ParquetError,
     },
 }
 
-/// Writes sample data into the folder `dir`, which may exist if it has no table of these names yet.
+/// Writes sample data into the folder `dir`. The folder may exist if it contains none of the tables yet.
 ///
-/// `progress` is told from time to time how many contacts there are so far. The data appears whole or not at all: it is
-/// written to a hidden temporary folder on the same file system and moved in the end.
+/// `progress` is called repeatedly with the number of contacts so far. The data is written atomically: to a hidden
+/// temporary folder on the same file system, which is renamed at the end.
 ///
 /// # Errors
 ///
@@ -136,7 +136,7 @@ pub fn write(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64)) -> Re
     }
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let is_new = refuse_to_overwrite(dir)?;
-    // A folder that exists may be a mount point: then only a place inside it is on the same file system.
+    // An existing folder may be a mount point: then only paths inside it are on the same file system.
     let beside = if is_new { parent(dir) } else { dir };
     let io_error = |path: &Path| {
         let path = path.to_path_buf();
@@ -145,7 +145,7 @@ pub fn write(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64)) -> Re
     let created = if is_new { create_missing(beside)? } else { Vec::new() };
     let result = stage(dir, beside, is_new, options, progress, &io_error);
     if result.is_err() {
-        // Parents that were made for nothing; deepest first. One that is in use by now stays.
+        // Remove the created parents, deepest first. Removal fails for one that is in use by now.
         for folder in created.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
@@ -162,7 +162,7 @@ fn stage<F: FnOnce(io::Error) -> DemoError>(
     io_error: &impl Fn(&Path) -> F,
 ) -> Result<Summary, DemoError> {
     let hidden = tempfile::Builder::new().prefix(".cxql-demo-").tempdir_in(beside).map_err(io_error(beside))?;
-    // A folder within: the temporary one is private to its owner, the data has the usual permissions.
+    // A subfolder: the temporary folder is private to its owner, the data has default permissions.
     let staged = hidden.path().join("data");
     fs::create_dir(&staged).map_err(io_error(&staged))?;
     let tables = Simulation::new(&staged, options)?.run(&staged, progress)?;
@@ -175,7 +175,7 @@ fn stage<F: FnOnce(io::Error) -> DemoError>(
     Ok(Summary { tables })
 }
 
-/// The folder that holds `dir`.
+/// The parent folder of `dir`.
 fn parent(dir: &Path) -> &Path {
     match dir.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -183,7 +183,7 @@ fn parent(dir: &Path) -> &Path {
     }
 }
 
-/// Creates the folders of a path that are missing and says which, outermost first.
+/// Creates the missing folders of a path and returns them, outermost first.
 fn create_missing(path: &Path) -> Result<Vec<PathBuf>, DemoError> {
     let missing: Vec<PathBuf> = path
         .ancestors()
@@ -194,11 +194,11 @@ fn create_missing(path: &Path) -> Result<Vec<PathBuf>, DemoError> {
     Ok(missing.into_iter().rev().collect())
 }
 
-/// True when the folder does not exist yet; an error when something is in the way.
+/// Returns true if the folder does not exist yet, and an error if a table would be overwritten.
 fn refuse_to_overwrite(dir: &Path) -> Result<bool, DemoError> {
     match fs::metadata(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A link to nowhere is not there by `metadata`, but in the way of a rename.
+            // `metadata` does not see a dangling link, but it would make the rename fail.
             return match fs::symlink_metadata(dir) {
                 Ok(_) => Err(DemoError::NotAFolder { path: dir.to_path_buf() }),
                 Err(_) => Ok(true),
@@ -209,7 +209,7 @@ fn refuse_to_overwrite(dir: &Path) -> Result<bool, DemoError> {
         Ok(_) => {}
     }
     for table in TABLES {
-        // Both forms of a table's name: a folder and a file of one name would be one table twice.
+        // Check both layouts: a folder and a file of the same name would be the same table twice.
         for path in [dir.join(table), dir.join(format!("{table}.parquet"))] {
             if fs::symlink_metadata(&path).is_ok() {
                 return Err(DemoError::Exists { path });
@@ -219,7 +219,7 @@ fn refuse_to_overwrite(dir: &Path) -> Result<bool, DemoError> {
     Ok(false)
 }
 
-/// Moves everything in `from` into `to`; on failure what was moved is taken out again.
+/// Moves all entries of `from` into `to`; on failure moved entries are moved back.
 fn move_into(from: &Path, to: &Path) -> Result<(), DemoError> {
     let mut moved: Vec<PathBuf> = Vec::new();
     let mut move_all = || {
@@ -235,7 +235,7 @@ fn move_into(from: &Path, to: &Path) -> Result<(), DemoError> {
     result.map_err(|source| {
         for target in &moved {
             if let Some(name) = target.file_name() {
-                // Back into the temporary folder, which is removed with all it holds.
+                // Back into the temporary folder, which is removed.
                 let _ = fs::rename(target, from.join(name));
             }
         }

@@ -1,5 +1,5 @@
-//! The year, one day after the other: contacts and what follows from them. Memory holds the customers, the agents and
-//! what is due on later days; rows leave in order of time.
+//! The simulation of the year, day by day. Memory holds the customers, the agents and the events planned for later
+//! days; rows are written in time order.
 
 mod agent_states;
 mod calendar;
@@ -15,37 +15,37 @@ use std::path::Path;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use self::agent_states::Work;
+use self::agent_states::AgentWork;
 use self::calendar::{DayShape, release_factor, release_share, weekday};
-use self::contacts::Due;
+use self::contacts::PlannedContact;
 use self::people::{write_agents, write_customers};
-use self::random::around;
-use self::surveys::Answer;
+use self::random::log_normal;
+use self::surveys::SurveyAnswer;
 use self::web::{Click, Order};
 use crate::story;
 use crate::tables::{AgentStates, Events, Interactions, Layout, Orders, Sink, Surveys};
 use crate::world::{Agents, Customers};
 use crate::{DemoError, Options, TableSummary};
 
-/// Rows of one file of interactions.
+/// Rows per file of `interactions`.
 const INTERACTIONS_PER_FILE: u64 = 2_000_000;
 
-/// Everything that is being written, and everything that is still to come.
+/// The state of the simulation: customers, agents, planned events, random number streams and table writers.
 pub(crate) struct Simulation {
     contacts: u64,
     customers: Customers,
     agents: Agents,
-    /// When each agent has dealt with what was given to them.
+    /// When each agent has finished the assigned contacts, in Unix seconds.
     busy_until: Vec<i64>,
-    due: Vec<Vec<Due>>,
-    answers: Vec<Vec<Answer>>,
-    work: Vec<Vec<Work>>,
+    due: Vec<Vec<PlannedContact>>,
+    answers: Vec<Vec<SurveyAnswer>>,
+    work: Vec<Vec<AgentWork>>,
     clicks: Vec<Click>,
     orders: Vec<Order>,
     live: DayShape,
     weekend: DayShape,
     later: DayShape,
-    /// Wait relative to the load, by hour.
+    /// Factor on the mean wait, by hour of the day.
     load: [f64; 24],
     contact_rng: Pcg64Mcg,
     dirt_rng: Pcg64Mcg,
@@ -53,19 +53,19 @@ pub(crate) struct Simulation {
     web_rng: Pcg64Mcg,
     state_rng: Pcg64Mcg,
     text: String,
-    next: Next,
+    next: KeyCounters,
     sinks: Sinks,
 }
 
-/// The next number of each key.
+/// The next number of each primary key.
 #[derive(Default)]
-struct Next {
+struct KeyCounters {
     interaction: u64,
     survey: u64,
     order: u64,
     event: u64,
     session: u64,
-    /// The first customer who has not signed up yet.
+    /// The next customer to sign up.
     customer: u32,
 }
 
@@ -78,9 +78,9 @@ struct Sinks {
 }
 
 impl Simulation {
-    /// Prepares a year with these options, to be written below `dir`.
+    /// Creates a simulation that writes below `dir`.
     pub(crate) fn new(dir: &Path, options: &Options) -> Result<Self, DemoError> {
-        // Each concern has its own stream, so that a change in one leaves the others as they are.
+        // Each concern has its own random number stream, so that changes of one do not affect the others.
         let stream = |number: u64| {
             let mut seeds = Pcg64Mcg::seed_from_u64(options.seed);
             let mut seed = 0;
@@ -113,7 +113,7 @@ impl Simulation {
             web_rng: stream(5),
             state_rng: stream(6),
             text: String::new(),
-            next: Next::default(),
+            next: KeyCounters::default(),
             sinks: Sinks {
                 interactions: Sink::create(dir, Layout::Folder(INTERACTIONS_PER_FILE))?,
                 surveys: Sink::create(dir, Layout::File)?,
@@ -124,7 +124,7 @@ impl Simulation {
         })
     }
 
-    /// Runs the year and writes everything.
+    /// Simulates the year and writes all tables.
     pub(crate) fn run(mut self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vec<TableSummary>, DemoError> {
         let targets = self.targets();
         for (day, target) in targets.into_iter().enumerate() {
@@ -146,7 +146,7 @@ impl Simulation {
         Ok(vec![interactions, surveys, customers, orders, events, agents, states])
     }
 
-    /// How many contacts there have been by the end of each day.
+    /// The cumulative number of contacts at the end of each day.
     fn targets(&mut self) -> Vec<u64> {
         let share = release_share();
         let volumes: Vec<f64> = (0..story::DAYS)
@@ -157,7 +157,7 @@ impl Simulation {
                 let season = 1.0 + story::SEASON_AMPLITUDE * angle.cos();
                 let holiday = if story::HOLIDAYS.contains(&day) { story::HOLIDAY_VOLUME } else { 1.0 };
                 let release = 1.0 + share * (release_factor(day) - 1.0);
-                let noise = around(1.0, story::DAY_NOISE, &mut self.contact_rng);
+                let noise = log_normal(1.0, story::DAY_NOISE, &mut self.contact_rng);
                 weekly * trend * season * holiday * release * noise
             })
             .collect();
@@ -176,7 +176,7 @@ impl Simulation {
         targets
     }
 
-    /// A second of a day at which a channel is used.
+    /// A random time of the day for a contact by a channel, in Unix seconds.
     fn clock(&mut self, day: usize, channel: u8) -> i64 {
         let shape = match (channel < story::LIVE_CHANNELS, weekday(day)) {
             (false, _) => &self.later,

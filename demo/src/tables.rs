@@ -1,4 +1,4 @@
-//! The seven tables: their columns, the rows being collected, and the threads that write them as Parquet.
+//! The seven tables: their columns, row builders, and the threads that write them as Parquet.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -20,17 +20,17 @@ use parquet::schema::types::ColumnPath;
 
 use crate::{DemoError, TableSummary};
 
-/// Rows handed to a writer at once.
+/// Rows per batch sent to a writer thread.
 const BATCH_ROWS: usize = 32 * 1024;
-/// Rows of a Parquet row group.
+/// Rows per Parquet row group.
 const ROW_GROUP_ROWS: usize = 1024 * 1024;
 
-/// A column under construction.
+/// The builder of a column.
 trait Column {
     fn data_type() -> DataType;
     fn start() -> Self;
     fn take(&mut self) -> ArrayRef;
-    /// How the values are laid out when a dictionary would not pay; `None` leaves it to the writer.
+    /// The encoding of columns for which a dictionary does not pay; `None` for the default.
     fn encoding() -> Option<Encoding> {
         None
     }
@@ -73,19 +73,19 @@ impl Column for TimestampMicrosecondBuilder {
     }
 }
 
-/// A table's rows that are collected and not yet written.
+/// The buffered rows of a table.
 pub(crate) trait Rows: Send {
     /// The table's name.
     const NAME: &'static str;
-    /// An empty set of rows.
+    /// Creates an empty buffer.
     fn start() -> Self;
-    /// The columns.
+    /// The schema.
     fn schema() -> Schema;
-    /// Columns in which a dictionary would not pay, each with its encoding.
+    /// The columns for which a dictionary does not pay, with their encodings.
     fn encodings() -> Vec<(&'static str, Encoding)>;
-    /// Rows collected.
+    /// Number of buffered rows.
     fn len(&self) -> usize;
-    /// Hands out the rows collected and starts anew.
+    /// Takes the buffered rows as a batch.
     fn take(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError>;
 }
 
@@ -187,7 +187,7 @@ table! {
 }
 
 table! {
-    /// One click, view or step.
+    /// One click, page view or step.
     Events, "events", distinct ["event_id", "session_id"],
     event_id: StringBuilder,
     customer_id: StringBuilder,
@@ -208,7 +208,7 @@ table! {
 }
 
 table! {
-    /// One stretch of one state.
+    /// One period in one state.
     AgentStates, "agent_states", distinct [],
     agent_id: StringBuilder,
     state: StringBuilder,
@@ -216,27 +216,27 @@ table! {
     ended_at: TimestampMicrosecondBuilder,
 }
 
-/// Whether a table is one file or a folder of files in order of time.
+/// The file layout of a table: one file, or a folder of files in time order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layout {
     /// `name.parquet`
     File,
-    /// `name/part-0001.parquet`, ... with about so many rows each
+    /// `name/part-0001.parquet`, ... with about this many rows each
     Folder(u64),
 }
 
-/// A table being written: rows are collected here and encoded on a thread of their own.
+/// The writer of a table: rows are buffered here and encoded on a separate thread.
 pub(crate) struct Sink<R: Rows> {
-    /// Where to append.
+    /// The row buffer.
     pub(crate) rows: R,
     schema: SchemaRef,
-    /// Both are there until the table is finished.
+    /// `Some` until the table is finished, as is `writer`.
     batches: Option<SyncSender<RecordBatch>>,
     writer: Option<JoinHandle<Result<TableSummary, DemoError>>>,
 }
 
 impl<R: Rows> Sink<R> {
-    /// Starts the writer of a table below `dir`.
+    /// Starts the writer thread of a table below `dir`.
     pub(crate) fn create(dir: &Path, layout: Layout) -> Result<Self, DemoError> {
         let schema: SchemaRef = Arc::new(R::schema());
         let (batches, received) = sync_channel(2);
@@ -248,8 +248,8 @@ impl<R: Rows> Sink<R> {
         Ok(Self { rows: R::start(), schema, batches: Some(batches), writer: Some(writer) })
     }
 
-    /// Hands the collected rows to the writer when there are enough. False when the writer has failed;
-    /// [`Sink::finish`] then says why.
+    /// Sends the buffered rows to the writer if there are enough. Returns false if the writer has failed;
+    /// [`Sink::finish`] then returns the error.
     pub(crate) fn flush_if_full(&mut self) -> Result<bool, DemoError> {
         if self.rows.len() < BATCH_ROWS { Ok(true) } else { self.flush() }
     }
@@ -262,7 +262,7 @@ impl<R: Rows> Sink<R> {
         Ok(self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok()))
     }
 
-    /// Writes the rest and closes the files.
+    /// Writes the remaining rows and closes the files.
     pub(crate) fn finish(mut self) -> Result<TableSummary, DemoError> {
         if self.rows.len() > 0 {
             self.flush()?;
@@ -281,13 +281,13 @@ impl<R: Rows> Sink<R> {
 }
 
 impl<R: Rows> Drop for Sink<R> {
-    /// A writer is never left alone: whoever removes the folder after a failure must not race with it.
+    /// Joins the writer thread, so that removing the folder after a failure does not race with it.
     fn drop(&mut self) {
         let _ = self.join();
     }
 }
 
-/// The files of a table, on the writer's side.
+/// The files of a table, owned by the writer thread.
 struct Files {
     table: &'static str,
     dir: PathBuf,
@@ -365,7 +365,7 @@ impl Files {
     }
 }
 
-/// "0000" to "9999", one after the other: ids are put together from four digits at a time.
+/// "0000" to "9999", concatenated: ids are formatted four digits at a time.
 static FOUR_DIGITS: LazyLock<String> =
     LazyLock::new(|| (0..10_000).fold(String::new(), |digits, number| digits + &format!("{number:04}")));
 
@@ -389,7 +389,7 @@ fn append_digits(column: &mut StringBuilder, four_digits: &str, number: u64, wid
     let _ = column.write_str(digits);
 }
 
-/// Microseconds of a second count.
+/// Converts seconds to microseconds.
 pub(crate) fn micros(seconds: i64) -> i64 {
     seconds * 1_000_000
 }

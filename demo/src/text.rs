@@ -1,33 +1,33 @@
-//! What customers write: comments on surveys and the text of contacts, put together from parts in English and Chinese.
+//! Generated text: survey comments and texts of contacts, combined from parts in English and Chinese.
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-/// How a comment sounds.
+/// The sentiment of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     /// Promoters and satisfied customers.
     Pleased,
-    /// Those between.
+    /// Passives and neutral customers.
     Even,
     /// Detractors.
     Annoyed,
 }
 
-/// The parts of one language.
+/// The parts of text in one language.
 struct Language {
-    /// What the comment is about, by topic.
+    /// Subjects of comments, by topic.
     subjects: [[&'static str; 3]; 7],
     pleased: Parts,
     even: Parts,
     annoyed: Parts,
-    /// What customers ask, by topic; `{product}` and `{n}` are filled in.
+    /// Requests, by topic, with the placeholders `{product}` and `{n}`.
     requests: [[&'static str; 6]; 7],
-    /// Said when it is not the first time.
+    /// Added in repeat contacts.
     again: [&'static str; 8],
-    /// Said at the end of some requests.
+    /// Added at the end of some requests.
     closers: [&'static str; 8],
-    /// Between two sentences.
+    /// The separator of sentences.
     space: &'static str,
 }
 
@@ -454,7 +454,7 @@ fn append(text: &mut String, sentence: &str, space: &str) {
     text.push_str(sentence);
 }
 
-/// Writes a survey comment in place of `text`.
+/// Replaces `text` by a survey comment.
 pub(crate) fn comment(text: &mut String, chinese: bool, topic: u8, mood: Mood, rng: &mut Pcg64Mcg) {
     let words = language(chinese);
     let parts = match mood {
@@ -470,7 +470,7 @@ pub(crate) fn comment(text: &mut String, chinese: bool, topic: u8, mood: Mood, r
     append(text, one_of(&parts.closers, rng), words.space);
 }
 
-/// Writes what a customer says in a contact in place of `text`.
+/// Replaces `text` by the text of a contact.
 pub(crate) fn request(text: &mut String, chinese: bool, topic: u8, product: &str, again: bool, rng: &mut Pcg64Mcg) {
     let words = language(chinese);
     text.clear();

@@ -1,4 +1,4 @@
-//! Who is there: customers, agents, and who works when.
+//! Customers, agents and shifts.
 
 use rand::Rng;
 use rand_distr::{Distribution, Exp1, StandardNormal};
@@ -32,7 +32,7 @@ const LAST_NAMES: [&str; 41] = [
     "Moreau", "Nilsen", "Osei", "Petrov",
 ];
 
-/// Picks the index of a share: `roll` is in [0, 1).
+/// Picks an index with probability `shares[index]`; `roll` is uniform in [0, 1).
 pub(crate) fn pick_share(shares: impl Iterator<Item = f64>, roll: f64) -> usize {
     let mut left = roll;
     let mut last = 0;
@@ -46,18 +46,18 @@ pub(crate) fn pick_share(shares: impl Iterator<Item = f64>, roll: f64) -> usize 
     last
 }
 
-/// A customer, 12 bytes: this is what stays in memory for each.
+/// A customer, in 12 bytes: all customers are held in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Customer {
-    /// Seconds from [`story::START`]; negative before.
+    /// Seconds since [`story::START`]; may be negative.
     signed_up: i32,
-    /// The same; `i32::MAX` for who stays.
+    /// Seconds since [`story::START`]; `i32::MAX` for a customer who stays.
     left: i32,
     region: u8,
     city: u8,
     /// Index into [`story::SEGMENTS`].
     pub(crate) segment: u8,
-    /// Whether the customer writes Chinese.
+    /// True if the customer writes Chinese.
     pub(crate) chinese: bool,
 }
 
@@ -67,36 +67,36 @@ impl Customer {
         story::START + i64::from(self.signed_up)
     }
 
-    /// When the customer left.
+    /// When the customer left, in Unix seconds.
     pub(crate) fn left_at(&self) -> Option<i64> {
         (self.left != i32::MAX).then(|| story::START + i64::from(self.left))
     }
 
-    /// Whether the customer has signed up and not left at an instant.
+    /// Returns true if the customer has signed up and not left at a timestamp.
     pub(crate) fn is_active(&self, at: i64) -> bool {
         self.signed_up_at() <= at && self.left_at().is_none_or(|left| at < left)
     }
 
-    /// The customer leaves then, or earlier if that was settled before.
+    /// Sets the time of leaving, unless an earlier one is set already.
     pub(crate) fn leaves(&mut self, at: i64) {
         let at = i32::try_from(at - story::START).unwrap_or(i32::MAX);
         self.left = self.left.min(at);
     }
 
     /// Region and city.
-    pub(crate) fn place(&self) -> (&'static str, &'static str) {
+    pub(crate) fn location(&self) -> (&'static str, &'static str) {
         let (region, _, cities) = REGIONS.get(usize::from(self.region)).unwrap_or(&REGIONS[0]);
         (region, cities.get(usize::from(self.city)).unwrap_or(&cities[0]))
     }
 }
 
-/// All customers, in order of signing up.
+/// All customers, sorted by the time of signing up.
 pub(crate) struct Customers {
     all: Vec<Customer>,
 }
 
 impl Customers {
-    /// So many customers.
+    /// Generates `count` customers.
     pub(crate) fn generate(count: u64, rng: &mut Pcg64Mcg) -> Self {
         const BEFORE_S: f64 = 6.0 * 365.25 * story::DAY_S as f64;
         let in_year = story::DAYS as f64 * story::DAY_S as f64;
@@ -130,7 +130,7 @@ impl Customers {
         Self { all }
     }
 
-    /// All of them.
+    /// All customers.
     pub(crate) fn all(&self) -> &[Customer] {
         &self.all
     }
@@ -140,19 +140,19 @@ impl Customers {
         self.all.get(number as usize)
     }
 
-    /// One of them, to change.
+    /// One customer, mutable.
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Customer> {
         self.all.get_mut(number as usize)
     }
 
-    /// Whether a customer is active then.
+    /// Returns true if a customer is active at a timestamp.
     pub(crate) fn is_active(&self, number: u32, at: i64) -> bool {
         self.get(number).is_some_and(|customer| customer.is_active(at))
     }
 
-    /// Somebody who is active then. Some customers are far more active than others: the more so, the higher `skew`.
+    /// Picks a customer who is active at a timestamp. A higher `skew` concentrates activity on fewer customers.
     pub(crate) fn pick(&self, at: i64, skew: f64, rng: &mut Pcg64Mcg) -> Option<u32> {
-        /// A prime above any number of customers: multiplying by it scatters the active ones over all ages.
+        /// A prime above any number of customers: the multiplication spreads the frequent ones over all sign-up dates.
         const SCATTER: u64 = 2_654_435_761;
         let count = self.all.len() as u64;
         if count == 0 {
@@ -172,9 +172,9 @@ impl Customers {
 /// An agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
-    /// Added to the probability to solve a contact, before the factor.
+    /// Added to the probability of resolving a contact, before the factor.
     pub(crate) solved_shift: f64,
-    /// Multiplies it.
+    /// Multiplies the probability of resolving a contact.
     pub(crate) solved_factor: f64,
     /// Multiplies handle time.
     pub(crate) pace: f64,
@@ -182,15 +182,15 @@ pub(crate) struct Agent {
     name: (&'static str, &'static str),
 }
 
-/// All agents, and who works when.
+/// All agents, and their rosters.
 pub(crate) struct Agents {
     all: Vec<Agent>,
-    /// Numbers of those at work, by queue, day of the week and hour.
+    /// The numbers of the agents at work, by queue, day of the week and hour.
     rosters: Vec<Vec<u32>>,
 }
 
 impl Agents {
-    /// As many agents as so many contacts need.
+    /// Generates the agents needed for a number of contacts.
     pub(crate) fn generate(contacts: u64, rng: &mut Pcg64Mcg) -> Self {
         let count = story::AGENTS_BASE + contacts / story::CONTACTS_PER_EXTRA_AGENT;
         let names = (FIRST_NAMES.len() * LAST_NAMES.len()) as u64;
@@ -200,7 +200,7 @@ impl Agents {
                 let (shift, pace): (f64, f64) = (StandardNormal.sample(rng), StandardNormal.sample(rng));
                 let service: f64 = Exp1.sample(rng);
                 let service_days = (60.0 + 900.0 * service).min(12.0 * 365.0) as i64;
-                // 641 has no factor in common with 40 * 41: the first 1640 names are all different.
+                // 641 is coprime to 40 * 41: the first 1640 names are distinct.
                 let name = number * 641 % names;
                 Agent {
                     solved_shift: shift.clamp(-2.5, 2.5) * story::AGENT_SOLVED_SPREAD,
@@ -228,7 +228,7 @@ impl Agents {
         Self { all, rosters }
     }
 
-    /// How many agents there are.
+    /// Number of agents.
     pub(crate) fn count(&self) -> u32 {
         self.all.len() as u32
     }
@@ -238,7 +238,7 @@ impl Agents {
         self.all.get(number as usize)
     }
 
-    /// Those of a queue who are at work in an hour.
+    /// The agents of a queue who are at work in an hour.
     pub(crate) fn at_work(&self, queue: u8, weekday: usize, hour: i64) -> &[u32] {
         self.rosters.get(slot(queue, weekday, hour)).map_or(&[], Vec::as_slice)
     }
@@ -260,20 +260,20 @@ fn slot(queue: u8, weekday: usize, hour: i64) -> usize {
     (usize::from(queue) * 7 + weekday) * 24 + usize::try_from(hour).unwrap_or(0)
 }
 
-/// An agent's queue.
+/// The queue of an agent.
 pub(crate) fn queue_of(agent: u32) -> u8 {
     (agent % story::QUEUES.len() as u32) as u8
 }
 
-/// An agent's team within the queue: 0 or 1.
+/// The team of an agent within the queue: 0 or 1.
 pub(crate) fn side_of(agent: u32) -> usize {
     (agent as usize / story::QUEUES.len()) % story::TEAM_SIDES.len()
 }
 
-/// The hours that an agent works on a day of the week (Monday 0), if at all.
+/// The shift of an agent on a day of the week (Monday is 0), as hours; `None` on days off.
 pub(crate) fn shift(agent: u32, weekday: usize) -> Option<(i64, i64)> {
-    let place = agent / story::QUEUES.len() as u32 % 8;
-    let days_off: [usize; 2] = match place {
+    let rank = agent / story::QUEUES.len() as u32 % 8;
+    let days_off: [usize; 2] = match rank {
         0 | 1 => [1, 2],
         4 | 5 => [3, 4],
         _ => [5, 6],
@@ -281,11 +281,11 @@ pub(crate) fn shift(agent: u32, weekday: usize) -> Option<(i64, i64)> {
     if days_off.contains(&weekday) {
         return None;
     }
-    if place % 2 == 1 {
+    if rank % 2 == 1 {
         return Some((story::CLOSE_HOUR - 8, story::CLOSE_HOUR));
     }
-    // The planted gap: on Mondays all but one early agent of eight in Billing come when the rush is over.
-    if weekday == 0 && queue_of(agent) == story::QUEUE_BILLING && place != 0 {
+    // Planted effect: on Mondays all but one of eight early agents in Billing start after the rush.
+    if weekday == 0 && queue_of(agent) == story::QUEUE_BILLING && rank != 0 {
         return Some((story::MONDAY_TO_HOUR, story::MONDAY_TO_HOUR + 8));
     }
     Some((story::OPEN_HOUR, story::OPEN_HOUR + 8))

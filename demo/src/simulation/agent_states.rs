@@ -12,9 +12,9 @@ use crate::story;
 use crate::tables::{append_id, micros};
 use crate::world;
 
-/// What an agent did for one contact.
+/// The work of an agent on one contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Work {
+pub(super) struct AgentWork {
     pub(super) agent: u32,
     pub(super) from: i64,
     pub(super) contact_s: i32,
@@ -22,7 +22,7 @@ pub(super) struct Work {
 }
 
 impl Simulation {
-    /// What the agents did on a day, if it is one of those that are written.
+    /// Writes the agent states of a day, if states are written for it.
     pub(super) fn states_of(&mut self, day: usize) -> Result<bool, DemoError> {
         if !has_states(day) {
             return Ok(true);
@@ -60,7 +60,7 @@ impl Simulation {
                 }
             };
             for work in mine {
-                // Somebody with two things at a time does one after the other.
+                // Overlapping contacts are handled one after the other.
                 let start = work.from.max(at);
                 while let Some(&(pause, length)) = breaks.peek()
                     && pause < start
@@ -99,7 +99,7 @@ impl Simulation {
     }
 }
 
-/// Whether agent states are written for a day: one week in [`story::STATES_EVERY_WEEKS`], Monday to Sunday.
+/// Returns true if agent states are written for a day: one week in [`story::STATES_EVERY_WEEKS`], Monday to Sunday.
 pub(super) fn has_states(day: usize) -> bool {
     // ISO week 1 of 2025 began on Monday, 30 December 2024.
     let week = (day + story::FIRST_WEEKDAY) / 7 + 1;

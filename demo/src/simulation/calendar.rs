@@ -7,7 +7,7 @@ use crate::story;
 
 pub(super) const HOUR_S: i64 = 3600;
 
-/// Cumulative shape of a day by hour.
+/// The cumulative distribution of arrivals over the hours of a day.
 pub(super) struct DayShape([f64; 24]);
 
 impl DayShape {
@@ -20,7 +20,7 @@ impl DayShape {
         }))
     }
 
-    /// A second of the day.
+    /// A random second of the day.
     pub(super) fn draw(&self, rng: &mut Pcg64Mcg) -> i64 {
         let roll: f64 = rng.random();
         let hour = self.0.partition_point(|&sum| sum <= roll).min(23);
@@ -28,22 +28,22 @@ impl DayShape {
     }
 }
 
-/// Day of the week of a day, Monday 0.
+/// The day of the week of a day; Monday is 0.
 pub(super) fn weekday(day: usize) -> usize {
     (day + story::FIRST_WEEKDAY) % 7
 }
 
-/// Day of an instant.
+/// The day of a timestamp; `None` before the start of the data.
 pub(super) fn day_of(at: i64) -> Option<usize> {
     usize::try_from((at - story::START).div_euclid(story::DAY_S)).ok()
 }
 
-/// Hour of an instant.
+/// The hour of a timestamp.
 pub(super) fn hour_of(at: i64) -> i64 {
     at.rem_euclid(story::DAY_S) / HOUR_S
 }
 
-/// Volume of the topic of the release, relative to what it would be without.
+/// The volume of the topic of the release, relative to the volume without it.
 pub(super) fn release_factor(day: usize) -> f64 {
     match day.checked_sub(story::RELEASE_DAY) {
         Some(passed) if passed < story::RELEASE_DAYS => {
@@ -53,7 +53,7 @@ pub(super) fn release_factor(day: usize) -> f64 {
     }
 }
 
-/// Share of long contacts in the queue whose handle time shifts.
+/// The share of long contacts in the queue whose handle time shifts.
 pub(super) fn shifted_share(day: usize) -> f64 {
     day.checked_sub(story::SHIFT_DAY).map_or(0.0, |passed| {
         let passed = passed as f64 / (story::DAYS - 1 - story::SHIFT_DAY) as f64;
@@ -61,14 +61,14 @@ pub(super) fn shifted_share(day: usize) -> f64 {
     })
 }
 
-/// Whether Billing is short of staff at an instant.
+/// Returns true if Billing is understaffed in an hour of a day.
 pub(super) fn is_monday_rush(queue: u8, day: usize, hour: i64) -> bool {
     queue == story::QUEUE_BILLING
         && weekday(day) == 0
         && (story::MONDAY_FROM_HOUR..story::MONDAY_TO_HOUR).contains(&hour)
 }
 
-/// Share of the release's topic and product in usual first contacts.
+/// The share of the release's topic and product in first contacts without the release.
 pub(super) fn release_share() -> f64 {
     story::TOPICS.get(usize::from(story::TOPIC_TECHNICAL)).map_or(0.0, |topic| topic.share)
         * story::PRODUCTS.get(usize::from(story::PRODUCT_ATLAS)).map_or(0.0, |product| product.1)

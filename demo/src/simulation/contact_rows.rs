@@ -3,13 +3,13 @@
 use rand::Rng;
 
 use super::Simulation;
-use super::contacts::{Due, Outcome};
+use super::contacts::{Outcome, PlannedContact};
 use super::people::append_team;
 use crate::story;
 use crate::tables::{append_id, micros};
 use crate::text;
 
-/// What is wrong with a row, on purpose.
+/// The planted data error of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dirt {
     None,
@@ -35,8 +35,8 @@ const DIRT: [(Dirt, f64); 8] = [
 ];
 
 impl Simulation {
-    /// Writes the row of a contact, with its dirt.
-    pub(super) fn write_contact(&mut self, number: u64, due: &Due, outcome: &Outcome, chinese: bool) {
+    /// Writes the row of a contact, with its planted error.
+    pub(super) fn write_contact(&mut self, number: u64, due: &PlannedContact, outcome: &Outcome, chinese: bool) {
         let roll: f64 = self.dirt_rng.random();
         let mut left = roll;
         let mut dirt = Dirt::None;

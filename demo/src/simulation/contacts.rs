@@ -7,30 +7,30 @@ use std::mem;
 use rand::Rng;
 
 use super::Simulation;
-use super::agent_states::{Work, has_states};
+use super::agent_states::{AgentWork, has_states};
 use super::calendar::{HOUR_S, day_of, hour_of, is_monday_rush, release_factor, release_share, shifted_share, weekday};
-use super::random::{around, exponential};
+use super::random::{exponential, log_normal};
 use crate::DemoError;
 use crate::story;
 use crate::world::pick_share;
 
-/// How much more active the most active customers are: see [`Customers::pick`].
+/// The skew of contacts over customers, see `Customers::pick`.
 const CONTACT_SKEW: f64 = 1.4;
 
-/// A contact that will happen. Ordered by time; the rest of the order only makes it total.
+/// A planned contact. Ordered by time; the other fields make the order total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due {
+pub(super) struct PlannedContact {
     pub(super) at: i64,
     pub(super) customer: u32,
     pub(super) topic: u8,
     pub(super) product: u8,
     pub(super) channel: u8,
-    /// Earlier contacts about the same thing.
+    /// Number of earlier contacts about the same issue.
     pub(super) repeats: u8,
     pub(super) outbound: bool,
 }
 
-/// How a contact went; the clean values of a row.
+/// The outcome of a contact: the clean values of its row.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outcome {
     pub(super) ended_at: Option<i64>,
@@ -45,8 +45,8 @@ pub(super) struct Outcome {
 }
 
 impl Simulation {
-    /// A contact about something new.
-    fn fresh(&mut self, day: usize) -> Option<Due> {
+    /// Draws a first contact.
+    fn first_contact(&mut self, day: usize) -> Option<PlannedContact> {
         let extra = release_share() * (release_factor(day) - 1.0);
         let outbound = self.contact_rng.random_bool(story::OUTBOUND_SHARE);
         let released = !outbound && extra > 0.0 && self.contact_rng.random_bool(extra / (1.0 + extra));
@@ -69,10 +69,10 @@ impl Simulation {
         };
         let at = self.clock(day, channel);
         let customer = self.customers.pick(at, CONTACT_SKEW, &mut self.contact_rng)?;
-        Some(Due { at, customer, topic, product, channel, repeats: 0, outbound })
+        Some(PlannedContact { at, customer, topic, product, channel, repeats: 0, outbound })
     }
 
-    /// All contacts of a day, until there have been `target` in all.
+    /// Simulates the contacts of a day, up to `target` contacts in total. Returns false if a writer has failed.
     pub(super) fn contacts_of(&mut self, day: usize, target: u64) -> Result<bool, DemoError> {
         let is_last_day = day + 1 == story::DAYS;
         let mut due = self.due.get_mut(day).map(mem::take).unwrap_or_default();
@@ -82,10 +82,10 @@ impl Simulation {
             due.truncate(usize::try_from(open).unwrap_or(usize::MAX));
         }
         for _ in 0..open.saturating_sub(due.len() as u64) {
-            due.extend(self.fresh(day));
+            due.extend(self.first_contact(day));
         }
         due.sort_unstable();
-        // Who comes back on the same day joins the queue while it is worked off.
+        // Repeat contacts on the same day are merged in time order.
         let mut today = BinaryHeap::new();
         let mut rest = due.into_iter().peekable();
         loop {
@@ -99,7 +99,7 @@ impl Simulation {
             let Some(contact) = contact else { break };
             if let Some(back) = self.contact(day, &contact)? {
                 match day_of(back.at) {
-                    // Who is gone by then does not come back. What is due later is looked at on its day.
+                    // Skip customers who have left by then. Contacts of later days are checked on their day.
                     Some(on) if on == day && !is_last_day && self.customers.is_active(back.customer, back.at) => {
                         today.push(Reverse(back));
                     }
@@ -118,8 +118,8 @@ impl Simulation {
         Ok(true)
     }
 
-    /// One contact: how it goes, what is written, who comes back when.
-    fn contact(&mut self, day: usize, due: &Due) -> Result<Option<Due>, DemoError> {
+    /// Simulates a contact: outcome, row, survey, churn. Returns the repeat contact, if any.
+    fn contact(&mut self, day: usize, due: &PlannedContact) -> Result<Option<PlannedContact>, DemoError> {
         let number = self.next.interaction;
         self.next.interaction += 1;
         let Some(topic) = story::TOPICS.get(usize::from(due.topic)) else { return Ok(None) };
@@ -143,7 +143,7 @@ impl Simulation {
             && outcome.agent.is_some()
             && !due.outbound
         {
-            self.ask(number, day, due, &outcome, is_solved, ended_at, chinese);
+            self.plan_survey(number, day, due, &outcome, is_solved, ended_at, chinese);
         }
         if !due.outbound && self.contact_rng.random_bool(story::HELP_BEFORE_CONTACT) {
             self.help_session(day, due);
@@ -162,10 +162,10 @@ impl Simulation {
                 }
             }
         }
-        Ok(self.comes_back(due, &outcome, is_solved))
+        Ok(self.repeat_contact(due, &outcome, is_solved))
     }
 
-    /// The wait of a live contact; `None` if the customer gave up.
+    /// Draws the wait of a live contact and returns the time of the answer; `None` if the customer abandoned it.
     fn live_wait(&mut self, day: usize, queue: u8, at: i64, outcome: &mut Outcome) -> Option<i64> {
         let hour = hour_of(at);
         let (at_once, mean) = if is_monday_rush(queue, day, hour) {
@@ -189,14 +189,14 @@ impl Simulation {
         Some(at + wait)
     }
 
-    /// The wait of a contact that is answered later; `None` if that lies after the end of the data.
-    fn later_wait(&mut self, due: &Due, outcome: &mut Outcome) -> Option<i64> {
+    /// Draws the wait of an asynchronous contact and returns the time of the answer; `None` after the end of the data.
+    fn later_wait(&mut self, due: &PlannedContact, outcome: &mut Outcome) -> Option<i64> {
         let median_h = match due.channel {
             2 => 4.0,
             3 => 2.5,
             _ => 0.8,
         };
-        let mut answer_at = due.at + (around(median_h, 0.7, &mut self.contact_rng) * HOUR_S as f64) as i64;
+        let mut answer_at = due.at + (log_normal(median_h, 0.7, &mut self.contact_rng) * HOUR_S as f64) as i64;
         let hour = hour_of(answer_at);
         if !(story::OPEN_HOUR..story::CLOSE_HOUR).contains(&hour) {
             let midnight = answer_at - answer_at.rem_euclid(story::DAY_S);
@@ -205,7 +205,7 @@ impl Simulation {
             answer_at = next + self.contact_rng.random_range(0..2 * HOUR_S);
         }
         outcome.is_abandoned = Some(false);
-        // Room for the handling itself: what would end after the end of the data is still open there.
+        // Leave time for handling: a contact that would end after the end of the data stays open.
         if answer_at + 3 * HOUR_S >= story::END {
             return None;
         }
@@ -213,8 +213,15 @@ impl Simulation {
         Some(answer_at)
     }
 
-    /// Somebody deals with the contact. True when that solves it.
-    fn handle(&mut self, day: usize, due: &Due, topic: &story::Topic, answer_at: i64, outcome: &mut Outcome) -> bool {
+    /// Assigns an agent, who handles the contact. Returns true if it is resolved.
+    fn handle(
+        &mut self,
+        day: usize,
+        due: &PlannedContact,
+        topic: &story::Topic,
+        answer_at: i64,
+        outcome: &mut Outcome,
+    ) -> bool {
         let answer_day = day_of(answer_at).unwrap_or(day);
         let hour = hour_of(answer_at).clamp(story::OPEN_HOUR, story::CLOSE_HOUR - 1);
         let at_work = self.agents.at_work(topic.queue, weekday(answer_day), hour);
@@ -222,7 +229,7 @@ impl Simulation {
             return false;
         }
         let rng = &mut self.contact_rng;
-        // Of two at work the one who is free earlier.
+        // The agent who is free earlier, of two random ones.
         let mut draw = || at_work.get(rng.random_range(0..at_work.len())).copied().unwrap_or(0);
         let (one, other) = (draw(), draw());
         let free_at = |agent: u32| self.busy_until.get(agent as usize).copied().unwrap_or(0);
@@ -230,7 +237,7 @@ impl Simulation {
         let Some(person) = self.agents.get(agent) else { return false };
 
         let channel_factor = story::CHANNELS.get(usize::from(due.channel)).map_or(1.0, |channel| channel.talk_factor);
-        let mut talk = around(topic.talk_s * channel_factor * person.pace, 0.42, rng);
+        let mut talk = log_normal(topic.talk_s * channel_factor * person.pace, 0.42, rng);
         if due.topic == story::TOPIC_TECHNICAL && due.product == story::PRODUCT_ATLAS && release_factor(day) > 1.0 {
             talk *= story::RELEASE_HANDLE;
         }
@@ -260,13 +267,13 @@ impl Simulation {
         if has_states(answer_day)
             && let Some(work) = self.work.get_mut(answer_day)
         {
-            work.push(Work { agent, from: answer_at, contact_s, wrap_s });
+            work.push(AgentWork { agent, from: answer_at, contact_s, wrap_s });
         }
         is_solved
     }
 
-    /// When the customer comes back with the same thing, if so.
-    fn comes_back(&mut self, due: &Due, outcome: &Outcome, is_solved: bool) -> Option<Due> {
+    /// Draws the repeat contact of an unresolved contact.
+    fn repeat_contact(&mut self, due: &PlannedContact, outcome: &Outcome, is_solved: bool) -> Option<PlannedContact> {
         let ended_at = outcome.ended_at?;
         let is_abandoned = outcome.is_abandoned == Some(true);
         let rng = &mut self.contact_rng;
@@ -280,7 +287,7 @@ impl Simulation {
             channel = if rng.random_bool(0.6) { story::CHANNEL_PHONE } else { other };
         }
         let mut at = ended_at;
-        // Weekends are quiet for returns, too: such a day is mostly drawn again.
+        // Days with low volume are mostly redrawn, so that repeats follow the weekly pattern.
         for _ in 0..3 {
             let rng = &mut self.contact_rng;
             let days = if is_abandoned {
@@ -299,11 +306,16 @@ impl Simulation {
         }
         let is_open = (story::OPEN_HOUR..story::CLOSE_HOUR).contains(&hour_of(at));
         if channel < story::LIVE_CHANNELS && !is_open {
-            // Closed: the next morning, or the same morning before opening.
+            // When closed, redraw the time: on the same day before opening, on the next day after closing.
             let day = day_of(at)? + usize::from(hour_of(at) >= story::CLOSE_HOUR);
             let at = self.clock(day, channel);
-            return (at > ended_at && at < story::END).then_some(Due { at, channel, repeats: due.repeats + 1, ..*due });
+            return (at > ended_at && at < story::END).then_some(PlannedContact {
+                at,
+                channel,
+                repeats: due.repeats + 1,
+                ..*due
+            });
         }
-        (at < story::END).then_some(Due { at, channel, repeats: due.repeats + 1, ..*due })
+        (at < story::END).then_some(PlannedContact { at, channel, repeats: due.repeats + 1, ..*due })
     }
 }

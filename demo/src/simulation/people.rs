@@ -7,7 +7,7 @@ use arrow_array::builder::StringBuilder;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-use super::random::around;
+use super::random::log_normal;
 use crate::story;
 use crate::tables::{Agents as AgentRows, Customers as CustomerRows, Layout, Sink, append_id, micros};
 use crate::world::{self, Agents, Customers};
@@ -28,16 +28,16 @@ fn append_words(column: &mut StringBuilder, first: &str, second: &str) {
 }
 
 pub(super) fn write_customers(dir: &Path, customers: &Customers, mut rng: Pcg64Mcg) -> Result<TableSummary, DemoError> {
-    /// Days from 1970-01-01 to 1945-01-01 and to 2007-01-01: births lie between.
+    /// The range of birth dates, 1945-01-01 to 2007-01-01, in days since 1970-01-01.
     pub(super) const BORN: std::ops::Range<i32> = -9131..13514;
     let mut sink = Sink::<CustomerRows>::create(dir, Layout::File)?;
     for (number, customer) in customers.all().iter().enumerate() {
         let cost = story::SEGMENTS.get(usize::from(customer.segment)).map_or(0.0, |segment| segment.3);
-        let cost = (around(cost, 0.5, &mut rng) * 100.0).round() / 100.0;
+        let cost = (log_normal(cost, 0.5, &mut rng) * 100.0).round() / 100.0;
         let born = rng.random_range(BORN);
         let (gap_cost, gap_birth) =
             (rng.random_bool(story::DIRT_CUSTOMER_GAPS), rng.random_bool(story::DIRT_CUSTOMER_GAPS));
-        let (region, city) = customer.place();
+        let (region, city) = customer.location();
         let rows = &mut sink.rows;
         append_id(&mut rows.customer_id, "C", number as u64 + 1, 7);
         rows.signed_up_at.append_value(micros(customer.signed_up_at()));

@@ -13,12 +13,12 @@ pub(super) fn exponential(mean: f64, rng: &mut Pcg64Mcg) -> f64 {
     mean * unit
 }
 
-/// Log-normal by its median.
-pub(super) fn around(median: f64, spread: f64, rng: &mut Pcg64Mcg) -> f64 {
+/// A log-normal value by its median; `spread` is the standard deviation of the logarithm.
+pub(super) fn log_normal(median: f64, spread: f64, rng: &mut Pcg64Mcg) -> f64 {
     median * (spread * normal(rng)).exp()
 }
 
-/// A whole number whose mean is the expected one.
-pub(super) fn whole(expected: f64, rng: &mut Pcg64Mcg) -> u64 {
+/// Rounds up or down at random, so that the mean is `expected`.
+pub(super) fn round_randomly(expected: f64, rng: &mut Pcg64Mcg) -> u64 {
     (expected + rng.random::<f64>()) as u64
 }

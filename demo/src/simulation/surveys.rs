@@ -6,36 +6,36 @@ use rand::Rng;
 
 use super::Simulation;
 use super::calendar::{HOUR_S, day_of, release_factor};
-use super::contacts::{Due, Outcome};
-use super::random::{around, exponential, normal};
+use super::contacts::{Outcome, PlannedContact};
+use super::random::{exponential, log_normal, normal};
 use crate::DemoError;
 use crate::story;
 use crate::tables::{append_id, micros};
 use crate::text::{self, Mood};
 use crate::world::pick_share;
 
-/// A survey answer that will come in.
+/// A planned survey answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Answer {
+pub(super) struct SurveyAnswer {
     at: i64,
     interaction: u64,
     customer: u32,
     kind: u8,
     score: i32,
-    /// 0 annoyed, 1 even, 2 pleased.
+    /// 0 annoyed, 1 neutral, 2 pleased.
     mood: u8,
     topic: u8,
     chinese: bool,
 }
 
 impl Simulation {
-    /// Perhaps the customer answers a survey about a contact.
+    /// Draws whether the customer answers a survey about a contact, and plans the answer.
     #[expect(clippy::too_many_arguments, reason = "one caller, and each is a plain fact of the contact")]
-    pub(super) fn ask(
+    pub(super) fn plan_survey(
         &mut self,
         interaction: u64,
         day: usize,
-        due: &Due,
+        due: &PlannedContact,
         outcome: &Outcome,
         is_solved: bool,
         ended_at: i64,
@@ -69,11 +69,11 @@ impl Simulation {
         let delay = if due.channel < story::LIVE_CHANNELS {
             30.0 + exponential(240.0, rng)
         } else {
-            around(3.0 * HOUR_S as f64, 1.0, rng).min(3.0 * story::DAY_S as f64)
+            log_normal(3.0 * HOUR_S as f64, 1.0, rng).min(3.0 * story::DAY_S as f64)
         };
         let at = ended_at + delay as i64;
         if let Some(answers) = day_of(at).and_then(|day| self.answers.get_mut(day)) {
-            answers.push(Answer {
+            answers.push(SurveyAnswer {
                 at,
                 interaction,
                 customer: due.customer,
@@ -112,7 +112,7 @@ impl Simulation {
             let rows = &mut self.sinks.surveys.rows;
             append_id(&mut rows.survey_id, "S", self.next.survey, 8);
             if orphan < story::DIRT_ORPHAN {
-                // A number that no contact has.
+                // No contact has this number.
                 append_id(&mut rows.interaction_id, "I", self.contacts + 1 + answer.interaction, 8);
             } else {
                 append_id(&mut rows.interaction_id, "I", answer.interaction + 1, 8);

@@ -7,19 +7,19 @@ use rand::Rng;
 
 use super::Simulation;
 use super::calendar::weekday;
-use super::contacts::Due;
-use super::random::{around, exponential, whole};
+use super::contacts::PlannedContact;
+use super::random::{exponential, log_normal, round_randomly};
 use crate::DemoError;
 use crate::story;
 use crate::tables::{append_id, micros};
 use crate::world::pick_share;
 
 const ORDER_SKEW: f64 = 1.8;
-/// Stands for a visitor who is not known.
-const NOBODY: u32 = u32::MAX;
-/// Mean delay of a first order.
+/// An anonymous visitor.
+const ANONYMOUS: u32 = u32::MAX;
+/// Mean delay of a first order after signing up, in seconds.
 const DAY_MEAN_S: f64 = story::DAY_S as f64;
-/// Pages of the help section, by topic, then the contact page.
+/// Help pages, by topic.
 const HELP_PAGES: [&str; 7] = [
     "/help/billing",
     "/help/delivery",
@@ -30,12 +30,13 @@ const HELP_PAGES: [&str; 7] = [
     "/help/products",
 ];
 const PRODUCT_PAGES: [&str; 4] = ["/product/atlas", "/product/beacon", "/product/comet", "/product/delta"];
-/// Steps beyond the funnel.
+/// Step codes besides the indexes into [`story::FUNNEL`].
 const STEP_HELP: u8 = 6;
 const STEP_CONTACT: u8 = 7;
+/// The index of the product page in [`story::FUNNEL`].
 const STEP_PRODUCT: u8 = 2;
 
-/// One step of a web session.
+/// A step of a web session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Click {
     at: i64,
@@ -43,7 +44,7 @@ pub(super) struct Click {
     step: u8,
     page: u8,
     customer: u32,
-    /// Not known for the last step of a session.
+    /// `None` for the last step of a session.
     dwell_s: Option<i32>,
 }
 
@@ -56,12 +57,12 @@ pub(super) struct Order {
 }
 
 impl Simulation {
-    /// A visit to the help pages just before a contact, if it fits into the day.
-    pub(super) fn help_session(&mut self, day: usize, due: &Due) {
+    /// A visit to the help pages just before a contact, if it starts on the same day.
+    pub(super) fn help_session(&mut self, day: usize, due: &PlannedContact) {
         let rng = &mut self.web_rng;
         let steps = 2 + usize::from(rng.random_bool(0.5));
         let mut dwell = [0; 3];
-        dwell.fill_with(|| around(45.0, 0.8, rng).clamp(3.0, 1500.0) as i32);
+        dwell.fill_with(|| log_normal(45.0, 0.8, rng).clamp(3.0, 1500.0) as i32);
         let total: i64 = dwell.iter().take(steps).map(|&dwell| i64::from(dwell)).sum();
         let mut at = due.at - total - rng.random_range(20..900);
         if at < story::START + day as i64 * story::DAY_S {
@@ -82,7 +83,7 @@ impl Simulation {
         }
     }
 
-    /// The shopping sessions and orders of a day, and all its clicks.
+    /// Simulates the shopping sessions and orders of a day, and writes its orders and clicks.
     pub(super) fn web_of(&mut self, day: usize) -> Result<bool, DemoError> {
         let midnight = story::START + day as i64 * story::DAY_S;
         let tomorrow = midnight + story::DAY_S;
@@ -90,13 +91,13 @@ impl Simulation {
         let growth = 1.0 + story::YEARLY_TREND * (day as f64 / story::DAYS as f64 - 0.5);
         let per_day = self.contacts as f64 / story::DAYS as f64 * weekly * growth;
         self.first_orders(tomorrow);
-        for _ in 0..whole(per_day * story::ORDERS_PER_CONTACT, &mut self.web_rng) {
+        for _ in 0..round_randomly(per_day * story::ORDERS_PER_CONTACT, &mut self.web_rng) {
             let at = midnight + self.later.draw(&mut self.web_rng);
             if let Some(customer) = self.customers.pick(at, ORDER_SKEW, &mut self.web_rng) {
-                self.order(at, customer);
+                self.plan_order(at, customer);
             }
         }
-        for _ in 0..whole(per_day * story::SESSIONS_PER_CONTACT, &mut self.web_rng) {
+        for _ in 0..round_randomly(per_day * story::SESSIONS_PER_CONTACT, &mut self.web_rng) {
             self.shopping_session(midnight);
         }
 
@@ -105,7 +106,7 @@ impl Simulation {
         let today = orders.partition_point(|order| order.at < tomorrow);
         self.orders = orders.split_off(today);
         for order in orders {
-            // A first order may have been due after the customer left for good.
+            // A first order may be planned after the customer has left.
             if !self.customers.is_active(order.customer, order.at) {
                 continue;
             }
@@ -140,7 +141,7 @@ impl Simulation {
             };
             let rows = &mut self.sinks.events.rows;
             append_id(&mut rows.event_id, "E", self.next.event, 9);
-            if click.customer == NOBODY {
+            if click.customer == ANONYMOUS {
                 rows.customer_id.append_null();
             } else {
                 append_id(&mut rows.customer_id, "C", u64::from(click.customer) + 1, 7);
@@ -157,7 +158,7 @@ impl Simulation {
         Ok(true)
     }
 
-    /// Most of those who sign up order something soon.
+    /// Plans the first orders of new customers.
     fn first_orders(&mut self, until: i64) {
         while let Some(&customer) = self.customers.get(self.next.customer)
             && customer.signed_up_at() < until
@@ -167,20 +168,20 @@ impl Simulation {
             if customer.signed_up_at() >= story::START && self.web_rng.random_bool(0.8) {
                 let at = customer.signed_up_at() + 60 + exponential(DAY_MEAN_S, &mut self.web_rng) as i64;
                 if at < story::END && customer.is_active(at) {
-                    self.order(at, number);
+                    self.plan_order(at, number);
                 }
             }
         }
     }
 
-    fn order(&mut self, at: i64, customer: u32) {
+    fn plan_order(&mut self, at: i64, customer: u32) {
         let segment = self.customers.get(customer).map_or(0, |customer| usize::from(customer.segment));
         let median = story::SEGMENTS.get(segment).map_or(0.0, |segment| segment.2);
-        let amount = (around(median, 0.6, &mut self.web_rng) * 100.0).round().max(100.0) / 100.0;
+        let amount = (log_normal(median, 0.6, &mut self.web_rng) * 100.0).round().max(100.0) / 100.0;
         self.orders.push(Order { at, customer, amount });
     }
 
-    /// A visit to the shop: down the funnel until the visitor has enough.
+    /// A shopping session: steps of the funnel until the visitor drops off.
     fn shopping_session(&mut self, midnight: i64) {
         let mut at = midnight + self.later.draw(&mut self.web_rng);
         let Some(buyer) = self.customers.pick(at, ORDER_SKEW, &mut self.web_rng) else { return };
@@ -192,11 +193,11 @@ impl Simulation {
         let first = self.clicks.len();
         for (step, (_, goes_on)) in story::FUNNEL.iter().enumerate() {
             let is_last = step + 1 == story::FUNNEL.len() || !self.web_rng.random_bool(*goes_on);
-            let dwell = around(35.0, 0.8, &mut self.web_rng).clamp(2.0, 1200.0) as i32;
+            let dwell = log_normal(35.0, 0.8, &mut self.web_rng).clamp(2.0, 1200.0) as i32;
             let dwell_s = (!is_last).then_some(dwell);
-            // Who pays is known, whether logged in or not until then.
+            // A buyer is known, even if not logged in before.
             let is_purchase = step + 1 == story::FUNNEL.len();
-            let customer = if is_known || is_purchase { buyer } else { NOBODY };
+            let customer = if is_known || is_purchase { buyer } else { ANONYMOUS };
             if at >= story::END {
                 break;
             }
@@ -207,7 +208,7 @@ impl Simulation {
                 for click in self.clicks.iter_mut().skip(first) {
                     click.customer = buyer;
                 }
-                self.order(at, buyer);
+                self.plan_order(at, buyer);
             }
             self.clicks.push(Click { at, session, step: step as u8, page, customer, dwell_s });
             if is_last {
