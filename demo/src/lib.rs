@@ -8,6 +8,14 @@
 //! The year is simulated day by day: contacts arrive, wait, are resolved or not; unresolved contacts come back days
 //! later; contacts lead to surveys, clicks, orders, agent states, and customers who leave. Memory grows with the number
 //! of customers (12 bytes each) and the rows of a day. Each table is encoded on its own thread.
+//!
+//! ```
+//! let folder = tempfile::tempdir()?;
+//! let options = cxql_demo::Options { contacts: 100, seed: 1 };
+//! let summary = cxql_demo::write(folder.path(), &options, &mut |_| {})?;
+//! assert_eq!(summary.tables[0].table, "interactions");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod simulation;
 mod story;

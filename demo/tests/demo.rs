@@ -1,6 +1,6 @@
-//! The sample data: its form, its promises, and every effect of its story found again by plain computation.
+//! The sample data: its schema and invariants, and every planted effect verified by plain computation.
 //!
-//! The expected sizes of the effects come from the story as `data/README.md` tells it; bounds leave room for chance.
+//! The expected sizes of the effects are those of `data/README.md`; the bounds allow for chance.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -104,7 +104,7 @@ struct Contact {
     resolved: Option<bool>,
     text: Option<String>,
     language: String,
-    /// None for a contact that is no first one, or whose window has not elapsed by the end of 2025.
+    /// `None` for a repeat contact, or one whose window has not elapsed by the end of 2025.
     first_contact_resolved: Option<bool>,
     /// Earlier contacts of the customer on the topic, each within 30 days of the next.
     repeats: usize,
@@ -133,7 +133,7 @@ impl Contact {
     }
 }
 
-/// The label that a spelling stands for, as a reader of the column would group them.
+/// The clean label of a variant spelling.
 fn clean_topic(label: &str) -> &'static str {
     let label = label.trim().to_lowercase().replace('_', " ");
     match label.as_str() {
@@ -198,7 +198,7 @@ fn contacts_of(folder: &Path) -> Vec<Contact> {
             repeats: 0,
         });
     }
-    // First-contact resolution within 7 days, as shared definitions have it: by customer and topic.
+    // First-contact resolution within 7 days, by customer and topic, as in the shared definitions.
     let mut chains: HashMap<(String, &str), Vec<usize>> = HashMap::new();
     for (index, contact) in contacts.iter().enumerate() {
         if let (Some(customer), Some(topic)) = (&contact.customer, contact.topic) {
@@ -253,7 +253,7 @@ fn relative_bytes(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 const TABLES: [&str; 7] = ["interactions", "surveys", "customers", "orders", "events", "agents", "agent_states"];
 
-// Form and promises.
+// Schema and guarantees.
 
 #[test]
 fn same_contacts_and_seed_give_the_same_bytes_and_another_seed_does_not() {
@@ -287,7 +287,7 @@ fn default_data_is_small_and_the_summary_agrees_with_the_disk() {
     assert_eq!(DATA.summary.rows(), all);
 }
 
-/// The committed folder is what the program writes. Elsewhere the last bit of a logarithm may differ.
+/// The committed folder equals the output. On other platforms the last bit of a logarithm may differ.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn committed_data_is_what_the_program_writes() {
@@ -428,7 +428,7 @@ fn exactly_the_contacts_asked_for_are_written_at_every_size() {
     }
 }
 
-// Invariants, but for what is planted.
+// Invariants, except for planted errors.
 
 #[test]
 fn keys_are_unique_and_references_exist_but_for_what_is_planted() {
@@ -501,7 +501,7 @@ fn durations_and_times_fit_together_but_for_what_is_planted() {
 #[test]
 fn nobody_contacts_or_orders_before_signing_up_or_after_leaving() {
     nobody_is_there_before_or_after(DATA.folder.path(), &CONTACTS);
-    // Here two customers would come back on the very day on which they leave.
+    // With this seed two customers would come back on the day on which they leave.
     let folder = TempDir::new().unwrap();
     cxql_demo::write(folder.path(), &Options { contacts: 30_000, seed: 20 }, &mut |_| {}).unwrap();
     nobody_is_there_before_or_after(folder.path(), &contacts_of(folder.path()));
@@ -528,7 +528,7 @@ fn nobody_is_there_before_or_after(folder: &Path, contacts: &[Contact]) {
     assert!(births.iter().flatten().all(|day| (-9131..13514).contains(&day)));
 }
 
-// The story, effect by effect.
+// The planted effects.
 
 #[test]
 fn arrivals_have_two_humps_on_weekdays_and_fewer_at_weekends() {
@@ -561,7 +561,7 @@ fn what_is_not_solved_comes_back_mostly_within_a_week() {
     let topic = |topic: &'static str| fcr(CONTACTS.iter().filter(move |c| c.topic == Some(topic))).0;
     assert!(topic("technical support") + 0.06 < topic("billing"));
     assert!(topic("billing") + 0.06 < topic("product question"));
-    // What agents log is rosier than what customers do, contact by contact.
+    // Agents log more contacts as resolved than repeat contacts confirm.
     let logged: Vec<bool> = CONTACTS
         .iter()
         .filter(|contact| contact.first_contact_resolved == Some(false) && !contact.abandoned)
@@ -611,7 +611,7 @@ fn two_agents_solve_far_less_than_all_others() {
     worst.sort_unstable();
     assert_eq!(worst, ["A0004", "A0018"]);
     assert!(by_agent[1].0 + 0.12 < by_agent[2].0, "{by_agent:?}");
-    // Far outside what chance does among the others: three standard deviations.
+    // More than three standard deviations from the mean of the others.
     let others: Vec<f64> = by_agent[2..].iter().map(|agent| agent.0).collect();
     let centre = mean(others.iter().copied());
     let spread = (mean(others.iter().map(|ratio| (ratio - centre).powi(2)))).sqrt();
@@ -654,7 +654,7 @@ fn handle_time_of_orders_shifts_from_rare_outliers_to_the_usual() {
     assert!(long(&before) < 0.015, "{}", long(&before));
     assert!((1.5 * long(&before)..0.08).contains(&long(&early)), "{}", long(&early));
     assert!(long(&late) > 0.18, "{}", long(&late));
-    // At first the median does not move: outliers. In the end it has.
+    // At first the median is unchanged (outliers only), at the end it has moved.
     assert!(quantile(&early, 0.5) < 1.12 * quantile(&before, 0.5));
     assert!(quantile(&late, 0.5) > 1.4 * quantile(&before, 0.5));
     assert!(mean(late) > 1.7 * mean(before));
@@ -717,7 +717,7 @@ fn surveys_follow_resolution_and_wait() {
 
 #[test]
 fn comments_go_with_the_scores_in_both_languages() {
-    // Words whose feeling nobody disputes; the English ones stand with that sign in the VADER lexicon.
+    // Words of undisputed sentiment; the English ones have that sign in the VADER lexicon.
     const GOOD: [&str; 22] = [
         "happy",
         "great",
@@ -875,7 +875,7 @@ fn dirt_has_the_shares_of_the_story() {
         (flags(&table, "is_abandoned"), texts(&table, "agent_id"), seconds(&table, "ended_at"));
     let no_agent =
         (0..rows).filter(|&row| agents[row].is_none() && abandoned[row] == Some(false) && ended[row].is_some()).count();
-    // What is planted, how often it is found, how often it should be.
+    // Planted error, its observed share, its expected share.
     for (what, count, expected) in [
         ("duplicate", duplicates, 0.003),
         ("topic label", variants, 0.02),
@@ -933,13 +933,13 @@ fn a_table_in_the_way_is_named_and_nothing_is_written() {
 #[test]
 fn a_table_that_appears_meanwhile_is_not_overwritten() {
     let options = Options { contacts: 50, seed: 1 };
-    // In a folder that exists,
+    // In an existing folder.
     let folder = TempDir::new().unwrap();
     let late = folder.path().join("surveys.parquet");
     let error = cxql_demo::write(folder.path(), &options, &mut |_| fs::write(&late, "mine").unwrap()).unwrap_err();
     assert!(matches!(error, DemoError::Exists { .. }), "{error}");
     assert_eq!(relative_bytes(folder.path()), BTreeMap::from([(PathBuf::from("surveys.parquet"), b"mine".to_vec())]));
-    // and in one that did not.
+    // In a new folder.
     let folder = TempDir::new().unwrap();
     let target = folder.path().join("new");
     let late = target.join("surveys.parquet");
