@@ -25,26 +25,26 @@ use std::time::{Duration, Instant};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result, causes};
-use crate::project::{Asked, MAX_THREADS, Project};
+use crate::project::{CliOptions, MAX_THREADS, Project};
 use crate::signals::Signals;
 
-/// How long a command may take to end in good order after a signal: an upload is given up, a run is recorded.
+/// Time for an orderly shutdown after a signal: uploads are aborted, a run is recorded.
 const GRACE: Duration = Duration::from_millis(1200);
 
-/// How long one may take that leaves nothing behind but files of its own, which are removed then. It is enough to clear
-/// a line of progress; what its query holds goes with the process.
+/// Time for a shutdown of a command that leaves only files of its own behind, which are removed then: enough to clear
+/// the progress bar. The memory of its query is released with the process.
 const BRIEF_GRACE: Duration = Duration::from_millis(30);
 
-/// How often is looked whether uploads have ended.
+/// Polling interval while uploads end.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Tasks of its own that a worker runs before it looks for tasks from outside, and before it looks for what the system
-/// has for it. The runtime's own 61 are for short tasks: ours compute for milliseconds, and a second passes until a
-/// request to stop is seen.
+/// Local tasks that a Tokio worker runs before it polls the global queue, and before it polls for I/O events. Tokio's
+/// default of 61 is for short tasks: ours compute for milliseconds, so that it would take a second until a request to
+/// stop is noticed.
 const TASKS_BEFORE_OTHERS: u32 = 2;
 const TASKS_BEFORE_EVENTS: u32 = 4;
 
-/// Stack of each worker thread; deep plans recurse.
+/// Stack size of each worker thread; deep plans recurse.
 const STACK_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Parser)]
@@ -148,11 +148,11 @@ fn threads(text: &str) -> Result<usize, String> {
 }
 
 impl Global {
-    fn asked(&self) -> Asked {
-        // an empty variable is one that is not set
+    fn options(&self) -> CliOptions {
+        // an empty environment variable counts as unset
         let text = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
         let path = |value: &Option<PathBuf>| value.clone().filter(|path| !path.as_os_str().is_empty());
-        Asked {
+        CliOptions {
             project: path(&self.project),
             config: path(&self.config),
             data: text(&self.data),
@@ -182,7 +182,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The process's arguments. SQL that begins with a comment is no option: a space before it says so.
+/// The process's arguments. SQL that begins with a comment gets a space before it, so that it is not taken for an
+/// option.
 fn arguments() -> impl Iterator<Item = OsString> {
     std::env::args_os().map(|argument| match argument.to_str() {
         Some(text) if text.strip_prefix("--").is_some_and(|text| text.starts_with(char::is_whitespace)) => {
@@ -192,14 +193,14 @@ fn arguments() -> impl Iterator<Item = OsString> {
     })
 }
 
-/// Writes an error to standard error; one that cannot be written there is lost, and the exit code tells.
+/// Writes an error to standard error. If that fails, only the exit code reports it.
 fn report(error: &Error) {
     if matches!(error, Error::Stopped) {
         return;
     }
     let mut text = error.to_string();
     if let Error::WriteUsage(failed) | Error::Write(failed) = error {
-        // the system's or the store's own words, when the message does not have them
+        // add the causes that the message does not contain
         for cause in causes(failed.as_ref()) {
             let words = cause.to_string();
             if !text.contains(&words) && !words.contains("panicked") {
@@ -217,31 +218,31 @@ fn note(text: &str) {
 }
 
 fn start(cli: Cli) -> Result<ExitCode> {
-    let asked = cli.global.asked();
+    let options = cli.global.options();
     quiet_panics();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_stack_size(STACK_BYTES);
     builder.global_queue_interval(TASKS_BEFORE_OTHERS).event_interval(TASKS_BEFORE_EVENTS);
-    if let Some(threads) = asked.threads {
+    if let Some(threads) = options.threads {
         builder.worker_threads(threads);
     }
     let runtime =
         builder.build().map_err(|cause| Error::Engine { message: format!("the system gives no threads: {cause}") })?;
-    // this thread waits without the runtime, whose timers and signals stand still when every worker is busy
-    let (tell, events) = mpsc::channel();
+    // this thread waits outside of the runtime, whose timers and signals are delayed while all workers are busy
+    let (sender, events) = mpsc::channel();
     match cli.command {
-        // the server lets its queries end first, the scheduler its jobs
+        // server and scheduler handle signals themselves: queries and jobs end first
         Command::Serve(_) | Command::Schedule(_) => {}
-        // the shell stops a query on Ctrl-C and lives on
-        Command::Shell(_) => listen(true, tell.clone()),
-        _ => listen(false, tell.clone()),
+        // Ctrl-C in the shell cancels the query only
+        Command::Shell(_) => listen(true, sender.clone()),
+        _ => listen(false, sender.clone()),
     }
     let is_brief = match &cli.command {
         Command::Run(_) | Command::Check(_) => true,
         Command::Query(args) => args.is_brief(),
         _ => false,
     };
-    let command = runtime.spawn(run_command(cli.command, asked));
+    let command = runtime.spawn(run_command(cli.command, options));
     let stop = command.abort_handle();
     runtime.spawn(async move {
         let result = command.await.unwrap_or_else(|error| {
@@ -249,8 +250,8 @@ fn start(cli: Cli) -> Result<ExitCode> {
                 message: format!("a fault of the program ended the command: {error}; please report it"),
             })
         });
-        // nobody waits any more after a signal
-        let _ = tell.send(Event::Done(result));
+        // the receiver is gone after a signal
+        let _ = sender.send(Event::Done(result));
     });
     let event = events.recv();
     let since = Instant::now();
@@ -262,29 +263,29 @@ fn start(cli: Cli) -> Result<ExitCode> {
     let result = match event {
         Ok(Event::Done(result)) => result,
         Ok(Event::Signal) | Err(_) => {
-            // one that does not listen is ended
-            crate::run::request_stop();
+            // a command that does not react is aborted
+            crate::execute::request_stop();
             let _ = events.recv_timeout(if is_brief { BRIEF_GRACE } else { GRACE });
             wait_for_uploads(GRACE);
             stop.abort();
             Err(Error::Stopped)
         }
     };
-    // such as those of a command that was ended, or of one that failed
+    // uploads of a command that was aborted or has failed
     wait_for_uploads(GRACE + GRACE / 4);
     if is_brief {
         runtime.shutdown_background();
     } else {
         runtime.shutdown_timeout(GRACE / 4);
     }
-    // a query that is busy still holds its spill files and its output
+    // a query that is still busy holds its spill files and its output
     crate::session::remove_spill_folders();
     crate::output::remove_unfinished();
     result
 }
 
-/// A panic is a fault of the program and says so in one line; the spreadsheet writer's, on a full disk, is reported as an
-/// error where it is caught.
+/// Reports a panic in one line. The panic of the spreadsheet writer on a full disk is caught and reported as an error
+/// elsewhere.
 fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("stopped");
@@ -296,17 +297,17 @@ fn quiet_panics() {
     }));
 }
 
-/// What the main thread waits for.
+/// Events that the main thread waits for.
 enum Event {
     Done(Result<ExitCode>),
     Signal,
 }
 
-/// Waits for signals on a thread of its own; when this returns, none ends the program unasked.
-fn listen(keeps_interrupts: bool, tell: mpsc::Sender<Event>) {
+/// Waits for signals on its own thread. Signal handlers are installed when this returns.
+fn listen(keeps_interrupts: bool, sender: mpsc::Sender<Event>) {
     let (ready, is_ready) = mpsc::channel::<()>();
     std::thread::spawn(move || {
-        // where this fails signals do what the system does with them, and the command goes on
+        // if this fails, signals keep the system's default action and the command goes on
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         let waited = runtime.block_on(async {
             let signals = Signals::new();
@@ -320,26 +321,26 @@ fn listen(keeps_interrupts: bool, tell: mpsc::Sender<Event>) {
             std::io::Result::Ok(())
         });
         if waited.is_ok() {
-            // the command may have ended by itself
-            let _ = tell.send(Event::Signal);
+            // the command may have ended meanwhile
+            let _ = sender.send(Event::Signal);
         }
     });
-    // the other end is dropped
+    // returns when the sender is dropped
     let _ = is_ready.recv();
 }
 
-async fn run_command(command: Command, asked: Asked) -> Result<ExitCode> {
+async fn run_command(command: Command, options: CliOptions) -> Result<ExitCode> {
     match command {
-        Command::Run(args) => run::run(args, Project::resolve(&asked)?).await,
-        Command::Query(args) => query::run(args, Project::resolve(&asked)?).await,
-        Command::Shell(args) => shell::run(args, Project::resolve(&asked)?).await,
-        Command::Serve(args) => serve::run(args, Project::resolve(&asked)?).await,
-        Command::Schedule(args) => schedule::run(args, &asked).await,
-        Command::Job(args) => job::run(args, &asked).await,
-        Command::User(args) => user::run(args, &asked),
-        Command::List(args) => list::run(args, Project::resolve(&asked)?).await,
-        Command::Show(args) => show::run(args, Project::resolve(&asked)?).await,
-        Command::Check(args) => check::run(args, Project::resolve(&asked)?).await,
+        Command::Run(args) => run::run(args, Project::resolve(&options)?).await,
+        Command::Query(args) => query::run(args, Project::resolve(&options)?).await,
+        Command::Shell(args) => shell::run(args, Project::resolve(&options)?).await,
+        Command::Serve(args) => serve::run(args, Project::resolve(&options)?).await,
+        Command::Schedule(args) => schedule::run(args, &options).await,
+        Command::Job(args) => job::run(args, &options).await,
+        Command::User(args) => user::run(args, &options),
+        Command::List(args) => list::run(args, Project::resolve(&options)?).await,
+        Command::Show(args) => show::run(args, Project::resolve(&options)?).await,
+        Command::Check(args) => check::run(args, Project::resolve(&options)?).await,
         Command::Functions(args) => functions::run(args).await,
         Command::Demo(args) => demo::run(args).await,
     }

@@ -6,15 +6,15 @@
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod execute;
 pub mod flight;
 pub mod groups;
 pub mod history;
 pub mod output;
-pub mod page;
 mod plans;
 pub mod project;
+pub mod render;
 pub mod report;
-pub mod run;
 pub mod schedule;
 pub mod session;
 pub mod signals;

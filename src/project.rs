@@ -14,12 +14,12 @@ use crate::report::{self, Library};
 use crate::session::{ADMIN, ReadAccess, Role, Session, SessionOptions, data_url};
 use crate::source::nearest;
 
-/// More threads than this are a slip of the hand.
+/// Maximum number of threads; more are a typing error.
 pub const MAX_THREADS: usize = 1024;
 
-/// What a user asked for on the command line or by environment variables; `None` leaves it to `cxql.toml` and defaults.
+/// Options of the command line and environment variables; `None` leaves them to `cxql.toml` and defaults.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct CliOptions {
     /// The project folder.
     pub project: Option<PathBuf>,
     /// The configuration file.
@@ -40,22 +40,22 @@ pub struct Asked {
     pub allow_http: bool,
 }
 
-/// A project: what was asked for, with everything resolved.
+/// A project with its options resolved: command line, environment, `cxql.toml`, defaults.
 #[derive(Debug)]
 pub struct Project {
     /// Its reports and views.
     pub library: Library,
-    /// What its session is made from.
+    /// The options of its sessions.
     pub options: SessionOptions,
-    /// How it is served.
+    /// `[server]`: settings of the server.
     pub serve: ServeConfig,
-    /// The files with which the server encrypts.
+    /// The server's certificate and key files.
     pub tls: Option<TlsFiles>,
-    /// Who may connect to the server.
+    /// The users of the server.
     pub users: BTreeMap<String, UserConfig>,
-    /// What users with a role may read.
+    /// The roles of the server.
     pub roles: BTreeMap<String, RoleConfig>,
-    /// Columns of primary keys by table.
+    /// Primary key columns by table.
     pub keys: BTreeMap<String, Vec<String>>,
     /// Its folder.
     pub folder: PathBuf,
@@ -79,20 +79,20 @@ pub struct JobSettings {
 }
 
 impl Project {
-    /// Reads the configuration, finds reports and views. Opens no data.
+    /// Reads the configuration and finds the reports and views. Opens no data.
     ///
     /// # Errors
-    /// A folder or file that is not there, a broken configuration, an unusable limit.
-    pub fn resolve(asked: &Asked) -> Result<Self> {
-        let folder = asked.project.clone().unwrap_or_else(|| PathBuf::from("."));
+    /// A missing folder or file, an invalid configuration or limit.
+    pub fn resolve(options: &CliOptions) -> Result<Self> {
+        let folder = options.project.clone().unwrap_or_else(|| PathBuf::from("."));
         if !folder.is_dir() {
             return Err(Error::usage(format!("--project: there is no folder {}", folder.display())));
         }
-        // without a named folder paths are shown as the user sees them, without `./`
+        // without `--project` paths are shown without `./`
         let inside =
-            |name: &str| asked.project.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
+            |name: &str| options.project.as_ref().map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
         let default_config = inside(config::FILE_NAME);
-        let file = match &asked.config {
+        let file = match &options.config {
             Some(path) => ConfigFile::read(path)?,
             None if default_config.is_file() => ConfigFile::read(&default_config)?,
             None => ConfigFile::default(),
@@ -101,19 +101,19 @@ impl Project {
         let library = Library::load(sql.is_dir().then_some(sql.as_path()))?;
         let size =
             |text: &String, what: &str| parse_size(text).map_err(|error| Error::usage(format!("{what}: {error}")));
-        let memory = match (&asked.memory, &file.memory) {
+        let memory = match (&options.memory, &file.memory) {
             (Some(text), _) => Some(size(text, "--memory")?),
             (None, Some(text)) => Some(size(text, "cxql.toml: memory")?),
             (None, None) => None,
         };
-        let threads = asked.threads.or(file.threads);
+        let threads = options.threads.or(file.threads);
         if threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
             let got = threads.unwrap_or_default();
             return Err(Error::usage(format!(
                 "threads in cxql.toml: a whole number of at least 1 and at most {MAX_THREADS} is wanted, got {got}"
             )));
         }
-        let temp_dir = asked.temp_dir.clone().or_else(|| file.temp_dir.as_ref().map(|path| folder.join(path)));
+        let temp_dir = options.temp_dir.clone().or_else(|| file.temp_dir.as_ref().map(|path| folder.join(path)));
         if let Some(missing) = temp_dir.as_ref().filter(|path| !path.is_dir()) {
             return Err(Error::usage(format!(
                 "--temp-dir: there is no folder {}; make it with `mkdir -p {}`",
@@ -121,11 +121,11 @@ impl Project {
                 missing.display()
             )));
         }
-        let data = data(asked, &file, &folder)?;
+        let data = data(options, &file, &folder)?;
         let tls = file.serve.tls(&folder)?;
         let mut tables = file.tables;
         if data.is_none() {
-            // without a data folder the paths of tables count from the project folder
+            // without a data folder the paths of tables are relative to the project folder
             for table in tables.values_mut().filter(|table| !table.path.contains("://")) {
                 table.path = folder.join(&table.path).display().to_string();
             }
@@ -139,9 +139,9 @@ impl Project {
             temp_dir,
             sorted_windows: file.grouped_windows == Some(false),
             s3: S3Config {
-                endpoint: asked.s3_endpoint.clone().or(file.s3.endpoint),
-                region: asked.s3_region.clone().or(file.s3.region),
-                allow_http: asked.allow_http || file.s3.allow_http,
+                endpoint: options.s3_endpoint.clone().or(file.s3.endpoint),
+                region: options.s3_region.clone().or(file.s3.region),
+                allow_http: options.allow_http || file.s3.allow_http,
                 anonymous: file.s3.anonymous,
             },
             files_in_from: false,
@@ -176,11 +176,11 @@ impl Project {
         Ok(session)
     }
 
-    /// What each user reads of a session of this project.
+    /// What each user may read of a session of this project.
     ///
     /// # Errors
-    /// A role that says something wrong about the data; a user without a role when there are roles, or with an unknown
-    /// one; roles that nobody can have.
+    /// A role that does not fit the data; a user with an unknown role, or without one although there are roles; roles
+    /// without a user.
     pub async fn readers(&self, session: &Arc<Session>) -> Result<BTreeMap<String, ReadAccess>> {
         if self.users.is_empty() && !self.roles.is_empty() {
             return Err(Error::usage(
@@ -237,9 +237,9 @@ impl Project {
     }
 }
 
-/// The data folder: what was asked for must be there, the default `data` may be missing.
-fn data(asked: &Asked, file: &ConfigFile, folder: &Path) -> Result<Option<url::Url>> {
-    if let Some(text) = &asked.data {
+/// The data folder: one that is named must exist, the default `data` may be missing.
+fn data(options: &CliOptions, file: &ConfigFile, folder: &Path) -> Result<Option<url::Url>> {
+    if let Some(text) = &options.data {
         return data_url(text).map(Some);
     }
     match &file.data {

@@ -1,4 +1,4 @@
-//! A report file: header, typed parameters, statements, charts, checks.
+//! Report files: header, typed parameters, statements, charts, checks, alerts. Parses and plans them.
 
 mod alert;
 mod chart;
@@ -6,7 +6,7 @@ mod condition;
 mod draw;
 mod library;
 mod param;
-mod run;
+mod plan;
 mod views;
 
 use std::sync::Arc;
@@ -19,10 +19,10 @@ pub use self::alert::{Alert, Bad, Severity};
 pub use self::chart::Chart;
 pub(crate) use self::chart::words;
 pub use self::condition::{Check, Condition, Verdict};
-pub use self::draw::Drawing;
+pub use self::draw::ChartData;
 pub use self::library::{Library, ReportFile};
 pub use self::param::{Param, Values};
-pub use self::run::{Planned, plan_section, plan_view};
+pub use self::plan::{PlannedQuery, plan_section, plan_view};
 pub use self::views::register;
 
 use crate::error::{Error, Result};
@@ -34,13 +34,13 @@ use crate::sqlfile::{self, HeaderLine, SqlStatement};
 pub struct Report {
     /// Its name, that of its file.
     pub name: String,
-    /// Its text.
+    /// Its SQL.
     pub source: Arc<Source>,
-    /// A few words for a heading; the name when the file gives none.
+    /// Its heading; the name if the file has none.
     pub title: String,
     /// What it shows.
     pub description: Option<String>,
-    /// What one row is.
+    /// Its grain: what one row stands for.
     pub grain: Option<String>,
     /// Its parameters in the order of the file.
     pub params: Vec<Param>,
@@ -51,15 +51,15 @@ pub struct Report {
 /// One statement of a report.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// Its heading, when the file gives one.
+    /// Its heading, if the file has one.
     pub title: Option<String>,
-    /// How it is drawn.
+    /// Its chart.
     pub chart: Option<Chart>,
-    /// Conditions that every row meets.
+    /// Conditions that every row must meet.
     pub checks: Vec<Condition>,
-    /// Conditions over the result that somebody wants to be told of.
+    /// Conditions over the result of which recipients are notified.
     pub alerts: Vec<Alert>,
-    /// The statement, its parameters as `$1`, `$2`, ... in the order of [`Report::params`].
+    /// The statement, with parameters as `$1`, `$2`, ... in the order of [`Report::params`].
     pub statement: Statement,
 }
 
@@ -67,8 +67,8 @@ impl Report {
     /// Parses a report.
     ///
     /// # Errors
-    /// Anything outside the header's grammar, a statement that does more than read, a parameter that is used and not
-    /// declared or declared and not used; each at its place.
+    /// A header line outside the grammar, a statement that does not only read, a parameter that is used but not
+    /// declared or declared but not used; each with its position.
     pub fn parse(name: &str, source: &Arc<Source>) -> Result<Self> {
         let statements = sqlfile::parse(source)?;
         if statements.is_empty() {
@@ -110,13 +110,13 @@ impl Report {
         })
     }
 
-    /// Whether every parameter has a default.
+    /// Returns true if every parameter has a default.
     pub fn has_defaults(&self) -> bool {
         self.params.iter().all(|param| param.default.is_some())
     }
 }
 
-/// The only line of a key, when there is one.
+/// The line of a key that may occur once.
 fn single<'a>(source: &Arc<Source>, header: &'a [HeaderLine], key: &str) -> Result<Option<&'a HeaderLine>> {
     let mut lines = header.iter().filter(|line| line.key == key);
     let first = lines.next();
@@ -153,7 +153,7 @@ fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], use
     })
 }
 
-/// The index of the parameter that `$name` means.
+/// The index of the parameter `$name`.
 fn declared(source: &Arc<Source>, placeholder: &str, spot: crate::source::Spot, params: &[Param]) -> Result<usize> {
     let name = placeholder.trim_start_matches(['$', ':', '@']);
     let index = params.iter().position(|param| param.name == name && placeholder.starts_with('$'));

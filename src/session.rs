@@ -178,7 +178,7 @@ impl Session {
         let stores = Arc::new(stores::Stores::new(options.s3));
         let found = match &options.data {
             Some(root) => discover::tables(&stores, root).await?,
-            None => discover::Found::default(),
+            None => discover::DiscoveredTables::default(),
         };
         let mut tables = found.tables;
         for (name, table) in options.tables {

@@ -1,7 +1,6 @@
-//! Requests to end, from a terminal or the system.
+//! Termination signals.
 
-/// Ctrl-C and the system's request to end: on Unix handled from the moment there is a value of this type, elsewhere Ctrl-C alone,
-/// from the first wait on.
+/// Handles Ctrl-C and SIGTERM from its creation on; outside of Unix only Ctrl-C, from the first wait on.
 #[derive(Debug)]
 pub struct Signals {
     #[cfg(unix)]
@@ -12,7 +11,7 @@ pub struct Signals {
 
 impl Signals {
     /// # Errors
-    /// A system that lets no signal be handled.
+    /// The system refuses a signal handler.
     pub fn new() -> std::io::Result<Self> {
         #[cfg(unix)]
         {
@@ -23,7 +22,7 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         #[cfg(unix)]
         {
@@ -35,11 +34,11 @@ impl Signals {
         }
     }
 
-    /// Waits for the system's request; Ctrl-C is somebody else's.
+    /// Waits for SIGTERM; Ctrl-C is handled elsewhere.
     pub async fn terminated(&mut self) {
         #[cfg(unix)]
         {
-            // it stays open as long as the process
+            // the stream ends with the process only
             let _ = self.terminate.recv().await;
         }
         #[cfg(not(unix))]

@@ -1,6 +1,6 @@
-//! A SQL text as the user wrote it, and places in it.
+//! SQL source text and positions in it.
 //!
-//! Every error about a text points at a [`Spot`] of a [`Source`]: file, line and column, with a caret below.
+//! Every error about SQL points at a [`Spot`] of a [`Source`]: file, line and column, with a caret below.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,23 +8,23 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::DecorStyle};
 
-/// A SQL text and where it comes from.
+/// SQL source text with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// What errors call the text: a path as the user knows it, or `<query>`.
+    /// Its name in errors: a path as the user knows it, or `<query>`.
     pub name: String,
-    /// The file, when the text was read from one.
+    /// Its file, if it was read from one.
     pub path: Option<PathBuf>,
-    /// The whole text.
+    /// The text.
     pub text: Arc<str>,
-    /// True when the text is part of this program and not of the user's project.
+    /// True if it is shipped with the program and not part of the user's project.
     pub is_shipped: bool,
 }
 
 impl Source {
-    /// A text typed by the user, with no file behind it.
+    /// SQL typed by the user, without a file.
     pub fn query(text: &str) -> Self {
-        // a byte order mark is no part of the SQL
+        // strip the byte order mark
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self { name: "<query>".into(), path: None, text: text.into(), is_shipped: false }
     }
@@ -49,7 +49,7 @@ impl Source {
         start..end.unwrap_or(line_end).max(start)
     }
 
-    /// The place of a byte offset.
+    /// The position of a byte offset.
     pub fn spot_at(&self, offset: usize, length: usize) -> Spot {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
@@ -57,7 +57,7 @@ impl Source {
         Spot { line, column, length }
     }
 
-    /// An error message that points at `spot` and ends with what to do.
+    /// An error message that points at `spot` and ends with the remedy.
     pub fn render(&self, title: &str, spot: Option<Spot>, label: &str, helps: &[String]) -> String {
         let mut group = match spot {
             Some(spot) => {
@@ -67,7 +67,7 @@ impl Source {
                     .primary_title(title)
                     .element(Snippet::source(&*self.text).path(&self.name).annotation(annotation))
             }
-            // a query has no name that would help
+            // the name of a query would not help
             None if self.path.is_none() && !self.is_shipped => {
                 annotate_snippets::Group::with_title(Level::ERROR.primary_title(title))
             }
@@ -80,14 +80,14 @@ impl Source {
     }
 }
 
-/// A place in a text: 1-based line and column, in characters.
+/// A position in source text: 1-based line and column, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spot {
     /// 1-based line.
     pub line: usize,
     /// 1-based column, in characters.
     pub column: usize,
-    /// How many characters the caret covers; 0 means one.
+    /// The number of characters that the caret covers; 0 means one.
     pub length: usize,
 }
 
@@ -108,7 +108,7 @@ impl fmt::Display for Spot {
     }
 }
 
-/// The candidate nearest to `word`, when one is near enough to be what was meant.
+/// The candidate most similar to `word`, if it is similar enough to be a typing error.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let limit = (word.chars().count() / 3).clamp(1, 3);

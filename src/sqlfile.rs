@@ -1,7 +1,7 @@
-//! A SQL file: header lines and statements, each with its place in the file.
+//! SQL files: header lines and statements with their positions.
 //!
 //! The leading comment lines `-- key: value` are a closed grammar ([`KEYS`]). Lines directly before a later statement
-//! belong to that statement and may only hold [`SECTION_KEYS`]. Other comments are free text.
+//! belong to that statement and may only use [`SECTION_KEYS`]. Other comments are ignored.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whi
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 
-/// Every key that a header line may have.
+/// All keys of header lines.
 pub const KEYS: [&str; 8] = ["title", "description", "grain", "param", "section", "chart", "check", "alert"];
 
-/// The keys that may stand before any statement of a file, not only before the first.
+/// The keys that are allowed before every statement, not only before the first.
 pub const SECTION_KEYS: [&str; 4] = ["section", "chart", "check", "alert"];
 
-/// How deep brackets may nest. The parser's own limit does not hold for every kind.
+/// Maximum nesting of brackets. The parser's own limit does not cover every kind.
 const BRACKET_LIMIT: usize = 200;
 
-/// How deep expressions and subqueries may nest.
+/// Maximum nesting of expressions and subqueries.
 pub const RECURSION_LIMIT: usize = 50;
 
 /// One header line.
@@ -36,27 +36,27 @@ pub struct HeaderLine {
     pub key: String,
     /// The text after the colon, trimmed.
     pub value: String,
-    /// Where the key stands.
+    /// The position of the key.
     pub key_spot: Spot,
-    /// Where the value starts.
+    /// The position of the value.
     pub value_spot: Spot,
 }
 
 /// One statement with the header lines directly before it.
 #[derive(Debug, Clone)]
 pub struct SqlStatement {
-    /// Header lines that stand before this statement.
+    /// The header lines before this statement.
     pub header: Vec<HeaderLine>,
-    /// The parsed statement; its spans are places of the file.
+    /// The syntax tree; its spans are positions in the file.
     pub statement: Statement,
     /// The tokens of the statement, without white space.
     pub tokens: Vec<TokenWithSpan>,
 }
 
-/// Splits a text into statements with their header lines.
+/// Splits SQL into statements with their header lines.
 ///
 /// # Errors
-/// A text that is no SQL, a header line with an unknown key, or a statement that does not parse; each at its place.
+/// Invalid SQL, a header line with an unknown key, or a statement that does not parse; each with its position.
 pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
     let tokens = tokenize(source)?;
     let mut statements = Vec::new();
@@ -87,15 +87,15 @@ pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
     Ok(statements)
 }
 
-/// The statements of a text without header lines, in the engine's form: EXPLAIN, SHOW, COPY and the like too.
+/// Parses statements without header lines as DataFusion's statements, which include EXPLAIN, SHOW, COPY and the like.
 ///
 /// # Errors
-/// A text that is no SQL, at its place.
+/// Invalid SQL, with its position.
 pub fn statements(source: &Arc<Source>) -> Result<VecDeque<DataFusionStatement>> {
     statements_of(source, tokenize(source)?)
 }
 
-/// The statements that the tokens of a text make.
+/// Parses statements from tokens.
 ///
 /// # Errors
 /// As [`statements`].
@@ -111,7 +111,7 @@ pub fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result
     }
 }
 
-/// The tokens of a text with their places.
+/// Tokenizes SQL, with positions.
 pub fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
@@ -179,18 +179,18 @@ fn check_key(source: &Arc<Source>, line: &HeaderLine, is_leading: bool) -> Resul
     Ok(())
 }
 
-/// Words that begin or mark statements that write.
+/// Keywords of statements that write.
 pub const WRITING: [&str; 12] =
     ["alter", "copy", "create", "delete", "drop", "grant", "insert", "into", "merge", "revoke", "truncate", "update"];
 
-/// The place of the first word of a text that begins or marks a statement that writes.
+/// The position of the first keyword of a statement that writes.
 pub fn writing_spot(source: &Arc<Source>) -> Option<Spot> {
     let writes = |word: &str| WRITING.contains(&word.to_lowercase().as_str());
     let tokens = tokenize(source).ok()?;
     tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if writes(&word.value))).map(token_spot)
 }
 
-/// The names that a text gives to queries of its own: `with NAME as (...)`, also with names of columns.
+/// The names of common table expressions: `with NAME as (...)`, also with column names.
 pub fn named_queries(tokens: &[TokenWithSpan]) -> HashSet<String> {
     let tokens: Vec<&Token> =
         tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))).collect();
@@ -236,20 +236,20 @@ pub(crate) fn parse_tokens(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> 
     Ok(statement)
 }
 
-/// The error for a statement of a report or view that does more than read.
+/// The error for a statement of a report or view that does not only read.
 pub(crate) fn reads_only(source: &Arc<Source>, token: &TokenWithSpan) -> Error {
     let word = token.token.to_string().to_uppercase();
     Error::at(source, Some(token_spot(token)), format!("reports and views only read: {word} is refused here"))
         .help("they hold SELECT statements; `cxql query --write` and `cxql shell --write` may change things")
 }
 
-/// The place of a token.
+/// The position of a token.
 pub fn token_spot(token: &TokenWithSpan) -> Spot {
     let span = token.span;
     Spot::of_span(span.start.line, span.start.column, span.end.line, span.end.column).unwrap_or_default()
 }
 
-/// A parser's error at its place; `end` is where the text ends, for errors that say "found: EOF".
+/// Converts a parser error, with its position; `end` is the end of the source, for errors that say "found: EOF".
 pub fn parser_error(source: &Arc<Source>, error: &ParserError, end: Option<Spot>) -> Error {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
@@ -264,7 +264,7 @@ pub fn parser_error(source: &Arc<Source>, error: &ParserError, end: Option<Spot>
     Error::at(source, spot.map(|spot| Spot { length, ..spot }), text.to_string())
 }
 
-/// Splits `... at Line: 2, Column: 5` into the message and the place.
+/// Splits `... at Line: 2, Column: 5` into the message and the position.
 pub fn split_location(message: &str) -> (&str, Option<Spot>) {
     let Some(at) = message.rfind(" at Line: ") else { return (message, None) };
     let mut numbers = message[at..].split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());

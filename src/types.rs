@@ -1,4 +1,4 @@
-//! The types that parameters and declared columns can have.
+//! The types of parameters and declared columns.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, Exa
 
 use crate::source::nearest;
 
-/// A type by the name that users write.
+/// A scalar type with a name for users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseType {
-    /// Any text.
+    /// A string.
     Text,
-    /// A whole number of 64 bits.
+    /// A 64-bit integer.
     Integer,
-    /// A number with a fraction.
+    /// A 64-bit float.
     Float,
     /// `true` or `false`.
     Boolean,
-    /// A calendar day.
+    /// A date.
     Date,
-    /// An instant, UTC unless it says otherwise.
+    /// A timestamp, UTC unless it has an offset.
     Timestamp,
-    /// A span such as `7 days` or `1 month`.
+    /// An interval such as `7 days` or `1 month`.
     Interval,
 }
 
@@ -38,10 +38,10 @@ const NAMES: [(&str, BaseType); 7] = [
 ];
 
 impl BaseType {
-    /// The type of a name.
+    /// Parses a type name.
     ///
     /// # Errors
-    /// Lists the names and the nearest.
+    /// An unknown name; lists the names and the nearest.
     pub fn parse(name: &str) -> Result<Self, String> {
         let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, base)| *base);
         known.ok_or_else(|| {
@@ -69,7 +69,7 @@ impl BaseType {
         }
     }
 
-    /// What a value of the type looks like, for errors.
+    /// A description of the type's values, for errors.
     pub fn example(self) -> &'static str {
         match self {
             Self::Text => "billing",
@@ -86,7 +86,7 @@ impl BaseType {
         let wrong = || format!("`{text}` is no {}; write it like {}", self.name(), self.example());
         let value = match self {
             Self::Text => return Ok(ScalarValue::Utf8(Some(text.to_string()))),
-            // the cast would take 1, 0, yes and t as well: one spelling is enough
+            // the cast would also accept 1, 0, yes and t
             Self::Boolean => match text.to_ascii_lowercase().as_str() {
                 "true" => ScalarValue::Boolean(Some(true)),
                 "false" => ScalarValue::Boolean(Some(false)),
@@ -109,7 +109,7 @@ impl BaseType {
     }
 }
 
-/// An Arrow type by the name that users write; types without one keep Arrow's.
+/// The user's name of an Arrow type; types without one keep Arrow's.
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
@@ -125,7 +125,7 @@ pub fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// A message with the names of Arrow's types replaced by those that users write.
+/// Replaces the names of Arrow types in a message by the user's names.
 pub fn with_type_names(message: &str) -> String {
     const NAMES: [(&str, &str); 20] = [
         ("Utf8View", "text"),
@@ -175,7 +175,7 @@ pub fn with_type_names(message: &str) -> String {
     text
 }
 
-/// A type of a parameter: a base type or a list of one, written `list(text)`.
+/// A parameter's type: a scalar type or a list of one, written `list(text)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParamType {
     /// The type, or that of the elements.
@@ -207,10 +207,10 @@ impl ParamType {
         if self.is_list { DataType::List(Arc::new(Field::new_list_field(base, true))) } else { base }
     }
 
-    /// The value of a text: `null` is NULL, quotes are optional, list elements are separated by commas.
+    /// Parses a value: `null` is NULL, quotes are optional, list elements are separated by commas.
     ///
     /// # Errors
-    /// Got and wanted.
+    /// A value of another type; says what was got and what is wanted.
     pub fn value(self, text: &str) -> Result<ScalarValue, String> {
         let text = text.trim();
         if text.eq_ignore_ascii_case("null") {
@@ -224,7 +224,7 @@ impl ParamType {
     }
 }
 
-/// Removes one pair of quotes; a doubled quote inside stands for one.
+/// Removes one pair of quotes; a doubled quote inside is an escaped one.
 fn unquote(text: &str) -> String {
     for quote in ['\'', '"'] {
         if text.len() >= 2 && text.starts_with(quote) && text.ends_with(quote) {
@@ -234,7 +234,7 @@ fn unquote(text: &str) -> String {
     text.to_string()
 }
 
-/// Splits at commas outside quotes. An empty text is an empty list.
+/// Splits at commas outside quotes. An empty string is an empty list.
 fn split_list(text: &str) -> Vec<String> {
     let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let mut items = vec![String::new()];
@@ -259,10 +259,10 @@ fn split_list(text: &str) -> Vec<String> {
     items.iter().map(|item| unquote(item.trim())).collect()
 }
 
-/// The type in SQL that the planner reads as an Arrow type.
+/// The SQL type that the planner maps to an Arrow type.
 ///
 /// # Errors
-/// A type that SQL has no name for.
+/// An Arrow type without a SQL type.
 pub(crate) fn sql_type(data_type: &DataType) -> Result<SqlType, String> {
     Ok(match data_type {
         DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => SqlType::Text,
@@ -307,7 +307,7 @@ pub(crate) fn sql_type(data_type: &DataType) -> Result<SqlType, String> {
     })
 }
 
-/// The plain form of a text or binary type that is a view; `None` for all other types.
+/// The non-view type of a string view or binary view; `None` for all other types.
 pub(crate) fn plain_of_view(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Utf8View => Some(DataType::Utf8),
@@ -316,13 +316,13 @@ pub(crate) fn plain_of_view(data_type: &DataType) -> Option<DataType> {
     }
 }
 
-/// The type without dictionaries, runs and views, at any depth: formats that cannot replace a dictionary from batch to
-/// batch write plain values, and many readers do not know views.
+/// The type without dictionaries, run-end encoding and views, at any depth: formats that cannot replace a dictionary
+/// between batches write plain values, and many readers do not support views.
 pub(crate) fn plain(data_type: &DataType) -> DataType {
     rebuilt(data_type, &plain_part)
 }
 
-/// What stands for a type that is not plain; `None` for one that is.
+/// The plain type of an encoded type; `None` for plain types.
 pub(crate) fn plain_part(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Dictionary(_, values) => Some(values.as_ref().clone()),
@@ -331,7 +331,7 @@ pub(crate) fn plain_part(data_type: &DataType) -> Option<DataType> {
     }
 }
 
-/// The type with every part, at any depth, for which `change` has another one replaced by that.
+/// Replaces every part of the type, at any depth, for which `change` returns another one.
 pub(crate) fn rebuilt(data_type: &DataType, change: &dyn Fn(&DataType) -> Option<DataType>) -> DataType {
     if let Some(changed) = change(data_type) {
         return rebuilt(&changed, change);

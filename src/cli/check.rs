@@ -1,4 +1,4 @@
-//! `cxql check`: does every view and report fit the data, and do their checks hold?
+//! `cxql check`: plans every view and report against the data and runs their checks.
 
 use std::process::ExitCode;
 
@@ -104,11 +104,11 @@ async fn check_report(session: &Session, report: &Report) -> Result<String> {
     Ok(format!("planned; not run, it needs -p {}", needed.join(", -p ")))
 }
 
-/// Runs a plan and looks at every row.
+/// Executes a plan and checks every row.
 async fn run_checks(
     session: &Session,
     source: &std::sync::Arc<crate::source::Source>,
-    planned: crate::report::Planned,
+    planned: crate::report::PlannedQuery,
 ) -> Result<(u64, usize)> {
     let mut checks = planned.checks;
     let mut execution = session.execute(source, &planned.plan).await?;

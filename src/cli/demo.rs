@@ -45,7 +45,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode> {
         let mut progress = |done| {
             shown.set_position(done);
             if is_stopped.load(Ordering::Relaxed) {
-                // unwinding removes what is half written
+                // unwinding removes unfinished files
                 std::panic::resume_unwind(Box::new("stopped"));
             }
         };
@@ -73,7 +73,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells the writing thread to stop when the command is given up.
+/// Stops the writing thread when the command is cancelled.
 struct StopOnDrop(Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {

@@ -10,10 +10,9 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, T
 
 use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
+use crate::execute;
 use crate::history::{Run, RunState, Trigger};
-use crate::output::{Destination, Writer};
-use crate::project::Asked;
-use crate::run;
+use crate::project::CliOptions;
 use crate::schedule::{Job, SchedulerContext, SystemClock, local_to_utc};
 
 #[derive(Debug, Args)]
@@ -86,8 +85,8 @@ struct BackfillArgs {
     dry_run: bool,
 }
 
-pub(super) async fn run(args: JobArgs, asked: &Asked) -> Result<ExitCode> {
-    let context = SchedulerContext::open(asked, Arc::new(SystemClock))?;
+pub(super) async fn run(args: JobArgs, options: &CliOptions) -> Result<ExitCode> {
+    let context = SchedulerContext::open(options, Arc::new(SystemClock))?;
     match args.command {
         JobCommand::List(args) => list(&context, &args.result).await,
         JobCommand::Run(args) => run_one(&context, args).await,
@@ -128,14 +127,7 @@ fn times(times: Vec<Option<DateTime<Utc>>>) -> ArrayRef {
 async fn show(columns: Vec<(&str, ArrayRef)>, args: &ResultArgs) -> Result<ExitCode> {
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
     let batch = batch.map_err(|error| Error::Engine { message: error.to_string() })?;
-    let destination = match args.output.as_deref() {
-        None | Some("-") => Destination::Stdout,
-        Some(path) => Destination::File(path.into()),
-    };
-    let mut writer = Writer::open(args.format()?, destination, args.options(1)).await.map_err(results::output)?;
-    writer.begin_section(None, batch.schema()).await.map_err(results::output)?;
-    writer.write(&batch).await.map_err(results::output)?;
-    writer.end().await.map_err(results::output)?;
+    results::write_batches(args, args.format()?, args.options(1), &[(None, batch)]).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -152,7 +144,7 @@ async fn run_one(context: &SchedulerContext, args: RunArgs) -> Result<ExitCode> 
         super::note(&format!("{} has run already; --again runs it once more", job.run_id(at)));
         return Ok(ExitCode::SUCCESS);
     };
-    conclude(&context.run_here(&run_id, run::stop_requested()).await?)
+    conclude(&context.run_here(&run_id, execute::stop_requested()).await?)
 }
 
 /// Records a run of a job for a scheduled time, or queues its existing run again. Returns the run id; `None` if it has
@@ -298,7 +290,7 @@ async fn backfill(context: &SchedulerContext, args: BackfillArgs) -> Result<Exit
     for at in &all {
         match recorded(context, job, *at, Trigger::Backfill, false)? {
             None => super::note(&format!("{} has run already", job.run_id(*at))),
-            Some(run_id) => match conclude(&context.run_here(&run_id, run::stop_requested()).await?) {
+            Some(run_id) => match conclude(&context.run_here(&run_id, execute::stop_requested()).await?) {
                 Ok(_) => {}
                 Err(error) => {
                     failed += 1;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 
-use super::results::ResultArgs;
+use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
-use crate::output::{Destination, Writer};
 use crate::project::Project;
 use crate::source::Source;
 
@@ -51,14 +50,10 @@ pub(super) async fn run(args: ListArgs, project: Project) -> Result<ExitCode> {
         .collect();
     let tables: Vec<[String; 2]> = session.tables().map(|(name, place)| [name.to_string(), place]).collect();
     let sections = [
-        ("reports", batch(["report", "kind", "title", "parameters"], &reports)?),
-        ("views", batch(["view", "from", "about"], &views)?),
-        ("tables", batch(["table", "place"], &tables)?),
+        (Some("reports"), batch(["report", "kind", "title", "parameters"], &reports)?),
+        (Some("views"), batch(["view", "from", "about"], &views)?),
+        (Some("tables"), batch(["table", "place"], &tables)?),
     ];
-    let destination = match args.result.output.as_deref() {
-        None | Some("-") => Destination::Stdout,
-        Some(path) => Destination::File(path.into()),
-    };
     let mut options = args.result.options(sections.len());
     options.table.max_rows = 0;
     let format = match (&args.result.format, &args.result.output) {
@@ -66,12 +61,7 @@ pub(super) async fn run(args: ListArgs, project: Project) -> Result<ExitCode> {
         (None, None) => crate::output::Format::Table,
         _ => args.result.format()?,
     };
-    let mut writer = Writer::open(format, destination, options).await?;
-    for (title, rows) in &sections {
-        writer.begin_section(Some(title), rows.schema()).await?;
-        writer.write(rows).await?;
-    }
-    writer.end().await?;
+    results::write_batches(&args.result, format, options, &sections).await?;
     Ok(ExitCode::SUCCESS)
 }
 

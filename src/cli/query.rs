@@ -14,8 +14,8 @@ use futures::TryStreamExt;
 use super::remote::{self, ServerArgs};
 use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
+use crate::execute::{self, PlannedStatement};
 use crate::project::Project;
-use crate::run::{self, Step};
 use crate::session::{Session, writes};
 use crate::source::Source;
 use crate::sqlfile;
@@ -38,7 +38,7 @@ pub(super) struct QueryArgs {
 }
 
 impl QueryArgs {
-    /// Whether it leaves nothing behind, here or at a server, but files of this process.
+    /// Returns true if the command leaves nothing behind but files of this process.
     pub(super) fn is_brief(&self) -> bool {
         !self.write && self.server.server.is_none()
     }
@@ -66,21 +66,21 @@ pub(super) async fn run(args: QueryArgs, project: Project) -> Result<ExitCode> {
     }
     let session = project.open(true).await?;
     let count = statements.len();
-    let mut steps = Vec::new();
+    let mut planned = Vec::new();
     for (number, statement) in statements.into_iter().enumerate() {
         if let Some(plan) = plan(&session, &source, statement, args.write).await? {
             let title = (count > 1).then(|| format!("Result {}", number + 1));
-            steps.push(Step { title, source: Arc::clone(&source), plan, checks: vec![], alerts: vec![], chart: None });
+            planned.push(PlannedStatement::new(title, Arc::clone(&source), plan));
         }
     }
-    if steps.is_empty() {
+    if planned.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    results::show(&session, &args.result, run::pick(steps, args.section)?, None).await?;
+    results::show(&session, &args.result, execute::select_section(planned, args.section)?, None).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Plans a statement. One that changes the session is carried out; `None` when it returns no rows.
+/// Plans a statement. One that changes the session is executed; `None` if it returns no rows.
 pub(super) async fn plan(
     session: &Session,
     source: &Arc<Source>,
@@ -104,7 +104,7 @@ pub(super) async fn plan(
         LogicalPlan::Statement(_) => {
             Err(Error::at(source, None, "transactions and prepared statements are not supported here"))
         }
-        // what writes is done at once, so that the statements after it see it
+        // statements that write are executed at once, so that later statements see their effect
         _ if may_write && writes(&plan) => {
             let execution = session.execute(source, &plan).await?;
             match execution.stream.try_collect::<Vec<RecordBatch>>().await {

@@ -1,4 +1,4 @@
-//! `cxql query --server URL`: a query that a server runs.
+//! `cxql query --server URL`: executes a query on a server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,16 +26,16 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use super::results::{self, ResultArgs};
 use crate::error::{Error, Result, with_all_causes};
+use crate::execute::PlannedStatement;
 use crate::flight::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use crate::project::Project;
-use crate::run::Step;
 use crate::session::{Session, SessionOptions};
 use crate::source::Source;
 
-/// Batches on their way are compressed: networks are slower than that.
+/// Requests compressed batches: compression is faster than networks.
 const COMPRESSION: (&str, &str) = ("x-cxql-compression", "lz4");
 
-/// Which server is asked, and by whom.
+/// The server and the credentials.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub(super) struct ServerArgs {
@@ -55,7 +55,7 @@ pub(super) struct ServerArgs {
 
 type Client = FlightSqlServiceClient<Channel>;
 
-/// An error of the server as ours: the text is the one that the command line would have had.
+/// Converts a server's error; its message is that of the local command line.
 fn told(error: FlightError) -> Error {
     match error {
         FlightError::Tonic(status) if !status.message().is_empty() => Error::data(status.message()),
@@ -64,7 +64,7 @@ fn told(error: FlightError) -> Error {
     }
 }
 
-/// Runs a text on the server, or stops a query there.
+/// Executes SQL on the server, or cancels a query there.
 pub(super) async fn run(
     args: ServerArgs,
     url: &str,
@@ -88,13 +88,13 @@ pub(super) async fn run(
     let table = StreamingTable::try_new(schema, vec![Arc::new(rows)]).map_err(engine)?;
     let plan = LogicalPlanBuilder::scan("result", provider_as_source(Arc::new(table)), None);
     let plan = plan.and_then(LogicalPlanBuilder::build).map_err(engine)?;
-    // limits and stores are those of the project, the data is the server's
+    // limits and stores are the project's, the data is the server's
     let options =
         SessionOptions { data: None, tables: Default::default(), views: Default::default(), ..project.options };
     let session = Session::open(options).await?;
-    let step = Step { title: None, source, plan, checks: vec![], alerts: vec![], chart: None };
+    let statement = PlannedStatement::new(None, source, plan);
     let result = ResultArgs { explain: false, ..result.clone() };
-    match results::show(&session, &result, vec![step], None).await {
+    match results::show(&session, &result, vec![statement], None).await {
         Err(Error::Stopped) => {
             stop(&mut client, info).await;
             Err(Error::Stopped)
@@ -148,7 +148,7 @@ async fn connect(args: &ServerArgs, url: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Whose certificates are believed.
+/// The trusted certificate authorities.
 fn authorities(args: &ServerArgs) -> Result<Vec<Certificate>> {
     if let Some(path) = &args.ca {
         let pem = std::fs::read(path)
@@ -166,7 +166,7 @@ fn authorities(args: &ServerArgs) -> Result<Vec<Certificate>> {
     Ok(found.iter().map(|certificate| pem(certificate)).collect())
 }
 
-/// Stops a query by its id.
+/// Cancels a query by its id.
 async fn cancel(client: &mut Client, id: &str) -> Result<ExitCode> {
     let action = Action { r#type: CANCEL_QUERY_ID.into(), body: id.to_owned().into_bytes().into() };
     client.do_action(action).await.map_err(told)?.message().await.map_err(|status| told(status.into()))?;
@@ -174,16 +174,16 @@ async fn cancel(client: &mut Client, id: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops a query whose rows nobody wants. The server stops it anyway when the connection ends; this one it acknowledges.
+/// Cancels an abandoned query. The server would also cancel it when the connection ends, but without acknowledgement.
 async fn stop(client: &mut Client, info: FlightInfo) {
     let body = CancelFlightInfoRequest { info: Some(info) }.encode_to_vec().into();
     if let Ok(mut answer) = client.do_action(Action { r#type: CANCEL_FLIGHT_INFO.into(), body }).await {
-        // one that does not answer learns it from the connection
+        // a server that does not answer notices the closed connection
         let _ = answer.message().await;
     }
 }
 
-/// The rows as they come.
+/// The stream of batches from the server.
 struct Rows {
     schema: SchemaRef,
     stream: Mutex<Option<FlightRecordBatchStream>>,

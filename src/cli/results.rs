@@ -1,4 +1,4 @@
-//! Running planned statements and bringing their rows where they belong: what `run`, `query` and `shell` share.
+//! Executes planned statements and writes their results: shared by `run`, `query` and `shell`.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use cxql_chart::Language;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
@@ -14,17 +14,17 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::output::{Destination, Format, Options, OutputError, TableOptions, Width, Writer};
-use crate::page::{ChartedTables, Checked};
+use crate::execute::{self, OutputTarget, PlannedStatement, RunObserver};
+use crate::output::{Destination, Format, OutputError, OutputOptions, TableOptions, Width};
+use crate::render::{self, CheckResults, Presentation};
 use crate::report::{Report, Values};
-use crate::run::{self, Step, Target, Watch};
 use crate::session::Session;
 use crate::windows;
 
-/// A query that takes longer shows its progress.
+/// Duration after which a query shows a progress bar.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
-/// How results are shown and where they go.
+/// Format and destination of results.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ResultArgs {
     /// table, csv, tsv, json, ndjson, markdown, parquet, arrow, xlsx, html or png [default: by the ending of -o; table on a
@@ -61,10 +61,6 @@ impl ResultArgs {
         })
     }
 
-    fn goes_to_stdout(&self) -> bool {
-        matches!(self.output.as_deref(), None | Some("-"))
-    }
-
     fn destination(&self, session: &Session) -> Result<Destination> {
         Ok(match self.output.as_deref() {
             None | Some("-") => Destination::Stdout,
@@ -78,52 +74,42 @@ impl ResultArgs {
         })
     }
 
-    pub(super) fn options(&self, sections: usize) -> Options {
+    pub(super) fn options(&self, sections: usize) -> OutputOptions {
         let width = self.width.map_or(Width::Auto, Width::Fixed);
-        let defaults = Options::default();
+        let defaults = OutputOptions::default();
         let max_rows = self.max_rows.unwrap_or(defaults.table.max_rows);
         let table = TableOptions { width, max_rows, ..defaults.table };
-        Options { sections, table, page_rows: self.max_rows.unwrap_or(defaults.page_rows), ..defaults }
+        OutputOptions { sections, table, page_rows: self.max_rows.unwrap_or(defaults.page_rows), ..defaults }
     }
 }
 
-/// Runs steps into one result. `report` and the values of its parameters are told on a page.
+/// Executes statements into one result. Pages show `report` and the values of its parameters.
 pub(super) async fn show(
     session: &Session,
     args: &ResultArgs,
-    mut steps: Vec<Step>,
+    mut statements: Vec<PlannedStatement>,
     report: Option<(&Report, &Values)>,
 ) -> Result<()> {
     for text in session.take_notes() {
         super::note(&text);
     }
     if args.explain {
-        return explain(session, steps).await;
+        return explain(session, statements).await;
     }
     let format = args.format()?;
     let mut meter = Meter::new(args.output.is_none() && format != Format::Table);
-    let options = args.options(steps.len());
-    let checked = Checked::default();
+    let options = args.options(statements.len());
+    let check_results = CheckResults::default();
     let destination = args.destination(session)?;
-    // a chart is for somebody who looks: nothing when the table goes into a pipe or a file
-    let is_looked_at = format == Format::Table && args.goes_to_stdout() && std::io::stdout().is_terminal();
-    let writer = if is_looked_at && steps.iter().any(|step| step.chart.is_some()) {
-        let table = format.sink(&options, true);
-        let charts = steps.iter().map(|step| step.chart.clone()).collect();
-        let language = Language::of(report.map_or("", |(report, _)| report.title.as_str()));
-        let sink = ChartedTables::new(&options.table, table, charts, language);
-        Writer::open_with(format, destination, options, Box::new(sink)).await?
-    } else {
-        let all: Vec<&Step> = steps.iter().collect();
-        run::open_writer(session, format, destination, options, &all, report, &checked).await?
-    };
-    let mut targets = [Target { writer, section: None }];
+    let all: Vec<&PlannedStatement> = statements.iter().collect();
+    let writer = execute::open_writer(session, format, destination, options, &all, report, &check_results).await?;
+    let mut targets = [OutputTarget { writer, section: None }];
     let result = tokio::select! {
-        written = run::write(session, &mut steps, &mut targets, &checked, &mut meter) => written,
-        () = run::stop_requested() => Err(Error::Stopped),
+        written = execute::write(session, &mut statements, &mut targets, &check_results, &mut meter) => written,
+        () = execute::stop_requested() => Err(Error::Stopped),
     };
     meter.clear();
-    let [Target { writer, .. }] = targets;
+    let [OutputTarget { writer, .. }] = targets;
     if let Err(error) = result {
         writer.abort().await;
         return Err(error);
@@ -143,18 +129,18 @@ pub(super) async fn show(
     Ok(())
 }
 
-async fn explain(session: &Session, steps: Vec<Step>) -> Result<()> {
-    for step in steps {
+async fn explain(session: &Session, statements: Vec<PlannedStatement>) -> Result<()> {
+    for statement in statements {
         let state = session.state();
-        let optimized = match state.optimize(&step.plan) {
+        let optimized = match state.optimize(&statement.plan) {
             Ok(plan) => plan,
-            Err(error) => return Err(session.error(error, &step.source).await),
+            Err(error) => return Err(session.error(error, &statement.source).await),
         };
         let physical = match state.query_planner().create_physical_plan(&optimized, &state).await {
             Ok(plan) => plan,
-            Err(error) => return Err(session.error(error, &step.source).await),
+            Err(error) => return Err(session.error(error, &statement.source).await),
         };
-        let title = step.title.map(|title| format!("-- {title}\n")).unwrap_or_default();
+        let title = statement.title.map(|title| format!("-- {title}\n")).unwrap_or_default();
         super::print(&format!(
             "{title}logical plan\n{}\n\nphysical plan\n{}\n",
             optimized.display_indent(),
@@ -167,7 +153,7 @@ async fn explain(session: &Session, steps: Vec<Step>) -> Result<()> {
     Ok(())
 }
 
-/// Time, rows and bytes read, shown while a query runs and after it.
+/// Time, rows and bytes read: a progress bar while a query runs, a summary after it.
 struct Meter {
     started: Instant,
     bar: Option<ProgressBar>,
@@ -230,14 +216,14 @@ impl Meter {
     }
 }
 
-impl Watch for Meter {
+impl RunObserver for Meter {
     fn tick(&mut self, plan: &Arc<dyn ExecutionPlan>) {
         self.show(plan);
     }
 
-    fn ended(&mut self, _section: usize, step: &Step, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+    fn ended(&mut self, _section: usize, statement: &PlannedStatement, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
         self.add(plan);
-        for check in step.checks.iter().filter(|check| check.verdict.failed_count > 0) {
+        for check in statement.checks.iter().filter(|check| check.verdict.failed_count > 0) {
             self.clear();
             let _ = writeln!(std::io::stderr(), "warning: {}", check.failure());
         }
@@ -245,7 +231,7 @@ impl Watch for Meter {
     }
 }
 
-/// What the leaves of a plan have read so far.
+/// Rows and bytes that the scans of a plan have read so far, from their metrics.
 #[derive(Debug, Default)]
 struct Read {
     rows: u64,
@@ -286,7 +272,7 @@ impl Read {
     }
 }
 
-/// `-p name=value` as a map.
+/// Parses `-p name=value` arguments.
 pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
     for text in given {
@@ -300,7 +286,22 @@ pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(values)
 }
 
-/// An output error, for callers that write tables of their own.
-pub(super) fn output(error: OutputError) -> Error {
-    error.into()
+/// Writes batches that a command has computed itself, each a section with its title.
+pub(super) async fn write_batches(
+    args: &ResultArgs,
+    format: Format,
+    options: OutputOptions,
+    sections: &[(Option<&str>, RecordBatch)],
+) -> Result<()> {
+    let destination = match args.output.as_deref() {
+        None | Some("-") => Destination::Stdout,
+        Some(path) => Destination::File(path.into()),
+    };
+    let mut writer = render::open_writer(format, destination, options, Presentation::default()).await?;
+    for (title, batch) in sections {
+        writer.begin_section(*title, batch.schema()).await?;
+        writer.write(batch).await?;
+    }
+    writer.end().await?;
+    Ok(())
 }

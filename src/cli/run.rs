@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::results::{self, ResultArgs};
 use crate::error::Result;
+use crate::execute::plan_report;
 use crate::project::Project;
-use crate::run::plan_report;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -30,12 +30,12 @@ pub(super) async fn run(args: RunArgs, project: Project) -> Result<ExitCode> {
     let report = project.library.report(&args.report)?;
     let values = report.bind(&results::parameters(&args.param)?)?;
     let session = project.open(false).await?;
-    let mut steps = plan_report(&session, &report, &values, args.section).await?;
+    let mut statements = plan_report(&session, &report, &values, args.section).await?;
     if args.no_chart {
-        for step in &mut steps {
-            step.chart = None;
+        for statement in &mut statements {
+            statement.chart = None;
         }
     }
-    results::show(&session, &args.result, steps, Some((&report, &values))).await?;
+    results::show(&session, &args.result, statements, Some((&report, &values))).await?;
     Ok(ExitCode::SUCCESS)
 }

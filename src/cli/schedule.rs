@@ -6,15 +6,15 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::error::{Error, Result};
-use crate::project::Asked;
+use crate::project::CliOptions;
 use crate::schedule::{Scheduler, SchedulerContext, SystemClock};
 use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(super) struct ScheduleArgs {}
 
-pub(super) async fn run(_args: ScheduleArgs, asked: &Asked) -> Result<ExitCode> {
-    let context = Arc::new(SchedulerContext::open(asked, Arc::new(SystemClock))?);
+pub(super) async fn run(_args: ScheduleArgs, options: &CliOptions) -> Result<ExitCode> {
+    let context = Arc::new(SchedulerContext::open(options, Arc::new(SystemClock))?);
     if context.jobs.is_empty() {
         return Err(Error::usage("cxql.toml has no [[job]]; docs/jobs.md says how one looks"));
     }

@@ -12,20 +12,20 @@ use crate::error::{Error, Result};
 use crate::flight::{ServeOptions, Server, start_log};
 use crate::project::Project;
 
-/// Where the server listens when nobody says otherwise.
+/// The default address.
 const LISTEN: &str = "127.0.0.1:32010";
 
-/// How long running queries may take when the server is stopped.
+/// Default time that running queries have to end at shutdown.
 const DRAIN_SECONDS: u64 = 30;
 
-/// Queries that run at a time, and how long others wait for their turn.
+/// Defaults of the concurrency limit and the queue timeout.
 const MAX_QUERIES: usize = 32;
 const QUEUE_SECONDS: u64 = 30;
 
-/// How long a session is kept that nobody uses.
+/// Default timeout of idle sessions.
 const IDLE_SECONDS: u64 = 12 * 60 * 60;
 
-/// What the tables that a session brings may take.
+/// Default size limit of the tables that a session ingests.
 const INGEST_BYTES: usize = 256 << 20;
 
 #[derive(Debug, Args)]
@@ -103,7 +103,7 @@ pub(super) async fn run(args: ServeArgs, project: Project) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A number of the configuration that must not be 0.
+/// Rejects 0 for a configured number.
 fn at_least_one<T: PartialEq + Default>(key: &str, number: T) -> Result<T> {
     if number == T::default() {
         return Err(Error::usage(format!("[serve] {key} in cxql.toml: at least 1 is wanted, got 0")));
@@ -116,7 +116,7 @@ fn at_least_one<T: PartialEq + Default>(key: &str, number: T) -> Result<T> {
 struct AddressFile(PathBuf);
 
 impl AddressFile {
-    /// Writes the file beside its place and renames it, so that it is never seen in part.
+    /// Writes a temporary file and renames it, so that readers never see a part of it.
     fn write(path: &Path, address: &str) -> Result<Self> {
         let failed = |cause| Error::Io { action: "write", path: path.to_path_buf(), cause };
         let folder = match path.parent() {
@@ -132,7 +132,7 @@ impl AddressFile {
 
 impl Drop for AddressFile {
     fn drop(&mut self) {
-        // somebody may have removed it
+        // it may have been removed already
         let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -22,10 +22,10 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use super::query;
 use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
+use crate::execute::{PlannedStatement, plan_report};
 use crate::output::Format;
 use crate::project::Project;
 use crate::report::words;
-use crate::run::{Step, plan_report};
 use crate::session::Session;
 use crate::source::{Source, nearest};
 use crate::sqlfile;
@@ -68,7 +68,7 @@ pub(super) async fn run(args: ShellArgs, project: Project) -> Result<ExitCode> {
     let history = history_file();
     if is_interactive {
         if let Some(path) = &history {
-            // no history yet is no fault
+            // there may be no history yet
             let _ = editor.load_history(path);
         }
         super::print("cxql shell; \\h for help, \\q to leave\n")?;
@@ -112,7 +112,7 @@ pub(super) async fn run(args: ShellArgs, project: Project) -> Result<ExitCode> {
             super::note(&format!("the history is not saved in {}: {error}", path.display()));
         }
     }
-    // a script that failed says so
+    // the exit code of a failed script
     Ok(if shell.failed && !is_interactive { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -131,7 +131,7 @@ struct Shell {
 }
 
 impl Shell {
-    /// Carries out what was typed; false ends the shell. Errors are shown, and the shell goes on.
+    /// Executes the input. Returns false to end the shell; errors are shown and do not end it.
     async fn enter(&mut self, text: &str) -> Result<bool> {
         let trimmed = text.trim();
         if trimmed.is_empty() {
@@ -169,9 +169,8 @@ impl Shell {
                 super::print("done\n")?;
                 continue;
             };
-            let step =
-                Step { title: None, source: Arc::clone(&source), plan, checks: vec![], alerts: vec![], chart: None };
-            results::show(&self.session, &self.args.result, vec![step], None).await?;
+            let statement = PlannedStatement::new(None, Arc::clone(&source), plan);
+            results::show(&self.session, &self.args.result, vec![statement], None).await?;
         }
         Ok(())
     }
@@ -201,11 +200,11 @@ impl Shell {
                 let report = self.project.library.report(name)?;
                 let given: Vec<String> = given.iter().map(|text| (*text).to_string()).collect();
                 let values = report.bind(&results::parameters(&given)?)?;
-                let steps = plan_report(&self.session, &report, &values, None).await?;
-                results::show(&self.session, &self.args.result, steps, Some((&report, &values))).await
+                let statements = plan_report(&self.session, &report, &values, None).await?;
+                results::show(&self.session, &self.args.result, statements, Some((&report, &values))).await
             }
             ("f", [name]) => {
-                name.parse::<Format>().map_err(results::output)?;
+                name.parse::<Format>()?;
                 self.args.result.format = Some((*name).to_string());
                 Ok(())
             }
@@ -235,7 +234,7 @@ impl Shell {
     }
 }
 
-/// Whether a text is a command, or statements whose last one ends with `;`.
+/// Returns true if the input is a command, or statements of which the last ends with `;`.
 fn is_complete(text: &str) -> bool {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.starts_with('\\') || ["exit", "quit"].contains(&trimmed) {
@@ -246,12 +245,12 @@ fn is_complete(text: &str) -> bool {
             let last = tokens.iter().rev().find(|token| !matches!(token, Token::Whitespace(_)));
             matches!(last, None | Some(Token::SemiColon))
         }
-        // an open quote or comment goes on in the next line
+        // an open quote or comment continues in the next line
         Err(_) => false,
     }
 }
 
-/// What Tab completes.
+/// Tab completion.
 struct Names {
     words: Vec<String>,
     reports: Vec<String>,
@@ -264,7 +263,7 @@ impl Names {
         let mut tables: Vec<String> = session.tables().map(|(name, _)| name.to_string()).collect();
         tables.extend(session.views().map(|view| view.name.clone()));
         for name in &tables {
-            // a table that cannot be opened has no columns to complete, and says why when it is used
+            // no completion for a table that cannot be opened; the error is shown when it is used
             if let Ok(Some(table)) = session.table(name).await {
                 words.extend(table.schema().fields().iter().map(|field| field.name().clone()));
             }

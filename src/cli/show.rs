@@ -51,7 +51,7 @@ pub(super) async fn run(args: ShowArgs, project: Project) -> Result<ExitCode> {
         if report.sections.len() > 1 {
             line("section", &format!("{} {}", number + 1, section.title.as_deref().unwrap_or_default()));
         }
-        // without data the columns are not known, and the rest still is
+        // without data the columns are unknown, but everything else is shown
         if let Ok(session) = &session
             && let Ok(planned) = plan_section(session, &report, section, &values).await
         {

@@ -1,4 +1,4 @@
-//! `cxql user`: who may connect to the server.
+//! `cxql user`: the users of the server.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::config::{self, ConfigFile};
 use crate::error::{Error, Result};
 use crate::flight;
-use crate::project::Asked;
+use crate::project::CliOptions;
 use crate::session::ADMIN;
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ struct AddArgs {
     password_stdin: bool,
 }
 
-pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
+pub(super) fn run(args: UserArgs, options: &CliOptions) -> Result<ExitCode> {
     let UserCommand::Add(args) = args.command;
     let name = &args.name;
     let is_name = |c: char| c.is_ascii_alphanumeric() || ".-_@".contains(c);
@@ -48,8 +48,8 @@ pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
             "`{name}` is no name of a user: up to 64 letters, digits, `.`, `_`, `-` and `@` are wanted"
         )));
     }
-    let project = asked.project.clone().unwrap_or_else(|| PathBuf::from("."));
-    let path = asked.config.clone().unwrap_or_else(|| project.join(config::FILE_NAME));
+    let project = options.project.clone().unwrap_or_else(|| PathBuf::from("."));
+    let path = options.config.clone().unwrap_or_else(|| project.join(config::FILE_NAME));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -83,7 +83,7 @@ pub(super) fn run(args: UserArgs, asked: &Asked) -> Result<ExitCode> {
         roles => format!("roles = [\"{}\"]\n", roles.join("\", \"")),
     };
     let text = format!("{text}{gap}[users.\"{name}\"]\n{key} = \"{hash}\"\n{roles}");
-    // what is written can be read again
+    // validate the new file before it replaces the old one
     ConfigFile::parse(&text, &path.display().to_string())?;
     replace(&path, &text)?;
     super::note(&format!("user `{name}` is in {}; a running server knows it after a restart", path.display()));
@@ -107,7 +107,8 @@ fn password(from_stdin: bool) -> Result<String> {
     Ok(first)
 }
 
-/// Writes a file beside its place and renames it; its rights stay, and a new one is its owner's alone.
+/// Replaces a file by writing a temporary file and renaming it. Permissions are kept; a new file is private to its
+/// owner.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let failed = |cause| Error::Io { action: "write", path: path.to_path_buf(), cause };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -1,17 +1,17 @@
 //! Arrow IPC files (Feather version 2), uncompressed, so that every reader can map them.
 //!
-//! Dictionaries and runs are written as plain values: the file form allows one dictionary a column, and batches of one
-//! result may bring different ones.
+//! Dictionaries and run-end encoded columns are written as plain values: the file format allows one dictionary per
+//! column, and batches of one result may have different ones.
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::writer::FileWriter;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::shape::{Fit, Shape, plain};
-use super::{Format, OutputError, Progress, Result, Sink};
+use super::{FinishState, Format, OutputError, Result, Sink};
 
 #[derive(Default)]
-pub(super) struct ArrowSink {
+pub(crate) struct ArrowSink {
     file: Option<(Shape, FileWriter<Vec<u8>>)>,
     rows: u64,
 }
@@ -47,9 +47,9 @@ impl Sink for ArrowSink {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<FinishState> {
         match self.file.take() {
-            Some(_) => Ok(Progress::Done),
+            Some(_) => Ok(FinishState::Done),
             None => Err(OutputError::NoResult { format: Format::Arrow }),
         }
     }

@@ -1,4 +1,4 @@
-//! What can go wrong when a result is written, each with its remedy.
+//! Errors of writing results, each with its remedy.
 
 use std::error::Error;
 use std::io;
@@ -6,73 +6,73 @@ use std::path::PathBuf;
 
 use super::Format;
 
-/// A result, or what kept it from being written.
+/// Result of writing.
 pub type Result<T, E = OutputError> = std::result::Result<T, E>;
 
-/// What kept a result from being written.
+/// An error of writing a result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
     /// No format has this name.
     #[error("unknown format '{name}'{}; the formats are {}", did_you_mean(*nearest), names())]
     UnknownFormat {
-        /// What was asked for.
+        /// The name as given.
         name: String,
-        /// The format that was probably meant.
+        /// The most similar format.
         nearest: Option<Format>,
     },
 
-    /// A path's ending stands for no format.
+    /// A path ending that is not one of a format.
     #[error("the ending of '{path}' stands for no format: use one of {}, or say the format with -f", endings())]
     UnknownEnding {
         /// The path as the user wrote it.
         path: String,
     },
 
-    /// Bytes that would garble a terminal.
+    /// A binary format on a terminal.
     #[error("{format} is a binary format and standard output is a terminal: write it to a file with -o NAME.{}", ending(*format))]
     BinaryToTerminal {
-        /// The format that was asked for.
+        /// The requested format.
         format: Format,
     },
 
-    /// The format holds one table, and there are more.
+    /// Several sections for a format that holds one table.
     #[error(
         "{format} holds one table, and this result has {sections} sections: \
          pick one with --section N, or write table, markdown, json, xlsx or html"
     )]
     Sections {
-        /// The format that was asked for.
+        /// The requested format.
         format: Format,
-        /// How many sections there are, as far as is known.
+        /// The number of sections, as far as it is known.
         sections: usize,
     },
 
-    /// The format needs a table, and there is none.
+    /// No table for a format that needs one.
     #[error("there is no result to write as {format}: no statement returns rows")]
     NoResult {
-        /// The format that was asked for.
+        /// The requested format.
         format: Format,
     },
 
-    /// The format is a picture of a chart, and there is none.
+    /// No chart for a format that is a picture of one.
     #[error(
         "{format} is a picture of a chart, and this result has none: run a report whose section has a `-- chart:` line, \
          or write html"
     )]
     NoChart {
-        /// The format that was asked for.
+        /// The requested format.
         format: Format,
     },
 
-    /// A picture would have empty boxes in place of letters.
+    /// Characters of a picture that no font has.
     #[error("no font has {}: install one that does, such as the package fonts-noto, or write html", named(characters))]
     Glyphs {
         /// The characters.
         characters: Vec<char>,
     },
 
-    /// A folder stands where the file should be.
+    /// The file is a folder.
     #[error("'{}' is a folder: name a file in it, such as '{}'", path.display(), path.join("result.csv").display())]
     Folder {
         /// The folder.
@@ -82,54 +82,54 @@ pub enum OutputError {
     /// The folder for the file does not exist.
     #[error("cannot write '{}': there is no folder '{}'; create it with: mkdir -p '{}'", path.display(), folder.display(), folder.display())]
     MissingFolder {
-        /// The file that was to be written.
+        /// The file to write.
         path: PathBuf,
-        /// The folder that is missing.
+        /// The missing folder.
         folder: PathBuf,
     },
 
-    /// A file stands where the folder for the file should be.
+    /// The folder of the file is a file.
     #[error("cannot write '{}': '{}' is a file and no folder; choose another place", path.display(), folder.display())]
     NoFolder {
-        /// The file that was to be written.
+        /// The file to write.
         path: PathBuf,
-        /// The file in the way.
+        /// The file in place of the folder.
         folder: PathBuf,
     },
 
-    /// The file or its folder may not be written.
+    /// No permission to write the file or its folder.
     #[error("no permission to write '{place}': choose another place, or change the rights of the file and its folder")]
     Denied {
         /// The file or stream.
         place: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// The disk, or the user's share of it, is full.
+    /// The disk or the user's quota is full.
     #[error("no space left to write '{place}': free some, or choose a place on another disk; nothing was left there")]
     Full {
         /// The file or stream.
         place: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// Any other failure of the system.
+    /// Any other system error.
     #[error("cannot write '{place}'")]
     Io {
         /// The file or stream.
         place: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// The object store refused or failed.
+    /// An error of the object store.
     #[error("cannot write '{url}': check the bucket, the credentials and the right to put objects there")]
     Object {
-        /// The object's address as the user wrote it.
+        /// The object's URL as the user wrote it.
         url: String,
-        /// The store's answer.
+        /// The store's error.
         source: datafusion::object_store::Error,
     },
 
@@ -156,7 +156,7 @@ pub enum OutputError {
         columns: usize,
     },
 
-    /// A text that is longer than a cell of Excel.
+    /// A string that is longer than a cell of Excel.
     #[error(
         "row {row} of column '{column}' has a text of {length} characters and a cell of Excel holds {}: \
          cut it with left({column}, {}), or write parquet or csv",
@@ -168,11 +168,11 @@ pub enum OutputError {
         column: String,
         /// The row of the section, counted from 1.
         row: u64,
-        /// The text's length in UTF-16 units, as Excel counts.
+        /// The string's length in UTF-16 units, as Excel counts.
         length: usize,
     },
 
-    /// A value that has no written form, such as a date beyond the calendar.
+    /// A value that cannot be formatted, such as a date beyond the calendar.
     #[error("row {row} of column '{column}' cannot be written as {format}: {message}")]
     Value {
         /// The format.
@@ -185,12 +185,12 @@ pub enum OutputError {
         message: String,
     },
 
-    /// The encoder refused a batch.
+    /// An error of the encoder.
     #[error("cannot write the result as {format}")]
     Encode {
         /// The format.
         format: Format,
-        /// The encoder's answer.
+        /// The encoder's error.
         source: Box<dyn Error + Send + Sync>,
     },
 
@@ -212,7 +212,7 @@ pub enum OutputError {
 }
 
 impl OutputError {
-    /// Names the place and the remedy of a system error.
+    /// Converts a system error, with the path and the remedy.
     pub(super) fn io(place: impl Into<String>, source: io::Error) -> Self {
         let place = place.into();
         match source.kind() {
@@ -224,9 +224,9 @@ impl OutputError {
         }
     }
 
-    /// What the panic of an encoder means.
+    /// Converts the panic of an encoder.
     pub(super) fn panicked(format: Format, source: tokio::task::JoinError) -> Self {
-        // The crate rust_xlsxwriter has no error for a temporary file that cannot be written.
+        // rust_xlsxwriter panics if a temporary file cannot be written
         if format == Format::Xlsx && source.is_panic() {
             let folder = std::env::temp_dir();
             let place = format!("temporary sheets below {}", folder.display());

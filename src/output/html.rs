@@ -1,11 +1,11 @@
-//! Pages: one HTML file that needs nothing from any network.
+//! HTML tables: one self-contained file that needs no network.
 //!
-//! A query's page holds its tables. The page of a whole report is made beside the reports, with the pieces that are
-//! public here: [`Rows`] keeps the rows that are shown and becomes a table, [`document`] is the frame with style and
-//! script. Everything that comes from data is escaped. Texts that are no valid control characters are made visible.
+//! [`HtmlSink`] writes tables alone. Pages and mails of reports (`render`) use its parts: [`Rows`] buffers the rows
+//! that are shown and formats them as a table, [`document`] is the HTML document with style and script. All data is
+//! escaped, and control characters are made visible.
 //!
-//! A page is for reading. A column whose name ends in `_ratio` is shown in per cent and one in `_count` with its
-//! thousands apart; the cell keeps the exact value for sorting.
+//! A column whose name ends in `_ratio` is shown in per cent and one in `_count` with thousands separators; the cell
+//! keeps the exact value for sorting.
 
 use cxql_chart::{Form, Language, Theme, stylesheet, variables};
 use datafusion::arrow::array::{Array, AsArray};
@@ -15,25 +15,25 @@ use datafusion::arrow::record_batch::RecordBatch;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::text::{self, Times};
-use super::{Format, OutputError, Progress, Result, Sink};
+use super::{FinishState, Format, OutputError, Result, Sink};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
-/// A text is cut to so many characters in a cell; a page with whole transcripts could not be read.
+/// Maximum characters of a cell; a page with whole transcripts would be unreadable.
 const LONGEST_CELL: usize = 2_000;
 
-/// Tables alone.
+/// Writes tables alone.
 #[derive(Debug)]
-pub(super) struct HtmlSink {
+pub(crate) struct HtmlSink {
     most: usize,
     tables: Vec<(Option<String>, Markup)>,
     rows: Option<(Option<String>, Rows)>,
 }
 
 impl HtmlSink {
-    /// Shows at most so many rows of a section; 0 shows all.
-    pub(super) fn new(most: usize) -> Self {
+    /// A sink that shows at most this many rows of a section; 0 shows all.
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, tables: vec![], rows: None }
     }
 }
@@ -60,7 +60,7 @@ impl Sink for HtmlSink {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
         let titles: String = self.tables.iter().filter_map(|(title, _)| title.as_deref()).collect();
         let body = html! {
             @for (title, table) in &self.tables {
@@ -71,13 +71,13 @@ impl Sink for HtmlSink {
             }
         };
         out.extend_from_slice(document("cxql", Language::of(&titles), &body).as_bytes());
-        Ok(Progress::Done)
+        Ok(FinishState::Done)
     }
 }
 
-/// A whole page: the frame, the style and the script around `body`.
+/// The HTML document around `body`, with style and script.
 pub(crate) fn document(title: &str, language: Language, body: &Markup) -> String {
-    // what the page may do: no address is asked, whatever stands in the data
+    // content security policy: no network access, whatever the data contains
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                   base-uri 'none'; form-action 'none'";
     let style = format!(
@@ -111,7 +111,7 @@ pub(crate) fn document(title: &str, language: Language, body: &Markup) -> String
     text
 }
 
-/// The rows of a section that a page shows: the first, and how many there are.
+/// The first rows of a section, and the number of all.
 #[derive(Debug)]
 pub(crate) struct Rows {
     schema: SchemaRef,
@@ -122,13 +122,13 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Keeps at most so many rows; 0 keeps all.
+    /// Buffers at most this many rows; 0 buffers all.
     pub(crate) fn new(schema: &SchemaRef, most: usize) -> Self {
         let most = if most == 0 { usize::MAX } else { most };
         Self { schema: SchemaRef::clone(schema), batches: vec![], most, shown: 0, all: 0 }
     }
 
-    /// Takes the rows of a batch.
+    /// Adds the rows of a batch.
     pub(crate) fn add(&mut self, batch: &RecordBatch) {
         self.all += batch.num_rows();
         let kept = batch.num_rows().min(self.most - self.shown);
@@ -138,15 +138,15 @@ impl Rows {
         }
     }
 
-    /// How many rows there are, with those that are not kept.
+    /// The number of rows, including those that are not buffered.
     pub(crate) fn count(&self) -> usize {
         self.all
     }
 
-    /// The table, and a line that says what is missing.
+    /// The table, with a line about the rows that are not shown.
     ///
     /// # Errors
-    /// A value that has no text.
+    /// A value that cannot be formatted.
     pub(crate) fn table(&self, name: &str, language: Language) -> Result<Markup> {
         let columns = (0..self.schema.fields().len()).map(|index| self.column(index)).collect::<Result<Vec<_>>>()?;
         Ok(html! {
@@ -180,15 +180,15 @@ impl Rows {
         })
     }
 
-    /// The rows that are kept.
+    /// The buffered rows.
     pub(crate) fn batches(&self) -> &[RecordBatch] {
         &self.batches
     }
 
-    /// The table for a mail: its styles stand at its elements, since mail programs drop style sheets.
+    /// The table for a mail, with inline styles, because mail programs drop style sheets.
     ///
     /// # Errors
-    /// A value that has no text.
+    /// A value that cannot be formatted.
     pub(crate) fn mail_table(&self, name: &str, language: Language) -> Result<Markup> {
         let columns = (0..self.schema.fields().len()).map(|index| self.column(index)).collect::<Result<Vec<_>>>()?;
         let style = |is_number: bool, extra: &str| {
@@ -202,7 +202,7 @@ impl Rows {
                 thead { tr {
                     @for column in &columns {
                         th scope="col" style=(style(column.is_number, ";border-bottom:2px solid #9aa3af")) {
-                            // a long name may break at its underscores
+                            // allow line breaks after underscores
                             @for (at, part) in column.header.split('_').enumerate() {
                                 @if at > 0 { "_" wbr; }
                                 (part)
@@ -228,7 +228,7 @@ impl Rows {
         })
     }
 
-    /// What a reader is told about rows that are not shown.
+    /// The line about rows that are not shown.
     fn missing(&self, language: Language) -> Option<String> {
         let is_english = language == Language::English;
         match self.all - self.shown {
@@ -257,7 +257,7 @@ impl Rows {
                 floats.extend((0..wide.len()).map(|row| (!is_null(row)).then(|| wide.value(row))));
                 continue;
             }
-            // a value that cannot be written is shown as such: the rest of the page is still of use
+            // a value that cannot be formatted does not fail the page
             let options = text::options(column.data_type(), Times::Spaced).with_display_error(true);
             let formatter = text::formatter(Format::Html, column, &options)?;
             for row in 0..column.len() {
@@ -287,13 +287,13 @@ struct HtmlColumn {
     is_number: bool,
 }
 
-/// A cell: what is read, and by what it is sorted if that is something else.
+/// A cell: the displayed string, and the sort key if it differs.
 struct Cell {
     shown: String,
     value: Option<String>,
 }
 
-/// How the values of a column are read, where its name says it.
+/// Number format of a column, implied by its name.
 fn reading_form(name: &str) -> Option<Form> {
     let name = name.to_lowercase();
     if name.ends_with("_ratio") {
@@ -333,7 +333,7 @@ mod tests {
         sink.begin_section(Some("A <script> \"title\""), &batch.schema(), &mut out).unwrap();
         sink.write(&batch, &mut out).unwrap();
         sink.end_section(&mut out).unwrap();
-        assert_eq!(sink.finish(&mut out).unwrap(), Progress::Done);
+        assert_eq!(sink.finish(&mut out).unwrap(), FinishState::Done);
         let page = String::from_utf8(out).unwrap();
         // the page's own script is the only one
         assert_eq!(page.matches("<script").count(), 1, "{page}");

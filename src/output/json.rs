@@ -1,12 +1,12 @@
-//! JSON and NDJSON, by the encoder of the `arrow` crate.
+//! JSON and NDJSON, encoded by the `arrow` crate.
 //!
-//! Every row has every key, NULL as `null`; NaN and the infinities, which JSON has no form for, are `null` too. Times are
-//! RFC 3339 (`2025-01-01T00:00:00Z`), durations and intervals ISO 8601, decimals numbers with all their digits, binary
-//! data hexadecimal. A column name that comes twice gets a number: `a`, `a_2`. Unions and maps whose keys are no texts
-//! are Arrow's text for them.
+//! Every row has every key, NULL as `null`; NaN and the infinities, which JSON cannot represent, are `null` too. Times
+//! are RFC 3339 (`2025-01-01T00:00:00Z`), durations and intervals ISO 8601, decimals numbers with all their digits,
+//! binary data hexadecimal. Duplicate column names get a number: `a`, `a_2`. Unions, and maps whose keys are not
+//! strings, are formatted by Arrow.
 //!
-//! JSON with one section is an array of objects, one a line. With several it is an object: the title of each section, or
-//! `section_N`, and its array.
+//! JSON with one section is an array of objects, one a line. With several it is an object: the title of each section,
+//! or `section_N`, and its array.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 
 use super::shape::{Fit, Shape, any_part, plain};
 use super::text;
-use super::{Format, OutputError, Progress, Result, Sink};
+use super::{FinishState, Format, OutputError, Result, Sink};
 
 fn shape(format: Format, schema: &SchemaRef) -> Shape {
     Shape::new(format, schema, |data_type| {
@@ -32,12 +32,12 @@ fn shape(format: Format, schema: &SchemaRef) -> Shape {
             },
             _ => false,
         });
-        // The encoder writes "" for a NULL that is in a dictionary's values and not in its keys.
+        // the encoder writes "" for a NULL in the values of a dictionary
         if has_text_only_parts { Fit::Text } else { Fit::As(plain(data_type)) }
     })
 }
 
-/// Appends the batch, of which `rows` rows of the section stand before.
+/// Appends the batch; `rows` rows of the section precede it.
 fn encode<F: JsonFormat>(
     format: Format,
     shape: &Shape,
@@ -59,7 +59,7 @@ fn encode<F: JsonFormat>(
 
 /// One object a line.
 #[derive(Debug, Default)]
-pub(super) struct NdjsonSink {
+pub(crate) struct NdjsonSink {
     shape: Option<Shape>,
     rows: u64,
 }
@@ -82,12 +82,12 @@ impl Sink for NdjsonSink {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
-        Ok(Progress::Done)
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<FinishState> {
+        Ok(FinishState::Done)
     }
 }
 
-/// The rows of a batch as they stand in an array, one a line.
+/// The rows of a batch as elements of an array, one per line.
 #[derive(Debug, Default)]
 struct Elements;
 
@@ -100,7 +100,7 @@ impl JsonFormat for Elements {
 
 /// An array of objects, or an object of such arrays.
 #[derive(Debug)]
-pub(super) struct JsonSink {
+pub(crate) struct JsonSink {
     keyed: bool,
     keys: HashSet<String>,
     section: usize,
@@ -109,7 +109,7 @@ pub(super) struct JsonSink {
 }
 
 impl JsonSink {
-    pub(super) fn new(sections: usize) -> Self {
+    pub(crate) fn new(sections: usize) -> Self {
         Self { keyed: sections > 1, keys: HashSet::new(), section: 0, shape: None, rows: 0 }
     }
 
@@ -159,7 +159,7 @@ impl Sink for JsonSink {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
         let end: &[u8] = match (self.keyed, self.section) {
             (true, 0) => b"{}\n",
             (true, _) => b"\n}\n",
@@ -167,11 +167,11 @@ impl Sink for JsonSink {
             (false, _) => b"\n",
         };
         out.extend_from_slice(end);
-        Ok(Progress::Done)
+        Ok(FinishState::Done)
     }
 }
 
-/// The text as a JSON string (RFC 8259, section 7).
+/// The string as a JSON string (RFC 8259, section 7).
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

@@ -1,7 +1,7 @@
-//! Markdown tables as GitHub, GitLab and most others read them; a section's title is a heading.
+//! Markdown tables as GitHub, GitLab and most others render them; a section's title is a heading.
 //!
-//! Values are written for people: floats with at most four decimals, times as `2025-01-01 00:00:00`, NULL as `NULL`.
-//! What would be markup is escaped, and a line end within a value is `<br>`.
+//! Values are formatted for readers: floats with at most four decimals, times as `2025-01-01 00:00:00`, NULL as `NULL`.
+//! Markup is escaped, and a line break within a value is `<br>`.
 
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
@@ -9,10 +9,10 @@ use datafusion::arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::text::{self, Times};
-use super::{Format, OutputError, Progress, Result, Sink};
+use super::{FinishState, Format, OutputError, Result, Sink};
 
 #[derive(Debug, Default)]
-pub(super) struct MarkdownSink {
+pub(crate) struct MarkdownSink {
     sections: usize,
     rows: u64,
 }
@@ -66,8 +66,8 @@ impl Sink for MarkdownSink {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
-        Ok(Progress::Done)
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<FinishState> {
+        Ok(FinishState::Done)
     }
 }
 
@@ -96,7 +96,7 @@ fn texts(column: &dyn Array, rows_before: u64, name: &str) -> Result<Vec<String>
         .collect()
 }
 
-/// The text with what Markdown would take for markup escaped (CommonMark 2.4, GitHub tables).
+/// Escapes Markdown markup (CommonMark 2.4, GitHub tables).
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut before = ' ';
@@ -104,7 +104,7 @@ fn escaped(text: &str) -> String {
     while let Some(character) = rest.next() {
         match character {
             '\\' | '|' | '*' | '`' | '<' | '[' | '~' | '&' => escaped.extend(['\\', character]),
-            // Within a word, as in names of columns, an underscore is no markup.
+            // an underscore within a word is not markup
             '_' if before.is_alphanumeric() && rest.peek().is_some_and(|after| after.is_alphanumeric()) => {
                 escaped.push('_');
             }

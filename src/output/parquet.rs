@@ -1,9 +1,9 @@
 //! Parquet with zstd level 1 and statistics for every page and column.
 //!
-//! A row group ends at 1,048,576 rows, about 128 MB or its share of the memory limit, whichever is first, so that wide
-//! rows do not fill the memory. Texts are declared as plain texts, whatever form they have in memory.
-//! Dictionary columns keep their type; runs are written as plain values; what Parquet has no type for (unions, intervals
-//! with nanoseconds, empty structs) is text. A column name that comes twice gets a number: `a`, `a_2`.
+//! A row group ends at 1,048,576 rows, about 128 MB or its share of the memory limit, whichever comes first, so that
+//! wide rows do not exhaust the memory. Strings are declared as Utf8, whatever their encoding in memory. Dictionary
+//! columns keep their type; run-end encoded columns are written as plain values; types that Parquet lacks (unions,
+//! intervals with nanoseconds, empty structs) are written as strings. Duplicate column names get a number: `a`, `a_2`.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::shape::{Fit, Shape, any_part, plain};
-use super::{Format, OutputError, Progress, Result, Sink};
+use super::{FinishState, Format, OutputError, Result, Sink};
 use crate::types::plain_of_view;
 
 const GROUP_ROWS: usize = 1 << 20;
 const GROUP_BYTES: usize = 128 << 20;
 
-/// Memory of an unfinished row group with its dictionaries and pages, beyond which it is ended early.
+/// Memory of an unfinished row group, with its dictionaries and pages, beyond which it is flushed early.
 const GROUP_MEMORY: usize = 256 << 20;
 
-pub(super) struct ParquetSink {
+pub(crate) struct ParquetSink {
     group_bytes: usize,
     group_memory: usize,
     file: Option<(Shape, ArrowWriter<Vec<u8>>)>,
@@ -33,8 +33,8 @@ pub(super) struct ParquetSink {
 }
 
 impl ParquetSink {
-    /// A sink that holds no more than about `memory` bytes.
-    pub(super) fn new(memory: usize) -> Self {
+    /// A sink that buffers about `memory` bytes at most.
+    pub(crate) fn new(memory: usize) -> Self {
         Self { group_bytes: GROUP_BYTES, group_memory: GROUP_MEMORY.min(memory), file: None, rows: 0 }
     }
 }
@@ -105,9 +105,9 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<FinishState> {
         match self.file.take() {
-            Some(_) => Ok(Progress::Done),
+            Some(_) => Ok(FinishState::Done),
             None => Err(OutputError::NoResult { format: Format::Parquet }),
         }
     }

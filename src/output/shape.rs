@@ -1,4 +1,4 @@
-//! Brings batches to the types that a format can hold.
+//! Casts batches to the types that a format supports.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use super::text::{self, Times};
 use super::{Format, OutputError, Result};
 pub(super) use crate::types::plain;
 
-/// What a format does with a column's type.
+/// How a format writes a column's type.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fit {
-    /// Writes it as it is.
+    /// As it is.
     Keep,
-    /// Writes this type in its place; text if the cast does not exist.
+    /// Cast to this type; as a string if the cast does not exist.
     As(DataType),
-    /// Has nothing like it: writes text.
+    /// As a string.
     Text,
 }
 
-/// The schema that a format writes for a section, and the way from the section's batches to it.
+/// The schema that a format writes for a section, and the casts to it.
 #[derive(Debug)]
 pub(super) struct Shape {
     format: Format,
@@ -32,7 +32,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Columns are nullable in the written schema, and every name is used once: `a`, `a_2`.
+    /// Columns are nullable in the written schema, and names are unique: `a`, `a_2`.
     pub(super) fn new(format: Format, schema: &Schema, fit: impl Fn(&DataType) -> Fit) -> Self {
         let names = unique_names(schema.fields().iter().map(|field| field.name().as_str()));
         let mut as_text = Vec::with_capacity(names.len());
@@ -55,7 +55,7 @@ impl Shape {
         &self.schema
     }
 
-    /// The batch in the written schema; `rows` rows of the section stand before it.
+    /// Casts the batch to the written schema; `rows` rows of the section precede it.
     pub(super) fn apply(&self, batch: &RecordBatch, rows: u64) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
         for ((column, field), as_text) in batch.columns().iter().zip(self.schema.fields()).zip(&self.as_text) {
@@ -89,7 +89,7 @@ impl Shape {
     }
 }
 
-/// The names in order, a repeated one with the first free number: `a`, `a_2`.
+/// Makes names unique by the first free number: `a`, `a_2`.
 pub(super) fn unique_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let names: Vec<&str> = names.collect();
     let mut taken: HashSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -112,7 +112,7 @@ pub(super) fn unique_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stri
         .collect()
 }
 
-/// Whether the type or a part of it, at any depth, meets the condition.
+/// Returns true if the type or a part of it, at any depth, meets the condition.
 pub(super) fn any_part(data_type: &DataType, meets: &dyn Fn(&DataType) -> bool) -> bool {
     if meets(data_type) {
         return true;

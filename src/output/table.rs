@@ -1,9 +1,9 @@
-//! Tables for people, drawn by `comfy-table`.
+//! Text tables for readers, drawn by `comfy-table`.
 //!
-//! Numbers stand at the right, floats of a column with the same decimals (at most four; full digits are in the other
-//! formats), NULL is shown as `NULL`, control characters and line ends are made visible. Of a long result the first and
-//! last rows are shown, of a wide one the texts are cut first and then middle columns are left out; lines below and within
-//! the table say what is missing. Only the rows that are shown are kept in memory.
+//! Numbers are right-aligned, floats of a column have the same number of decimals (at most four; other formats have all
+//! digits), NULL is shown as `NULL`, control characters and line breaks are made visible. Of a long result the first
+//! and last rows are shown; in a wide one strings are truncated first, then middle columns are omitted. Lines below and
+//! within the table say what is missing. Only the rows that are shown are buffered.
 
 use std::collections::VecDeque;
 
@@ -14,14 +14,14 @@ use datafusion::arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::text::{self, Times};
-use super::{Format, OutputError, Progress, Result, Sink};
+use super::{FinishState, Format, OutputError, Result, Sink};
 
-/// How tables look.
+/// Layout of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableOptions {
-    /// How wide a table may be.
+    /// The width limit.
     pub width: Width,
-    /// How many rows of a section are shown, half of them from its end; 0 shows all and keeps them in memory.
+    /// Rows of a section that are shown, half of them from its end; 0 shows all and buffers them.
     /// Default 40.
     pub max_rows: usize,
     /// Whether headers are bold and NULL is dim.
@@ -35,17 +35,17 @@ impl Default for TableOptions {
 }
 
 impl TableOptions {
-    /// The columns of characters that a table may take; `None` is as many as it needs.
+    /// The width limit in characters; `None` is unlimited.
     pub(crate) fn columns(&self, to_terminal: bool) -> Option<usize> {
         match self.width {
-            // a terminal of 0 columns does not know its width
+            // a width of 0 is unknown
             Width::Auto if to_terminal => Table::new().width().map(usize::from).filter(|width| *width > 0),
             Width::Auto | Width::Unlimited => None,
             Width::Fixed(width) => Some(usize::from(width)),
         }
     }
 
-    /// Whether terminal styles are used.
+    /// Returns true if terminal styles are used.
     pub(crate) fn is_styled(&self, to_terminal: bool) -> bool {
         match self.color {
             Color::Always => true,
@@ -55,14 +55,14 @@ impl TableOptions {
     }
 }
 
-/// How wide a table may be.
+/// Width limit of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
-    /// As wide as the terminal; elsewhere as wide as it takes.
+    /// The width of the terminal; unlimited elsewhere.
     Auto,
-    /// At most that many columns of characters.
+    /// At most this many characters.
     Fixed(u16),
-    /// As wide as it takes.
+    /// Unlimited.
     Unlimited,
 }
 
@@ -80,20 +80,20 @@ pub enum Color {
 /// Light lines, no lines between rows, round corners.
 const LINES: &str = "││──├─┼┤│    ┬┴╭╮╰╯";
 
-/// A text is cut to this width before a column is left out.
+/// Strings are truncated to this width before a column is omitted.
 const LEAST_TEXT: usize = 10;
 
-/// A header above narrow values keeps at least this width.
+/// Minimum width of a header.
 const LEAST_HEADER: usize = 14;
 
-/// A cell is cut to so many characters even if the table may be as wide as it takes.
+/// Maximum characters of a cell, even of a table of unlimited width.
 const LONGEST_CELL: usize = 10_000;
 
-/// The width of the column that stands for those that are left out.
+/// The width of the placeholder for omitted columns.
 const GAP: usize = 1;
 
 #[derive(Debug)]
-pub(super) struct TableSink {
+pub(crate) struct TableSink {
     max_rows: usize,
     width: Option<usize>,
     styled: bool,
@@ -101,7 +101,7 @@ pub(super) struct TableSink {
     section: Option<Section>,
 }
 
-/// The rows of a section that will be shown.
+/// The buffered rows of a section.
 #[derive(Debug)]
 struct Section {
     title: Option<String>,
@@ -114,12 +114,12 @@ struct Section {
 }
 
 impl TableSink {
-    pub(super) fn new(options: TableOptions, to_terminal: bool) -> Self {
+    pub(crate) fn new(options: TableOptions, to_terminal: bool) -> Self {
         let (width, styled) = (options.columns(to_terminal), options.is_styled(to_terminal));
         Self { max_rows: options.max_rows, width, styled, sections: 0, section: None }
     }
 
-    /// How many rows are shown from the start and from the end.
+    /// The numbers of rows that are shown from the start and from the end.
     fn shares(&self) -> (usize, usize) {
         match self.max_rows {
             0 => (usize::MAX, 0),
@@ -156,7 +156,7 @@ impl Sink for TableSink {
             section.tail.push_back(batch.slice(to_head, rows - to_head));
             section.tail_rows += rows - to_head;
         }
-        // One row more than is shown: a line that says that one row is missing takes as much room as the row.
+        // one row above the limit is shown too: the line about one missing row would take as much space
         while section.tail.front().is_some_and(|front| section.tail_rows - front.num_rows() > last) {
             section.tail_rows -= section.tail.pop_front().map_or(0, |front| front.num_rows());
         }
@@ -184,12 +184,12 @@ impl Sink for TableSink {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Vec<u8>) -> Result<Progress> {
-        Ok(Progress::Done)
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<FinishState> {
+        Ok(FinishState::Done)
     }
 }
 
-/// A column of the rows that are shown.
+/// A column of the buffered rows.
 #[derive(Debug)]
 struct Column {
     header: String,
@@ -209,7 +209,7 @@ impl Column {
             let nulls = column.logical_nulls();
             let is_null = |row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
             if column.data_type().is_floating() {
-                // Through the shortest text, so that a float of 32 bits brings no digits that it does not have.
+                // via the shortest decimal representation: a direct cast of a 32-bit float adds digits
                 let wide = match column.data_type() {
                     DataType::Float64 => cast(column, &DataType::Float64),
                     _ => cast(column, &DataType::Utf8).and_then(|texts| cast(&texts, &DataType::Float64)),
@@ -219,7 +219,7 @@ impl Column {
                 floats.extend((0..wide.len()).map(|row| (!is_null(row)).then(|| wide.value(row))));
                 continue;
             }
-            // A value that cannot be written is shown as such: the rest of the table is still of use.
+            // a value that cannot be formatted does not fail the table
             let options = text::options(column.data_type(), Times::Spaced).with_display_error(true);
             let formatter = text::formatter(Format::Table, column, &options)?;
             for row in 0..column.len() {
@@ -236,7 +236,7 @@ impl Column {
     }
 }
 
-/// How wide a column would be, and how narrow it can be.
+/// Preferred and minimum width of a column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Need {
     natural: usize,
@@ -250,12 +250,12 @@ enum Slot {
     Gap,
 }
 
-/// The width of a table whose columns have these widths: a space on either side of each, and the lines.
+/// The width of a table with columns of these widths, including padding and lines.
 fn total(widths: impl Iterator<Item = usize>) -> usize {
     widths.map(|width| width + 3).sum::<usize>() + 1
 }
 
-/// Chooses which columns are shown and how wide.
+/// Chooses the columns that are shown, and their widths.
 fn layout(needs: &[Need], width: Option<usize>) -> Vec<Slot> {
     let all: Vec<usize> = (0..needs.len()).collect();
     let Some(width) = width else { return fill(needs, &all, usize::MAX) };
@@ -278,7 +278,8 @@ fn layout(needs: &[Need], width: Option<usize>) -> Vec<Slot> {
     fill(needs, &all, width)
 }
 
-/// Spreads the room over the columns: the widest are cut first, none below its least, except one that is alone.
+/// Distributes the width over the columns: the widest are reduced first, none below its minimum unless it is the only
+/// one.
 fn fill(needs: &[Need], kept: &[usize], width: usize) -> Vec<Slot> {
     let kept: Vec<(usize, Need)> = kept.iter().filter_map(|index| Some((*index, *needs.get(*index)?))).collect();
     let at = |cap: usize| kept.iter().map(move |(_, need)| need.natural.min(cap.max(need.least)));
@@ -307,7 +308,7 @@ fn fill(needs: &[Need], kept: &[usize], width: usize) -> Vec<Slot> {
         .collect()
 }
 
-/// The widest of the texts, as a terminal shows them.
+/// The maximum display width of the strings.
 fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
     let mut table = Table::new();
     table.force_no_tty();
@@ -364,7 +365,7 @@ fn render(section: &Section, width: Option<usize>, styled: bool) -> Result<Strin
     Ok(drawn)
 }
 
-/// A header in lines that break after `_` or a blank, so that it is hardly wider than the cells below it.
+/// Wraps a header after `_` or a space, so that it is hardly wider than the cells below it.
 fn folded(header: &str, cells: usize) -> String {
     let pieces: Vec<&str> = header.split_inclusive(['_', ' ']).collect();
     let longest = pieces.iter().map(|piece| piece.chars().count()).max().unwrap_or(0);
@@ -379,11 +380,11 @@ fn folded(header: &str, cells: usize) -> String {
     lines.join("\n")
 }
 
-/// Draws the columns; a line after the first `head_rows` rows says how many are missing.
+/// Draws the columns, with a line about the missing rows after the first `head_rows` rows.
 fn draw(columns: &[Column], slots: &[Slot], head_rows: usize, missing: usize, styled: bool) -> String {
     let mut table = Table::new();
     table.load_preset(LINES).set_content_arrangement(ContentArrangement::Disabled).set_truncation_indicator("…");
-    // Texts are cut where the room ends and not between words: no cell contains this character.
+    // truncate at the width limit, not between words: no cell contains this character
     table.set_delimiter('\u{0}').force_no_tty();
     if styled {
         table.enforce_styling();
@@ -440,7 +441,7 @@ fn draw(columns: &[Column], slots: &[Slot], head_rows: usize, missing: usize, st
         column.set_cell_alignment(alignment);
     }
     let mut drawn = String::new();
-    // Above the rows stand the upper border, the lines of the header and the line below it.
+    // above the rows are the upper border, the lines of the header and the line below it
     let missing_line = (missing > 0).then_some(2 + header_height + head_rows);
     let mut inner = 0;
     for (index, line) in table.lines().enumerate() {
@@ -466,7 +467,7 @@ fn missing_text(missing: usize, inner: usize, styled: bool) -> String {
     if styled { format!("│{before}\x1b[2m{text}\x1b[0m{after}│") } else { format!("│{before}{text}{after}│") }
 }
 
-/// The number with its thousands apart: `1,234`.
+/// Formats a number with thousands separators: `1,234`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);

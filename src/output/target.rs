@@ -1,8 +1,8 @@
-//! The places where bytes go, each whole or not at all.
+//! [`Target`]: an open destination that receives bytes, whole or not at all.
 //!
-//! Local files and streams are written by a thread of their own, behind a short queue: a pipe that nobody reads blocks
-//! that thread and neither the query nor Ctrl-C. The temporary file belongs to the async side, so that dropping it
-//! removes the file at once. Objects are uploaded in parts, a few at a time.
+//! Local files and streams are written by a separate thread behind a short queue: a pipe that is not read blocks that
+//! thread, but neither the query nor Ctrl-C. The temporary file is owned by the async side, so that dropping it removes
+//! the file at once. Objects are uploaded in parts, a few concurrently.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -19,16 +19,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::{Destination, Outcome, OutputError, Result};
+use super::{Destination, OutputError, ReaderState, Result};
 
-/// Chunks that wait for a slow disk or reader.
+/// Capacity of the queue to a slow disk or reader, in chunks.
 const QUEUE: usize = 2;
 
-/// The size of the first parts of an upload. Stores take at most 10,000 parts of one size, so that this is also a
-/// limit of 160 GB.
+/// The part size of an upload. Stores accept at most 10,000 parts, so that the limit is 160 GB.
 const PART_BYTES: usize = 16 << 20;
 
-/// Parts of an upload that are on their way at the same time.
+/// Parts of an upload that are sent concurrently.
 const PARTS_IN_FLIGHT: usize = 4;
 
 pub(super) fn stdout_is_terminal() -> bool {
@@ -53,31 +52,31 @@ impl Target {
         }
     }
 
-    /// A destination that takes bytes as they come.
+    /// Opens a stream, which is written as bytes arrive.
     pub(super) fn stream(place: String, writer: impl Write + Send + 'static) -> Result<Self> {
         Local::start(place, writer, |_| Ok(()), None).map(Self::Local)
     }
 
-    /// Whether bytes are of use before the end.
+    /// Returns true if bytes should be sent before the end.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self, Self::Local(local) if local.file.is_none())
     }
 
-    pub(super) async fn send(&mut self, chunk: Bytes) -> Result<Outcome> {
+    pub(super) async fn send(&mut self, chunk: Bytes) -> Result<ReaderState> {
         match self {
             Self::Local(local) => local.send(Message::Chunk(chunk)).await,
-            Self::Object(object) => object.send(chunk).await.map(|()| Outcome::Open),
+            Self::Object(object) => object.send(chunk).await.map(|()| ReaderState::Open),
         }
     }
 
-    pub(super) async fn commit(self) -> Result<Outcome> {
+    pub(super) async fn commit(self) -> Result<ReaderState> {
         match self {
             Self::Local(local) => local.commit().await,
-            Self::Object(object) => object.commit().await.map(|()| Outcome::Open),
+            Self::Object(object) => object.commit().await.map(|()| ReaderState::Open),
         }
     }
 
-    /// Removes what was written, as far as it can be.
+    /// Removes the bytes written so far, as far as possible.
     pub(super) async fn discard(&mut self) {
         match self {
             Self::Local(local) => {
@@ -100,7 +99,7 @@ enum Message {
     Commit,
 }
 
-/// A thread that writes, and the file that it fills, if it is one to be renamed.
+/// The writing thread, and the temporary file that it writes, if it is to be renamed.
 #[derive(Debug)]
 pub(super) struct Local {
     place: String,
@@ -109,7 +108,7 @@ pub(super) struct Local {
     file: Option<NewFile>,
 }
 
-/// A file beside its place. Dropping it removes it.
+/// A temporary file in the destination's folder. Dropping it removes it.
 #[derive(Debug)]
 struct NewFile {
     temporary: Option<TempPath>,
@@ -117,19 +116,19 @@ struct NewFile {
     _listed: Listed,
 }
 
-/// The temporary files of this process that are not in their place yet; `None` once the program ends.
+/// The temporary files of this process that are not renamed yet; `None` once the program ends.
 static UNFINISHED: Mutex<Option<BTreeSet<PathBuf>>> = Mutex::new(Some(BTreeSet::new()));
 
 fn unfinished() -> MutexGuard<'static, Option<BTreeSet<PathBuf>>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An entry of [`UNFINISHED`], taken out when dropped.
+/// An entry of [`UNFINISHED`], removed on drop.
 #[derive(Debug)]
 struct Listed(PathBuf);
 
 impl Listed {
-    /// `None` when the program ends and nothing more can be finished.
+    /// `None` if the program is ending.
     fn new(path: &Path) -> Option<Self> {
         unfinished().as_mut()?.insert(path.to_owned());
         Some(Self(path.to_owned()))
@@ -144,12 +143,12 @@ impl Drop for Listed {
     }
 }
 
-/// Removes the temporary files of results that are not finished, also of writers that a busy query still holds. For the
-/// end of a program: no result can be finished afterwards.
+/// Removes the temporary files of unfinished results, also of writers that a busy query still holds. Called when the
+/// program ends: no result can be finished afterwards.
 pub fn remove_unfinished() {
     let paths = unfinished().take();
     for path in paths.into_iter().flatten() {
-        // one that is gone already is what is wanted
+        // it may be gone already
         let _ = fs::remove_file(path);
     }
 }
@@ -169,7 +168,7 @@ impl Local {
                     match message {
                         Message::Chunk(chunk) => {
                             writer.write_all(&chunk)?;
-                            // Standard output holds back what follows the last line end.
+                            // standard output is line-buffered
                             writer.flush()?;
                         }
                         Message::Commit => return Ok(true),
@@ -182,7 +181,7 @@ impl Local {
                 Ok(false) => Ok(()),
                 Err(error) => Err(error),
             };
-            // Nobody listens if the writer was dropped.
+            // the receiver is gone if the writer was dropped
             let _ = end.send(result);
         };
         std::thread::Builder::new()
@@ -192,39 +191,41 @@ impl Local {
         Ok(Self { place, queue, ended: Some(ended), file })
     }
 
-    async fn send(&mut self, message: Message) -> Result<Outcome> {
+    async fn send(&mut self, message: Message) -> Result<ReaderState> {
         if self.queue.send(message).await.is_ok() {
-            return Ok(Outcome::Open);
+            return Ok(ReaderState::Open);
         }
-        self.outcome().await
+        self.reader_state().await
     }
 
-    async fn outcome(&mut self) -> Result<Outcome> {
-        // Without a receiver the outcome was told before: only a closed pipe lets the caller come back.
-        let Some(ended) = self.ended.take() else { return Ok(Outcome::Closed) };
+    async fn reader_state(&mut self) -> Result<ReaderState> {
+        // without a receiver the thread has ended: a closed pipe, since an error would have ended the calls
+        let Some(ended) = self.ended.take() else { return Ok(ReaderState::Closed) };
         match ended.await {
-            Ok(Ok(())) => Ok(Outcome::Open),
-            Ok(Err(error)) if self.file.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Closed),
+            Ok(Ok(())) => Ok(ReaderState::Open),
+            Ok(Err(error)) if self.file.is_none() && error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(ReaderState::Closed)
+            }
             Ok(Err(error)) => Err(OutputError::io(self.place.as_str(), error)),
             Err(gone) => Err(OutputError::io(self.place.as_str(), io::Error::other(gone))),
         }
     }
 
-    async fn commit(mut self) -> Result<Outcome> {
-        // A failed send has already told how the thread ended.
+    async fn commit(mut self) -> Result<ReaderState> {
+        // a failed send has already returned the thread's error
         if self.queue.send(Message::Commit).await.is_err() && self.ended.is_none() {
-            return Ok(Outcome::Closed);
+            return Ok(ReaderState::Closed);
         }
-        let outcome = self.outcome().await?;
+        let reader_state = self.reader_state().await?;
         if let Some(NewFile { temporary: Some(temporary), place, _listed }) = self.file.take() {
             let failed = |source| OutputError::io(place.display().to_string(), source);
             temporary.persist(&place).map_err(|error| failed(error.error))?;
-            // The rename itself is on the disk once the folder is; not every file system lets folders be synced.
+            // the rename is durable once the folder is synced, which not every file system supports
             if let Some(folder) = place.parent() {
                 let _ = File::open(folder_or_here(folder)).and_then(|folder| folder.sync_all());
             }
         }
-        Ok(outcome)
+        Ok(reader_state)
     }
 }
 
@@ -253,12 +254,12 @@ fn open_file(path: &Path) -> Result<Target> {
         None if ends_in_slash || place.file_name().is_none() => {
             return Err(OutputError::Folder { path: path.to_owned() });
         }
-        // A pipe, a terminal or another device, or what the shell has opened: there is nothing to rename.
+        // a pipe, a terminal, another device or an open file of the shell cannot be renamed
         Some(metadata) if !metadata.is_file() || is_descriptor(&place) => {
             let device = OpenOptions::new().append(true).open(&place).map_err(failed)?;
             return Target::stream(named, device);
         }
-        // A rename would also replace a file that its owner protects from being written.
+        // a rename would also replace a write-protected file
         Some(_) => drop(OpenOptions::new().write(true).open(&place).map_err(failed)?),
         None => {}
     }
@@ -268,7 +269,7 @@ fn open_file(path: &Path) -> Result<Target> {
     }
     let mut prefix = std::ffi::OsString::from(".");
     match place.file_name() {
-        // Names have at most 255 bytes.
+        // file names have at most 255 bytes
         Some(name) if name.len() <= 200 => prefix.push(name),
         _ => prefix.push("cxql"),
     }
@@ -278,7 +279,7 @@ fn open_file(path: &Path) -> Result<Target> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // The system takes the umask off, as it does for every new file.
+        // the system applies the umask, as for every new file
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let (file, temporary) = builder.tempfile_in(folder).map_err(failed)?.into_parts();
@@ -290,7 +291,7 @@ fn open_file(path: &Path) -> Result<Target> {
     Local::start(named, file, |file| file.sync_all(), Some(new)).map(Target::Local)
 }
 
-/// Gives the new file the rights of the one that it replaces, and its owner if that is allowed.
+/// Copies the permissions of the replaced file to the new one, and its owner if that is allowed.
 fn keep_rights(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -311,15 +312,15 @@ fn missing_folder(path: &Path, place: &Path) -> OutputError {
     OutputError::MissingFolder { path: path.to_owned(), folder: folder.to_owned() }
 }
 
-/// Whether the path is one of the links by which a process names what it has open. Only the system can follow them, and
-/// what is behind belongs to whoever opened it.
+/// Returns true if the path is one of the links by which a process names its open files, such as `/dev/fd/1`. Only the
+/// system can follow them.
 fn is_descriptor(place: &Path) -> bool {
     place.starts_with("/proc") || place.starts_with("/dev/fd")
 }
 
-/// The place behind links: the link stays and what it points at is replaced.
+/// Follows symbolic links: the link stays and its target is replaced.
 fn follow_links(path: &Path) -> io::Result<PathBuf> {
-    // As many as Linux follows.
+    // the limit of Linux
     const MOST: usize = 40;
     let mut place = path.to_owned();
     for _ in 0..MOST {
@@ -337,7 +338,7 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links"))
 }
 
-/// An upload: one put if it is small, else in parts that become an object when the upload is completed.
+/// An upload: a single put if it is small, else a multipart upload.
 #[derive(Debug)]
 pub(super) struct Object {
     store: Arc<dyn ObjectStore>,
@@ -349,7 +350,7 @@ pub(super) struct Object {
     upload: Option<Upload>,
 }
 
-/// The parts on their way. Dropping it aborts the upload in the background.
+/// A multipart upload. Dropping it aborts the upload in the background.
 #[derive(Debug)]
 struct Upload {
     upload: Option<Box<dyn MultipartUpload>>,
@@ -357,10 +358,10 @@ struct Upload {
     counted: Option<Counted>,
 }
 
-/// Uploads that are neither complete nor given up.
+/// The number of uploads that are neither completed nor aborted.
 static UPLOADS: AtomicUsize = AtomicUsize::new(0);
 
-/// One of [`UPLOADS`], until dropped.
+/// Counts in [`UPLOADS`] until dropped.
 #[derive(Debug)]
 struct Counted;
 
@@ -377,7 +378,7 @@ impl Drop for Counted {
     }
 }
 
-/// Whether an upload is neither complete nor given up. One that the program leaves so keeps its parts in the store.
+/// Returns true if an upload is neither completed nor aborted. If the program ends now, its parts stay in the store.
 pub fn has_uploads() -> bool {
     UPLOADS.load(Ordering::Relaxed) > 0
 }
@@ -396,7 +397,7 @@ impl Upload {
     async fn abort(mut self) {
         self.parts.shutdown().await;
         if let Some(mut upload) = self.upload.take() {
-            // The result was given up: a store that keeps the parts has its own rules for when to drop them.
+            // the result is discarded; a store that keeps the parts has its own lifecycle rules
             let _ = upload.abort().await;
         }
     }
@@ -445,7 +446,7 @@ impl Object {
         Ok(())
     }
 
-    /// Takes that many of the waiting bytes: all parts but the last have one size, as some stores demand.
+    /// Takes this many buffered bytes: all parts but the last have the same size, as some stores require.
     fn take(&mut self, bytes: usize) -> PutPayload {
         let mut part = PutPayloadMut::new();
         let mut missing = bytes;

@@ -14,14 +14,20 @@ use super::*;
 /// A section: its title and its batches, of which the first gives the schema.
 type Section<'a> = (Option<&'a str>, Vec<RecordBatch>);
 
-fn options(sections: usize) -> Options {
-    Options { sections, ..Options::default() }
+fn options(sections: usize) -> OutputOptions {
+    OutputOptions { sections, ..OutputOptions::default() }
+}
+
+/// Opens a writer for rows alone.
+async fn open(format: Format, path: PathBuf, sections: usize) -> Result<Writer> {
+    let presentation = crate::render::Presentation::default();
+    crate::render::open_writer(format, Destination::File(path), options(sections), presentation).await
 }
 
 async fn write(format: Format, sections: &[Section<'_>]) -> Result<(Vec<u8>, Written)> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("result");
-    let mut writer = Writer::open(format, Destination::File(path.clone()), options(sections.len())).await?;
+    let mut writer = open(format, path.clone(), sections.len()).await?;
     for (title, batches) in sections {
         writer.begin_section(*title, batches[0].schema()).await?;
         for batch in batches {
@@ -228,7 +234,7 @@ async fn a_writer_can_be_used_by_any_task() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("x.xlsx");
     let task = tokio::spawn(async move {
-        let mut writer = Writer::open(Format::Xlsx, Destination::File(path), options(1)).await?;
+        let mut writer = open(Format::Xlsx, path, 1).await?;
         writer.begin_section(Some("One"), awkward().schema()).await?;
         writer.write(&awkward()).await?;
         writer.end().await
@@ -336,7 +342,11 @@ async fn every_type_is_written_in_every_format() {
     let all = every_type();
     for format in tables() {
         let (bytes, written) = write(format, &[(None, vec![all.clone(), all.slice(1, 2)])]).await.unwrap();
-        assert_eq!(written, Written { rows: 5, bytes: bytes.len() as u64, outcome: Outcome::Open }, "{format}");
+        assert_eq!(
+            written,
+            Written { rows: 5, bytes: bytes.len() as u64, reader_state: ReaderState::Open },
+            "{format}"
+        );
         let (bytes, written) = write(format, &[(None, vec![all.slice(0, 0)])]).await.unwrap();
         assert_eq!(written.rows, 0);
         assert!(format == Format::Ndjson || !bytes.is_empty(), "{format}");
@@ -357,7 +367,7 @@ async fn the_null_row_is_null_for_every_type() {
 async fn parquet_is_read_back_with_its_types() {
     let all = every_type();
     let (bytes, _) = write(Format::Parquet, &[(None, vec![all.clone(), all.clone()])]).await.unwrap();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
     let group = builder.metadata().row_group(0).column(1).clone();
     assert!(matches!(group.compression(), datafusion::parquet::basic::Compression::ZSTD(_)));
     assert!(group.statistics().is_some());
@@ -409,7 +419,7 @@ async fn an_empty_result_keeps_its_schema() {
     assert_eq!(text(Format::Json, &section).await, "[]\n");
     assert_eq!(text(Format::Ndjson, &section).await, "");
     let (bytes, _) = write(Format::Parquet, &section).await.unwrap();
-    let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
+    let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
     assert_eq!(read.schema().fields(), empty.schema().fields());
     let (bytes, _) = write(Format::Arrow, &section).await.unwrap();
     let read = FileReader::try_new(Cursor::new(bytes), None).unwrap();
@@ -430,10 +440,10 @@ async fn several_sections_are_refused_before_any_work() {
     let folder = TempDir::new().unwrap();
     for format in [Format::Csv, Format::Tsv, Format::Ndjson, Format::Parquet, Format::Arrow] {
         let path = folder.path().join("result");
-        let error = Writer::open(format, Destination::File(path.clone()), options(2)).await.unwrap_err();
+        let error = open(format, path.clone(), 2).await.unwrap_err();
         assert!(error.to_string().contains("--section N"), "{error}");
         // Also where they were not announced.
-        let mut writer = Writer::open(format, Destination::File(path.clone()), options(1)).await.unwrap();
+        let mut writer = open(format, path.clone(), 1).await.unwrap();
         writer.begin_section(None, awkward().schema()).await.unwrap();
         let error = writer.begin_section(None, awkward().schema()).await.unwrap_err();
         assert!(matches!(error, OutputError::Sections { sections: 2, .. }), "{error}");
@@ -471,7 +481,7 @@ async fn after_an_error_the_result_cannot_be_ended() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("x.csv");
     let far = batch(vec![("day", array(Date32Array::from(vec![i32::MAX])))]);
-    let mut writer = Writer::open(Format::Csv, Destination::File(path), options(1)).await.unwrap();
+    let mut writer = open(Format::Csv, path, 1).await.unwrap();
     writer.write(&far.slice(0, 0)).await.unwrap();
     writer.write(&far).await.unwrap();
     assert!(matches!(writer.write(&far).await, Err(OutputError::Value { row: 1, .. })));
@@ -485,9 +495,9 @@ async fn after_an_error_the_result_cannot_be_ended() {
 fn wide_batches_are_encoded_in_pieces() {
     let long = "x".repeat(64 * 1024);
     let wide = batch(vec![("t", array(StringArray::from(vec![long.as_str(); 1024])))]);
-    let pieces = slices(&wide);
+    let pieces = writer::slices(&wide);
     assert!(pieces.len() >= 8, "{}", pieces.len());
     assert_eq!(pieces.iter().map(RecordBatch::num_rows).sum::<usize>(), 1024);
-    assert_eq!(slices(&awkward()).len(), 1);
-    assert_eq!(slices(&awkward().slice(0, 0)).len(), 0);
+    assert_eq!(writer::slices(&awkward()).len(), 1);
+    assert_eq!(writer::slices(&awkward().slice(0, 0)).len(), 0);
 }

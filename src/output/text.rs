@@ -1,4 +1,4 @@
-//! Values as text: what the text formats have in common.
+//! Formatting of values, shared by the text formats.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::shape::any_part;
 use super::{Format, OutputError, Result};
 
-/// How points in time are written. No digit of a second is ever lost.
+/// Format of timestamps. Fractions of a second are never lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Times {
-    /// For machines: `2025-01-01T00:00:00Z`, and without a zone `2025-01-01T00:00:00`.
+    /// For machines: `2025-01-01T00:00:00Z`, and without a time zone `2025-01-01T00:00:00`.
     Iso,
-    /// For people: `2025-01-01 00:00:00`; a zone other than UTC is told as `+02:00`.
+    /// For readers: `2025-01-01 00:00:00`; a time zone other than UTC is shown as `+02:00`.
     Spaced,
 }
 
-/// How the values of a type are written. NULL at the top is the caller's; within a list or struct it is `NULL`.
+/// Formatter of a type's values. The caller handles top-level NULLs; within a list or struct NULL is `NULL`.
 pub(super) fn options(data_type: &DataType, times: Times) -> FormatOptions<'static> {
     let options = FormatOptions::new().with_null("NULL").with_display_error(false);
     if times == Times::Iso {
@@ -47,7 +47,7 @@ pub(super) fn unprintable(format: Format, column: &str, row: u64, source: &Arrow
 }
 
 /// The first row whose date or time is beyond the calendar of the `chrono` crate (year 262142), which some encoders
-/// would write as a message in place of the value. Looks at the column and not into lists or structs.
+/// would replace by an error message. Does not look into lists or structs.
 pub(super) fn beyond_calendar(column: &dyn Array) -> Option<usize> {
     let per_second = match column.data_type() {
         DataType::Date32 => {
@@ -58,7 +58,7 @@ pub(super) fn beyond_calendar(column: &dyn Array) -> Option<usize> {
         DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
         DataType::Timestamp(TimeUnit::Second, _) => 1,
         DataType::Timestamp(TimeUnit::Microsecond, _) => 1_000_000,
-        // 64 bits of nanoseconds are less than 300 years.
+        // 64 bits of nanoseconds are less than 300 years
         _ => return None,
     };
     let counts = cast(column, &DataType::Int64).ok()?;
@@ -67,10 +67,10 @@ pub(super) fn beyond_calendar(column: &dyn Array) -> Option<usize> {
     counts.as_primitive::<Int64Type>().iter().enumerate().find_map(first)
 }
 
-/// Days from 1970 to the last of the year 262141.
+/// Days from 1970 to the end of the year 262141.
 const CALENDAR_DAYS: u32 = 95_026_000;
 
-/// Lets formatters append to bytes.
+/// A `fmt::Write` over bytes.
 pub(super) struct Appender<'a>(pub(super) &'a mut Vec<u8>);
 
 impl fmt::Write for Appender<'_> {
@@ -80,7 +80,7 @@ impl fmt::Write for Appender<'_> {
     }
 }
 
-/// Whether values of the type are numbers, and so stand at the right.
+/// Returns true if values of the type are numbers, which are right-aligned.
 pub(super) fn is_number(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, values) => is_number(values),
@@ -89,13 +89,13 @@ pub(super) fn is_number(data_type: &DataType) -> bool {
     }
 }
 
-/// Most decimals of a float that people are shown.
+/// Maximum decimals of a float for readers.
 const MAX_DECIMALS: usize = 4;
 
-/// Floats from here on are written with an exponent.
+/// Floats from here on have an exponent.
 const LARGE: f64 = 1e15;
 
-/// How many decimals the value needs, between 1 and [`MAX_DECIMALS`]; None if it is not written with decimals at all.
+/// The number of decimals that the value needs, from 1 to [`MAX_DECIMALS`]; `None` if it has none.
 pub(super) fn decimals(value: f64) -> Option<usize> {
     if !value.is_finite() || value.abs() >= LARGE || is_lost(value, MAX_DECIMALS) {
         return None;
@@ -105,8 +105,8 @@ pub(super) fn decimals(value: f64) -> Option<usize> {
     Some(needed.clamp(1, MAX_DECIMALS))
 }
 
-/// The value for people, with this many decimals. One that would be off by more than a twentieth has an exponent
-/// instead (0.00012 is not 0.0001), and so has a very large one.
+/// Formats the value for readers with this many decimals. If rounding would change it by more than 5 %, it has an
+/// exponent instead (0.00012 is not 0.0001), as has a very large one.
 pub(super) fn float(value: f64, decimals: usize) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -115,7 +115,7 @@ pub(super) fn float(value: f64, decimals: usize) -> String {
         return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
     if value == 0.0 {
-        // Minus zero is zero to people.
+        // minus zero is shown as zero
         return format!("{:.decimals$}", 0.0);
     }
     if value.abs() >= LARGE || is_lost(value, decimals) {
@@ -127,8 +127,8 @@ pub(super) fn float(value: f64, decimals: usize) -> String {
     format!("{value:.decimals$}")
 }
 
-/// As [`float`], with fewer decimals where the whole part says enough, and blanks in their place, so that the points of
-/// a column stand below one another: a whole number has none, tens and hundreds have two, thousands one.
+/// As [`float`], with fewer decimals for larger values, and spaces in their place, so that the decimal points of a
+/// column are aligned: integers have none, tens and hundreds two, thousands one.
 pub(super) fn aligned(value: f64, decimals: usize) -> String {
     let shown = match value.abs() {
         _ if decimals <= 1 => decimals,
@@ -146,13 +146,13 @@ pub(super) fn aligned(value: f64, decimals: usize) -> String {
 }
 
 fn is_lost(value: f64, decimals: usize) -> bool {
-    // Rounding moves a value by at most 0.00005 here: no large value is looked at.
+    // rounding changes a value by at most 0.00005 here
     value != 0.0
         && value.abs() < 0.01
         && format!("{value:.decimals$}").parse::<f64>().is_ok_and(|shown| (shown - value).abs() > 0.05 * value.abs())
 }
 
-/// The text as it may be shown, with at most so many of its characters.
+/// [`visible`], truncated to this many characters.
 pub(super) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => visible(text.get(..end).unwrap_or_default()) + "…",
@@ -160,8 +160,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// The text as it may reach a terminal: control characters, escape sequences and marks that turn the direction of
-/// writing are made visible instead of doing their work.
+/// Escapes a string for a terminal: control characters, escape sequences and bidirectional marks are made visible.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -192,7 +191,7 @@ mod tests {
 
     #[test]
     fn floats_are_short_and_not_misleading() {
-        // Rounded by hand.
+        // rounded by hand
         assert_eq!(float(0.731_234_567_8, 4), "0.7312");
         assert_eq!(float(-0.0, 2), "0.00");
         assert_eq!(float(3.0, 1), "3.0");

@@ -1,9 +1,9 @@
-//! Excel workbooks: one sheet a section, written row by row to a temporary file.
+//! Excel workbooks: one sheet per section, written row by row to a temporary file.
 //!
-//! Cells are typed: numbers, booleans, dates and times (the wall clock of the column's zone, for `*_at` columns UTC),
-//! texts. What Excel cannot hold as such is text: whole numbers beyond 2^53, decimals of more than 15 digits, NaN, dates
-//! before 1900, lists, structs. The header is bold, stays in view and carries filters. A text longer than a cell, or
-//! more rows than a sheet, is an error before anything appears.
+//! Cells are typed: numbers, booleans, dates and times (the wall clock of the column's time zone, UTC for `*_at`
+//! columns), strings. Values that Excel cannot represent are strings: integers beyond 2^53, decimals of more than 15
+//! digits, NaN, dates before 1900, lists, structs. The header is bold, frozen and has filters. A string longer than a
+//! cell, or more rows than a sheet, is an error before anything is visible.
 
 mod chart;
 
@@ -22,28 +22,29 @@ use datafusion::arrow::util::display::ArrayFormatter;
 use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 
 pub use self::chart::SheetChart;
-use self::chart::{Run, add_row};
+use self::chart::{SeriesRun, add_row};
 use super::shape::plain;
 use super::text::{self, Times};
-use super::{CHUNK_BYTES, Format, OutputError, Progress, Result, Sink};
+use super::writer::CHUNK_BYTES;
+use super::{FinishState, Format, OutputError, Result, Sink};
 
 /// Rows of a sheet below its header.
 pub(super) const MAX_ROWS: u64 = 1_048_575;
 /// Columns of a sheet.
 pub(super) const MAX_COLUMNS: usize = 16_384;
-/// UTF-16 units of a cell's text.
+/// UTF-16 units of a cell's string.
 pub(super) const MAX_TEXT: usize = 32_767;
 
-/// Whole numbers up to here are exact in a cell.
+/// Integers up to here are exact in a cell.
 const EXACT: u64 = 1 << 53;
 /// Digits of a number that Excel keeps.
 const DIGITS: usize = 15;
-/// Rows that decide how wide a column is.
+/// Rows that determine the width of a column.
 const WIDTH_ROWS: u64 = 1000;
 /// Widths of columns, in characters.
 const NARROWEST: usize = 6;
 const WIDEST: usize = 60;
-/// The room that a header's filter button takes.
+/// The width of a header's filter button.
 const FILTER_BUTTON: usize = 3;
 
 /// Days from 1899-12-30, Excel's day 0, to 1970-01-01.
@@ -54,14 +55,14 @@ const MARCH_1900: i64 = 61;
 const LAST_DAY: i64 = 2_958_465;
 const DAY_SECONDS: i64 = 86_400;
 
-pub(super) struct XlsxSink {
+pub(crate) struct XlsxSink {
     workbook: Workbook,
     formats: Formats,
     names: HashSet<String>,
     sections: usize,
     sheet: Option<Sheet>,
     file: Option<File>,
-    /// The charts of the sheets to come.
+    /// The charts of the remaining sheets.
     charts: std::vec::IntoIter<Option<SheetChart>>,
 }
 
@@ -71,8 +72,8 @@ struct Sheet {
     rows: u64,
     widths: Vec<usize>,
     chart: Option<SheetChart>,
-    /// The rows of each series of the chart; `None` once they are apart.
-    runs: Option<Vec<Run>>,
+    /// The rows of each series of the chart; `None` once a series is not contiguous.
+    runs: Option<Vec<SeriesRun>>,
 }
 
 struct Formats {
@@ -120,7 +121,7 @@ fn failed(source: XlsxError) -> OutputError {
 
 impl XlsxSink {
     /// A workbook with a chart on each sheet that has one.
-    pub(super) fn with_charts(charts: Vec<Option<SheetChart>>) -> Self {
+    pub(crate) fn with_charts(charts: Vec<Option<SheetChart>>) -> Self {
         Self { charts: charts.into_iter(), ..Self::default() }
     }
 
@@ -167,7 +168,7 @@ impl Sink for XlsxSink {
             columns.iter().map(|(column, name)| Ok((Cells::new(column)?, *name))).collect::<Result<_>>()?;
         for row in 0..batch.num_rows() {
             sheet.rows += 1;
-            // Checked above to be within the sheet.
+            // checked above to be within the sheet
             let at = u32::try_from(sheet.rows).unwrap_or(u32::MAX);
             for ((index, (cells, name)), widest) in (0..).zip(&columns).zip(&mut sheet.widths) {
                 let value =
@@ -215,14 +216,14 @@ impl Sink for XlsxSink {
                 Some(drawn)
             });
             if let Some(drawn) = drawn {
-                // beside the rows, so that it hides none of them
+                // beside the rows, so that it covers none of them
                 worksheet.insert_chart(1, last.saturating_add(2), &drawn).map_err(failed)?;
             }
         }
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
         let folder = std::env::temp_dir();
         let io = |source| OutputError::io(folder.display().to_string(), source);
         if self.file.is_none() {
@@ -232,18 +233,18 @@ impl Sink for XlsxSink {
             let mut file = tempfile::tempfile().map_err(io)?;
             self.workbook.save_to_writer(&mut file).map_err(failed)?;
             file.rewind().map_err(io)?;
-            // The sheets' temporary files are of no use any more.
+            // the sheets' temporary files are no longer needed
             self.workbook = Workbook::new();
             self.file = Some(file);
         }
-        let Some(file) = &mut self.file else { return Ok(Progress::Done) };
+        let Some(file) = &mut self.file else { return Ok(FinishState::Done) };
         let read = file.take(CHUNK_BYTES as u64).read_to_end(out).map_err(io)?;
-        Ok(if read < CHUNK_BYTES { Progress::Done } else { Progress::More })
+        Ok(if read < CHUNK_BYTES { FinishState::Done } else { FinishState::More })
     }
 }
 
 impl Sheet {
-    /// Notes which rows belong to which series of the chart.
+    /// Records the rows of each series of the chart.
     fn add_to_runs(&mut self, batch: &RecordBatch) -> Result<()> {
         let Some(name) = self.chart.as_ref().and_then(|chart| chart.series.as_ref()) else { return Ok(()) };
         let (Some(runs), Some(column)) = (&mut self.runs, batch.column_by_name(name)) else { return Ok(()) };
@@ -260,8 +261,8 @@ impl Sheet {
     }
 }
 
-/// Excel's rules for names of sheets: at most 31 characters, none of `[]:*?/\`, no apostrophe at either end, not
-/// "History", and unique whatever the case.
+/// A valid sheet name: at most 31 characters, none of `[]:*?/\`, no apostrophe at either end, not "History", unique
+/// without regard to case.
 fn sheet_name(title: Option<&str>, section: usize, taken: &mut HashSet<String>) -> String {
     const LONGEST: usize = 31;
     let cut = |text: &str, longest: usize| {
@@ -301,7 +302,7 @@ fn sheet_name(title: Option<&str>, section: usize, taken: &mut HashSet<String>) 
     name
 }
 
-/// The text, if a cell can hold it. Row 0 is the header.
+/// Checks that a cell can hold the string. Row 0 is the header.
 fn checked<'a>(text: &'a str, column: &str, row: u64) -> Result<&'a str> {
     if text.len() > MAX_TEXT {
         let length = text.encode_utf16().count();
@@ -312,7 +313,8 @@ fn checked<'a>(text: &'a str, column: &str, row: u64) -> Result<&'a str> {
     Ok(text)
 }
 
-/// The width of the text in characters of a spreadsheet's usual font, near enough: those from Hangul on are wide.
+/// The approximate width of the string in characters of a spreadsheet's default font: characters from Hangul on are
+/// wide.
 fn text_width(text: &str) -> usize {
     let line = text.lines().next().unwrap_or_default();
     line.chars().take(WIDEST).map(|character| if character >= '\u{1100}' { 2 } else { 1 }).sum()
@@ -324,10 +326,10 @@ enum Value {
     Null,
     Boolean(bool),
     Number(f64),
-    /// Has more digits than Excel shows by itself.
+    /// A number with more digits than Excel shows by default.
     Whole(f64),
     Date(f64),
-    /// Days, and whether there are fractions of a second.
+    /// Days, and whether there is a fraction of a second.
     Time(f64, bool),
     DateTime(f64, bool),
     Duration(f64),
@@ -361,7 +363,7 @@ impl Value {
     }
 }
 
-/// The column without dictionaries and runs.
+/// The column without dictionaries and run-end encoding.
 fn flat(column: &ArrayRef) -> Result<ArrayRef> {
     match column.data_type() {
         DataType::Dictionary(..) | DataType::RunEndEncoded(..) => {
@@ -387,7 +389,7 @@ enum Kind {
     Decimal,
     /// Days since 1970.
     Date(ArrayRef),
-    /// Counts of a part of a second since midnight, in whole numbers.
+    /// Integer units of a second since midnight.
     Time(ArrayRef, i64),
     DateTime(ArrayRef, i64, Option<Tz>),
     Duration(ArrayRef, i64),
@@ -412,7 +414,7 @@ impl<'a> Cells<'a> {
             DataType::UInt64 => Kind::Unsigned(ArrayRef::clone(column)),
             whole if whole.is_integer() => Kind::Signed(as_type(DataType::Int64)?),
             DataType::Float64 => Kind::Float(ArrayRef::clone(column)),
-            // Through the shortest text, so that a float of 32 bits brings no digits that it does not have.
+            // via the shortest decimal representation: a direct cast of a 32-bit float adds digits
             DataType::Float16 | DataType::Float32 => {
                 let failed = |source| OutputError::encode(Format::Xlsx, source);
                 Kind::Float(cast(&as_type(DataType::Utf8)?, &DataType::Float64).map_err(failed)?)
@@ -480,7 +482,7 @@ impl<'a> Cells<'a> {
                     .map(|day| Value::DateTime(day, rest != 0))
             }
             Kind::Duration(counts, unit) => {
-                // Excel shows no negative time.
+                // Excel cannot show negative times
                 (count(counts) >= 0).then(|| Value::Duration(count(counts) as f64 / *unit as f64 / DAY_SECONDS as f64))
             }
             Kind::Text => None,
@@ -493,7 +495,7 @@ impl<'a> Cells<'a> {
 }
 
 fn whole(size: u64, value: f64) -> Option<Value> {
-    // From 12 digits on Excel shows an exponent unless it is told otherwise.
+    // by default Excel shows an exponent from 12 digits on
     const SHOWN: u64 = 100_000_000_000;
     match size {
         0..SHOWN => Some(Value::Number(value)),
@@ -508,7 +510,7 @@ fn decimal(text: String) -> Option<Value> {
     if significant > DIGITS { None } else { text.parse().ok().map(Value::Number) }
 }
 
-/// Excel's number for a point in time, None before 1900 and after 9999.
+/// Excel's serial number of a timestamp; `None` before 1900 and after 9999.
 fn serial(seconds: i64, fraction: f64) -> Option<f64> {
     let mut day = seconds.div_euclid(DAY_SECONDS) + UNIX_DAY;
     if day < MARCH_1900 {

@@ -1,8 +1,9 @@
-//! `-- alert: CONDITION [per COLUMN, ...] [severity warn|error] [for N good runs]`: what somebody wants to be told of.
+//! `-- alert: CONDITION [per COLUMN, ...] [severity warn|error] [for N good runs]`: a condition of which recipients are
+//! notified.
 //!
-//! The condition says what is bad. With aggregates it is about the whole result, or with `per` about each group; without
-//! aggregates it is about each row, and the row's labels (or the columns after `per`) say which group is bad. A group is
-//! told once, until it has been good again for as many runs as the line says (one when it says nothing).
+//! The condition describes the bad case. With aggregates it is evaluated over the whole result, or with `per` over each
+//! group; without aggregates it is evaluated for each row, and the row's labels (or the columns after `per`) name the
+//! bad group. A group is notified once, until it has been good for the given number of runs (default one).
 
 use std::sync::Arc;
 
@@ -23,23 +24,23 @@ use crate::session::Session;
 use crate::source::{Source, nearest};
 use crate::sqlfile::{self, HeaderLine};
 
-/// Bad groups that are told; more are counted only.
+/// Bad groups that a notification lists; more are only counted.
 const MOST_GROUPS: usize = 1_000;
 
 const FORM: &str = "write `-- alert: CONDITION [per COLUMN, ...] [severity warn|error] [for N good runs]`";
 
-/// How bad it is when an alert's condition is met.
+/// Severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Severity {
-    /// Somebody should look.
+    /// Should be looked at.
     #[default]
     Warn,
-    /// Somebody has to act.
+    /// Needs action.
     Error,
 }
 
 impl Severity {
-    /// The word in the file.
+    /// The keyword in the report file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Warn => "warn",
@@ -48,26 +49,26 @@ impl Severity {
     }
 }
 
-/// An alert as it was written.
+/// A parsed `alert:` line.
 #[derive(Debug, Clone)]
 pub struct Alert {
-    /// The condition's text, without what follows it.
+    /// The condition as written, without the clauses after it.
     pub text: String,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// The columns whose values name a group; none leaves it to the condition.
+    /// The columns after `per`, whose values name a group.
     pub per: Vec<String>,
-    /// After how many good runs in a row a group is told again.
+    /// Consecutive good runs after which a group is notified again.
     pub good_runs: u32,
     condition: Condition,
 }
 
-/// A group for which an alert's condition is met.
+/// A group that meets an alert's condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bad {
-    /// The group's columns and values; empty when the alert is about the whole result.
+    /// The group's columns and values; empty if the condition is over the whole result.
     pub group: Vec<(String, String)>,
-    /// The figures that the condition looks at, as `column=value, ...`.
+    /// The values that the condition uses, as `column=value, ...`.
     pub figures: String,
 }
 
@@ -78,7 +79,7 @@ impl Bad {
     }
 }
 
-/// An alert's plan: a row per bad group, its first columns the group.
+/// The plan of an alert: one row per bad group, whose first columns are the group.
 #[derive(Debug)]
 pub(super) struct AlertPlan {
     plan: LogicalPlan,
@@ -151,10 +152,10 @@ impl Alert {
         Ok(alert)
     }
 
-    /// The alert over the rows of `plan`.
+    /// Plans the alert over the rows of `plan`.
     ///
     /// # Errors
-    /// A condition that cannot be computed or is no condition, a column after `per` that the result lacks.
+    /// A condition that cannot be planned or is not boolean, a column after `per` that the result lacks.
     pub(super) async fn plan(
         &self,
         session: &Session,
@@ -172,7 +173,7 @@ impl Alert {
         let built = if aggregates.is_empty() {
             self.boolean(source, expr.get_type(schema).ok())?;
             if self.per.is_empty() {
-                // the labels of a row say which group it is
+                // the labels of a row name its group
                 let labels = schema.iter().filter(|(_, field)| !is_figure(field.data_type()));
                 groups.extend(labels.map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field)))));
             }
@@ -243,7 +244,7 @@ impl Alert {
     fn boolean(&self, source: &Arc<Source>, data_type: Option<DataType>) -> Result<()> {
         match data_type {
             Some(data_type) => self.condition.boolean(source, &data_type),
-            // what has no type is told by the engine, with its reason
+            // DataFusion reports an expression without a type, with the reason
             None => Ok(()),
         }
     }
@@ -260,11 +261,11 @@ impl Alert {
         })
     }
 
-    /// The groups for which the condition is met over the rows of `plan`, in their order of name, and how many there are:
-    /// of very many only the first are given.
+    /// The groups that meet the condition over the rows of `plan`, ordered by name, and their number; of very many only
+    /// the first are returned.
     ///
     /// # Errors
-    /// As the plan and the running of any statement.
+    /// Any error of planning or executing a statement.
     pub async fn evaluate(
         &self,
         session: &Session,
@@ -300,7 +301,7 @@ impl Alert {
     }
 }
 
-/// A number with the digits that somebody reads; other texts as they are.
+/// Formats a number with the digits that a reader needs; other strings are unchanged.
 fn short(value: &str) -> String {
     match value.parse::<f64>() {
         Ok(number) if value.len() > 7 && value.contains('.') && number.is_finite() => {
@@ -316,7 +317,7 @@ fn sorted(mut columns: Vec<Expr>) -> Vec<Expr> {
     columns
 }
 
-/// Whether a column holds measurements, not labels.
+/// Returns true if a column holds measures, not labels.
 fn is_figure(data_type: &DataType) -> bool {
     data_type.is_numeric()
         || data_type.is_nested()
@@ -330,7 +331,7 @@ fn word(token: &TokenWithSpan) -> String {
     }
 }
 
-/// The cells of a row with their columns' names.
+/// The values of a row with their column names.
 fn cells(batch: &RecordBatch, row: usize) -> Vec<(String, String)> {
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     let schema = batch.schema();
@@ -344,8 +345,8 @@ fn cells(batch: &RecordBatch, row: usize) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execute::plan_report;
     use crate::report::Report;
-    use crate::run::plan_report;
 
     fn parse(line: &str) -> Result<Alert> {
         let text = format!("-- alert: {line}\nselect 1 as a");

@@ -1,4 +1,4 @@
-//! `-- chart: bar x=topic y=fcr_ratio format=percent`: how a section is drawn.
+//! `-- chart: bar x=topic y=fcr_ratio format=percent`: the chart of a section.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::source::{Source, Spot, nearest};
 use crate::sqlfile::HeaderLine;
 use crate::types::type_name;
 
-/// Kind, name, keys that it must have, keys that it may have.
+/// Kind, name, required keys, optional keys.
 type Grammar = (ChartKind, &'static str, &'static [&'static str], &'static [&'static str]);
 
 const KINDS: [Grammar; 12] = [
@@ -29,16 +29,16 @@ const KINDS: [Grammar; 12] = [
     (ChartKind::Figure, "figure", &["value"], &["previous", "x", "low", "high", "p_value", "unit"]),
 ];
 
-/// Keys that every kind may have, which name no column.
+/// Keys of every kind that name no column.
 const COMMON: [&str; 2] = ["format", "title"];
 const FORMATS: [&str; 5] = ["number", "percent", "duration", "points", "currency"];
-/// Keys that some kinds may have, which name no column.
+/// Keys of some kinds that name no column.
 const CHOICES: [&str; 2] = ["layout", "trend"];
 const TRENDS: [&str; 2] = ["linear", "none"];
-/// Keys whose columns are numbers.
+/// Keys whose columns must be numeric.
 const NUMBERS: [&str; 6] = ["y", "value", "previous", "low", "high", "p_value"];
 
-/// The layouts of a kind.
+/// The layouts that a kind supports.
 fn layouts(kind: ChartKind) -> &'static [&'static str] {
     match kind {
         ChartKind::Pie => &["donut"],
@@ -52,17 +52,17 @@ fn layouts(kind: ChartKind) -> &'static [&'static str] {
 pub struct Chart {
     /// The kind.
     pub kind: ChartKind,
-    /// What is drawn where: a key such as `x` with its columns.
+    /// Columns by key, such as `x`.
     pub columns: Vec<(String, Vec<String>)>,
     /// `number`, `percent`, `duration`, `points` or `currency`.
     pub format: Option<String>,
     /// Some of `grouped`, `stacked`, `horizontal`, `vertical`, `donut`.
     pub layout: Vec<String>,
-    /// Whether a scatter chart has its line of least squares.
+    /// Whether a scatter chart has a least-squares line.
     pub has_trend: bool,
-    /// A title of its own.
+    /// Its own title.
     pub title: Option<String>,
-    /// The key of each column, the column and where it stands in the file.
+    /// Key, name and position in the file of each column.
     spots: Vec<(String, String, Spot)>,
 }
 
@@ -152,7 +152,7 @@ impl Chart {
         Ok(chart)
     }
 
-    /// Checks that the result has the columns, and numbers where numbers are drawn.
+    /// Validates that the result has the columns, and that measures are numeric.
     pub(super) fn validate(&self, source: &Arc<Source>, schema: &DFSchema) -> Result<()> {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         for (key, column, spot) in &self.spots {
@@ -186,7 +186,7 @@ impl Chart {
     }
 }
 
-/// Whether values of a type have a place on an axis.
+/// Returns true if values of a type can be placed on an axis.
 fn is_drawn(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, values) => is_drawn(values),
@@ -195,7 +195,7 @@ fn is_drawn(data_type: &DataType) -> bool {
     }
 }
 
-/// Several columns stand only where several are drawn.
+/// Rejects several columns for a key that takes one.
 fn many_columns(source: &Arc<Source>, here: Spot, kind: ChartKind, key: &str, count: usize) -> Result<()> {
     let (fits, wanted) = match (kind, key) {
         (ChartKind::Box, "y") => {
@@ -214,7 +214,7 @@ fn example(required: &[&str]) -> String {
     required.iter().map(|key| format!("{key}=COLUMN")).collect::<Vec<_>>().join(" ")
 }
 
-/// Words separated by blanks outside quotes, with their character offsets.
+/// Words separated by spaces outside quotes, with their character offsets.
 pub(crate) fn words(text: &str) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
     let (mut quote, mut is_inside) = (None, false);

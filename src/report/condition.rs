@@ -1,4 +1,4 @@
-//! Conditions in SQL over the result of a section, and `-- check: ...`, which every row meets.
+//! SQL conditions over the result of a section, and `-- check: CONDITION`, which every row must meet.
 
 use std::sync::Arc;
 
@@ -22,25 +22,25 @@ use crate::session::Session;
 use crate::source::{Source, Spot};
 use crate::sqlfile::{self, HeaderLine};
 
-/// A condition as it was written.
+/// A parsed condition.
 #[derive(Debug, Clone)]
 pub struct Condition {
-    /// Its text.
+    /// The condition as written.
     pub text: String,
-    /// Where it stands.
+    /// Its position in the file.
     pub spot: Spot,
-    /// Parsed, its parameters as `$1`, `$2`, ...
+    /// The syntax tree, with parameters as `$1`, `$2`, ...
     expr: ast::Expr,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
-    /// Rows that were looked at.
+    /// Rows that were checked.
     pub row_count: u64,
     /// Rows that do not meet the condition.
     pub failed_count: u64,
-    /// The first of them as `column=value, ...`.
+    /// The first failed row as `column=value, ...`.
     pub first_failed: Option<String>,
 }
 
@@ -56,14 +56,14 @@ impl Condition {
         }
     }
 
-    /// Parses the condition with which a line starts, and gives the tokens after it.
+    /// Parses the condition at the start of a line. Returns it with the tokens after it.
     pub(super) fn parse_start(
         source: &Arc<Source>,
         line: &HeaderLine,
         params: &[Param],
         used: &mut [bool],
     ) -> Result<(Self, Vec<TokenWithSpan>)> {
-        // the text is padded to its place in the file, so that every place the parser reports is one of the file
+        // pad the text to its position in the file, so that the parser reports positions in the file
         let padding = "\n".repeat(line.value_spot.line - 1) + &" ".repeat(line.value_spot.column - 1);
         let padded = Arc::new(Source { text: format!("{padding}{}", line.value).into(), ..Source::clone(source) });
         let at_file = |error: Error| match error {
@@ -98,7 +98,7 @@ impl Condition {
         Ok((Self { text: line.value.clone(), spot: line.value_spot, expr }, rest))
     }
 
-    /// The condition over the columns of `plan`, a boolean.
+    /// Plans the condition over the columns of `plan` as a boolean expression.
     pub(super) async fn plan(
         &self,
         session: &Session,
@@ -123,7 +123,7 @@ impl Condition {
         }
     }
 
-    /// A check, ready to look at rows.
+    /// Plans the condition as a check of the rows of `plan`.
     pub(super) async fn check(
         &self,
         session: &Session,
@@ -136,7 +136,7 @@ impl Condition {
             return Err(Error::at(source, Some(self.spot), "a check looks at each row and can hold no aggregate")
                 .help("use `alert:` for a condition over the whole result"));
         }
-        // planned as a filter would be, so that the engine's own coercion applies
+        // planned as a filter, so that DataFusion's type coercion applies
         let state = session.state();
         let built = LogicalPlanBuilder::from(plan.clone()).project(vec![expr.alias("is_met")]);
         let optimized = built.and_then(LogicalPlanBuilder::build).and_then(|plan| {
@@ -169,18 +169,18 @@ impl Condition {
     }
 }
 
-/// A check that looks at batches as they pass.
+/// A check that is evaluated on each batch.
 #[derive(Debug)]
 pub struct Check {
     /// The condition as it was written.
     pub text: String,
     physical: Arc<dyn PhysicalExpr>,
-    /// How it stands so far.
+    /// The verdict over the batches so far.
     pub verdict: Verdict,
 }
 
 impl Check {
-    /// What to tell about a check that fails.
+    /// The message of a failed check.
     pub fn failure(&self) -> String {
         let count = |count: u64| Form::Number.tick(count as f64, 1.0, Language::English);
         format!(
@@ -192,10 +192,10 @@ impl Check {
         )
     }
 
-    /// Looks at a batch. A row whose condition is NULL passes, as with a CHECK constraint.
+    /// Checks a batch. A row whose condition is NULL passes, as with a CHECK constraint.
     ///
     /// # Errors
-    /// When the condition cannot be computed for a row.
+    /// The condition cannot be evaluated for a row.
     pub fn look_at(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
         self.verdict.row_count += batch.num_rows() as u64;
         let result = self.physical.evaluate(batch)?;

@@ -1,4 +1,4 @@
-//! From the rows of a section to what its chart draws.
+//! Collects the data of a chart from the rows of a section.
 
 use cxql_chart::{Column, Form, Kind, Language, Plot, Values};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -10,41 +10,41 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::Chart;
 use crate::output::{SheetChart, visible};
 
-/// Rows that a chart draws; more are in the table only. Keeps the memory of a page small.
+/// Maximum rows that a chart draws, which limits the memory of a page; the table has all rows.
 const MOST_ROWS: usize = 200_000;
 
-/// Collects the columns that a chart needs while rows pass.
+/// Collects the columns of a chart while the rows are written.
 #[derive(Debug)]
-pub struct Drawing {
+pub struct ChartData {
     chart: Chart,
     language: Language,
-    /// The columns that are needed, by their place in the result.
+    /// The columns of the chart with their index in the result.
     columns: Vec<(usize, Column)>,
     drawn: usize,
     rows: usize,
 }
 
-/// The type in which a chart takes the values of a column.
+/// The form in which a chart takes a column's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Taken {
+enum ValueForm {
     Number,
     Seconds(TimeUnit),
     Time,
     Text,
 }
 
-fn taken(data_type: &DataType) -> Taken {
+fn value_form(data_type: &DataType) -> ValueForm {
     match data_type {
-        DataType::Dictionary(_, values) => taken(values),
-        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Taken::Time,
-        DataType::Duration(unit) => Taken::Seconds(*unit),
-        number if number.is_numeric() || *number == DataType::Null => Taken::Number,
-        _ => Taken::Text,
+        DataType::Dictionary(_, values) => value_form(values),
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => ValueForm::Time,
+        DataType::Duration(unit) => ValueForm::Seconds(*unit),
+        number if number.is_numeric() || *number == DataType::Null => ValueForm::Number,
+        _ => ValueForm::Text,
     }
 }
 
 impl Chart {
-    /// The chart in the words of a workbook; `None` without the columns that it needs there.
+    /// The chart as Excel's own; `None` without the columns that Excel needs.
     pub fn sheet_chart(&self) -> Option<SheetChart> {
         let has = |layout: &str| self.layout.iter().any(|word| word == layout);
         let first = |key: &str| self.columns(key).first().cloned();
@@ -66,17 +66,17 @@ impl Chart {
         self.format.as_deref().map_or(Form::Number, Form::named)
     }
 
-    /// Whether bars and areas stand on one another.
+    /// Returns true if bars and areas are stacked.
     fn is_stacked(&self) -> bool {
         let has = |layout: &str| self.layout.iter().any(|word| word == layout);
         let is_whole = self.columns("y").len() > 1 || !self.columns("series").is_empty();
-        // areas are parts of a whole unless the line says otherwise
+        // areas are stacked by default
         has("stacked") || (self.kind == Kind::Area && is_whole && !has("grouped"))
     }
 }
 
-impl Drawing {
-    /// A drawing over rows of this schema. Columns that it lacks are left out, as the plan was validated before.
+impl ChartData {
+    /// The data of a chart over rows of this schema. Missing columns are skipped: the plan has been validated before.
     pub fn new(chart: &Chart, schema: &Schema, language: Language) -> Self {
         let mut columns: Vec<(usize, Column)> = Vec::new();
         for name in chart.columns.iter().flat_map(|(_, names)| names) {
@@ -84,17 +84,17 @@ impl Drawing {
             if columns.iter().any(|(known, _)| *known == index) {
                 continue;
             }
-            let values = match taken(schema.field(index).data_type()) {
-                Taken::Number | Taken::Seconds(_) => Values::Numbers(vec![]),
-                Taken::Time => Values::Timestamps(vec![]),
-                Taken::Text => Values::Strings(vec![]),
+            let values = match value_form(schema.field(index).data_type()) {
+                ValueForm::Number | ValueForm::Seconds(_) => Values::Numbers(vec![]),
+                ValueForm::Time => Values::Timestamps(vec![]),
+                ValueForm::Text => Values::Strings(vec![]),
             };
             columns.push((index, Column { name: visible(name), values }));
         }
         Self { chart: chart.clone(), language, columns, drawn: 0, rows: 0 }
     }
 
-    /// Takes the rows of a batch.
+    /// Adds the rows of a batch.
     ///
     /// # Errors
     /// A column that cannot be converted.
@@ -111,12 +111,12 @@ impl Drawing {
         Ok(())
     }
 
-    /// The rows that came and were not drawn.
+    /// The number of rows that are not drawn.
     pub fn left_out(&self) -> usize {
         self.rows - self.drawn
     }
 
-    /// What is to be drawn.
+    /// The plot.
     pub fn plot(&self) -> Plot {
         let chart = &self.chart;
         let all = |key: &str| -> Vec<Column> {
@@ -151,11 +151,11 @@ impl Drawing {
 fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
     match values {
         Values::Numbers(numbers) => {
-            let per_second = match taken(column.data_type()) {
-                Taken::Seconds(TimeUnit::Second) | Taken::Number | Taken::Time | Taken::Text => 1.0,
-                Taken::Seconds(TimeUnit::Millisecond) => 1e3,
-                Taken::Seconds(TimeUnit::Microsecond) => 1e6,
-                Taken::Seconds(TimeUnit::Nanosecond) => 1e9,
+            let per_second = match value_form(column.data_type()) {
+                ValueForm::Seconds(TimeUnit::Second) | ValueForm::Number | ValueForm::Time | ValueForm::Text => 1.0,
+                ValueForm::Seconds(TimeUnit::Millisecond) => 1e3,
+                ValueForm::Seconds(TimeUnit::Microsecond) => 1e6,
+                ValueForm::Seconds(TimeUnit::Nanosecond) => 1e9,
             };
             let whole = if per_second > 1.0 { cast(column, &DataType::Int64)? } else { ArrayRef::clone(column) };
             let wide = cast(&whole, &DataType::Float64)?;
@@ -198,10 +198,11 @@ mod tests {
     use crate::report::Report;
     use crate::source::Source;
 
-    fn drawing(header: &str, batch: &RecordBatch) -> Drawing {
+    fn drawing(header: &str, batch: &RecordBatch) -> ChartData {
         let text = format!("-- chart: {header}\nselect 1 as a");
         let report = Report::parse("r", &Arc::new(Source::query(&text))).unwrap();
-        let mut drawing = Drawing::new(report.sections[0].chart.as_ref().unwrap(), &batch.schema(), Language::English);
+        let mut drawing =
+            ChartData::new(report.sections[0].chart.as_ref().unwrap(), &batch.schema(), Language::English);
         drawing.add(batch).unwrap();
         drawing
     }

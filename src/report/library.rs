@@ -1,4 +1,5 @@
-//! Where reports and views are: the shipped ones, and the project's `sql/` folder, which adds and overrides by name.
+//! [`Library`]: the shipped reports and views, and those of the project's `sql/` folder, which adds and overrides by
+//! name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,17 +14,17 @@ use crate::source::{Source, nearest};
 
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 
-/// The folder below `sql/` that holds views.
+/// The folder of views below `sql/`.
 const VIEWS: &str = "views";
 
-/// A report that is not parsed yet.
+/// An unparsed report.
 #[derive(Debug, Clone)]
 pub struct ReportFile {
     /// Its name, that of its file.
     pub name: String,
-    /// The folder it is in, such as `descriptive`.
+    /// Its folder, such as `descriptive`.
     pub kind: String,
-    /// Its text.
+    /// Its SQL.
     pub source: Arc<Source>,
 }
 
@@ -45,7 +46,7 @@ impl ReportFile {
 }
 
 impl Library {
-    /// The shipped files and those of a project's `sql/` folder.
+    /// Loads the shipped files and those of a project's `sql/` folder.
     ///
     /// # Errors
     /// A file that cannot be read or is not UTF-8, or two project files with one name.
@@ -92,7 +93,7 @@ impl Library {
         }
     }
 
-    /// The reports in the order of kind and name.
+    /// The reports, ordered by kind and name.
     pub fn reports(&self) -> Vec<&ReportFile> {
         let mut reports: Vec<&ReportFile> = self.reports.values().collect();
         reports.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
@@ -104,10 +105,10 @@ impl Library {
         &self.views
     }
 
-    /// A report by name, or by the path of a file.
+    /// Finds a report by name or by the path of its file.
     ///
     /// # Errors
-    /// No report of that name, with the nearest; a file that cannot be read; as [`Report::parse`].
+    /// An unknown name, with the nearest one; a file that cannot be read; as [`Report::parse`].
     pub fn report(&self, name_or_path: &str) -> Result<Report> {
         if let Some(file) = self.reports.get(name_or_path) {
             return file.parse();
@@ -177,7 +178,7 @@ fn read(path: &Path) -> Result<Source> {
             error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         Error::data(format!("{}:{line}: the file is not UTF-8; save it as UTF-8", path.display()))
     })?;
-    // a byte order mark is no part of the SQL
+    // strip the byte order mark
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(Source {
         name: path.display().to_string(),

@@ -17,15 +17,15 @@ pub struct Param {
     pub name: String,
     /// Its type.
     pub param_type: ParamType,
-    /// Its default as it was written and as a value; without one it is required.
+    /// Its default as written and as a value; `None` if it is required.
     pub default: Option<(String, ScalarValue)>,
-    /// What follows `#`.
+    /// The comment after `#`.
     pub note: Option<String>,
-    /// Where its name stands.
+    /// The position of its name.
     pub spot: Spot,
 }
 
-/// Values for the parameters of one report, in their order.
+/// Values of a report's parameters, in the order of their declaration.
 pub type Values = Vec<ScalarValue>;
 
 impl Param {
@@ -68,10 +68,10 @@ impl Param {
     }
 }
 
-/// The values of a report's parameters: those given, and defaults for the rest.
+/// Binds a report's parameters: the given values, and defaults for the rest.
 ///
 /// # Errors
-/// A name that is not declared, a value that does not fit its type, a required parameter without a value.
+/// An undeclared name, a value that does not fit its type, a required parameter without a value.
 pub(super) fn bind(report: &str, params: &[Param], given: &BTreeMap<String, String>) -> Result<Values> {
     for name in given.keys() {
         if !params.iter().any(|param| param.name == *name) {

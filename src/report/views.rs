@@ -1,4 +1,4 @@
-//! `reports.<name>`: every report whose parameters all have defaults, as a view of its first section.
+//! The schema `reports`: every report whose parameters all have defaults is a view of its first section.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,15 +9,15 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
-use super::run::plan_statement;
+use super::plan::plan_statement;
 use super::{Library, ReportFile};
 use crate::error::{Error, Result};
 use crate::session::{REPORTS, Session};
 
-/// Adds the schema `reports` to a session.
+/// Registers the schema `reports` in a session.
 ///
 /// # Errors
-/// When the catalog refuses it.
+/// The catalog rejects the schema.
 pub fn register(session: &Arc<Session>, library: &Library) -> Result<()> {
     let files: HashMap<String, ReportFile> =
         library.reports().into_iter().map(|file| (file.name.to_lowercase(), file.clone())).collect();

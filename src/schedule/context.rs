@@ -11,7 +11,7 @@ use rand::Rng;
 use super::job::{Job, jobs};
 use crate::error::{Error, Result};
 use crate::history::Store;
-use crate::project::{Asked, Project};
+use crate::project::{CliOptions, Project};
 use crate::source::nearest;
 
 /// Source of the current time; tests have their own.
@@ -33,7 +33,7 @@ impl Clock for SystemClock {
 /// Shared state of the scheduler.
 pub struct SchedulerContext {
     /// How the project is found: it is resolved again for every run, so that changed reports take effect.
-    pub asked: Asked,
+    pub asked: CliOptions,
     /// The project as resolved at the start.
     pub project: Project,
     /// Its jobs.
@@ -55,7 +55,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// An invalid project or job, a history that cannot be opened.
-    pub fn open(asked: &Asked, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn open(asked: &CliOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let project = Project::resolve(asked)?;
         let jobs = jobs(&project)?;
         let store = Store::open(&project.job_settings.store)?;

@@ -143,7 +143,7 @@ impl SchedulerContext {
             made.map_err(|cause| Error::Io { action: "make", path: parent.to_path_buf(), cause })?;
         }
         before_send()?;
-        match output::bring(&file, destination).await {
+        match output::copy_file(&file, destination).await {
             Ok(bytes) => Ok(SendOutcome::Accepted { response: format!("{bytes} bytes"), refused: vec![] }),
             Err(error) => Ok(SendOutcome::Retry(with_causes(&error).chars().take(MAX_ANSWER_CHARS).collect())),
         }

@@ -17,12 +17,12 @@ use super::job::{Job, jobs};
 use super::output_names::fill_template;
 use crate::config::FailedCheck;
 use crate::error::{Error, Result};
+use crate::execute::{self, OutputTarget, PlannedStatement, RunObserver, plan_report};
 use crate::history::{AlertRecord, AttemptOutcome, Content, DeliveryKind, NewDelivery, Purpose, Run, RunState};
-use crate::output::{Destination, Format, Options};
-use crate::page::{Checked, MailPage, PageSection, value_text};
+use crate::output::{Destination, Format, OutputOptions};
 use crate::project::Project;
+use crate::render::{CheckResults, MailPage, value_text};
 use crate::report::Values;
-use crate::run::{self, Step, Target, Watch, plan_report};
 use crate::session::Session;
 
 /// Maximum rows of a table in a mail.
@@ -217,25 +217,25 @@ impl SchedulerContext {
         let report = &job.report;
         let values = job.values(run.scheduled_at)?;
         let mut steps = plan_report(session, report, &values, None).await?;
-        let checked = Checked::default();
+        let checked = CheckResults::default();
         let staging = self.store.staging(&run.run_id);
         // left over from an interrupted attempt
         let _ = fs::remove_dir_all(&staging);
         fs::create_dir_all(&staging).map_err(|cause| Error::Io { action: "make", path: staging.clone(), cause })?;
         let mut files: Vec<(Format, PathBuf)> = Vec::new();
-        let mut targets: Vec<Target> = Vec::new();
+        let mut targets: Vec<OutputTarget> = Vec::new();
         let wanted = job.outputs.iter().map(|output| (output.format, output.section));
         for (format, section) in wanted.chain(job.attach.iter().map(|format| (*format, None))) {
             let path = staging.join(format!("{}-{}.{}", run.attempt, files.len() + 1, format.endings()[0]));
-            let section_steps: Vec<&Step> = steps
+            let section_steps: Vec<&PlannedStatement> = steps
                 .iter()
                 .enumerate()
                 .filter(|(at, _)| section.is_none_or(|wanted| wanted == at + 1))
                 .map(|(_, step)| step)
                 .collect();
-            let options = Options { sections: section_steps.len(), ..Options::default() };
+            let options = OutputOptions { sections: section_steps.len(), ..OutputOptions::default() };
             let destination = Destination::File(path.clone());
-            let opened = run::open_writer(
+            let opened = execute::open_writer(
                 session,
                 format,
                 destination,
@@ -246,7 +246,7 @@ impl SchedulerContext {
             )
             .await;
             match opened {
-                Ok(writer) => targets.push(Target { writer, section }),
+                Ok(writer) => targets.push(OutputTarget { writer, section }),
                 Err(error) => {
                     abort(targets).await;
                     return Err(error);
@@ -254,16 +254,13 @@ impl SchedulerContext {
             }
             files.push((format, path));
         }
-        let all: Vec<&Step> = steps.iter().collect();
-        let facts = run::facts(session, &all, Some((report, &values))).await?;
-        let sections = steps.iter().map(|step| PageSection {
-            title: step.title.clone().filter(|title| *title != facts.title),
-            chart: step.chart.clone(),
-        });
-        let page = MailPage::new(facts.clone(), sections.collect(), Arc::clone(&checked), MAIL_ROWS);
+        let all: Vec<&PlannedStatement> = steps.iter().collect();
+        let facts = execute::page_facts(session, &all, Some((report, &values))).await?;
+        let sections = execute::page_sections(&all, Some(&facts));
+        let page = MailPage::new(facts, sections, Arc::clone(&checked), MAIL_ROWS);
         let mut collector =
             ResultCollector { page, row_count: 0, alert_rows: vec![], memory_left: session.encoder_memory() };
-        if let Err(error) = run::write(session, &mut steps, &mut targets, &checked, &mut collector).await {
+        if let Err(error) = execute::write(session, &mut steps, &mut targets, &checked, &mut collector).await {
             abort(targets).await;
             return Err(error);
         }
@@ -290,7 +287,7 @@ impl SchedulerContext {
         Ok(RunResults { row_count: collector.row_count, parameters, note, alerts, deliveries })
     }
 
-    fn failed_checks(&self, job: &Job, checked: &Checked) -> Result<Option<String>> {
+    fn failed_checks(&self, job: &Job, checked: &CheckResults) -> Result<Option<String>> {
         let checked = checked.lock().unwrap_or_else(PoisonError::into_inner);
         let failed: Vec<String> = checked
             .iter()
@@ -336,7 +333,7 @@ impl SchedulerContext {
     }
 }
 
-async fn abort(targets: Vec<Target>) {
+async fn abort(targets: Vec<OutputTarget>) {
     for target in targets {
         target.writer.abort().await;
     }
@@ -397,8 +394,8 @@ pub(super) struct ResultCollector {
     memory_left: usize,
 }
 
-impl Watch for ResultCollector {
-    fn begun(&mut self, _section: usize, step: &Step, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+impl RunObserver for ResultCollector {
+    fn begun(&mut self, _section: usize, step: &PlannedStatement, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
         self.page.begin(&plan.schema());
         self.alert_rows.push((!step.alerts.is_empty()).then(Vec::new));
         Ok(())
@@ -427,7 +424,7 @@ impl ResultCollector {
     async fn alerts(
         &self,
         session: &Session,
-        steps: &[Step],
+        steps: &[PlannedStatement],
         values: &Values,
     ) -> Result<(Vec<AlertRecord>, BTreeMap<String, Group>)> {
         let mut records = Vec::new();

@@ -16,7 +16,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use super::message::Attachments;
 use crate::config::{Encryption, MailConfig, SecretText};
 use crate::error::{Error, Result, with_causes};
-use crate::page::MailBody;
+use crate::render::MailBody;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 

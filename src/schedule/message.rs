@@ -9,8 +9,8 @@ use super::mail;
 use crate::config::{ChannelKind, WebhookShape};
 use crate::error::Result;
 use crate::history::{AlertNotification, Content, DeliveryKind, NewDelivery, Purpose};
-use crate::page::{Banner, MailBody, note_body};
 use crate::project::Project;
+use crate::render::{Banner, MailBody, note_body};
 
 /// Maximum lines of a chat message.
 const MAX_LINES: usize = 40;

@@ -389,7 +389,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::project::Asked;
+    use crate::project::CliOptions;
     use crate::schedule::Clock;
 
     /// A clock that is set by the test.
@@ -404,7 +404,7 @@ mod tests {
 
     struct TestProject {
         clock: Arc<FakeClock>,
-        asked: Asked,
+        asked: CliOptions,
         _folder: tempfile::TempDir,
     }
 
@@ -413,7 +413,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let text = format!("[[job]]\nname = \"a\"\nsql = \"select 1 as a\"\noverlap = \"queue\"\n{job}\n");
             std::fs::write(folder.path().join("cxql.toml"), text).unwrap();
-            let asked = Asked { project: Some(folder.path().to_path_buf()), ..Asked::default() };
+            let asked = CliOptions { project: Some(folder.path().to_path_buf()), ..CliOptions::default() };
             Self { clock: Arc::new(FakeClock(Mutex::new(now.parse().unwrap()))), asked, _folder: folder }
         }
 

@@ -1,7 +1,8 @@
-//! The schema in which a query finds its tables: views first, then tables, then the model's tables that the data lacks.
+//! [`ProjectSchema`]: the default schema of a session. A name resolves to a view, then to a table, then to an empty table
+//! of the interaction model that the data lacks.
 //!
-//! Tables are opened and views planned when a query first names them, so a session starts at once however many there
-//! are, and a broken one hurts only those who use it.
+//! Tables are opened and views are planned when a query first names them: a session starts at once however many there
+//! are, and a broken table fails only the queries that use it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -32,20 +33,20 @@ use crate::error::{Error, Result};
 use crate::source::{Source, nearest};
 use crate::sqlfile::{self, SqlStatement};
 
-/// A view: one SELECT with a name. Its text is parsed when it is first used.
+/// A view: a named SELECT statement. Parsed on first use.
 #[derive(Debug, Clone)]
 pub struct View {
     /// Its name, that of its file.
     pub name: String,
-    /// Its text.
+    /// Its SQL.
     pub source: Arc<Source>,
 }
 
 impl View {
-    /// Its only statement, with the header lines before it.
+    /// Parses its statement and the header lines before it.
     ///
     /// # Errors
-    /// A text that does not parse or holds anything but one SELECT.
+    /// SQL that does not parse, or anything but one SELECT.
     pub fn parse(&self) -> Result<SqlStatement> {
         let mut statements = sqlfile::parse(&self.source)?;
         if statements.len() != 1 {
@@ -76,7 +77,7 @@ impl View {
 }
 
 tokio::task_local! {
-    /// The views that are being planned, outermost first.
+    /// The views that are being planned, outermost first; detects cycles.
     static PLANNING: Vec<String>;
 }
 
@@ -84,19 +85,18 @@ tokio::task_local! {
 pub(crate) struct ProjectSchema {
     tables: BTreeMap<String, TableConfig>,
     views: BTreeMap<String, View>,
-    /// Tables and views already opened, by name; raw tables below a view of the same name have the key `table:NAME`.
+    /// Opened tables and planned views by name. The table below a view of the same name has the key `table:NAME`.
     opened: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
-    /// Tables that statements of this session made.
+    /// Tables that statements of this session created.
     made: Mutex<BTreeMap<String, Arc<dyn TableProvider>>>,
     files_in_from: bool,
-    /// Where the data is, for errors.
+    /// The data folder, for error messages.
     pub(crate) data_shown: String,
-    /// Whether there is a data folder at all.
+    /// Whether there is a data folder.
     pub(crate) has_data: bool,
     pub(crate) empty_folders: Vec<String>,
     notes: Arc<Mutex<BTreeSet<String>>>,
-    /// Where tables are opened, when this is the schema of somebody who may not read everything; and the names that this
-    /// one may know.
+    /// For a restricted session: the schema that opens the tables, and the names that error messages may suggest.
     base: Option<(Arc<ProjectSchema>, BTreeSet<String>)>,
     state: OnceLock<Weak<RwLock<SessionState>>>,
 }
@@ -136,8 +136,9 @@ impl ProjectSchema {
         }
     }
 
-    /// A schema over the same tables and views, for somebody who may know these names. Tables are opened once for all.
-    pub(crate) fn above(base: &Arc<Self>, known: BTreeSet<String>) -> Self {
+    /// A schema of a restricted session over the same tables and views; error messages may suggest the `known` names.
+    /// Tables are opened once for all sessions.
+    pub(crate) fn restricted(base: &Arc<Self>, known: BTreeSet<String>) -> Self {
         Self {
             tables: base.tables.clone(),
             views: base.views.clone(),
@@ -158,13 +159,13 @@ impl ProjectSchema {
         self.tables.keys().chain(self.views.keys().filter(|name| !self.tables.contains_key(*name)))
     }
 
-    /// The names that errors may tell, when not all of them.
+    /// The names that error messages may suggest; `None` for all.
     pub(crate) fn known(&self) -> Option<&BTreeSet<String>> {
         self.base.as_ref().map(|(_, known)| known)
     }
 
     pub(crate) fn attach(&self, state: Weak<RwLock<SessionState>>) {
-        // a second call would mean a second session over the same schema; the first one stays
+        // the first call wins: a schema belongs to one session
         self.state.get_or_init(|| state);
     }
 
@@ -186,7 +187,7 @@ impl ProjectSchema {
         Ok(state.read().clone())
     }
 
-    /// A table, view or file by name.
+    /// Finds a view, table or file by name.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some(table) = locked(&self.made).get(name) {
             return Ok(Some(Arc::clone(table)));
@@ -196,11 +197,11 @@ impl ProjectSchema {
         }
         let table = match self.views.get(name) {
             Some(view) => Some(self.plan_view(view).await?),
-            None => self.raw(name).await?,
+            None => self.open_table(name).await?,
         };
         let table = match table {
-            Some(table) => Some(completed(name, table)?),
-            None => self.absent(name),
+            Some(table) => Some(with_model_columns(name, table)?),
+            None => self.empty_model_table(name),
         };
         if let Some(table) = &table {
             locked(&self.opened).insert(name.to_string(), Arc::clone(table));
@@ -208,10 +209,10 @@ impl ProjectSchema {
         Ok(table)
     }
 
-    /// A table of the data, or a file named in FROM; never a view.
-    async fn raw(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+    /// Opens a table of the data or a file named in FROM; never a view.
+    async fn open_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some((base, _)) = &self.base {
-            return Box::pin(base.below_view(name)).await;
+            return Box::pin(base.shadowed_table(name)).await;
         }
         let config = match self.tables.get(name) {
             Some(config) => config.clone(),
@@ -221,22 +222,22 @@ impl ProjectSchema {
         Ok(Some(tables::open(&self.state()?, name, &config).await?))
     }
 
-    /// The table that a view of the same name stands before.
-    async fn below_view(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+    /// The table that a view of the same name shadows.
+    async fn shadowed_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let key = format!("table:{name}");
         if let Some(table) = locked(&self.opened).get(&key) {
             return Ok(Some(Arc::clone(table)));
         }
-        let table = self.raw(name).await?;
+        let table = self.open_table(name).await?;
         if let Some(table) = &table {
             locked(&self.opened).insert(key, Arc::clone(table));
         }
         Ok(table)
     }
 
-    /// An empty table for a part of the model that the data does not have. Data without any part of the model gets
-    /// none: there an empty table would hide that nothing is mapped.
-    fn absent(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+    /// An empty table for a table of the model that the data lacks. `None` if the data has no table of the model at all:
+    /// there an empty table would hide that nothing is mapped.
+    fn empty_model_table(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         let schema = model::schema(name)?;
         let has_model = model::TABLES.iter().any(|table| {
             self.tables.contains_key(*table) || self.views.get(*table).is_some_and(|view| !view.source.is_shipped)
@@ -251,15 +252,15 @@ impl ProjectSchema {
     }
 
     async fn plan_view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
-        let plan = planning(&view.name, &view.source, Box::pin(self.plan_view_text(view))).await?;
+        let plan = planning(&view.name, &view.source, Box::pin(self.view_plan(view))).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(view.source.text.to_string()))))
     }
 
-    async fn plan_view_text(&self, view: &View) -> Result<LogicalPlan> {
+    async fn view_plan(&self, view: &View) -> Result<LogicalPlan> {
         let state = self.state()?;
-        // inside its own text the view's name means the table below it, when there is one
-        let state = match self.below_view(&view.name).await? {
-            Some(table) => shadowed(state, &view.name, table)?,
+        // in its own SQL the view's name is the table that it shadows, if there is one
+        let state = match self.shadowed_table(&view.name).await? {
+            Some(table) => with_shadowing_table(state, &view.name, table)?,
             None => state,
         };
         let statement = DataFusionStatement::Statement(Box::new(view.parse()?.statement));
@@ -270,7 +271,7 @@ impl ProjectSchema {
     }
 }
 
-/// Plans a view or report; one that needs itself on the way is an error that names the circle.
+/// Plans a view or report. One that depends on itself is an error that names the cycle.
 pub(crate) async fn planning<T>(
     name: &str,
     source: &Arc<Source>,
@@ -287,12 +288,12 @@ pub(crate) async fn planning<T>(
     PLANNING.scope(stack, plan).await
 }
 
-/// Text in FROM that means a file: it has a scheme, a folder or an ending.
+/// Returns true if a name in FROM is a file: it has a scheme, a folder or a file extension.
 pub(crate) fn is_file_name(name: &str) -> bool {
     name.contains("://") || name.contains(['/', '\\', '.', '*'])
 }
 
-/// Relative paths count from the working folder; `*` stays a pattern.
+/// Resolves a path relative to the working folder; `*` stays a pattern.
 fn file_address(name: &str) -> Result<String> {
     if name.contains("://") {
         return Ok(name.to_string());
@@ -314,7 +315,7 @@ fn file_address(name: &str) -> Result<String> {
 }
 
 /// Adds the model's missing columns as typed NULLs.
-fn completed(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+fn with_model_columns(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     let Some(wanted) = model::schema(name) else { return Ok(table) };
     let has: SchemaRef = table.schema();
     let missing: Vec<_> = wanted.fields().iter().filter(|field| has.index_of(field.name()).is_err()).collect();
@@ -333,8 +334,8 @@ fn completed(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableP
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
-/// The state with `name` standing for `table`.
-fn shadowed(mut state: SessionState, name: &str, table: Arc<dyn TableProvider>) -> Result<SessionState> {
+/// A copy of the state in which `name` resolves to `table`.
+fn with_shadowing_table(mut state: SessionState, name: &str, table: Arc<dyn TableProvider>) -> Result<SessionState> {
     let engine = |error: DataFusionError| Error::Engine { message: error.strip_backtrace() };
     let outer = state.catalog_list().catalog(CATALOG);
     let schema_of = |schema: &str| outer.as_ref().and_then(|catalog| catalog.schema(schema));
@@ -353,7 +354,7 @@ fn shadowed(mut state: SessionState, name: &str, table: Arc<dyn TableProvider>) 
     Ok(state)
 }
 
-/// A schema in which one name stands for another table.
+/// A schema in which one name resolves to another table.
 #[derive(Debug)]
 struct ShadowSchema {
     inner: Arc<dyn SchemaProvider>,

@@ -1,4 +1,6 @@
-//! Turns the engine's errors into ours: where in the user's text, what was meant, what to do.
+//! Converts DataFusion's errors to ours: the position in the user's SQL, the name that was probably meant, the remedy.
+
+mod files;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -6,27 +8,23 @@ use std::sync::Arc;
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::datasource::physical_plan::{CsvSource, FileScanConfig};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
-use datafusion::parquet::errors::ParquetError;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::tokenizer::Token;
-use futures::TryStreamExt;
-use object_store::Error as StoreError;
 
+use self::files::storage_error;
+pub(crate) use self::files::{broken_file, data_error, file_error, store_error};
 use super::catalog::{self, ProjectSchema};
 use super::tables::shown;
-use crate::error::{Error, with_causes};
+use crate::error::Error;
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile;
 use crate::types::with_type_names;
 
-/// How many names an error lists.
+/// Names that an error lists at most.
 const MAX_LISTED: usize = 12;
 
-/// An error while a statement of `source` was planned or run.
+/// Converts an error of planning or running a statement of `source`.
 pub(crate) async fn statement_error(
     error: DataFusionError,
     source: &Arc<Source>,
@@ -114,7 +112,7 @@ pub(crate) async fn statement_error(
     }
 }
 
-/// One of our own errors that went through the engine.
+/// Unwraps one of our errors that DataFusion has passed on.
 pub(super) fn own(error: DataFusionError) -> Result<Error, DataFusionError> {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
@@ -149,7 +147,7 @@ pub(super) fn own(error: DataFusionError) -> Result<Error, DataFusionError> {
     }
 }
 
-/// The text of one of our errors that is shared with others and cannot be taken out.
+/// The message of one of our errors that is shared (`Arc`) and cannot be unwrapped.
 fn external(error: &DataFusionError) -> Option<String> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
@@ -166,7 +164,7 @@ fn external(error: &DataFusionError) -> Option<String> {
     None
 }
 
-/// Whether an error says that a table or function does not exist.
+/// Returns true if the error says that a table or function does not exist.
 pub(crate) fn is_missing(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::Plan(text) => {
@@ -242,7 +240,7 @@ fn table_error(
         return ours.help("`cxql list` shows the reports");
     }
     if let Some(known) = schema.known() {
-        // what somebody may not read is not there
+        // tables that the user may not read are not suggested
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         if let Some(near) = nearest(name, known.iter().copied()) {
             ours = ours.label(format!("did you mean `{near}`?"));
@@ -297,7 +295,7 @@ fn function_error(name: &str, source: &Arc<Source>, spot: Option<Spot>, state: &
     ours.help("`cxql functions` lists the functions of customer analytics")
 }
 
-/// The first of some names, with how many more there are.
+/// The first names, and how many more there are.
 fn listed(names: &[&str]) -> String {
     let shown = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(MAX_LISTED) {
@@ -306,7 +304,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// The place of the first word of the text that is `name`.
+/// The position of the first token that is `name`.
 fn token_spot(source: &Arc<Source>, name: &str) -> Option<Spot> {
     let tokens = sqlfile::tokenize(source).ok()?;
     let is_name = |token: &Token| match token {
@@ -317,7 +315,7 @@ fn token_spot(source: &Arc<Source>, name: &str) -> Option<Spot> {
     tokens.iter().find(|token| is_name(&token.token)).map(sqlfile::token_spot)
 }
 
-/// The place of the first word that the message quotes or begins with, as in `nps: ...` or `function 'nps'`.
+/// The position of the name that the message quotes or begins with, as in `nps: ...` or `function 'nps'`.
 fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
     let tokens = sqlfile::tokenize(source).ok()?;
     let named = |word: &str| {
@@ -341,7 +339,7 @@ fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
         .map(sqlfile::token_spot)
 }
 
-/// The engine's message without its prefixes.
+/// DataFusion's message without its prefixes.
 fn clean(root: &DataFusionError, text: &str) -> String {
     let text = match root {
         DataFusionError::Plan(message)
@@ -353,7 +351,7 @@ fn clean(root: &DataFusionError, text: &str) -> String {
         _ => text,
     };
     let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(text).trim();
-    // what follows is about the engine's own settings, names and types, and not the user's; ours is added by `remedy`
+    // the rest is about DataFusion's settings, names and types, not the user's; `remedy` adds our own advice
     let mut text = text;
     for tail in [
         "\nTo fix this",
@@ -378,7 +376,7 @@ fn clean(root: &DataFusionError, text: &str) -> String {
     }
 }
 
-/// What the engine puts before a message when it passes it on.
+/// Prefixes that DataFusion adds to a message when it passes an error on.
 const PREFIXES: [&str; 14] = [
     "External error: ",
     "External: ",
@@ -420,240 +418,12 @@ fn remedy(root: &DataFusionError, text: &str) -> Option<String> {
     }
 }
 
-/// An error from files or stores with no statement to blame; `address` is what was read.
-pub(crate) fn data_error(error: DataFusionError, address: &str) -> Error {
-    match own(error) {
-        Ok(own) => own,
-        Err(error) => storage_error(&error, address).unwrap_or_else(|| file_error(error, address)),
-    }
-}
-
-/// A file that cannot be read as what it should be.
-pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
-    let error = match own(error) {
-        Ok(own) => return own,
-        Err(error) => error,
-    };
-    if error.to_string().contains("gzip header") {
-        return Error::data(format!("cannot read {}: it is not compressed with gzip; correct its ending", shown(path)));
-    }
-    if let Some(error) = storage_error(&error, path) {
-        return error;
-    }
-    let root = error.find_root();
-    let text = clean(root, &root.strip_backtrace());
-    let text = match between(&text, "found Array [", "]") {
-        Some(_) => "one JSON object a line is wanted, and this file holds an array (`jq -c '.[]'` makes lines)".into(),
-        None => text,
-    };
-    let advice = if text.to_lowercase().contains("utf-8") || text.to_lowercase().contains("utf8") {
-        "it is not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`"
-    } else if is_parquet(root) || root.to_string().contains("Parquet") || path.ends_with(".parquet") {
-        "it is no whole Parquet file; write it again or move it away"
-    } else {
-        "correct the file or move it away"
-    };
-    Error::Data { message: format!("cannot read {}: {text}; {advice}", shown(path)), cause: Some(Box::new(error)) }
-}
-
-fn is_parquet(root: &DataFusionError) -> bool {
-    matches!(root, DataFusionError::ParquetError(_))
-}
-
-/// The file of a plan that cannot be read, when the error is one of reading a file. Each file is read once more on its
-/// own to find it: the engine does not say.
-pub(crate) async fn broken_file(
-    error: &DataFusionError,
-    plan: &Arc<dyn ExecutionPlan>,
-    state: &SessionState,
-) -> Option<Error> {
-    let root = error.find_root();
-    let is_reading = match root {
-        DataFusionError::ParquetError(_) => true,
-        DataFusionError::ArrowError(inner, _) => {
-            matches!(
-                inner.as_ref(),
-                ArrowError::CsvError(_)
-                    | ArrowError::JsonError(_)
-                    | ArrowError::IpcError(_)
-                    | ArrowError::ParquetError(_)
-                    | ArrowError::ParseError(_)
-                    | ArrowError::IoError(..)
-                    | ArrowError::ExternalError(_)
-            )
-        }
-        DataFusionError::IoError(_) | DataFusionError::External(_) => true,
-        _ => false,
-    };
-    if !is_reading {
-        return None;
-    }
-    let mut scans = Vec::new();
-    scans_of(plan, &mut scans);
-    let folder_of = |scan: &FileScanConfig| {
-        let file = scan.file_groups.iter().flat_map(|group| group.iter()).next()?;
-        let folder = file.object_meta.location.as_ref().rsplit_once('/').map_or("", |(folder, _)| folder);
-        Some(shown(&format!("{}{folder}/", scan.object_store_url.as_str())))
-    };
-    if storage_error(error, "").is_some() {
-        // asking a store again that has just failed would only take time
-        let mut folders: Vec<String> = scans.iter().filter_map(folder_of).collect();
-        folders.sort();
-        folders.dedup();
-        return storage_error(error, &folders.join(" or "));
-    }
-    for scan in scans {
-        for group in &scan.file_groups {
-            for file in group.iter() {
-                let mut one = scan.clone();
-                one.file_groups = vec![vec![file.clone()].into()];
-                let path = format!("{}{}", one.object_store_url.as_str(), file.object_meta.location);
-                let exec = DataSourceExec::from_data_source(one);
-                let failed = match execute_stream(exec, state.task_ctx()) {
-                    Ok(stream) => stream.try_for_each(|_| async { Ok(()) }).await.err(),
-                    Err(error) => Some(error),
-                };
-                if let Some(error) = failed {
-                    return Some(value_error(&error, &scan, &path).unwrap_or_else(|| file_error(error, &path)));
-                }
-            }
-        }
-    }
-    None
-}
-
-/// A field of a CSV file that does not fit its column's type: `Error while parsing value 'x' as type 'Int64' for column 1
-/// at line 9.` The engine counts columns from 0 and lines without the header.
-fn value_error(error: &DataFusionError, scan: &FileScanConfig, path: &str) -> Option<Error> {
-    let text = error.to_string();
-    let value = between(&text, "parsing value '", "' as type '")?;
-    let data_type = with_type_names(between(&text, "' as type '", "' for column ")?);
-    let column: usize = between(&text, "' for column ", " at line ")?.parse().ok()?;
-    let line: u64 = between(&text, " at line ", ".")?.parse().ok()?;
-    let csv = scan.file_source().as_ref().downcast_ref::<CsvSource>()?;
-    let schema = scan.file_schema();
-    let name = schema.fields().get(column).map(|field| field.name().as_str())?;
-    Some(Error::data(format!(
-        "{}, line {}: the value '{value}' of the column `{name}` is no {data_type}, which its first rows are; declare the \
-         column under [tables.NAME] in cxql.toml: columns = {{ {name} = \"text\" }}",
-        shown(path),
-        line + u64::from(csv.has_header()),
-    )))
-}
-
-fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
-    if let Some(scan) =
-        plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().as_ref().downcast_ref())
-    {
-        scans.push(FileScanConfig::clone(scan));
-    }
-    for child in plan.children() {
-        scans_of(child, scans);
-    }
-}
-
-/// The store's error below an engine error, as ours.
-fn storage_error(error: &DataFusionError, address: &str) -> Option<Error> {
-    if error.to_string().contains("Invalid gzip header") {
-        let message = format!("cannot read {}: it is not compressed with gzip; correct its ending", shown(address));
-        return Some(Error::data(message));
-    }
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(store) = error.downcast_ref::<StoreError>() {
-            return Some(store_error(store, address));
-        }
-        if let Some(DataFusionError::ObjectStore(store)) = error.downcast_ref::<DataFusionError>() {
-            return Some(store_error(store, address));
-        }
-        next = match error.downcast_ref::<ParquetError>() {
-            Some(ParquetError::External(inner)) => Some(inner.as_ref()),
-            _ => error.source(),
-        };
-    }
-    None
-}
-
-/// Codes of S3 for a key that is wrong or may not.
-const DENIED: [&str; 6] = [
-    "<Code>AccessDenied",
-    "<Code>SignatureDoesNotMatch",
-    "<Code>InvalidAccessKeyId",
-    "<Code>ExpiredToken",
-    "<Code>InvalidToken",
-    "<Code>NotSignedUp",
-];
-
-/// An object store's error with a remedy.
-pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
-    let full = with_causes(error);
-    let place = |path: &str| if address.is_empty() { path.to_string() } else { shown(address) };
-    let message = match error {
-        _ if full.contains("NoSuchBucket") || full.contains("bucket does not exist") => {
-            format!("{}: the bucket does not exist; check its name, the region and the endpoint", place("S3"))
-        }
-        _ if DENIED.iter().any(|code| full.contains(code)) => format!(
-            "{}: access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key ({})",
-            place("S3"),
-            code(&full)
-        ),
-        _ if full.contains("tcp connect error") || full.contains("dns error") => {
-            let reason = full.rsplit(": ").next().unwrap_or_default();
-            let scheme = if full.contains("https://") { "https" } else { "http" };
-            let host = full.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("the store");
-            format!("{}: cannot connect to {scheme}://{host}: {reason}; check the endpoint", place("S3"))
-        }
-        StoreError::NotFound { path, .. } => format!("{}: there is no such file or folder", place(path)),
-        StoreError::PermissionDenied { path, .. } => format!(
-            "{}: access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key ({})",
-            place(path),
-            code(&full)
-        ),
-        StoreError::Unauthenticated { path, .. } => {
-            format!("{}: the store does not accept the credentials ({})", place(path), code(&full))
-        }
-        _ if full.contains("169.254.169.254") || full.contains("InstanceCredential") => format!(
-            "{}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `[s3] anonymous = true` for \
-             public buckets",
-            place("S3")
-        ),
-        _ if full.contains("Permission denied") => {
-            format!("{}: the system denies access; check the rights of the file", place("the data"))
-        }
-        _ => {
-            let advice =
-                "the store did not answer as it should, even when asked again; try later or check the endpoint";
-            format!("{}: {}; {advice}", place("the store"), code(&full))
-        }
-    };
-    Error::Data { message, cause: None }
-}
-
-/// What of a store's long message helps a user: the S3 error code, or the last part of the chain.
-fn code(full: &str) -> String {
-    if let Some(code) = between(full, "<Code>", "</Code>") {
-        return match between(full, "<Message>", "</Message>") {
-            Some(message) => format!("{code}: {message}"),
-            None => code.to_string(),
-        };
-    }
-    let mut full = full;
-    for prefix in ["Generic S3 error: ", "HTTP error: ", "request or response body error: ", "Generic HTTP error: "] {
-        full = full.strip_prefix(prefix).unwrap_or(full);
-    }
-    let mut text: String = full.chars().take(400).collect();
-    if text.len() < full.len() {
-        text.push('…');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn our_errors_come_back_whole_through_the_engine() {
+    fn own_errors_survive_datafusion() {
         let wrapped = DataFusionError::Context("x".into(), Box::new(Error::usage("wrong thing").into()));
         assert_eq!(own(wrapped).unwrap().to_string(), "wrong thing");
         let shared = Arc::new(DataFusionError::from(Error::usage("wrong thing")));
@@ -668,11 +438,5 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(listed(&names).ends_with("c11 and 3 more"));
         assert_eq!(listed(&names[..2]), "c0, c1");
-    }
-
-    #[test]
-    fn a_store_error_shows_the_code_and_not_the_page() {
-        let full = "x <Error><Code>AccessDenied</Code><Message>No.</Message></Error>";
-        assert_eq!(code(full), "AccessDenied: No.");
     }
 }

@@ -1,7 +1,7 @@
-//! Tables found below the data folder or prefix.
+//! Discovers the tables below the data folder or prefix.
 //!
-//! A folder that holds Parquet files, directly or in `key=value` folders, is one table; at the top every `name.parquet`
-//! is one. Names that begin with `.` or `_` are left out. Other folders are searched in turn.
+//! A folder with Parquet files, directly or in `key=value` folders, is a table; at the top level every `name.parquet` is
+//! one. Names that begin with `.` or `_` are ignored. Other folders are searched recursively.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +17,21 @@ use super::stores::Stores;
 use crate::config::{TableConfig, TableFormat};
 use crate::error::{Error, Result};
 
-/// How deep folders are searched for tables.
+/// Maximum depth of the search.
 const MAX_DEPTH: usize = 8;
 
-/// What was found below a data folder.
+/// The tables below a data folder.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Table name to its address.
+pub(crate) struct DiscoveredTables {
+    /// Address of each table by name.
     pub(crate) tables: BTreeMap<String, TableConfig>,
-    /// Folders that hold nothing that can be read.
+    /// Folders without a readable file.
     pub(crate) empty_folders: Vec<String>,
 }
 
-/// Lists the tables below `root`.
-pub(crate) async fn tables(stores: &Stores, root: &Url) -> Result<Found> {
-    let mut found = Found::default();
+/// Discovers the tables below `root`.
+pub(crate) async fn tables(stores: &Stores, root: &Url) -> Result<DiscoveredTables> {
+    let mut found = DiscoveredTables::default();
     let store = stores.get_store(root).map_err(|error| diagnose::data_error(error, root.as_str()))?;
     let prefix = Path::from_url_path(root.path())
         .map_err(|error| Error::usage(format!("`{root}` is no address of a folder: {error}")))?;
@@ -58,7 +58,13 @@ pub(crate) async fn tables(stores: &Stores, root: &Url) -> Result<Found> {
 }
 
 /// Adds the tables of one folder and returns the folders to search next.
-fn add_folder(found: &mut Found, root: &Url, folder: &Path, listing: ListResult, is_top: bool) -> Result<Vec<Path>> {
+fn add_folder(
+    found: &mut DiscoveredTables,
+    root: &Url,
+    folder: &Path,
+    listing: ListResult,
+    is_top: bool,
+) -> Result<Vec<Path>> {
     let is_hidden = |path: &Path| path.filename().is_none_or(|name| name.starts_with(['.', '_']));
     let is_parquet = |path: &Path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
     let files: Vec<Path> = listing
@@ -88,7 +94,7 @@ fn add_folder(found: &mut Found, root: &Url, folder: &Path, listing: ListResult,
     Ok(folders)
 }
 
-fn add(found: &mut Found, name: String, address: String) -> Result<()> {
+fn add(found: &mut DiscoveredTables, name: String, address: String) -> Result<()> {
     let name = name.to_lowercase();
     if let Some(other) = found.tables.get(&name) {
         return Err(Error::data(format!(
@@ -104,7 +110,7 @@ fn add(found: &mut Found, name: String, address: String) -> Result<()> {
 /// The full address of a path in the root's store.
 fn address(root: &Url, path: &Path, is_folder: bool) -> String {
     let mut url = root.clone();
-    // the raw form of a path is not percent-encoded; `set_path` encodes what an address needs
+    // the path is not percent-encoded; `set_path` encodes it
     url.set_path(&format!("/{}{}", path.as_ref(), if is_folder { "/" } else { "" }));
     url.to_string()
 }
@@ -114,7 +120,7 @@ mod tests {
     use super::*;
     use crate::config::S3Config;
 
-    async fn found(files: &[&str]) -> Result<Found> {
+    async fn found(files: &[&str]) -> Result<DiscoveredTables> {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
             let path = folder.path().join(file);

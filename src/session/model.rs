@@ -1,4 +1,4 @@
-//! The interaction model: the tables and columns that shipped views and reports know.
+//! The interaction model: the tables and columns that the shipped views and reports use.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub fn schema(table: &str) -> Option<SchemaRef> {
     Some(Arc::new(Schema::new(fields)))
 }
 
-/// What a column with this name means, in a few words: one of the model, or one whose ending tells its unit.
+/// A short description of a column of the model, or of one whose suffix implies its unit.
 pub fn remark(column: &str) -> Option<&'static str> {
     let known = match column {
         "interaction_id" => "one contact on any channel",
@@ -115,7 +115,7 @@ pub fn remark(column: &str) -> Option<&'static str> {
     Some(known)
 }
 
-/// The unit that the ending of a column's name tells.
+/// The unit that the suffix of a column's name implies.
 fn unit(column: &str) -> Option<&'static str> {
     let endings = [
         ("_at", "instant, UTC"),

@@ -1,4 +1,4 @@
-//! Sessions that differ from others in what a user may set.
+//! Session settings of a user: default schema and time zone.
 
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::common::config::ConfigOptions;
@@ -11,16 +11,16 @@ use crate::error::{Error, Result};
 use crate::source::nearest;
 
 impl Session {
-    /// The catalogs that there are.
+    /// The names of the catalogs.
     pub fn catalogs(&self) -> Vec<String> {
         self.context.catalog_names()
     }
 
-    /// A session as this one with another default schema or time zone. Views and reports keep their meaning: they are
-    /// planned as before.
+    /// A copy of this session with another default schema or time zone. Views and reports are planned as before, so that
+    /// their meaning does not change.
     ///
     /// # Errors
-    /// A schema that is not there, a time zone that is none.
+    /// An unknown schema or time zone.
     pub fn with_settings(&self, schema: Option<&str>, time_zone: Option<&str>) -> Result<Self> {
         let engine = |error: DataFusionError| diagnose::data_error(error, "");
         let mut state = self.state();

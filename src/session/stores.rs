@@ -1,4 +1,4 @@
-//! Object stores, made when a query first names one: local files, `s3://bucket`, `http(s)://host`.
+//! [`Stores`]: object stores created when a query first names one: local files, `s3://bucket`, `http(s)://host`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use url::Url;
 use crate::config::S3Config;
 use crate::error::Error;
 
-/// A registry that makes stores on demand.
+/// An [`ObjectStoreRegistry`] that creates stores on demand.
 #[derive(Debug)]
 pub(crate) struct Stores {
     s3: S3Config,
@@ -73,7 +73,7 @@ impl Stores {
     }
 }
 
-/// A store that is down for a moment is asked again; one that is down for good is reported within seconds.
+/// Retries: short outages are survived, permanent ones are reported within seconds.
 fn retry() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
@@ -86,7 +86,7 @@ fn retry() -> RetryConfig {
     }
 }
 
-/// Scheme and host: what one store serves.
+/// The key of a store: scheme and host.
 fn key(url: &Url) -> String {
     format!("{}://{}", url.scheme(), url.authority())
 }

@@ -1,4 +1,4 @@
-//! One table over files: Parquet, CSV, NDJSON or Arrow; one file, many, or hive partitions.
+//! Tables over files: Parquet, CSV, NDJSON or Arrow; one file, several, or hive partitions.
 
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
@@ -28,13 +28,13 @@ use crate::error::{Error, Result};
 use crate::source::nearest;
 use crate::types::{BaseType, type_name};
 
-/// Rows of a CSV or NDJSON file that decide the types of its columns.
+/// Rows of a CSV or NDJSON file from which column types are inferred.
 const INFERENCE_ROWS: usize = 100_000;
 
 /// Opens a table: lists its files, reads their schemas, and checks that they agree.
 ///
 /// # Errors
-/// No files, an unknown format, a file that cannot be read (named), files that disagree (both named).
+/// No files, an unknown format, an unreadable file (named), files with different schemas (both named).
 pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig) -> Result<Arc<dyn TableProvider>> {
     let url = ListingTableUrl::parse(&config.path)
         .map_err(|error| Error::data(format!("table `{name}`: `{}` is no address: {error}", config.path)))?
@@ -47,8 +47,8 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
         refuse_repeated_names(store.as_ref(), config, &files).await?;
     }
     let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
-    // the engine knows the NULL marker when it infers types and not when it reads: fields are read as text, and the
-    // marker is taken out above
+    // DataFusion applies the NULL marker to type inference but not to reading: fields are read as strings, and the marker
+    // is replaced in a projection above
     let marker = config.null.as_deref().filter(|_| format == TableFormat::Csv);
     let typed = Arc::clone(&schema);
     let schema = if marker.is_some() { as_text(&schema) } else { schema };
@@ -68,20 +68,20 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     }
 }
 
-/// Bytes of a CSV file in which its header is looked for.
+/// Bytes of a CSV file that are searched for its header.
 const HEADER_BYTES: u64 = 64 << 10;
 
-/// A header that has a name twice would be read as one column.
+/// Rejects a header with a duplicate name, which would be read as one column.
 async fn refuse_repeated_names(store: &dyn ObjectStore, config: &TableConfig, files: &[ObjectMeta]) -> Result<()> {
     let Some(file) = files.iter().find(|file| file.size > 0) else { return Ok(()) };
-    let place = place(config, file);
+    let address = file_address(config, file);
     let bytes = store.get_range(&file.location, 0..file.size.min(HEADER_BYTES)).await;
-    let bytes = bytes.map_err(|error| diagnose::store_error(&error, &place))?;
+    let bytes = bytes.map_err(|error| diagnose::store_error(&error, &address))?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let delimiter = delimiter(config);
     if line.contains('"') {
-        // names in quotes may hold the delimiter; the reader takes them apart
+        // quoted names may contain the delimiter, so the CSV reader splits them
         return Ok(());
     }
     let mut names: Vec<&str> = line.trim_end_matches('\r').split(delimiter).collect();
@@ -89,7 +89,7 @@ async fn refuse_repeated_names(store: &dyn ObjectStore, config: &TableConfig, fi
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Error::data(format!(
             "cannot read {}: the column `{}` stands twice in its header; rename one of them",
-            shown(&place),
+            shown(&address),
             pair[0]
         ))),
         None => Ok(()),
@@ -102,7 +102,7 @@ fn as_text(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The table with NULL for the marker and the types that the columns have beside it.
+/// Replaces the NULL marker by NULL and casts the columns to the types of their other values.
 fn without_marker(
     name: &str,
     table: Arc<dyn TableProvider>,
@@ -117,7 +117,7 @@ fn without_marker(
                 Ok(wanted) if wanted.data_type() != &DataType::Utf8 => {
                     cast(value, wanted.data_type().clone()).alias(field.name())
                 }
-                // a partition column is no field of the file
+                // partition columns are not fields of the file
                 Err(_) => ident(field.name()),
                 Ok(_) => value.alias(field.name()),
             }
@@ -133,7 +133,7 @@ fn ending_of(format: TableFormat, compression: FileCompressionType) -> String {
     format!("{}{}", ending(format), compression_ending(compression))
 }
 
-/// How the names of a format's files end. NDJSON is also written as `.json`.
+/// File extensions of a format. NDJSON is also found as `.json`.
 fn ending(format: TableFormat) -> &'static str {
     match format {
         TableFormat::Parquet => ".parquet",
@@ -143,7 +143,7 @@ fn ending(format: TableFormat) -> &'static str {
     }
 }
 
-/// The character between the fields of a CSV file: as configured, else by the ending.
+/// The delimiter of a CSV file: as configured, else by the file extension.
 fn delimiter(config: &TableConfig) -> char {
     let path = config.path.to_ascii_lowercase();
     let is_tab = [".tsv", ".tab"].iter().any(|ending| path.contains(ending));
@@ -160,7 +160,7 @@ fn compression_ending(compression: FileCompressionType) -> &'static str {
     }
 }
 
-/// The format by configuration or by the path's ending, and the compression likewise.
+/// Format and compression: as configured, else by the file extension.
 fn format_of(name: &str, config: &TableConfig, url: &ListingTableUrl) -> Result<(TableFormat, FileCompressionType)> {
     let path = config.path.split('?').next().unwrap_or(&config.path).to_ascii_lowercase();
     let mut stem = path.as_str();
@@ -284,7 +284,7 @@ fn handler(
     })
 }
 
-/// The empty field and the marker mean NULL.
+/// The empty field and the marker are NULL.
 fn null_regex(marker: &str) -> String {
     let mut escaped = String::new();
     for c in marker.chars() {
@@ -310,7 +310,7 @@ async fn schema(
     }
     let schema = match format.infer_schema(state, store, &filled).await {
         Ok(schema) => schema,
-        Err(error) => return Err(blame(state, store, name, config, format, &filled, error).await),
+        Err(error) => return Err(find_broken_file(state, store, name, config, format, &filled, error).await),
     };
     if schema.fields().is_empty() {
         return Err(Error::data(format!("table `{name}`: {} has no columns", shown(&config.path))));
@@ -318,8 +318,8 @@ async fn schema(
     declare(name, config, &schema)
 }
 
-/// Which of the files is broken, or which two disagree.
-async fn blame(
+/// Finds the file that is broken, or two files with different schemas.
+async fn find_broken_file(
     state: &SessionState,
     store: &Arc<dyn ObjectStore>,
     name: &str,
@@ -333,7 +333,7 @@ async fn blame(
         let schema = format.infer_schema(state, store, std::slice::from_ref(file)).await;
         let schema = match schema {
             Ok(schema) => schema,
-            Err(error) => return diagnose::file_error(error, &place(config, file)),
+            Err(error) => return diagnose::file_error(error, &file_address(config, file)),
         };
         for field in schema.fields() {
             let conflict = seen.iter().find_map(|(other, other_file)| {
@@ -348,9 +348,9 @@ async fn blame(
                      rewrite one of them, or put them into tables of their own and join them in a view with a cast",
                     field.name(),
                     type_name(&known),
-                    shown(&place(config, other_file)),
+                    shown(&file_address(config, other_file)),
                     type_name(field.data_type()),
-                    shown(&place(config, file)),
+                    shown(&file_address(config, file)),
                 ));
             }
         }
@@ -359,15 +359,15 @@ async fn blame(
     diagnose::data_error(error, &shown(&config.path))
 }
 
-/// The address of one of a table's files.
-fn place(config: &TableConfig, file: &ObjectMeta) -> String {
+/// The address of a file of the table.
+fn file_address(config: &TableConfig, file: &ObjectMeta) -> String {
     match ListingTableUrl::parse(&config.path) {
         Ok(url) => format!("{}{}", url.object_store().as_str(), file.location),
         Err(_) => format!("/{}", file.location),
     }
 }
 
-/// Applies the declared columns; `"*"` stands for all that are not named.
+/// Applies the declared column types; `"*"` is the type of all columns that are not named.
 fn declare(name: &str, config: &TableConfig, schema: &SchemaRef) -> Result<SchemaRef> {
     if config.columns.is_empty() {
         return Ok(Arc::clone(schema));
@@ -394,7 +394,7 @@ fn declare(name: &str, config: &TableConfig, schema: &SchemaRef) -> Result<Schem
     Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<Field>>>()?)))
 }
 
-/// The hive partition columns of the files, with the narrowest type that all values have.
+/// The hive partition columns of the files, with the narrowest type that fits all values.
 fn partition_columns(url: &ListingTableUrl, files: &[ObjectMeta]) -> Vec<(String, DataType)> {
     let mut columns: Vec<(String, Vec<String>)> = Vec::new();
     for file in files {
@@ -428,7 +428,7 @@ fn partition_columns(url: &ListingTableUrl, files: &[ObjectMeta]) -> Vec<(String
         .collect()
 }
 
-/// A path from the root, without `.` and `..`, which addresses cannot hold.
+/// The absolute path without `.` and `..`, which URLs cannot contain.
 pub(crate) fn full_path(path: &Path) -> std::io::Result<PathBuf> {
     let mut full = PathBuf::new();
     for part in std::path::absolute(path)?.components() {

@@ -29,7 +29,7 @@ fn drawn(options: TableOptions, sections: &[(Option<&str>, Vec<RecordBatch>)]) -
         }
         sink.end_section(&mut out).unwrap();
     }
-    assert_eq!(sink.finish(&mut out).unwrap(), Progress::Done);
+    assert_eq!(sink.finish(&mut out).unwrap(), FinishState::Done);
     String::from_utf8(out).unwrap()
 }
 

@@ -6,7 +6,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::object_store::memory::InMemory;
 use tempfile::TempDir;
 
-use super::super::{Format, Options, Writer};
+use super::super::{Format, OutputOptions, Sink, Writer, sinks};
 use super::*;
 
 fn rows(count: usize, text: &str) -> RecordBatch {
@@ -14,8 +14,12 @@ fn rows(count: usize, text: &str) -> RecordBatch {
     RecordBatch::try_from_iter([("text", column)]).unwrap()
 }
 
+fn csv() -> Box<dyn Sink> {
+    Box::new(sinks::CsvSink::new(Format::Csv, b','))
+}
+
 async fn open(path: &Path) -> Result<Writer> {
-    Writer::open(Format::Csv, Destination::File(path.to_owned()), Options::default()).await
+    Writer::open(Format::Csv, Destination::File(path.to_owned()), OutputOptions::default(), csv()).await
 }
 
 fn names(folder: &TempDir) -> Vec<String> {
@@ -153,7 +157,7 @@ fn system_errors_have_their_remedies() {
 async fn a_full_disk_is_an_error_that_names_the_place() {
     // The device answers every write with ENOSPC.
     let mut writer = open(Path::new("/dev/full")).await.unwrap();
-    let mut result = Ok(Outcome::Open);
+    let mut result = Ok(ReaderState::Open);
     for _ in 0..100 {
         result = writer.write(&rows(8192, "text")).await;
         if result.is_err() {
@@ -176,20 +180,19 @@ async fn a_full_disk_is_an_error_that_names_the_place() {
 async fn a_closed_pipe_ends_the_result_without_an_error() {
     let (reader, pipe) = io::pipe().unwrap();
     let target = Target::stream("pipe".to_owned(), pipe).unwrap();
-    let mut writer =
-        Writer::new(Format::Csv, target, &Options::default(), Format::Csv.sink(&Options::default(), false));
+    let mut writer = Writer::new(Format::Csv, target, &OutputOptions::default(), csv());
     writer.write(&rows(1, "a")).await.unwrap();
     drop(reader);
-    let mut outcome = Outcome::Open;
+    let mut reader_state = ReaderState::Open;
     for _ in 0..100 {
-        outcome = writer.write(&rows(8192, "text")).await.unwrap();
-        if outcome == Outcome::Closed {
+        reader_state = writer.write(&rows(8192, "text")).await.unwrap();
+        if reader_state == ReaderState::Closed {
             break;
         }
     }
-    assert_eq!(outcome, Outcome::Closed);
-    assert_eq!(writer.write(&rows(1, "a")).await.unwrap(), Outcome::Closed);
-    assert_eq!(writer.end().await.unwrap().outcome, Outcome::Closed);
+    assert_eq!(reader_state, ReaderState::Closed);
+    assert_eq!(writer.write(&rows(1, "a")).await.unwrap(), ReaderState::Closed);
+    assert_eq!(writer.end().await.unwrap().reader_state, ReaderState::Closed);
 }
 
 #[tokio::test]
@@ -197,18 +200,21 @@ async fn a_pipe_closed_before_a_short_result_is_told_at_the_end() {
     let (reader, pipe) = io::pipe().unwrap();
     drop(reader);
     let target = Target::stream("pipe".to_owned(), pipe).unwrap();
-    let mut writer =
-        Writer::new(Format::Table, target, &Options::default(), Format::Table.sink(&Options::default(), false));
+    let mut writer = Writer::new(
+        Format::Table,
+        target,
+        &OutputOptions::default(),
+        Box::new(sinks::TableSink::new(Default::default(), false)),
+    );
     writer.write(&rows(1, "a")).await.unwrap();
-    assert_eq!(writer.end().await.unwrap().outcome, Outcome::Closed);
+    assert_eq!(writer.end().await.unwrap().reader_state, ReaderState::Closed);
 }
 
 #[tokio::test]
 async fn a_stream_gets_each_batch_as_it_comes_and_holds_back_a_fast_query() {
     let (mut reader, pipe) = io::pipe().unwrap();
     let target = Target::stream("pipe".to_owned(), pipe).unwrap();
-    let mut writer =
-        Writer::new(Format::Csv, target, &Options::default(), Format::Csv.sink(&Options::default(), false));
+    let mut writer = Writer::new(Format::Csv, target, &OutputOptions::default(), csv());
     writer.write(&rows(1, "first")).await.unwrap();
     writer.write(&rows(1, "second")).await.unwrap();
     let mut start = [0; 11];
@@ -236,7 +242,7 @@ async fn an_object_appears_at_the_end_and_whole() {
     // A small one is one put, a large one (about 53 MB) four parts.
     for batches in [1, 64] {
         let path: ObjectPath = "a/out.csv".into();
-        let mut writer = Writer::open(Format::Csv, object(&store), Options::default()).await.unwrap();
+        let mut writer = Writer::open(Format::Csv, object(&store), OutputOptions::default(), csv()).await.unwrap();
         for _ in 0..batches {
             writer.write(&rows(8192, &"x".repeat(100))).await.unwrap();
         }
@@ -256,7 +262,7 @@ async fn an_upload_given_up_leaves_no_object() {
     let store = Arc::new(InMemory::new());
     let path: ObjectPath = "a/out.csv".into();
     for abort in [true, false] {
-        let mut writer = Writer::open(Format::Csv, object(&store), Options::default()).await.unwrap();
+        let mut writer = Writer::open(Format::Csv, object(&store), OutputOptions::default(), csv()).await.unwrap();
         for _ in 0..64 {
             writer.write(&rows(8192, &"x".repeat(100))).await.unwrap();
         }

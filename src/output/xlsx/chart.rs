@@ -1,7 +1,7 @@
-//! Charts of the spreadsheet's own over the rows of a sheet.
+//! Excel's own charts over the rows of a sheet.
 //!
-//! Bars, lines, areas, points, pies and given bins have a chart in Excel that reads the same cells; the other kinds have
-//! none, and their sheet holds the rows alone. A chart by series needs the rows of each series together.
+//! Bar, line, area, scatter, pie and pre-binned histogram charts exist in Excel and refer to the cells; for other kinds
+//! the sheet has no chart. A chart by series needs the rows of each series to be contiguous.
 
 use std::ops::RangeInclusive;
 
@@ -12,9 +12,9 @@ use rust_xlsxwriter::{
     ChartSolidFill, ChartTrendline, ChartTrendlineType, ChartType, Color,
 };
 
-/// Excel takes long to draw more rows than this.
+/// Maximum rows of a chart; Excel is slow with more.
 const MOST_ROWS: u32 = 20_000;
-/// More series than this cannot be told apart.
+/// Maximum series; more cannot be distinguished.
 const MOST_SERIES: usize = 20;
 /// The size of a chart in pixels.
 const SIZE: (u32, u32) = (760, 400);
@@ -28,39 +28,39 @@ pub struct SheetChart {
     pub kind: Kind,
     /// Its title.
     pub title: Option<String>,
-    /// The column of categories, instants or a first measure.
+    /// The column of categories, timestamps or a first measure.
     pub x: String,
     /// The columns of measures.
     pub y: Vec<String>,
     /// The column that divides rows into series.
     pub series: Option<String>,
-    /// How measures are written.
+    /// The number format of measures.
     pub form: Form,
-    /// Whether bars and areas stand on one another.
+    /// Whether bars and areas are stacked.
     pub is_stacked: bool,
-    /// Whether bars lie.
+    /// Whether bars are horizontal.
     pub is_horizontal: bool,
-    /// Whether a pie has a hole.
+    /// Whether a pie is a donut.
     pub is_donut: bool,
-    /// Whether points have their line of least squares.
+    /// Whether a scatter chart has a least-squares line.
     pub has_trend: bool,
 }
 
 /// Consecutive rows of one series, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct SeriesRun {
     pub(super) name: String,
     pub(super) rows: RangeInclusive<u32>,
 }
 
-/// Adds a row to the runs. A series that comes back after another has its rows apart, which `false` says.
-pub(super) fn add_row(runs: &mut Vec<Run>, name: &str, row: u32) -> bool {
+/// Adds a row to the runs. Returns false if the series is not contiguous.
+pub(super) fn add_row(runs: &mut Vec<SeriesRun>, name: &str, row: u32) -> bool {
     if let Some(last) = runs.last_mut().filter(|last| last.name == name) {
         last.rows = *last.rows.start()..=row;
         return true;
     }
     let is_new = !runs.iter().any(|run| run.name == name);
-    runs.push(Run { name: name.to_owned(), rows: row..=row });
+    runs.push(SeriesRun { name: name.to_owned(), rows: row..=row });
     is_new && runs.len() <= MOST_SERIES
 }
 
@@ -81,8 +81,14 @@ impl SheetChart {
         })
     }
 
-    /// The chart over the rows of a sheet. `runs` are its series; `None` without a chart of Excel's for it.
-    pub(super) fn draw(&self, sheet: &str, schema: &Schema, rows: u32, runs: Option<&[Run]>) -> Option<NativeChart> {
+    /// The chart over the rows of a sheet, with `runs` as its series; `None` if Excel has no such chart.
+    pub(super) fn draw(
+        &self,
+        sheet: &str,
+        schema: &Schema,
+        rows: u32,
+        runs: Option<&[SeriesRun]>,
+    ) -> Option<NativeChart> {
         let native = self.native()?;
         if rows == 0 || rows > MOST_ROWS || self.y.is_empty() {
             return None;
@@ -90,7 +96,7 @@ impl SheetChart {
         let column = |name: &String| schema.index_of(name).ok().and_then(|index| u16::try_from(index).ok());
         let x = column(&self.x)?;
         let y: Vec<(u16, &String)> = self.y.iter().map(|name| Some((column(name)?, name))).collect::<Option<_>>()?;
-        let whole = [Run { name: String::new(), rows: 1..=rows }];
+        let whole = [SeriesRun { name: String::new(), rows: 1..=rows }];
         let runs = match (&self.series, runs) {
             (None, _) => &whole[..],
             (Some(_), Some(runs)) => runs,
@@ -182,7 +188,7 @@ mod tests {
     fn rows_of_a_series_stand_together_or_there_is_no_chart() {
         let mut runs = Vec::new();
         assert!(add_row(&mut runs, "a", 1) && add_row(&mut runs, "a", 2) && add_row(&mut runs, "b", 3));
-        assert_eq!(runs, [Run { name: "a".into(), rows: 1..=2 }, Run { name: "b".into(), rows: 3..=3 }]);
+        assert_eq!(runs, [SeriesRun { name: "a".into(), rows: 1..=2 }, SeriesRun { name: "b".into(), rows: 3..=3 }]);
         assert!(!add_row(&mut runs, "a", 4));
     }
 }

@@ -16,7 +16,7 @@ fn written(sections: &[(Option<&str>, RecordBatch)]) -> Result<zip::ZipArchive<C
         sink.end_section(&mut out)?;
     }
     assert!(out.is_empty(), "nothing appears before the end");
-    while sink.finish(&mut out)? == Progress::More {}
+    while sink.finish(&mut out)? == FinishState::More {}
     Ok(zip::ZipArchive::new(Cursor::new(out)).unwrap())
 }
 
@@ -27,7 +27,7 @@ fn drawn(chart: SheetChart, batch: &RecordBatch) -> zip::ZipArchive<Cursor<Vec<u
     sink.begin_section(Some("Topics"), &batch.schema(), &mut out).unwrap();
     sink.write(batch, &mut out).unwrap();
     sink.end_section(&mut out).unwrap();
-    while sink.finish(&mut out).unwrap() == Progress::More {}
+    while sink.finish(&mut out).unwrap() == FinishState::More {}
     zip::ZipArchive::new(Cursor::new(out)).unwrap()
 }
 

@@ -157,7 +157,7 @@ impl Session {
         let policy = Arc::new(AccessPolicy::new(roles, state.clone()));
         let name = |name: &String| (SCHEMA.to_owned(), name.clone());
         let known = self.schema.names().filter(|known| policy.grants(&name(known))).cloned().collect();
-        let schema = Arc::new(ProjectSchema::above(&self.schema, known));
+        let schema = Arc::new(ProjectSchema::restricted(&self.schema, known));
         let context = SessionContext::new_with_state(with_schemas(&state, [])?);
         schema.attach(context.state_weak_ref());
         let filtered = Arc::new(Self {

@@ -1,8 +1,7 @@
-//! A chart as a picture: its SVG drawn by `resvg`.
+//! A chart as a PNG picture: its SVG rasterized by `resvg`.
 //!
-//! Letters come from the font that the program carries, so that a picture looks the same on every machine. A character
-//! that this font lacks is taken from the machine's fonts; one that no font has is an error, since an empty box in a
-//! picture that somebody is sent says nothing.
+//! The font is embedded, so that a picture looks the same on every machine. Characters that it lacks are taken from the
+//! system's fonts; a character that no font has is an error, because an empty box is of no use to the recipient.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,39 +12,39 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::fontdb::{Database, ID, Source};
 use resvg::usvg::{FontResolver, Options, Tree};
 
-use crate::output::{Format, OutputError, Progress, Result, Sink};
-use crate::report::{Chart, Drawing};
+use crate::output::{FinishState, Format, OutputError, Result, Sink};
+use crate::report::{Chart, ChartData};
 
-/// Pixels of a unit of the chart: sharp on screens with many pixels and on paper.
+/// Pixels per unit of the chart, for high-resolution screens and paper.
 const SCALE: f32 = 2.0;
 
 const FONT: &[u8] = include_bytes!("../../assets/NotoSansCJKsc-subset.otf");
 
 /// Writes the chart of one section as a picture.
-pub struct PngSink {
+pub(super) struct PngSink {
     chart: Option<Chart>,
     title: String,
     language: Language,
-    drawing: Option<Drawing>,
+    chart_data: Option<ChartData>,
 }
 
 impl PngSink {
     /// A picture of `chart`, headed by its own title or else `title`.
-    pub fn new(chart: Option<Chart>, title: &str) -> Self {
-        Self { chart, title: title.to_owned(), language: Language::of(title), drawing: None }
+    pub(super) fn new(chart: Option<Chart>, title: &str) -> Self {
+        Self { chart, title: title.to_owned(), language: Language::of(title), chart_data: None }
     }
 }
 
 impl Sink for PngSink {
     fn begin_section(&mut self, _: Option<&str>, schema: &SchemaRef, _: &mut Vec<u8>) -> Result<()> {
         let chart = self.chart.as_ref().ok_or(OutputError::NoChart { format: Format::Png })?;
-        self.drawing = Some(Drawing::new(chart, schema, self.language));
+        self.chart_data = Some(ChartData::new(chart, schema, self.language));
         Ok(())
     }
 
     fn write(&mut self, batch: &RecordBatch, _: &mut Vec<u8>) -> Result<()> {
-        match &mut self.drawing {
-            Some(drawing) => drawing.add(batch).map_err(|source| OutputError::encode(Format::Png, source)),
+        match &mut self.chart_data {
+            Some(chart_data) => chart_data.add(batch).map_err(|source| OutputError::encode(Format::Png, source)),
             None => Ok(()),
         }
     }
@@ -54,12 +53,12 @@ impl Sink for PngSink {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress> {
-        let drawing = self.drawing.take().ok_or(OutputError::NoChart { format: Format::Png })?;
-        let mut plot = drawing.plot();
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
+        let chart_data = self.chart_data.take().ok_or(OutputError::NoChart { format: Format::Png })?;
+        let mut plot = chart_data.plot();
         plot.title.get_or_insert_with(|| crate::output::visible(&self.title));
         out.extend_from_slice(&picture(&plot)?);
-        Ok(Progress::Done)
+        Ok(FinishState::Done)
     }
 }
 
@@ -90,7 +89,7 @@ pub(super) fn picture(plot: &Plot) -> Result<Vec<u8>> {
     pixels.encode_png().map_err(|error| failed(error.to_string()))
 }
 
-/// Takes the program's font, for a character that it lacks one of the machine's, and notes what none has.
+/// Resolves fonts: the embedded one, a system font for characters that it lacks; collects characters that no font has.
 fn resolver(own: ID, missing: Arc<Mutex<Vec<char>>>) -> FontResolver<'static> {
     let find = FontResolver::default_fallback_selector();
     let is_loaded = Mutex::new(false);

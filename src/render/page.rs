@@ -1,72 +1,64 @@
-//! The page of a report: one HTML file with its title, its parameters, how new the data is, a chart and a table for each
-//! section, the checks and the definitions of the functions it uses.
+//! The page of a report: one HTML file with its title, its parameters, the freshness of the data, a chart and a table for
+//! each section, the checks, and the definitions of the functions that it uses.
 //!
-//! A page is a [`Sink`], so it is written whole or not at all as every other format. What it says beside the rows is a
-//! [`Facts`], gathered before the rows come; the checks look at the rows as they pass and are told through [`Checked`].
+//! A page is a [`Sink`], so it is written whole or not at all, as any other format. Its [`PageFacts`] are known before the
+//! rows arrive; the [`CheckResults`] are complete when the rows have ended.
 
-mod charted;
-mod facts;
-mod mail;
-mod png;
-mod words;
-
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use cxql_chart::Size;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use maud::{Markup, PreEscaped, html};
 
-pub use self::charted::ChartedTables;
-pub(crate) use self::facts::value_text;
-pub use self::facts::{Facts, Freshness};
-pub use self::mail::{Banner, MailBody, MailPage, note_body};
-pub use self::png::PngSink;
-use self::words::Words;
+use super::words::Words;
+use super::{CheckResults, PageFacts, PageSection};
 use crate::output::html::{Rows, document};
-use crate::output::{Format, OutputError, Progress, Result, Sink, visible};
-use crate::report::{Chart, Drawing, Verdict};
+use crate::output::{FinishState, Format, OutputError, Result, Sink, visible};
+use crate::report::{ChartData, Verdict};
 
-/// Tables with more rows are folded away below a chart.
+/// Tables with more rows are collapsed below a chart.
 const OPEN_ROWS: usize = 12;
-
-/// How the checks came out: the condition as it was written, and its verdict.
-pub type Checked = Arc<Mutex<Vec<(String, Verdict)>>>;
-
-/// A section of the page that is still to come.
-#[derive(Debug, Clone)]
-pub struct PageSection {
-    /// Its heading, when it has one of its own.
-    pub title: Option<String>,
-    /// How it is drawn.
-    pub chart: Option<Chart>,
-}
 
 /// Writes the page of a report.
 #[derive(Debug)]
-pub struct PageSink {
-    facts: Facts,
+pub(super) struct PageSink {
+    facts: PageFacts,
     sections: std::vec::IntoIter<PageSection>,
-    checked: Checked,
-    most: usize,
-    current: Option<Current>,
+    check_results: CheckResults,
+    max_rows: usize,
+    current: Option<OpenSection>,
+    /// The sections that have ended.
     done: Vec<Markup>,
-    /// Headings, for the list at the top.
+    /// Id and text of the headings, for the contents at the top.
     headings: Vec<(String, String)>,
 }
 
-/// The section whose rows are coming.
+/// The section whose rows are arriving.
 #[derive(Debug)]
-struct Current {
+struct OpenSection {
     title: Option<String>,
     rows: Rows,
-    drawing: Option<Drawing>,
+    chart_data: Option<ChartData>,
 }
 
 impl PageSink {
-    /// A page with at most `most` rows in a table; 0 shows all.
-    pub fn new(facts: Facts, sections: Vec<PageSection>, checked: Checked, most: usize) -> Self {
-        Self { facts, sections: sections.into_iter(), checked, most, current: None, done: vec![], headings: vec![] }
+    /// A page with at most `max_rows` rows in a table; 0 shows all.
+    pub(super) fn new(
+        facts: PageFacts,
+        sections: Vec<PageSection>,
+        check_results: CheckResults,
+        max_rows: usize,
+    ) -> Self {
+        Self {
+            facts,
+            sections: sections.into_iter(),
+            check_results,
+            max_rows,
+            current: None,
+            done: vec![],
+            headings: vec![],
+        }
     }
 
     fn words(&self) -> &'static Words {
@@ -76,17 +68,17 @@ impl PageSink {
 
 impl Sink for PageSink {
     fn begin_section(&mut self, _: Option<&str>, schema: &SchemaRef, _: &mut Vec<u8>) -> Result<()> {
-        let section = self.sections.next().unwrap_or(PageSection { title: None, chart: None });
-        let drawing = section.chart.map(|chart| Drawing::new(&chart, schema, self.facts.language));
-        self.current = Some(Current { title: section.title, rows: Rows::new(schema, self.most), drawing });
+        let section = self.sections.next().unwrap_or_default();
+        let chart_data = section.chart.map(|chart| ChartData::new(&chart, schema, self.facts.language));
+        self.current = Some(OpenSection { title: section.title, rows: Rows::new(schema, self.max_rows), chart_data });
         Ok(())
     }
 
     fn write(&mut self, batch: &RecordBatch, _: &mut Vec<u8>) -> Result<()> {
         if let Some(current) = &mut self.current {
             current.rows.add(batch);
-            if let Some(drawing) = &mut current.drawing {
-                drawing.add(batch).map_err(|source| OutputError::encode(Format::Html, source))?;
+            if let Some(chart_data) = &mut current.chart_data {
+                chart_data.add(batch).map_err(|source| OutputError::encode(Format::Html, source))?;
             }
         }
         Ok(())
@@ -99,7 +91,7 @@ impl Sink for PageSink {
         let name = title.clone().unwrap_or_else(|| visible(&self.facts.title));
         let count = current.rows.count();
         let table = current.rows.table(&name, self.facts.language)?;
-        let chart = current.drawing.as_ref().map(|drawing| (drawing.plot(), drawing.left_out()));
+        let chart = current.chart_data.as_ref().map(|chart_data| (chart_data.plot(), chart_data.left_out()));
         let id = format!("s{}", self.done.len() + 1);
         if let Some(title) = &title {
             self.headings.push((id.clone(), title.clone()));
@@ -126,8 +118,8 @@ impl Sink for PageSink {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress> {
-        let checks = self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
+        let checks = self.check_results.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let words = self.words();
         let facts = &self.facts;
         let failed = checks.iter().filter(|(_, verdict)| verdict.failed_count > 0).count();
@@ -166,11 +158,11 @@ impl Sink for PageSink {
             footer { p { (words.made_by) " cxql " (env!("CARGO_PKG_VERSION")) " · " time datetime=(facts.generated_at) { (facts.generated_at.replace('T', " ").replace('Z', " UTC")) } } }
         };
         out.extend_from_slice(document(&facts.title, facts.language, &body).as_bytes());
-        Ok(Progress::Done)
+        Ok(FinishState::Done)
     }
 }
 
-/// The text with its lines kept.
+/// [`visible`] per line: line breaks are kept.
 fn visible_lines(text: &str) -> String {
     text.lines().map(visible).collect::<Vec<_>>().join("\n")
 }
@@ -276,13 +268,15 @@ impl PageSink {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use datafusion::arrow::array::{ArrayRef, Float64Array, StringArray};
 
     use super::*;
     use cxql_chart::Language;
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> PageFacts {
+        PageFacts {
             title: "A <script>alert(1)</script> title".into(),
             description: Some("What & why".into()),
             report: Some("r".into()),
@@ -290,7 +284,7 @@ mod tests {
             language: Language::English,
             parameters: vec![("queue".into(), "<b>".into(), Some("a \"note\"".into()))],
             generated_at: "2025-06-01T08:00:00Z".into(),
-            freshness: vec![Freshness {
+            freshness: vec![super::super::Freshness {
                 table: "interactions".into(),
                 column: Some("started_at".into()),
                 newest: Some("2025-05-31T23:59:00Z".into()),
@@ -300,7 +294,7 @@ mod tests {
         }
     }
 
-    fn page(facts: Facts, checked: Vec<(String, Verdict)>) -> String {
+    fn page(facts: PageFacts, checked: Vec<(String, Verdict)>) -> String {
         let topic: ArrayRef = Arc::new(StringArray::from(vec!["<script>x</script>", "delivery"]));
         let ratio: ArrayRef = Arc::new(Float64Array::from(vec![0.25, 0.75]));
         let batch = RecordBatch::try_from_iter([("topic", topic), ("fcr_ratio", ratio)]).unwrap();
@@ -314,12 +308,12 @@ mod tests {
         sink.begin_section(None, &batch.schema(), &mut out).unwrap();
         sink.write(&batch, &mut out).unwrap();
         sink.end_section(&mut out).unwrap();
-        assert_eq!(sink.finish(&mut out).unwrap(), Progress::Done);
+        assert_eq!(sink.finish(&mut out).unwrap(), FinishState::Done);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_page_says_what_it_rests_on_and_escapes_everything() {
+    fn a_page_shows_its_facts_and_escapes_everything() {
         let page = page(facts(), vec![("fcr_ratio <= 1".into(), Verdict { row_count: 2, ..Verdict::default() })]);
         assert_eq!(page.matches("<script").count(), 1, "only the page's own script");
         for wanted in [
@@ -346,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_fails_is_told_with_its_first_row() {
+    fn a_failed_check_is_shown_with_its_first_row() {
         let verdict = Verdict { row_count: 2, failed_count: 1, first_failed: Some("topic=x".into()) };
         let page = page(facts(), vec![("fcr_ratio > 0.5".into(), verdict)]);
         assert!(page.contains("class=\"failed\">0 of 1 checks hold"), "{page}");
@@ -355,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_chinese_report_has_chinese_words() {
-        let page = page(Facts { title: "首次联系解决率".into(), language: Language::Chinese, ..facts() }, vec![]);
+        let page = page(PageFacts { title: "首次联系解决率".into(), language: Language::Chinese, ..facts() }, vec![]);
         assert!(
             page.contains("<html lang=\"zh-CN\">") && page.contains("数据截至") && page.contains("指标定义"),
             "{page}"

@@ -1,4 +1,4 @@
-//! Binding a report's parameters and planning its sections.
+//! Binds a report's parameters and plans its sections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,28 +20,28 @@ use crate::sqlfile;
 use crate::types::ParamType;
 use crate::types::sql_type;
 
-/// A section that can be run.
+/// The plan of a section or view, with its checks.
 #[derive(Debug)]
-pub struct Planned {
-    /// The plan with all values bound.
+pub struct PlannedQuery {
+    /// The logical plan with all parameters bound.
     pub plan: LogicalPlan,
     /// Its checks.
     pub checks: Vec<Check>,
 }
 
 impl Report {
-    /// The values of the parameters: those given by name, and defaults for the rest.
+    /// Binds the parameters: the given values by name, and defaults for the rest.
     ///
     /// # Errors
-    /// A name that is not declared, a value that does not fit, a required parameter without a value.
+    /// An undeclared name, a value that does not have the type, a required parameter without a value.
     pub fn bind(&self, given: &BTreeMap<String, String>) -> Result<Values> {
         param::bind(&self.name, &self.params, given)
     }
 
-    /// Defaults, and NULL where a parameter has none: enough to plan every section without running it.
+    /// The defaults, and NULL for parameters without one: enough to plan every section without executing it.
     ///
     /// # Errors
-    /// When a type has no NULL, which no parameter type is.
+    /// A type without NULL, which no parameter type is.
     pub fn sample_values(&self) -> Result<Values> {
         let value = |param: &Param| match &param.default {
             Some((_, value)) => Ok(value.clone()),
@@ -55,8 +55,13 @@ impl Report {
 /// Plans a section with bound values and validates its chart, checks and alerts against the result's columns.
 ///
 /// # Errors
-/// At the place in the file where the fault is.
-pub async fn plan_section(session: &Session, report: &Report, section: &Section, values: &Values) -> Result<Planned> {
+/// The fault with its position in the file.
+pub async fn plan_section(
+    session: &Session,
+    report: &Report,
+    section: &Section,
+    values: &Values,
+) -> Result<PlannedQuery> {
     let source = &report.source;
     let plan = plan_statement(session, report, section, values).await?;
     if let Some(chart) = &section.chart {
@@ -69,14 +74,14 @@ pub async fn plan_section(session: &Session, report: &Report, section: &Section,
     for alert in &section.alerts {
         alert.plan(session, source, values, &plan).await?;
     }
-    Ok(Planned { plan, checks })
+    Ok(PlannedQuery { plan, checks })
 }
 
-/// Plans a view with the checks in its header.
+/// Plans a view with the checks of its header.
 ///
 /// # Errors
-/// At the place in the file where the fault is.
-pub async fn plan_view(session: &Session, view: &View) -> Result<Planned> {
+/// The fault with its position in the file.
+pub async fn plan_view(session: &Session, view: &View) -> Result<PlannedQuery> {
     let parsed = view.parse()?;
     let checks = parsed.header.iter().filter(|line| line.key == "check");
     let checks: Vec<Condition> =
@@ -84,14 +89,14 @@ pub async fn plan_view(session: &Session, view: &View) -> Result<Planned> {
     let text = format!("select * from \"{}\"", view.name);
     let statement = sqlfile::parse(&Arc::new(Source::query(&text)))?.swap_remove(0).statement;
     let plan = session.plan(&view.source, DataFusionStatement::Statement(Box::new(statement))).await?;
-    let mut planned = Planned { plan, checks: Vec::with_capacity(checks.len()) };
+    let mut planned = PlannedQuery { plan, checks: Vec::with_capacity(checks.len()) };
     for condition in &checks {
         planned.checks.push(condition.check(session, &view.source, &Values::new(), &planned.plan).await?);
     }
     Ok(planned)
 }
 
-/// Plans the statement with typed parameters and binds their values: no value ever becomes SQL text.
+/// Plans the statement with typed parameters and binds their values: a value never becomes part of the SQL.
 pub(super) async fn plan_statement(
     session: &Session,
     report: &Report,
@@ -130,7 +135,7 @@ fn read_only(report: &Report, plan: LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-/// The type that the planner gives a parameter, for tests that the two agree.
+/// The type that the planner gives a parameter, to test that it agrees with that of its values.
 #[cfg(test)]
 async fn planned_type(session: &Session, param_type: ParamType) -> DataType {
     let source = Arc::new(crate::source::Source::query("select $1"));

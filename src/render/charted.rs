@@ -1,55 +1,60 @@
-//! Tables with their charts below them, for a terminal.
+//! Tables with charts below them, for a terminal.
 
 use cxql_chart::Language;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
-use crate::output::{Format, OutputError, Progress, Result, Sink, TableOptions};
-use crate::report::{Chart, Drawing};
+use crate::output::{FinishState, Format, OutputError, Result, Sink, TableOptions};
+use crate::report::{Chart, ChartData};
 
-/// Writes tables, and below each the chart of its section.
-pub struct ChartedTables {
+/// Writes each section as a table with its chart below.
+pub(super) struct ChartedTableSink {
     table: Box<dyn Sink>,
     charts: std::vec::IntoIter<Option<Chart>>,
     language: Language,
-    current: Option<Drawing>,
+    current: Option<ChartData>,
     width: usize,
     has_color: bool,
 }
 
-impl ChartedTables {
-    /// Tables that look as `options` say, on a terminal; the charts are as wide as the tables may be.
-    pub fn new(options: &TableOptions, table: Box<dyn Sink>, charts: Vec<Option<Chart>>, language: Language) -> Self {
+impl ChartedTableSink {
+    /// A sink that writes tables with `table`; the charts are as wide as `options` let tables be on a terminal.
+    pub(super) fn new(
+        options: &TableOptions,
+        table: Box<dyn Sink>,
+        charts: Vec<Option<Chart>>,
+        language: Language,
+    ) -> Self {
         Self {
             table,
             charts: charts.into_iter(),
             language,
             current: None,
-            // a terminal that does not know its width has the usual one
+            // the usual width, for a terminal that does not know its own
             width: options.columns(true).unwrap_or(80),
             has_color: options.is_styled(true),
         }
     }
 }
 
-impl Sink for ChartedTables {
+impl Sink for ChartedTableSink {
     fn begin_section(&mut self, title: Option<&str>, schema: &SchemaRef, out: &mut Vec<u8>) -> Result<()> {
         let chart = self.charts.next().flatten();
-        self.current = chart.map(|chart| Drawing::new(&chart, schema, self.language));
+        self.current = chart.map(|chart| ChartData::new(&chart, schema, self.language));
         self.table.begin_section(title, schema, out)
     }
 
     fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        if let Some(drawing) = &mut self.current {
-            drawing.add(batch).map_err(|source| OutputError::encode(Format::Table, source))?;
+        if let Some(chart_data) = &mut self.current {
+            chart_data.add(batch).map_err(|source| OutputError::encode(Format::Table, source))?;
         }
         self.table.write(batch, out)
     }
 
     fn end_section(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.table.end_section(out)?;
-        if let Some(drawing) = self.current.take() {
-            let text = cxql_chart::terminal(&drawing.plot(), self.width, self.has_color);
+        if let Some(chart_data) = self.current.take() {
+            let text = cxql_chart::terminal(&chart_data.plot(), self.width, self.has_color);
             if !text.is_empty() {
                 out.push(b'\n');
                 out.extend_from_slice(text.as_bytes());
@@ -58,7 +63,7 @@ impl Sink for ChartedTables {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Progress> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
         self.table.finish(out)
     }
 }
@@ -70,7 +75,8 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Float64Array, StringArray};
 
     use super::*;
-    use crate::output::{Color, Options, Width};
+    use crate::output::sinks::TableSink;
+    use crate::output::{Color, Width};
     use crate::report::Report;
     use crate::source::Source;
 
@@ -82,9 +88,8 @@ mod tests {
         let source = Arc::new(Source::query("-- chart: bar x=topic y=fcr_ratio format=percent\nselect 1 as a"));
         let chart = Report::parse("r", &source).unwrap().sections[0].chart.clone();
         let table = TableOptions { width: Width::Fixed(40), color: Color::Never, ..TableOptions::default() };
-        let options = Options { table: table.clone(), ..Options::default() };
-        let inner = Format::Table.sink(&options, false);
-        let mut sink = ChartedTables::new(&table, inner, vec![chart], Language::English);
+        let inner = Box::new(TableSink::new(table.clone(), false));
+        let mut sink = ChartedTableSink::new(&table, inner, vec![chart], Language::English);
         let mut out = Vec::new();
         sink.begin_section(None, &batch.schema(), &mut out).unwrap();
         sink.write(&batch, &mut out).unwrap();

@@ -1,8 +1,7 @@
-//! The mail of a report: HTML that mail programs show, its charts as pictures that the mail carries, and a plain text.
+//! The mail of a report: HTML for mail programs, its charts as inline attachments, and a plain text alternative.
 //!
-//! Mail programs leave out scripts, style sheets and inline SVG. So every style stands at its element, charts are PNG
-//! attachments that the HTML names by their content id, and tables are short: the whole result is in the attachments or
-//! outputs of the job.
+//! Mail programs drop scripts, style sheets and inline SVG. Styles are therefore inline, charts are PNG attachments that
+//! the HTML references by content id, and tables are short: the whole result is in the attachments or outputs of the job.
 
 use std::sync::PoisonError;
 
@@ -12,21 +11,22 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::png::picture;
 use super::words::Words;
-use super::{Checked, Facts, PageSection};
+use super::{CheckResults, PageFacts, PageSection};
 use crate::output::html::Rows;
-use crate::output::{Color, Format, Options, OutputError, Result, TableOptions, Width, visible};
-use crate::report::{Drawing, Verdict};
+use crate::output::sinks::TableSink;
+use crate::output::{Color, Format, OutputError, Result, Sink, TableOptions, Width, visible};
+use crate::report::{ChartData, Verdict};
 
 const FONT: &str = "font-family:-apple-system,'Segoe UI',Roboto,'Noto Sans','PingFang SC','Microsoft YaHei',sans-serif";
 const MUTED: &str = "color:#5b6573;font-size:13px";
 const TEXT_COLUMNS: u16 = 100;
 
-/// A line at the top of a mail that says what is wrong.
+/// A warning at the top of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Banner {
     /// What is wrong.
     pub text: String,
-    /// Whether somebody has to act.
+    /// An error, which needs action, rather than a warning.
     pub is_error: bool,
 }
 
@@ -37,63 +37,62 @@ pub struct MailBody {
     pub html: String,
     /// The same as plain text.
     pub text: String,
-    /// The pictures that the HTML names: content id and PNG.
+    /// The pictures that the HTML references: content id and PNG.
     pub pictures: Vec<(String, Vec<u8>)>,
 }
 
-/// Collects what a mail shows while rows pass.
+/// Collects the content of a mail while the rows are written.
 #[derive(Debug)]
 pub struct MailPage {
-    facts: Facts,
+    facts: PageFacts,
     sections: std::vec::IntoIter<PageSection>,
-    checked: Checked,
-    most: usize,
-    done: Vec<Section>,
+    check_results: CheckResults,
+    max_rows: usize,
+    done: Vec<MailSection>,
 }
 
 #[derive(Debug)]
-struct Section {
+struct MailSection {
     title: Option<String>,
     schema: SchemaRef,
     rows: Rows,
-    drawing: Option<Drawing>,
+    chart_data: Option<ChartData>,
 }
 
 impl MailPage {
-    /// A mail with at most `most` rows in a table.
-    pub fn new(facts: Facts, sections: Vec<PageSection>, checked: Checked, most: usize) -> Self {
-        Self { facts, sections: sections.into_iter(), checked, most, done: vec![] }
+    /// A mail with at most `max_rows` rows in a table.
+    pub fn new(facts: PageFacts, sections: Vec<PageSection>, check_results: CheckResults, max_rows: usize) -> Self {
+        Self { facts, sections: sections.into_iter(), check_results, max_rows, done: vec![] }
     }
 
     /// Starts a section of rows of this schema.
     pub fn begin(&mut self, schema: &SchemaRef) {
-        let section = self.sections.next().unwrap_or(PageSection { title: None, chart: None });
-        let drawing = section.chart.map(|chart| Drawing::new(&chart, schema, self.facts.language));
-        let rows = Rows::new(schema, self.most);
-        self.done.push(Section { title: section.title, schema: SchemaRef::clone(schema), rows, drawing });
+        let section = self.sections.next().unwrap_or_default();
+        let chart_data = section.chart.map(|chart| ChartData::new(&chart, schema, self.facts.language));
+        let rows = Rows::new(schema, self.max_rows);
+        self.done.push(MailSection { title: section.title, schema: SchemaRef::clone(schema), rows, chart_data });
     }
 
-    /// Takes the rows of a batch.
+    /// Adds the rows of a batch.
     ///
     /// # Errors
     /// A column that no chart can draw.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let Some(section) = self.done.last_mut() else { return Ok(()) };
         section.rows.add(batch);
-        match &mut section.drawing {
-            Some(drawing) => drawing.add(batch).map_err(|source| OutputError::encode(Format::Html, source)),
+        match &mut section.chart_data {
+            Some(chart_data) => chart_data.add(batch).map_err(|source| OutputError::encode(Format::Html, source)),
             None => Ok(()),
         }
     }
 
-    /// The mail, headed by `banners`. `name` makes the content ids of its pictures its own; `links` are places at which the
-    /// whole result is.
+    /// The mail, headed by `banners`. `name` makes the content ids of its pictures unique; `links` lead to the whole result.
     ///
     /// # Errors
-    /// A value that has no text.
+    /// A value that cannot be formatted.
     pub fn finish(&self, name: &str, banners: &[Banner], links: &[String]) -> Result<MailBody> {
         let words = Words::of(self.facts.language);
-        let checks = self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let checks = self.check_results.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut pictures = Vec::new();
         let mut sections = Vec::with_capacity(self.done.len());
         for section in &self.done {
@@ -142,7 +141,7 @@ impl MailPage {
 
     fn section(
         &self,
-        section: &Section,
+        section: &MailSection,
         name: &str,
         words: &Words,
         pictures: &mut Vec<(String, Vec<u8>)>,
@@ -150,8 +149,8 @@ impl MailPage {
         let heading = section.title.as_deref().map(visible);
         let table_name = heading.clone().unwrap_or_else(|| visible(&self.facts.title));
         let mut shown = None;
-        if let Some(drawing) = &section.drawing {
-            let mut plot = drawing.plot();
+        if let Some(chart_data) = &section.chart_data {
+            let mut plot = chart_data.plot();
             let described = cxql_chart::description(&plot);
             plot.title.get_or_insert_with(|| table_name.clone());
             match picture(&plot) {
@@ -174,8 +173,8 @@ impl MailPage {
                 None => {}
             }
             (section.rows.mail_table(&table_name, self.facts.language)?)
-            @if let Some(drawing) = &section.drawing {
-                @if drawing.left_out() > 0 { p style=(MUTED) { ((words.left_out)(drawing.left_out())) } }
+            @if let Some(chart_data) = &section.chart_data {
+                @if chart_data.left_out() > 0 { p style=(MUTED) { ((words.left_out)(chart_data.left_out())) } }
             }
         })
     }
@@ -207,11 +206,10 @@ impl MailPage {
             out.extend_from_slice(format!("{} = {}\n", visible(parameter), visible(value)).as_bytes());
         }
         out.extend_from_slice(format!("{} {}\n", words.generated, facts.generated_at).as_bytes());
-        let table = TableOptions { width: Width::Fixed(TEXT_COLUMNS), color: Color::Never, max_rows: self.most };
+        let table = TableOptions { width: Width::Fixed(TEXT_COLUMNS), color: Color::Never, max_rows: self.max_rows };
         for section in &self.done {
             out.push(b'\n');
-            let options = Options { table: table.clone(), ..Options::default() };
-            let mut sink = Format::Table.sink(&options, false);
+            let mut sink = TableSink::new(table.clone(), false);
             sink.begin_section(section.title.as_deref(), &section.schema, &mut out)?;
             for batch in section.rows.batches() {
                 sink.write(batch, &mut out)?;
@@ -286,13 +284,13 @@ mod tests {
     use cxql_chart::Language;
 
     #[test]
-    fn a_mail_carries_its_charts_and_says_the_same_as_text() {
+    fn a_mail_attaches_its_charts_and_has_the_same_content_as_plain_text() {
         let topic: ArrayRef = Arc::new(StringArray::from(vec!["<b>billing</b>", "delivery", "other"]));
         let ratio: ArrayRef = Arc::new(Float64Array::from(vec![0.25, 0.75, 0.5]));
         let batch = RecordBatch::try_from_iter([("topic", topic), ("fcr_ratio", ratio)]).unwrap();
         let source = Arc::new(Source::query("-- chart: bar x=topic y=fcr_ratio format=percent\nselect 1 as a"));
         let report = Report::parse("r", &source).unwrap();
-        let facts = Facts {
+        let facts = PageFacts {
             title: "A <i>title</i>".into(),
             description: None,
             report: Some("r".into()),
@@ -324,7 +322,7 @@ mod tests {
         ] {
             assert!(body.html.contains(wanted), "{wanted}\n{}", body.html);
         }
-        // nothing that mail programs leave out or ask the network for
+        // nothing that mail programs drop or fetch from the network
         for unwanted in ["<script", "<svg", "<style", "http"] {
             assert!(!body.html.contains(unwanted), "{unwanted}");
         }

@@ -1,8 +1,8 @@
-//! The words that a page adds, in English and Chinese.
+//! Labels of pages and mails in English and Chinese.
 
 use cxql_chart::{Form, Language};
 
-/// Words of one language.
+/// The labels of one language.
 pub(super) struct Words {
     pub(super) parameters: &'static str,
     pub(super) newest: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Words {
     pub(super) checks_short: fn(usize, usize) -> String,
     pub(super) holds: fn(u64) -> String,
     pub(super) fails: fn(u64, u64) -> String,
-    /// The label of a line of a function's page.
+    /// The label of a section of a function's documentation.
     pub(super) label: fn(&str) -> &str,
 }
 

@@ -1,4 +1,5 @@
-//! What a page says beside its rows: parameters, how new the data is, which functions are used.
+//! [`PageFacts`]: what a page shows beside its rows: parameters, freshness of the data, definitions of the functions
+//! used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,26 +22,26 @@ use crate::report::{Report, Values};
 use crate::session::{Session, model};
 use crate::source::Source;
 
-/// What a page says beside its rows.
+/// What a page or mail shows beside its rows.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct PageFacts {
     /// The heading.
     pub title: String,
     /// What the report shows.
     pub description: Option<String>,
     /// The report's name.
     pub report: Option<String>,
-    /// What one row is.
+    /// Its grain: what one row stands for.
     pub grain: Option<String>,
-    /// The language of the words that the page adds.
+    /// The language of labels.
     pub language: Language,
-    /// Each parameter: its name, the value used, its note.
+    /// Name, value and note of each parameter.
     pub parameters: Vec<(String, String, Option<String>)>,
-    /// When the page was made, RFC 3339 in UTC.
+    /// Time of generation, RFC 3339 in UTC.
     pub generated_at: String,
-    /// How new each table is.
+    /// The freshness of each table.
     pub freshness: Vec<Freshness>,
-    /// The pages of the functions that are used.
+    /// The documentation of the functions that are used.
     pub functions: Vec<docs::Page>,
     /// The SQL.
     pub sql: Option<String>,
@@ -51,14 +52,14 @@ pub struct Facts {
 pub struct Freshness {
     /// The table's name.
     pub table: String,
-    /// The column that says when a row happened; `None` when the table has no times.
+    /// The time column; `None` if the table has none.
     pub column: Option<String>,
-    /// The newest instant that is not in the future, RFC 3339 in UTC; `None` without rows.
+    /// The newest timestamp that is not in the future, RFC 3339 in UTC; `None` without rows.
     pub newest: Option<String>,
 }
 
-impl Facts {
-    /// The facts of a report whose sections are planned.
+impl PageFacts {
+    /// Gathers the facts of a report whose sections are planned.
     ///
     /// # Errors
     /// A table that cannot be read.
@@ -68,7 +69,7 @@ impl Facts {
         values: &Values,
         plans: &[&LogicalPlan],
     ) -> Result<Self> {
-        let told = format!("{}{}", report.title, report.description.as_deref().unwrap_or_default());
+        let words = format!("{}{}", report.title, report.description.as_deref().unwrap_or_default());
         let parameters = report.params.iter().zip(values);
         let parameters = parameters.map(|(param, value)| (param.name.clone(), value_text(value), param.note.clone()));
         Ok(Self {
@@ -76,13 +77,13 @@ impl Facts {
             description: report.description.clone(),
             report: Some(report.name.clone()),
             grain: report.grain.clone(),
-            language: Language::of(&told),
+            language: Language::of(&words),
             parameters: parameters.collect(),
             ..Self::of_plans(session, &report.source, plans).await?
         })
     }
 
-    /// The facts of statements that are no report.
+    /// Gathers the facts of statements without a report.
     ///
     /// # Errors
     /// A table that cannot be read.
@@ -103,23 +104,24 @@ impl Facts {
     }
 }
 
-/// Now, or the instant that `SOURCE_DATE_EPOCH` names (seconds since 1970), by which builds that must come out the same
-/// every time say what now is.
+/// The current time, or that of `SOURCE_DATE_EPOCH` (seconds since 1970), the convention of reproducible builds.
 fn now() -> DateTime<Utc> {
     let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.trim().parse().ok());
     fixed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_else(Utc::now)
 }
 
-/// A parameter's value as a reader wants it.
+/// Formats a parameter's value for a reader.
 pub(crate) fn value_text(value: &ScalarValue) -> String {
     match value {
         ScalarValue::TimestampMicrosecond(Some(_), _)
         | ScalarValue::TimestampNanosecond(Some(_), _)
         | ScalarValue::TimestampMillisecond(Some(_), _)
-        | ScalarValue::TimestampSecond(Some(_), _) => match value.to_array().ok().and_then(|array| instant(&array)) {
-            Some(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true).replace("T00:00:00Z", ""),
-            None => value.to_string(),
-        },
+        | ScalarValue::TimestampSecond(Some(_), _) => {
+            match value.to_array().ok().and_then(|array| first_timestamp(&array)) {
+                Some(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true).replace("T00:00:00Z", ""),
+                None => value.to_string(),
+            }
+        }
         other => {
             let text = other.to_array().ok().and_then(|array| {
                 let options = FormatOptions::new().with_null("NULL");
@@ -130,8 +132,8 @@ pub(crate) fn value_text(value: &ScalarValue) -> String {
     }
 }
 
-/// The first instant of an array of instants or days.
-fn instant(array: &dyn Array) -> Option<DateTime<Utc>> {
+/// The first value of an array of timestamps or dates.
+fn first_timestamp(array: &dyn Array) -> Option<DateTime<Utc>> {
     let zone = match array.data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
@@ -141,7 +143,7 @@ fn instant(array: &dyn Array) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros.iter().next()??)
 }
 
-/// The functions of ours that any of the plans calls, also in views, in the order of their catalogue.
+/// The documentation of cxql's functions that the plans call, also within views, in the order of the catalogue.
 fn functions(plans: &[&LogicalPlan]) -> Vec<docs::Page> {
     let mut called: BTreeSet<String> = BTreeSet::new();
     let mut look = |expr: &Expr| {
@@ -155,13 +157,13 @@ fn functions(plans: &[&LogicalPlan]) -> Vec<docs::Page> {
         Ok(TreeNodeRecursion::Continue)
     };
     for plan in plans {
-        // a part that cannot be walked has no definitions to show
+        // ignore a plan that cannot be traversed
         let _ = plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
     }
     docs::pages().into_iter().filter(|page| called.contains(&page.name)).collect()
 }
 
-/// The newest row of each table that the plans read.
+/// The freshness of each table that the plans scan.
 async fn freshness(
     session: &Session,
     source: &Arc<Source>,
@@ -171,7 +173,7 @@ async fn freshness(
     let mut tables: BTreeMap<String, Arc<dyn TableSource>> = BTreeMap::new();
     for plan in plans {
         let _ = plan.apply_with_subqueries(|node| {
-            // a function such as range() is no table of the data
+            // skip table functions such as range()
             if let LogicalPlan::TableScan(scan) = node
                 && !scan.table_name.table().ends_with(')')
             {
@@ -192,7 +194,7 @@ async fn freshness(
     Ok(found)
 }
 
-/// The column that says when a row happened: that of the model, else the first of times, else the first of days.
+/// The time column of a table: that of the model, else the first timestamp column, else the first date column.
 fn time_column(table: &str, schema: &Schema) -> Option<String> {
     let of_model = match table {
         "interactions" | "agent_states" => "started_at",
@@ -214,7 +216,7 @@ fn time_column(table: &str, schema: &Schema) -> Option<String> {
     first(&is_time).or_else(|| first(&is_day)).map(|field| field.name().clone())
 }
 
-/// The newest instant in a column that is not in the future: a wrong clock says nothing about how new the data is.
+/// The newest timestamp of a column that is not in the future: rows of a wrong clock say nothing about freshness.
 async fn newest(
     session: &Session,
     source: &Arc<Source>,
@@ -253,7 +255,7 @@ async fn latest(
     let execution = session.execute(source, &plan).await?;
     match execution.stream.try_collect::<Vec<_>>().await {
         Ok(batches) => {
-            Ok(batches.first().filter(|batch| batch.num_rows() > 0).and_then(|batch| instant(batch.column(0))))
+            Ok(batches.first().filter(|batch| batch.num_rows() > 0).and_then(|batch| first_timestamp(batch.column(0))))
         }
         Err(error) => Err(session.execution_error(error, source, &execution.plan).await),
     }

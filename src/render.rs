@@ -1,0 +1,41 @@
+//! Renders results for readers: pages, mails, pictures, tables with charts.
+//!
+//! | file | renders |
+//! |---|---|
+//! | `page.rs` | the HTML page of a report |
+//! | `mail.rs` | the HTML and plain text of a mail, its charts as pictures |
+//! | `png.rs` | one chart as a picture |
+//! | `charted.rs` | tables with charts below them, for a terminal |
+//! | `facts.rs` | what pages and mails show beside the rows: parameters, freshness, functions |
+//! | `sink.rs` | chooses the sink of a format |
+
+mod charted;
+mod facts;
+mod mail;
+mod page;
+mod png;
+mod sink;
+mod words;
+
+use std::sync::{Arc, Mutex};
+
+use self::charted::ChartedTableSink;
+pub(crate) use self::facts::value_text;
+pub use self::facts::{Freshness, PageFacts};
+pub use self::mail::{Banner, MailBody, MailPage, note_body};
+use self::page::PageSink;
+use self::png::PngSink;
+pub use self::sink::{Presentation, open_writer};
+use crate::report::{Chart, Verdict};
+
+/// The verdicts of the checks with their text, filled while the rows are written.
+pub type CheckResults = Arc<Mutex<Vec<(String, Verdict)>>>;
+
+/// Title and chart of a section.
+#[derive(Debug, Clone, Default)]
+pub struct PageSection {
+    /// Its heading, if it has one of its own.
+    pub title: Option<String>,
+    /// Its chart.
+    pub chart: Option<Chart>,
+}
