@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use self::jobs::{
+pub(crate) use self::jobs::{
     CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig, OneOrMany,
-    OutputConfig, Overlap, SendPolicy, Span, WebhookShape, parse_span,
+    OutputConfig, Overlap, SendPolicy, Span, WebhookShape,
 };
-pub use self::secret::{Address, Secret, SecretText};
+pub(crate) use self::secret::SecretText;
 use crate::error::{Error, Result};
 use crate::source::nearest;
 
 /// The file's name in a project folder.
-pub const FILE_NAME: &str = "cxql.toml";
+pub(crate) const FILE_NAME: &str = "cxql.toml";
 
 /// What a `cxql.toml` says; everything is optional.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// Folder or address of the data, relative to the project folder; default `data`.
     pub data: Option<String>,
     /// Memory limit such as `4GB`.
@@ -67,7 +67,7 @@ pub struct ConfigFile {
 /// `[serve]`: the Flight SQL server.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ServeConfig {
+pub(crate) struct ServeConfig {
     /// `HOST:PORT`; default `127.0.0.1:32010`.
     pub listen: Option<String>,
     /// Seconds that running queries have when the server is stopped; default 30.
@@ -100,7 +100,7 @@ pub struct ServeConfig {
 /// The form of the server's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Lines for people.
     #[default]
     Text,
@@ -113,7 +113,7 @@ impl ServeConfig {
     ///
     /// # Errors
     /// One file without the other that it needs.
-    pub fn tls(&self, folder: &Path) -> Result<Option<TlsFiles>> {
+    pub(crate) fn tls(&self, folder: &Path) -> Result<Option<TlsFiles>> {
         match (&self.certificate, &self.key, &self.client_ca) {
             (None, None, None) => Ok(None),
             (Some(certificate), Some(key), client_ca) => Ok(Some(TlsFiles {
@@ -128,7 +128,7 @@ impl ServeConfig {
 
 /// The files that encryption needs, all in PEM form.
 #[derive(Debug, Clone)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// The server's certificate, and those between it and its authority.
     pub certificate: PathBuf,
     /// Its key.
@@ -140,7 +140,7 @@ pub struct TlsFiles {
 /// `[users.NAME]`: one user of the server, as `cxql user add` writes it.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserConfig {
+pub(crate) struct UserConfig {
     /// The argon2id hash of a password.
     pub password: Option<String>,
     /// The SHA-256 hash of a token, in hexadecimal digits.
@@ -153,7 +153,7 @@ pub struct UserConfig {
 /// `[roles.NAME]`: what users with this role may read.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RoleConfig {
+pub(crate) struct RoleConfig {
     /// Schemas of which everything may be read.
     #[serde(default)]
     pub schemas: Vec<String>,
@@ -178,7 +178,7 @@ impl std::fmt::Debug for UserConfig {
 /// `[s3]`: how S3 and compatible stores are reached. Keys and tokens come from the standard AWS environment variables.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct S3Config {
+pub(crate) struct S3Config {
     /// Address of an S3-compatible store, such as `https://minio.example:9000`.
     pub endpoint: Option<String>,
     /// Region; default from `AWS_REGION` or `us-east-1`.
@@ -194,7 +194,7 @@ pub struct S3Config {
 /// `[tables.NAME]`: one table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TableConfig {
+pub(crate) struct TableConfig {
     /// File, folder (ends with `/` or has no known ending) or address; relative to the data folder.
     pub path: String,
     /// Format; default from the path's ending.
@@ -217,7 +217,7 @@ pub struct TableConfig {
 /// The formats that a table can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum TableFormat {
+pub(crate) enum TableFormat {
     /// Apache Parquet.
     Parquet,
     /// Separated text.
@@ -230,7 +230,7 @@ pub enum TableFormat {
 
 impl TableConfig {
     /// A table at a path with everything else by default.
-    pub fn at(path: impl Into<String>) -> Self {
+    pub(crate) fn at(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             format: None,
@@ -249,7 +249,7 @@ impl ConfigFile {
     ///
     /// # Errors
     /// When it cannot be read or is not what it should be: file, line, column, what, remedy.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| Error::usage(format!("cannot read {}: {cause}", path.display())))?;
         Self::parse(&text, &path.display().to_string())
@@ -259,7 +259,7 @@ impl ConfigFile {
     ///
     /// # Errors
     /// As [`ConfigFile::read`].
-    pub fn parse(text: &str, name: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| {
             let message = error.message();
             let help = message.strip_prefix("unknown field `").and_then(|rest| {
@@ -299,7 +299,7 @@ impl ConfigFile {
 ///
 /// # Errors
 /// With what was got and what is wanted.
-pub fn parse_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let trimmed = text.trim();
     let digits = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(digits);

@@ -12,10 +12,10 @@ use datafusion::error::DataFusionError;
 use crate::source::{Source, Spot};
 
 /// An error of another layer or library.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The result of this crate's functions.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The chain of sources of an error, outermost first.
 pub(crate) fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {

@@ -25,19 +25,19 @@ const TICK: Duration = Duration::from_millis(100);
 static STOP: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
 
 /// Requests that running statements be cancelled.
-pub fn request_stop() {
+pub(crate) fn request_stop() {
     STOP.send_replace(true);
 }
 
 /// Waits for [`request_stop`].
-pub async fn stop_requested() {
+pub(crate) async fn stop_requested() {
     // the sender is static and never closes
     let _ = STOP.subscribe().wait_for(|is_stopped| *is_stopped).await;
 }
 
 /// A statement that is ready to be executed, with its presentation and its conditions.
 #[derive(Debug)]
-pub struct PlannedStatement {
+pub(crate) struct PlannedStatement {
     /// Its heading.
     pub title: Option<String>,
     /// The source that contains it.
@@ -54,7 +54,7 @@ pub struct PlannedStatement {
 
 impl PlannedStatement {
     /// A statement without checks, alerts and chart.
-    pub fn new(title: Option<String>, source: Arc<Source>, plan: LogicalPlan) -> Self {
+    pub(crate) fn new(title: Option<String>, source: Arc<Source>, plan: LogicalPlan) -> Self {
         Self { title, source, plan, checks: vec![], alerts: vec![], chart: None }
     }
 }
@@ -63,7 +63,7 @@ impl PlannedStatement {
 ///
 /// # Errors
 /// As [`plan_section`]; a section that does not exist.
-pub async fn plan_report(
+pub(crate) async fn plan_report(
     session: &Session,
     report: &Report,
     values: &Values,
@@ -89,7 +89,7 @@ pub async fn plan_report(
 ///
 /// # Errors
 /// A number that no section has.
-pub fn select_section<T>(sections: Vec<T>, wanted: Option<usize>) -> Result<Vec<T>> {
+pub(crate) fn select_section<T>(sections: Vec<T>, wanted: Option<usize>) -> Result<Vec<T>> {
     let count = sections.len();
     match wanted {
         None => Ok(sections),
@@ -102,7 +102,7 @@ pub fn select_section<T>(sections: Vec<T>, wanted: Option<usize>) -> Result<Vec<
 ///
 /// # Errors
 /// As [`render::open_writer`]; a table whose freshness cannot be read, for a page.
-pub async fn open_writer(
+pub(crate) async fn open_writer(
     session: &Session,
     format: Format,
     destination: Destination,
@@ -127,7 +127,7 @@ pub async fn open_writer(
 ///
 /// # Errors
 /// A table that cannot be read; no statement at all.
-pub async fn page_facts(
+pub(crate) async fn page_facts(
     session: &Session,
     statements: &[&PlannedStatement],
     report: Option<(&Report, &Values)>,
@@ -141,7 +141,7 @@ pub async fn page_facts(
 }
 
 /// Title and chart of each statement. A title that repeats that of the page is left out.
-pub fn page_sections(statements: &[&PlannedStatement], facts: Option<&PageFacts>) -> Vec<PageSection> {
+pub(crate) fn page_sections(statements: &[&PlannedStatement], facts: Option<&PageFacts>) -> Vec<PageSection> {
     let section = |statement: &&PlannedStatement| PageSection {
         title: statement.title.clone().filter(|title| facts.is_none_or(|facts| *title != facts.title)),
         chart: statement.chart.clone(),
@@ -151,7 +151,7 @@ pub fn page_sections(statements: &[&PlannedStatement], facts: Option<&PageFacts>
 
 /// An output of a run: all sections, or one of them.
 #[derive(Debug)]
-pub struct OutputTarget {
+pub(crate) struct OutputTarget {
     /// Writes the output.
     pub writer: Writer,
     /// The only section that is written, counted from 1; `None` for all.
@@ -159,7 +159,7 @@ pub struct OutputTarget {
 }
 
 /// Observes a run. Sections are counted from 1.
-pub trait RunObserver: Send {
+pub(crate) trait RunObserver: Send {
     /// A section's physical plan has been started.
     ///
     /// # Errors
@@ -192,7 +192,7 @@ pub trait RunObserver: Send {
 ///
 /// # Errors
 /// A statement that fails, an output that cannot be written, an error of the observer.
-pub async fn write(
+pub(crate) async fn write(
     session: &Session,
     statements: &mut [PlannedStatement],
     targets: &mut [OutputTarget],

@@ -40,14 +40,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server as Transport;
 
 use self::auth::Authenticator;
-pub use self::auth::{hash_password, new_token};
+pub(crate) use self::auth::{hash_password, new_token};
 use self::client_sessions::{ClientSessionStore, ClientSessions};
 use self::endpoint::Endpoint;
-pub use self::log::start_log;
+pub(crate) use self::log::start_log;
 use self::metrics::{Gauges, Metrics};
 use self::query_log::QueryLog;
 use self::service::Service;
-pub use self::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
+pub(crate) use self::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
 use self::stream::QueryLimits;
 use self::system::SystemSchema;
 use self::tls::Tls;
@@ -83,7 +83,7 @@ where
 
 /// Options of the server.
 #[derive(Debug, Clone)]
-pub struct ServeOptions {
+pub(crate) struct ServeOptions {
     /// `HOST:PORT`; port 0 picks a free one.
     pub listen: String,
     /// Whether other machines may connect without encryption or without a login.
@@ -114,7 +114,7 @@ pub struct ServeOptions {
 
 /// A server that is bound to its address and not running yet.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
     metrics: Option<(TcpListener, SocketAddr)>,
@@ -129,7 +129,7 @@ impl Server {
     /// # Errors
     /// An address that cannot be bound, or that other machines reach without encryption or login and without `is_open`;
     /// a user without valid credentials; TLS files that cannot be read.
-    pub fn bind(options: ServeOptions) -> Result<Self> {
+    pub(crate) fn bind(options: ServeOptions) -> Result<Self> {
         let authenticator = Authenticator::new(&options.users, options.idle)?;
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let listen = &options.listen;
@@ -164,17 +164,17 @@ impl Server {
     }
 
     /// The address of the metrics endpoint.
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// Whether connections are encrypted.
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.tls.is_some()
     }
 
     /// The bound address.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -184,7 +184,7 @@ impl Server {
     ///
     /// # Errors
     /// Keys of tables that do not exist, an error of `ready`, a network failure.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         session: Arc<Session>,
         readers: BTreeMap<String, ReadAccess>,

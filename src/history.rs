@@ -10,7 +10,7 @@ mod alerts;
 mod attempts;
 mod deliveries;
 mod runs;
-pub mod system;
+pub(crate) mod system;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -19,14 +19,14 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
-pub use self::alerts::{AlertNotification, AlertRecord};
-pub use self::attempts::AttemptOutcome;
-pub use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDelivery, Purpose};
-pub use self::runs::{NewRun, Run, RunState, Trigger};
+pub(crate) use self::alerts::{AlertNotification, AlertRecord};
+pub(crate) use self::attempts::AttemptOutcome;
+pub(crate) use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDelivery, Purpose};
+pub(crate) use self::runs::{NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
 
 /// Path of the history in a project folder.
-pub const FILE_NAME: &str = ".cxql/jobs.db";
+pub(crate) const FILE_NAME: &str = ".cxql/jobs.db";
 
 /// Version of the table layout; a file with a newer one is rejected.
 const LAYOUT: i64 = 1;
@@ -66,7 +66,7 @@ CREATE TABLE cursors (job TEXT PRIMARY KEY, looked_at INTEGER NOT NULL);
 
 /// The history, opened for writing.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     connection: Mutex<Connection>,
     path: PathBuf,
     holder: Holder,
@@ -92,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// A path that cannot be written, a file that is no history or was written by a newer program.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let folder = folder_of(path);
         let made = |folder: &Path| {
             fs::create_dir_all(folder).map_err(|cause| Error::Io { action: "make", path: folder.into(), cause })
@@ -116,17 +116,17 @@ impl Store {
     }
 
     /// The folder that holds the results of a run until they are delivered.
-    pub fn staging(&self, run_id: &str) -> PathBuf {
+    pub(crate) fn staging(&self, run_id: &str) -> PathBuf {
         folder_of(&self.path).join("runs").join(run_id)
     }
 
     /// The folder of the history; paths of staged files are relative to it.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         folder_of(&self.path)
     }
 
     /// This process's name in `holder` columns.
-    pub fn holder(&self) -> &str {
+    pub(crate) fn holder(&self) -> &str {
         &self.holder.name
     }
 
@@ -188,7 +188,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn polled_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
+    pub(crate) fn polled_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
         self.read(|connection| {
             let sql = "SELECT looked_at FROM cursors WHERE job = ?";
             let found: Option<i64> = connection.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
@@ -201,7 +201,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn prune(&self, before: DateTime<Utc>) -> Result<usize> {
+    pub(crate) fn prune(&self, before: DateTime<Utc>) -> Result<usize> {
         let before = micros(before);
         let old: Vec<String> = self.write(|transaction| {
             let sql = "SELECT run_id FROM runs WHERE ended_at < ?1 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE \

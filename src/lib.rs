@@ -1,24 +1,27 @@
 //! SQL analytics for customer interactions.
 //!
-//! Interaction data (contacts, surveys, orders, events) lies as Parquet on local disk or S3; a DataFusion session knows
-//! the functions of the field; every analysis is a `.sql` file. This library is what the program `cxql` is made of.
+//! Interaction data (contacts, surveys, orders, events) is stored as Parquet on local disk or S3; a DataFusion session has
+//! the functions of the field; every analysis is a `.sql` file. This library is the program `cxql`; its tests run the
+//! binary, so that the command line is its only export.
 
-pub mod cli;
-pub mod config;
-pub mod error;
-pub mod execute;
-pub mod flight;
+mod cli;
+mod config;
+mod error;
+mod execute;
+mod flight;
 pub mod groups;
-pub mod history;
-pub mod output;
+mod history;
+mod output;
 mod plans;
-pub mod project;
-pub mod render;
-pub mod report;
-pub mod schedule;
-pub mod session;
-pub mod signals;
-pub mod source;
-pub mod sqlfile;
-pub mod types;
+mod project;
+mod render;
+mod report;
+mod schedule;
+mod session;
+mod signals;
+mod source;
+mod sqlfile;
+mod types;
 pub mod windows;
+
+pub use cli::main;

@@ -44,13 +44,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::object_store::ObjectStore;
 
-pub use error::{OutputError, Result};
-pub use format::Format;
-pub use table::{Color, TableOptions, Width};
-pub use target::{has_uploads, remove_unfinished};
+pub(crate) use error::{OutputError, Result};
+pub(crate) use format::Format;
+pub(crate) use table::{Color, TableOptions, Width};
+pub(crate) use target::{has_uploads, remove_unfinished};
 pub(crate) use text::visible;
-pub use writer::{Writer, copy_file};
-pub use xlsx::SheetChart;
+pub(crate) use writer::{Writer, copy_file};
+pub(crate) use xlsx::SheetChart;
 
 /// The sinks, for [`render`](crate::render), which chooses one.
 pub(crate) mod sinks {
@@ -66,7 +66,7 @@ pub(crate) mod sinks {
 
 /// Where a result goes.
 #[derive(Debug, Clone)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// Standard output, streamed as it comes.
     Stdout,
     /// A local file, replaced as a whole. A pipe or device that exists (`/dev/stdout`, a FIFO) is streamed to instead,
@@ -92,7 +92,7 @@ impl Destination {
 
 /// How a result is written.
 #[derive(Debug, Clone)]
-pub struct OutputOptions {
+pub(crate) struct OutputOptions {
     /// The number of sections. Formats that hold one table refuse more than one, and JSON takes another shape. Default 1.
     pub sections: usize,
     /// Layout of tables.
@@ -111,7 +111,7 @@ impl Default for OutputOptions {
 
 /// Whether the destination takes more of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReaderState {
+pub(crate) enum ReaderState {
     /// The destination takes more.
     Open,
     /// The reader has closed the pipe. This is no error.
@@ -120,7 +120,7 @@ pub enum ReaderState {
 
 /// The size of a written result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Rows of all sections, including those that a table does not show.
     pub rows: u64,
     /// Bytes that reached the destination.
@@ -133,7 +133,7 @@ pub struct Written {
 ///
 /// A sink does not know the destination. It appends to `out`, which the [`Writer`] empties between calls, so that a format
 /// that streams buffers no more than one batch.
-pub trait Sink: Send {
+pub(crate) trait Sink: Send {
     /// Starts a section of rows of this schema.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ pub trait Sink: Send {
 
 /// Whether [`Sink::finish`] has returned all bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FinishState {
+pub(crate) enum FinishState {
     /// Call again for more bytes.
     More,
     /// All bytes have been returned.
@@ -170,7 +170,7 @@ pub enum FinishState {
 }
 
 /// Default of [`OutputOptions::page_rows`]: more rows take a browser seconds.
-pub const PAGE_ROWS: usize = 1_000;
+pub(crate) const PAGE_ROWS: usize = 1_000;
 
 #[cfg(test)]
 mod tests;

@@ -15,11 +15,11 @@ use crate::session::{ADMIN, ReadAccess, Role, Session, SessionOptions, data_url}
 use crate::source::nearest;
 
 /// Maximum number of threads; more are a typing error.
-pub const MAX_THREADS: usize = 1024;
+pub(crate) const MAX_THREADS: usize = 1024;
 
 /// Options of the command line and environment variables; `None` leaves them to `cxql.toml` and defaults.
 #[derive(Debug, Clone, Default)]
-pub struct CliOptions {
+pub(crate) struct CliOptions {
     /// The project folder.
     pub project: Option<PathBuf>,
     /// The configuration file.
@@ -42,7 +42,7 @@ pub struct CliOptions {
 
 /// A project with its options resolved: command line, environment, `cxql.toml`, defaults.
 #[derive(Debug)]
-pub struct Project {
+pub(crate) struct Project {
     /// Its reports and views.
     pub library: Library,
     /// The options of its sessions.
@@ -65,7 +65,7 @@ pub struct Project {
 
 /// The settings of jobs in `cxql.toml`: `[jobs]`, `[[job]]`, `[mail]` and `[channels]`.
 #[derive(Debug, Clone, Default)]
-pub struct JobSettings {
+pub(crate) struct JobSettings {
     /// `[jobs]`: settings of all jobs.
     pub defaults: JobsConfig,
     /// The jobs.
@@ -83,7 +83,7 @@ impl Project {
     ///
     /// # Errors
     /// A missing folder or file, an invalid configuration or limit.
-    pub fn resolve(options: &CliOptions) -> Result<Self> {
+    pub(crate) fn resolve(options: &CliOptions) -> Result<Self> {
         let folder = options.project.clone().unwrap_or_else(|| PathBuf::from("."));
         if !folder.is_dir() {
             return Err(Error::usage(format!("--project: there is no folder {}", folder.display())));
@@ -166,7 +166,7 @@ impl Project {
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn open(&self, files_in_from: bool) -> Result<Arc<Session>> {
+    pub(crate) async fn open(&self, files_in_from: bool) -> Result<Arc<Session>> {
         let options = SessionOptions { files_in_from, ..self.options.clone() };
         let session = Arc::new(Session::open(options).await?);
         report::register(&session, &self.library)?;
@@ -181,7 +181,7 @@ impl Project {
     /// # Errors
     /// A role that does not fit the data; a user with an unknown role, or without one although there are roles; roles
     /// without a user.
-    pub async fn readers(&self, session: &Arc<Session>) -> Result<BTreeMap<String, ReadAccess>> {
+    pub(crate) async fn readers(&self, session: &Arc<Session>) -> Result<BTreeMap<String, ReadAccess>> {
         if self.users.is_empty() && !self.roles.is_empty() {
             return Err(Error::usage(
                 "[roles] in cxql.toml: nobody logs in, so that roles have no effect; `cxql user add NAME --role ROLE` adds \

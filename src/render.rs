@@ -20,20 +20,20 @@ mod words;
 use std::sync::{Arc, Mutex};
 
 use self::charted::ChartedTableSink;
+pub(crate) use self::facts::PageFacts;
 pub(crate) use self::facts::value_text;
-pub use self::facts::{Freshness, PageFacts};
-pub use self::mail::{Banner, MailBody, MailPage, note_body};
+pub(crate) use self::mail::{Banner, MailBody, MailPage, note_body};
 use self::page::PageSink;
 use self::png::PngSink;
-pub use self::sink::{Presentation, open_writer};
+pub(crate) use self::sink::{Presentation, open_writer};
 use crate::report::{Chart, Verdict};
 
 /// The verdicts of the checks with their text, filled while the rows are written.
-pub type CheckResults = Arc<Mutex<Vec<(String, Verdict)>>>;
+pub(crate) type CheckResults = Arc<Mutex<Vec<(String, Verdict)>>>;
 
 /// Title and chart of a section.
 #[derive(Debug, Clone, Default)]
-pub struct PageSection {
+pub(crate) struct PageSection {
     /// Its heading, if it has one of its own.
     pub title: Option<String>,
     /// Its chart.

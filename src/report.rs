@@ -15,15 +15,15 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-pub use self::alert::{Alert, Bad, Severity};
-pub use self::chart::Chart;
+pub(crate) use self::alert::Alert;
+pub(crate) use self::chart::Chart;
 pub(crate) use self::chart::words;
-pub use self::condition::{Check, Condition, Verdict};
-pub use self::draw::ChartData;
-pub use self::library::{Library, ReportFile};
-pub use self::param::{Param, Values};
-pub use self::plan::{PlannedQuery, plan_section, plan_view};
-pub use self::views::register;
+pub(crate) use self::condition::{Check, Condition, Verdict};
+pub(crate) use self::draw::ChartData;
+pub(crate) use self::library::{Library, ReportFile};
+pub(crate) use self::param::{Param, Values};
+pub(crate) use self::plan::{PlannedQuery, plan_section, plan_view};
+pub(crate) use self::views::register;
 
 use crate::error::{Error, Result};
 use crate::source::{Source, nearest};
@@ -31,7 +31,7 @@ use crate::sqlfile::{self, HeaderLine, SqlStatement};
 
 /// A parsed report.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub(crate) struct Report {
     /// Its name, that of its file.
     pub name: String,
     /// Its SQL.
@@ -50,7 +50,7 @@ pub struct Report {
 
 /// One statement of a report.
 #[derive(Debug, Clone)]
-pub struct Section {
+pub(crate) struct Section {
     /// Its heading, if the file has one.
     pub title: Option<String>,
     /// Its chart.
@@ -69,7 +69,7 @@ impl Report {
     /// # Errors
     /// A header line outside the grammar, a statement that does not only read, a parameter that is used but not
     /// declared or declared but not used; each with its position.
-    pub fn parse(name: &str, source: &Arc<Source>) -> Result<Self> {
+    pub(crate) fn parse(name: &str, source: &Arc<Source>) -> Result<Self> {
         let statements = sqlfile::parse(source)?;
         if statements.is_empty() {
             return Err(Error::at(source, None, "the file holds no statement").help("add a `select ...`"));
@@ -111,7 +111,7 @@ impl Report {
     }
 
     /// Returns true if every parameter has a default.
-    pub fn has_defaults(&self) -> bool {
+    pub(crate) fn has_defaults(&self) -> bool {
         self.params.iter().all(|param| param.default.is_some())
     }
 }

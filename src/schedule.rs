@@ -21,8 +21,7 @@ mod scheduler;
 mod wait_for;
 mod webhook;
 
-pub use self::context::{Clock, SchedulerContext, SystemClock, backoff};
-pub use self::cron::{DueTimes, Schedule, due, local_to_utc, time_zone};
-pub use self::job::{Job, Recipient, jobs};
-pub use self::relative_dates::DateExpr;
-pub use self::scheduler::Scheduler;
+pub(crate) use self::context::{SchedulerContext, SystemClock};
+pub(crate) use self::cron::local_to_utc;
+pub(crate) use self::job::{Job, jobs};
+pub(crate) use self::scheduler::Scheduler;

@@ -10,7 +10,7 @@ mod intervals;
 mod joins;
 mod literals;
 mod memory;
-pub mod model;
+pub(crate) mod model;
 mod percentile;
 mod percentiles;
 mod settings;
@@ -52,12 +52,12 @@ use object_store::ObjectStore;
 use url::Url;
 
 use self::access::AccessPolicy;
-pub use self::access::{ADMIN, ReadAccess, Role};
+pub(crate) use self::access::{ADMIN, ReadAccess, Role};
 use self::catalog::ProjectSchema;
-pub use self::catalog::View;
+pub(crate) use self::catalog::View;
 pub(crate) use self::diagnose::is_missing;
-pub use self::memory::default_memory;
-pub use self::virtual_table::{RowSource, VirtualTable};
+pub(crate) use self::memory::default_memory;
+pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
 use crate::groups::{CodeGroups, CollectSets, ReadNumbers};
@@ -65,13 +65,13 @@ use crate::source::Source;
 use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
 /// The catalog of a session.
-pub const CATALOG: &str = "cxql";
+pub(crate) const CATALOG: &str = "cxql";
 /// The schema of tables and views.
-pub const SCHEMA: &str = "public";
+pub(crate) const SCHEMA: &str = "public";
 /// The schema of reports.
-pub const REPORTS: &str = "reports";
+pub(crate) const REPORTS: &str = "reports";
 /// The schema of the history of jobs.
-pub const SYSTEM: &str = "system";
+pub(crate) const SYSTEM: &str = "system";
 
 /// Bytes of Parquet footers that a session keeps.
 const METADATA_CACHE_BYTES: usize = 128 << 20;
@@ -91,7 +91,7 @@ const FULL_BATCHES_FROM_BYTES: usize = 1 << 30;
 
 /// What a session is made from; all values are final, nothing is read from the environment but AWS credentials.
 #[derive(Debug, Clone, Default)]
-pub struct SessionOptions {
+pub(crate) struct SessionOptions {
     /// Where tables are looked for; `None` when there is no such place.
     pub data: Option<Url>,
     /// Tables by name beside those found; paths are relative to `data`.
@@ -113,7 +113,7 @@ pub struct SessionOptions {
 }
 
 /// A DataFusion session that knows the project's tables and views and the functions of customer analytics.
-pub struct Session {
+pub(crate) struct Session {
     context: SessionContext,
     schema: Arc<ProjectSchema>,
     memory: usize,
@@ -130,7 +130,7 @@ impl fmt::Debug for Session {
 }
 
 /// A running query.
-pub struct Execution {
+pub(crate) struct Execution {
     /// The columns of the result.
     pub schema: SchemaRef,
     /// The result.
@@ -143,7 +143,7 @@ pub struct Execution {
 ///
 /// # Errors
 /// A path that is no folder, an address that does not parse.
-pub fn data_url(text: &str) -> Result<Url> {
+pub(crate) fn data_url(text: &str) -> Result<Url> {
     if text.contains("://") {
         let mut url = Url::parse(text).map_err(|error| Error::usage(format!("`{text}` is no address: {error}")))?;
         if !url.path().ends_with('/') {
@@ -173,7 +173,7 @@ impl Session {
     ///
     /// # Errors
     /// A data folder that cannot be listed, two tables with one name, an unusable limit.
-    pub async fn open(options: SessionOptions) -> Result<Self> {
+    pub(crate) async fn open(options: SessionOptions) -> Result<Self> {
         let engine = |error: DataFusionError| diagnose::data_error(error, "");
         let stores = Arc::new(stores::Stores::new(options.s3));
         let found = match &options.data {
@@ -227,22 +227,17 @@ impl Session {
     }
 
     /// The engine's context, for statements that change the session.
-    pub fn context(&self) -> &SessionContext {
+    pub(crate) fn context(&self) -> &SessionContext {
         &self.context
     }
 
     /// A copy of the state, with now as the time of the query.
-    pub fn state(&self) -> SessionState {
+    pub(crate) fn state(&self) -> SessionState {
         self.context.state()
     }
 
-    /// The memory limit in bytes.
-    pub fn memory(&self) -> usize {
-        self.memory
-    }
-
     /// Bytes that the encoder of a result may hold: its share of the memory limit.
-    pub fn encoder_memory(&self) -> usize {
+    pub(crate) fn encoder_memory(&self) -> usize {
         self.memory / ENCODER_SHARE
     }
 
@@ -250,7 +245,7 @@ impl Session {
     ///
     /// # Errors
     /// When the catalog refuses it.
-    pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<()> {
+    pub(crate) fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<()> {
         let catalog = self.catalog()?;
         let schema = self.filtered(name, schema);
         catalog.register_schema(name, schema).map_err(|error| diagnose::data_error(error, name))?;
@@ -258,7 +253,7 @@ impl Session {
     }
 
     /// The catalog, schema and name of a table or view that is there.
-    pub fn resolve(&self, table: &TableReference) -> Option<[String; 3]> {
+    pub(crate) fn resolve(&self, table: &TableReference) -> Option<[String; 3]> {
         let config = self.context.copied_config();
         let defaults = &config.options().catalog;
         let resolved = table.clone().resolve(&defaults.default_catalog, &defaults.default_schema);
@@ -268,12 +263,12 @@ impl Session {
     }
 
     /// Names of the tables found or configured, with their addresses as a user writes them.
-    pub fn tables(&self) -> impl Iterator<Item = (&str, String)> {
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, String)> {
         self.schema.tables().iter().map(|(name, table)| (name.as_str(), tables::shown(&table.path)))
     }
 
     /// The views.
-    pub fn views(&self) -> impl Iterator<Item = &View> {
+    pub(crate) fn views(&self) -> impl Iterator<Item = &View> {
         self.schema.views()
     }
 
@@ -281,7 +276,7 @@ impl Session {
     ///
     /// # Errors
     /// When it exists and cannot be opened.
-    pub async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+    pub(crate) async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         self.schema.find(name).await
     }
 
@@ -289,7 +284,7 @@ impl Session {
     ///
     /// # Errors
     /// A circle, or what `plan` gives.
-    pub async fn planning<T>(
+    pub(crate) async fn planning<T>(
         &self,
         name: &str,
         source: &Arc<Source>,
@@ -299,7 +294,7 @@ impl Session {
     }
 
     /// What a user should know about the queries planned so far; each note is given once.
-    pub fn take_notes(&self) -> Vec<String> {
+    pub(crate) fn take_notes(&self) -> Vec<String> {
         self.schema.take_notes()
     }
 
@@ -307,7 +302,7 @@ impl Session {
     ///
     /// # Errors
     /// At the place in the text where the fault is, with what was probably meant.
-    pub async fn plan(&self, source: &Arc<Source>, statement: Statement) -> Result<LogicalPlan> {
+    pub(crate) async fn plan(&self, source: &Arc<Source>, statement: Statement) -> Result<LogicalPlan> {
         match self.logical_plan(statement).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(self.error(error, source).await),
@@ -319,7 +314,7 @@ impl Session {
     ///
     /// # Errors
     /// The engine's.
-    pub async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
+    pub(crate) async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
         self.state().statement_to_plan(statement).await
     }
 
@@ -327,7 +322,7 @@ impl Session {
     ///
     /// # Errors
     /// The engine's, as [`Session::logical_plan`].
-    pub async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         self.state().create_physical_plan(plan).await
     }
 
@@ -335,7 +330,7 @@ impl Session {
     ///
     /// # Errors
     /// The engine's, as [`Session::logical_plan`].
-    pub fn start(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Execution, DataFusionError> {
+    pub(crate) fn start(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Execution, DataFusionError> {
         self.start_within(plan, None)
     }
 
@@ -343,7 +338,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::start`].
-    pub fn start_within(
+    pub(crate) fn start_within(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         memory: Option<usize>,
@@ -360,7 +355,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::plan`].
-    pub async fn plan_expr(
+    pub(crate) async fn plan_expr(
         &self,
         source: &Arc<Source>,
         expr: ast::Expr,
@@ -378,7 +373,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::plan`]: some faults show only when the plan is optimised.
-    pub async fn execute(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Result<Execution> {
+    pub(crate) async fn execute(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Result<Execution> {
         let started = match self.physical_plan(plan).await {
             Ok(physical) => self.start(physical),
             Err(error) => Err(error),
@@ -390,12 +385,12 @@ impl Session {
     }
 
     /// An engine error of a statement of `source` as ours.
-    pub async fn error(&self, error: DataFusionError, source: &Arc<Source>) -> Error {
+    pub(crate) async fn error(&self, error: DataFusionError, source: &Arc<Source>) -> Error {
         diagnose::statement_error(error, source, &self.state(), &self.schema).await
     }
 
     /// An error while `plan` ran: as [`Session::error`], and for a broken file which of the plan's files it is.
-    pub async fn execution_error(
+    pub(crate) async fn execution_error(
         &self,
         error: DataFusionError,
         source: &Arc<Source>,
@@ -411,7 +406,7 @@ impl Session {
     ///
     /// # Errors
     /// An address of an unknown kind, or a store that is not configured.
-    pub fn object_store(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    pub(crate) fn object_store(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
         store_and_path(self.context.runtime_env().object_store_registry.as_ref(), url)
     }
 }
@@ -420,7 +415,7 @@ impl Session {
 ///
 /// # Errors
 /// As [`Session::object_store`].
-pub fn object_store(s3: &S3Config, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+pub(crate) fn object_store(s3: &S3Config, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
     store_and_path(&stores::Stores::new(s3.clone()), url)
 }
 
@@ -435,7 +430,7 @@ fn store_and_path(
 }
 
 /// Whether any part of a plan changes anything outside the session's settings.
-pub fn writes(plan: &LogicalPlan) -> bool {
+pub(crate) fn writes(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let visited = plan.apply_with_subqueries(|node| {
         found |= matches!(node, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
@@ -461,7 +456,7 @@ fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
 
 /// Removes the spill folders of this process, also those that a query which is still busy holds. For the end of a
 /// program: no session can spill afterwards.
-pub fn remove_spill_folders() {
+pub(crate) fn remove_spill_folders() {
     // a file that is made in a folder while it is emptied keeps it; afterwards none can be made
     const TRIES: usize = 20;
     let folders = SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -2,7 +2,7 @@
 
 /// Handles Ctrl-C and SIGTERM from its creation on; outside of Unix only Ctrl-C, from the first wait on.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -12,7 +12,7 @@ pub struct Signals {
 impl Signals {
     /// # Errors
     /// The system refuses a signal handler.
-    pub fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +23,7 @@ impl Signals {
     }
 
     /// Waits for the next signal.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         #[cfg(unix)]
         {
             tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
@@ -35,7 +35,7 @@ impl Signals {
     }
 
     /// Waits for SIGTERM; Ctrl-C is handled elsewhere.
-    pub async fn terminated(&mut self) {
+    pub(crate) async fn terminated(&mut self) {
         #[cfg(unix)]
         {
             // the stream ends with the process only

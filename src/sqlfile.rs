@@ -18,20 +18,20 @@ use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 
 /// All keys of header lines.
-pub const KEYS: [&str; 8] = ["title", "description", "grain", "param", "section", "chart", "check", "alert"];
+pub(crate) const KEYS: [&str; 8] = ["title", "description", "grain", "param", "section", "chart", "check", "alert"];
 
 /// The keys that are allowed before every statement, not only before the first.
-pub const SECTION_KEYS: [&str; 4] = ["section", "chart", "check", "alert"];
+pub(crate) const SECTION_KEYS: [&str; 4] = ["section", "chart", "check", "alert"];
 
 /// Maximum nesting of brackets. The parser's own limit does not cover every kind.
 const BRACKET_LIMIT: usize = 200;
 
 /// Maximum nesting of expressions and subqueries.
-pub const RECURSION_LIMIT: usize = 50;
+pub(crate) const RECURSION_LIMIT: usize = 50;
 
 /// One header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderLine {
+pub(crate) struct HeaderLine {
     /// One of [`KEYS`].
     pub key: String,
     /// The text after the colon, trimmed.
@@ -44,7 +44,7 @@ pub struct HeaderLine {
 
 /// One statement with the header lines directly before it.
 #[derive(Debug, Clone)]
-pub struct SqlStatement {
+pub(crate) struct SqlStatement {
     /// The header lines before this statement.
     pub header: Vec<HeaderLine>,
     /// The syntax tree; its spans are positions in the file.
@@ -57,7 +57,7 @@ pub struct SqlStatement {
 ///
 /// # Errors
 /// Invalid SQL, a header line with an unknown key, or a statement that does not parse; each with its position.
-pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
+pub(crate) fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
     let tokens = tokenize(source)?;
     let mut statements = Vec::new();
     let mut header = Vec::new();
@@ -91,7 +91,7 @@ pub fn parse(source: &Arc<Source>) -> Result<Vec<SqlStatement>> {
 ///
 /// # Errors
 /// Invalid SQL, with its position.
-pub fn statements(source: &Arc<Source>) -> Result<VecDeque<DataFusionStatement>> {
+pub(crate) fn statements(source: &Arc<Source>) -> Result<VecDeque<DataFusionStatement>> {
     statements_of(source, tokenize(source)?)
 }
 
@@ -99,7 +99,7 @@ pub fn statements(source: &Arc<Source>) -> Result<VecDeque<DataFusionStatement>>
 ///
 /// # Errors
 /// As [`statements`].
-pub fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result<VecDeque<DataFusionStatement>> {
+pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result<VecDeque<DataFusionStatement>> {
     let end = tokens.last().map(token_spot);
     let built = DFParserBuilder::new(tokens).with_recursion_limit(RECURSION_LIMIT).build();
     match built.and_then(|mut parser| parser.parse_statements()) {
@@ -112,7 +112,7 @@ pub fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result
 }
 
 /// Tokenizes SQL, with positions.
-pub fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
+pub(crate) fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
         Error::at(source, Some(spot), error.message)
@@ -180,18 +180,18 @@ fn check_key(source: &Arc<Source>, line: &HeaderLine, is_leading: bool) -> Resul
 }
 
 /// Keywords of statements that write.
-pub const WRITING: [&str; 12] =
+pub(crate) const WRITING: [&str; 12] =
     ["alter", "copy", "create", "delete", "drop", "grant", "insert", "into", "merge", "revoke", "truncate", "update"];
 
 /// The position of the first keyword of a statement that writes.
-pub fn writing_spot(source: &Arc<Source>) -> Option<Spot> {
+pub(crate) fn writing_spot(source: &Arc<Source>) -> Option<Spot> {
     let writes = |word: &str| WRITING.contains(&word.to_lowercase().as_str());
     let tokens = tokenize(source).ok()?;
     tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if writes(&word.value))).map(token_spot)
 }
 
 /// The names of common table expressions: `with NAME as (...)`, also with column names.
-pub fn named_queries(tokens: &[TokenWithSpan]) -> HashSet<String> {
+pub(crate) fn named_queries(tokens: &[TokenWithSpan]) -> HashSet<String> {
     let tokens: Vec<&Token> =
         tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))).collect();
     let is_as = |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::AS);
@@ -244,13 +244,13 @@ pub(crate) fn reads_only(source: &Arc<Source>, token: &TokenWithSpan) -> Error {
 }
 
 /// The position of a token.
-pub fn token_spot(token: &TokenWithSpan) -> Spot {
+pub(crate) fn token_spot(token: &TokenWithSpan) -> Spot {
     let span = token.span;
     Spot::of_span(span.start.line, span.start.column, span.end.line, span.end.column).unwrap_or_default()
 }
 
 /// Converts a parser error, with its position; `end` is the end of the source, for errors that say "found: EOF".
-pub fn parser_error(source: &Arc<Source>, error: &ParserError, end: Option<Spot>) -> Error {
+pub(crate) fn parser_error(source: &Arc<Source>, error: &ParserError, end: Option<Spot>) -> Error {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
         ParserError::RecursionLimitExceeded => {
@@ -265,7 +265,7 @@ pub fn parser_error(source: &Arc<Source>, error: &ParserError, end: Option<Spot>
 }
 
 /// Splits `... at Line: 2, Column: 5` into the message and the position.
-pub fn split_location(message: &str) -> (&str, Option<Spot>) {
+pub(crate) fn split_location(message: &str) -> (&str, Option<Spot>) {
     let Some(at) = message.rfind(" at Line: ") else { return (message, None) };
     let mut numbers = message[at..].split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());
     let line = numbers.next().and_then(|text| text.parse().ok());

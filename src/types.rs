@@ -10,7 +10,7 @@ use crate::source::nearest;
 
 /// A scalar type with a name for users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BaseType {
+pub(crate) enum BaseType {
     /// A string.
     Text,
     /// A 64-bit integer.
@@ -42,7 +42,7 @@ impl BaseType {
     ///
     /// # Errors
     /// An unknown name; lists the names and the nearest.
-    pub fn parse(name: &str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
         let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, base)| *base);
         known.ok_or_else(|| {
             let names = NAMES.map(|(name, _)| name);
@@ -52,12 +52,12 @@ impl BaseType {
     }
 
     /// The name that users write.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         NAMES.iter().find(|(_, base)| *base == self).map_or("text", |(name, _)| name)
     }
 
     /// The Arrow type.
-    pub fn data_type(self) -> DataType {
+    pub(crate) fn data_type(self) -> DataType {
         match self {
             Self::Text => DataType::Utf8,
             Self::Integer => DataType::Int64,
@@ -70,7 +70,7 @@ impl BaseType {
     }
 
     /// A description of the type's values, for errors.
-    pub fn example(self) -> &'static str {
+    pub(crate) fn example(self) -> &'static str {
         match self {
             Self::Text => "billing",
             Self::Integer => "42",
@@ -110,7 +110,7 @@ impl BaseType {
 }
 
 /// The user's name of an Arrow type; types without one keep Arrow's.
-pub fn type_name(data_type: &DataType) -> String {
+pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
         DataType::Dictionary(_, value) => type_name(value),
@@ -126,7 +126,7 @@ pub fn type_name(data_type: &DataType) -> String {
 }
 
 /// Replaces the names of Arrow types in a message by the user's names.
-pub fn with_type_names(message: &str) -> String {
+pub(crate) fn with_type_names(message: &str) -> String {
     const NAMES: [(&str, &str); 20] = [
         ("Utf8View", "text"),
         ("LargeUtf8", "text"),
@@ -177,7 +177,7 @@ pub fn with_type_names(message: &str) -> String {
 
 /// A parameter's type: a scalar type or a list of one, written `list(text)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParamType {
+pub(crate) struct ParamType {
     /// The type, or that of the elements.
     pub base: BaseType,
     /// True for a list.
@@ -189,7 +189,7 @@ impl ParamType {
     ///
     /// # Errors
     /// As [`BaseType::parse`].
-    pub fn parse(name: &str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
         match name.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')')) {
             Some(base) => Ok(Self { base: BaseType::parse(base.trim())?, is_list: true }),
             None => Ok(Self { base: BaseType::parse(name)?, is_list: false }),
@@ -197,12 +197,12 @@ impl ParamType {
     }
 
     /// The name that users write.
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         if self.is_list { format!("list({})", self.base.name()) } else { self.base.name().to_string() }
     }
 
     /// The Arrow type.
-    pub fn data_type(self) -> DataType {
+    pub(crate) fn data_type(self) -> DataType {
         let base = self.base.data_type();
         if self.is_list { DataType::List(Arc::new(Field::new_list_field(base, true))) } else { base }
     }
@@ -211,7 +211,7 @@ impl ParamType {
     ///
     /// # Errors
     /// A value of another type; says what was got and what is wanted.
-    pub fn value(self, text: &str) -> Result<ScalarValue, String> {
+    pub(crate) fn value(self, text: &str) -> Result<ScalarValue, String> {
         let text = text.trim();
         if text.eq_ignore_ascii_case("null") {
             return ScalarValue::try_from(&self.data_type()).map_err(|error| error.to_string());

@@ -13,7 +13,7 @@ use super::secret::{Address, Secret};
 /// `[[job]]`: a report with a schedule and destinations.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JobConfig {
+pub(crate) struct JobConfig {
     /// Its name: lower case letters, digits, `_` and `-`.
     pub name: String,
     /// The report's name or the path of a `.sql` file.
@@ -85,7 +85,7 @@ pub struct JobConfig {
 /// `[jobs]`: settings of all jobs.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JobsConfig {
+pub(crate) struct JobsConfig {
     /// The file of the history, on a local disk; default `.cxql/jobs.db` in the project folder.
     pub store: Option<PathBuf>,
     /// The time zone of jobs without their own; default UTC.
@@ -105,7 +105,7 @@ pub struct JobsConfig {
 
 /// One of `outputs`: a path or URL, or a table with `path` and more.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OutputConfig {
+pub(crate) struct OutputConfig {
     /// The path or URL; its extension is the format.
     pub path: String,
     /// How many of the newest are kept; default all.
@@ -117,7 +117,7 @@ pub struct OutputConfig {
 /// When recipients receive a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SendPolicy {
+pub(crate) enum SendPolicy {
     /// After every run.
     #[default]
     Always,
@@ -130,7 +130,7 @@ pub enum SendPolicy {
 /// What follows from a failed check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FailedCheck {
+pub(crate) enum FailedCheck {
     /// The owner is notified and the result is sent.
     #[default]
     #[serde(rename = "tell")]
@@ -142,7 +142,7 @@ pub enum FailedCheck {
 /// What happens if a job is due while an earlier run is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Overlap {
+pub(crate) enum Overlap {
     /// The new run is skipped, which is recorded.
     #[default]
     Skip,
@@ -155,7 +155,7 @@ pub enum Overlap {
 /// What happens to times at which no scheduler ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CatchUp {
+pub(crate) enum CatchUp {
     /// They are recorded as missed.
     None,
     /// The newest runs, the others are recorded as missed.
@@ -168,7 +168,7 @@ pub enum CatchUp {
 /// `[mail]`: the SMTP server.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MailConfig {
+pub(crate) struct MailConfig {
     /// The sender, as `Name <address>` or an address.
     pub from: String,
     /// The host name.
@@ -191,7 +191,7 @@ pub struct MailConfig {
 /// How the connection to a mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Encryption {
+pub(crate) enum Encryption {
     /// By STARTTLS; a server without it is rejected.
     #[default]
     Starttls,
@@ -204,7 +204,7 @@ pub enum Encryption {
 /// `[channels.NAME]`: a webhook or command that is notified.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ChannelConfig {
+pub(crate) struct ChannelConfig {
     /// The kind.
     pub kind: ChannelKind,
     /// Webhook: the URL, or where it is stored.
@@ -227,7 +227,7 @@ pub struct ChannelConfig {
 /// The kinds of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ChannelKind {
+pub(crate) enum ChannelKind {
     /// An HTTP request.
     Webhook,
     /// A program with the message on its standard input.
@@ -237,7 +237,7 @@ pub enum ChannelKind {
 /// The shape of a webhook's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum WebhookShape {
+pub(crate) enum WebhookShape {
     /// All fields by name.
     #[default]
     Json,
@@ -255,13 +255,13 @@ pub enum WebhookShape {
 
 /// A duration as `90s`, `5m`, `2h` or `1d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub(crate) struct Span(pub Duration);
 
 /// Parses a duration.
 ///
 /// # Errors
 /// The rejected text and the accepted form.
-pub fn parse_span(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("a length of time such as 90s, 5m, 2h or 1d is wanted, got `{text}`");
     let trimmed = text.trim();
     let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
@@ -291,7 +291,7 @@ impl<'de> Deserialize<'de> for Span {
 
 /// One string or a list of strings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OneOrMany(pub Vec<String>);
+pub(crate) struct OneOrMany(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -12,7 +12,7 @@ pub(super) const MISPLACED: &str = "secrets do not stand in cxql.toml: write { e
 
 /// Where a secret is: `{ env = "NAME" }` or `{ file = "PATH" }`, relative to the project folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
+pub(crate) enum Secret {
     /// An environment variable.
     Env(String),
     /// A file; a line end after its text does not count.
@@ -21,7 +21,7 @@ pub enum Secret {
 
 /// The text of a secret. It has no form that is shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(String);
+pub(crate) struct SecretText(String);
 
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,12 +31,12 @@ impl fmt::Debug for SecretText {
 
 impl SecretText {
     /// The text itself, for whom it is meant.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// `text` without this secret.
-    pub fn hide_in(&self, text: &str) -> String {
+    pub(crate) fn hide_in(&self, text: &str) -> String {
         if self.0.is_empty() { text.to_string() } else { text.replace(&self.0, "(hidden)") }
     }
 }
@@ -52,7 +52,7 @@ impl Secret {
     ///
     /// # Errors
     /// A variable that is not set or a file that cannot be read; the error names it and not what it holds.
-    pub fn read(&self, folder: &Path) -> Result<SecretText> {
+    pub(crate) fn read(&self, folder: &Path) -> Result<SecretText> {
         let text = match self {
             Self::Env(name) => std::env::var(name).map_err(|_| {
                 Error::usage(format!(
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// An address that may be a secret itself, as those of chat programs are: a text, or where the secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub(crate) enum Address {
     /// The address as it stands.
     Plain(String),
     /// Where it is.
@@ -123,7 +123,7 @@ impl Address {
     ///
     /// # Errors
     /// As [`Secret::read`].
-    pub fn read(&self, folder: &Path) -> Result<SecretText> {
+    pub(crate) fn read(&self, folder: &Path) -> Result<SecretText> {
         match self {
             Self::Plain(text) => Ok(SecretText(text.clone())),
             Self::Secret(secret) => secret.read(folder),

@@ -79,7 +79,7 @@ pub(super) struct Authenticator {
 ///
 /// # Errors
 /// A password that is empty or too long.
-pub fn hash_password(password: &str) -> Result<String> {
+pub(crate) fn hash_password(password: &str) -> Result<String> {
     if password.is_empty() || password.len() > MAX_PASSWORD_BYTES {
         return Err(Error::usage(format!("a password has 1 to {MAX_PASSWORD_BYTES} bytes")));
     }
@@ -88,7 +88,7 @@ pub fn hash_password(password: &str) -> Result<String> {
 }
 
 /// Returns a new token and its hash for `cxql.toml`.
-pub fn new_token() -> (String, String) {
+pub(crate) fn new_token() -> (String, String) {
     let token = format!("cxql_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     let hash = sha256(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     (token, hash)

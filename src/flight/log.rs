@@ -22,7 +22,7 @@ impl FormatTime for UtcTimer {
 }
 
 /// Installs the log of this process; does nothing if it is installed.
-pub fn start_log(format: LogFormat) {
+pub(crate) fn start_log(format: LogFormat) {
     // no events of libraries: their fields may contain headers and message bodies
     let ours = Targets::new().with_target("cxql", LevelFilter::INFO);
     let lines = fmt::layer().with_writer(std::io::stderr).with_timer(UtcTimer).with_ansi(false).with_target(false);

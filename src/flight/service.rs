@@ -43,10 +43,10 @@ use super::{sql_info, sql_types, status};
 use crate::session::{CATALOG, SYSTEM, Session};
 
 /// The action that cancels a query by its FlightInfo.
-pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+pub(crate) const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 
 /// The action that cancels a query by its id.
-pub const CANCEL_QUERY_ID: &str = "cxql.CancelQueryId";
+pub(crate) const CANCEL_QUERY_ID: &str = "cxql.CancelQueryId";
 
 /// Values of [`ActionCancelQueryResult`].
 const QUERY_CANCELLED: i32 = 1;

@@ -9,7 +9,7 @@ use super::{Run, micros};
 
 /// The outcome of an alert in a run.
 #[derive(Debug, Clone)]
-pub struct AlertRecord {
+pub(crate) struct AlertRecord {
     /// The condition.
     pub alert: String,
     /// `warn` or `error`.
@@ -24,7 +24,7 @@ pub struct AlertRecord {
 
 /// An alert to notify of, for one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertNotification {
+pub(crate) struct AlertNotification {
     /// The condition.
     pub alert: String,
     /// `warn` or `error`.

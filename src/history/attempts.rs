@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// The outcome of an attempt.
 #[derive(Debug)]
-pub enum AttemptOutcome {
+pub(crate) enum AttemptOutcome {
     /// The results are written.
     Completed {
         /// Rows of the result.
@@ -52,7 +52,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn claim(&self, run_id: &str, now: DateTime<Utc>) -> Result<Option<Run>> {
+    pub(crate) fn claim(&self, run_id: &str, now: DateTime<Utc>) -> Result<Option<Run>> {
         let holder = self.holder().to_string();
         self.write(|transaction| {
             let sql = "UPDATE runs SET state = 'running', holder = ?2, attempt = attempt + 1, started_at = \
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn preview_alerts(
+    pub(crate) fn preview_alerts(
         &self,
         run: &Run,
         alerts: &[AlertRecord],
@@ -91,7 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written: then nothing is recorded.
-    pub fn finish_attempt(
+    pub(crate) fn finish_attempt(
         &self,
         run: &Run,
         ended: &AttemptOutcome,
@@ -155,7 +155,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn recover(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
+    pub(crate) fn recover(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
         let mut recovered = Vec::new();
         for holder in self.dead_holders()? {
             recovered.extend(self.write(|transaction| {

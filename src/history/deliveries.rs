@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// Why something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// The result of a run.
     Result,
     /// Alerts of a run.
@@ -26,7 +26,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// The value of the column `purpose`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Result => "result",
             Self::Alert => "alert",
@@ -45,14 +45,14 @@ impl Purpose {
     }
 
     /// Whether the run is complete only when this is delivered.
-    pub fn is_result(self) -> bool {
+    pub(crate) fn is_result(self) -> bool {
         matches!(self, Self::Result | Self::Alert)
     }
 }
 
 /// The kind of a delivery's destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryKind {
+pub(crate) enum DeliveryKind {
     /// A file or object.
     Output,
     /// A mail.
@@ -63,7 +63,7 @@ pub enum DeliveryKind {
 
 impl DeliveryKind {
     /// The value of the column `kind`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Output => "output",
             Self::Mail => "mail",
@@ -74,7 +74,7 @@ impl DeliveryKind {
 
 /// The content of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub(crate) enum Content {
     /// Bytes that are stored in the history.
     Bytes(Vec<u8>),
     /// A staged file beside the history.
@@ -90,7 +90,7 @@ pub enum Content {
 
 /// A delivery to be planned.
 #[derive(Debug, Clone)]
-pub struct NewDelivery {
+pub(crate) struct NewDelivery {
     /// Why it is sent.
     pub purpose: Purpose,
     /// The kind of its destination.
@@ -111,7 +111,7 @@ pub struct NewDelivery {
 
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryState {
+pub(crate) enum DeliveryState {
     /// Waiting to be sent.
     Planned,
     /// Claimed by a process that has not sent anything yet.
@@ -128,7 +128,7 @@ pub enum DeliveryState {
 
 impl DeliveryState {
     /// The value of the column `state`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Planned => "planned",
             Self::Claimed => "claimed",
@@ -147,7 +147,7 @@ impl DeliveryState {
 
 /// A recorded delivery.
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// Its id: that of the run, and a number.
     pub delivery_id: String,
     /// The id of the run.
@@ -300,7 +300,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn due_deliveries(&self, run_id: Option<&str>, now: DateTime<Utc>) -> Result<Vec<Delivery>> {
+    pub(crate) fn due_deliveries(&self, run_id: Option<&str>, now: DateTime<Utc>) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM deliveries WHERE state = 'planned' AND next_at <= ?1 AND (?2 IS NULL OR run_id = \
@@ -314,7 +314,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn deliveries(&self, run_id: &str) -> Result<Vec<Delivery>> {
+    pub(crate) fn deliveries(&self, run_id: &str) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE run_id = ? ORDER BY planned_at, rowid");
             connection.prepare_cached(&sql)?.query_map([run_id], Delivery::from_row)?.collect()
@@ -325,7 +325,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn claim_delivery(&self, delivery: &Delivery) -> Result<bool> {
+    pub(crate) fn claim_delivery(&self, delivery: &Delivery) -> Result<bool> {
         self.step(delivery, "state = 'planned' AND holder IS NULL", "state = 'claimed', holder = ?2, tries = tries + 1")
     }
 
@@ -333,7 +333,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written: then it must not be sent.
-    pub fn mark_sending(&self, delivery: &Delivery) -> Result<bool> {
+    pub(crate) fn mark_sending(&self, delivery: &Delivery) -> Result<bool> {
         self.step(delivery, "state = 'claimed' AND holder = ?2", "state = 'sending'")
     }
 
@@ -349,7 +349,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn mark_delivered(
+    pub(crate) fn mark_delivered(
         &self,
         delivery: &Delivery,
         said: Option<&str>,
@@ -368,7 +368,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn mark_not_delivered(
+    pub(crate) fn mark_not_delivered(
         &self,
         delivery: &Delivery,
         error: &str,
@@ -398,7 +398,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn mark_uncertain(&self, delivery: &Delivery, error: &str, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn mark_uncertain(&self, delivery: &Delivery, error: &str, now: DateTime<Utc>) -> Result<()> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET state = 'uncertain', holder = NULL, is_told = 0, error = ?3 WHERE delivery_id \
                        = ?1 AND holder = ?2";
@@ -412,7 +412,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn unnotified(&self) -> Result<Vec<Delivery>> {
+    pub(crate) fn unnotified(&self) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE is_told = 0 ORDER BY planned_at, delivery_id");
             connection.prepare_cached(&sql)?.query_map([], Delivery::from_row)?.collect()
@@ -423,7 +423,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn notify(&self, delivery: &Delivery, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
+    pub(crate) fn notify(&self, delivery: &Delivery, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET is_told = 1 WHERE delivery_id = ? AND is_told = 0";
             let is_first = transaction.execute(sql, [&delivery.delivery_id])? == 1;
@@ -440,7 +440,13 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn add_messages(&self, run_id: &str, job: &str, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn add_messages(
+        &self,
+        run_id: &str,
+        job: &str,
+        messages: &[NewDelivery],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         self.write(|transaction| messages.iter().try_for_each(|message| insert(transaction, run_id, job, message, now)))
     }
 
@@ -448,7 +454,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn content(&self, delivery: &Delivery) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn content(&self, delivery: &Delivery) -> Result<Option<Vec<u8>>> {
         self.read(|connection| {
             let sql = "SELECT content FROM deliveries WHERE delivery_id = ?";
             Ok(connection
@@ -463,7 +469,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn resend(&self, run_id: &str, now: DateTime<Utc>) -> Result<usize> {
+    pub(crate) fn resend(&self, run_id: &str, now: DateTime<Utc>) -> Result<usize> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET state = 'planned', next_at = ?2, planned_at = ?2, tries = 0, sent_at = NULL, \
                        is_told = 1, error = NULL WHERE run_id = ?1 AND purpose <> 'notice' AND ((content IS NOT NULL AND \
@@ -482,7 +488,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn expired_outputs(&self, job: &str, slot: &str, keep: usize) -> Result<Vec<Delivery>> {
+    pub(crate) fn expired_outputs(&self, job: &str, slot: &str, keep: usize) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM deliveries JOIN (SELECT target AS place, max(sent_at) AS newest FROM deliveries \
@@ -499,7 +505,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn mark_removed(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn mark_removed(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<()> {
         self.write(|transaction| {
             let sql = "UPDATE deliveries SET removed_at = ?2 WHERE delivery_id = ?1";
             transaction.execute(sql, params![delivery.delivery_id, micros(now)])?;

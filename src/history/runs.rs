@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunState {
+pub(crate) enum RunState {
     /// Due, waiting to be started.
     Queued,
     /// Waiting for data or other jobs.
@@ -47,7 +47,7 @@ impl RunState {
     ];
 
     /// The value of the column `state`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Waiting => "waiting",
@@ -63,7 +63,7 @@ impl RunState {
     }
 
     /// Whether the state is final.
-    pub fn is_final(self) -> bool {
+    pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Missed | Self::Stopped)
     }
 
@@ -75,7 +75,7 @@ impl RunState {
 
 /// What created a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     /// The schedule.
     Schedule,
     /// The schedule, after the time had passed.
@@ -90,7 +90,7 @@ pub enum Trigger {
 
 impl Trigger {
     /// The value of the column `trigger`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
             Self::CatchUp => "catch_up",
@@ -103,7 +103,7 @@ impl Trigger {
 
 /// A run to be recorded.
 #[derive(Debug, Clone)]
-pub struct NewRun {
+pub(crate) struct NewRun {
     /// Its id, made of the job's name and the scheduled time.
     pub run_id: String,
     /// The job.
@@ -120,7 +120,7 @@ pub struct NewRun {
 
 /// A recorded run.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub(crate) struct Run {
     /// Its id.
     pub run_id: String,
     /// The job.
@@ -205,7 +205,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn record_due(
+    pub(crate) fn record_due(
         &self,
         job: &str,
         overlap: Overlap,
@@ -258,7 +258,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn ensure_cursor(&self, job: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    pub(crate) fn ensure_cursor(&self, job: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
         if let Some(at) = self.polled_at(job)? {
             return Ok(at);
         }
@@ -273,7 +273,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn drop_cursor(&self, job: &str) -> Result<()> {
+    pub(crate) fn drop_cursor(&self, job: &str) -> Result<()> {
         self.write(|transaction| transaction.execute("DELETE FROM cursors WHERE job = ?", [job]).map(drop))
     }
 
@@ -281,7 +281,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn add_run(&self, run: &NewRun, now: DateTime<Utc>) -> Result<bool> {
+    pub(crate) fn add_run(&self, run: &NewRun, now: DateTime<Utc>) -> Result<bool> {
         self.write(|transaction| insert(transaction, run, RunState::Queued, None, now))
     }
 
@@ -289,7 +289,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn run_again(&self, run_id: &str, max_attempts: u32, now: DateTime<Utc>) -> Result<bool> {
+    pub(crate) fn run_again(&self, run_id: &str, max_attempts: u32, now: DateTime<Utc>) -> Result<bool> {
         self.write(|transaction| {
             let sql = "UPDATE runs SET state = 'queued', max_attempts = attempt + ?2, next_at = ?3, ended_at = NULL, error \
                        = NULL, is_stop_asked = 0 WHERE run_id = ?1 AND state IN ('failed', 'stopped', 'missed', 'skipped')";
@@ -301,7 +301,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn ready_runs(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
+    pub(crate) fn ready_runs(&self, now: DateTime<Utc>) -> Result<Vec<Run>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM runs WHERE state IN ('queued', 'waiting', 'retrying') AND holder IS NULL AND \
@@ -315,7 +315,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn next_due_at(&self) -> Result<Option<DateTime<Utc>>> {
+    pub(crate) fn next_due_at(&self) -> Result<Option<DateTime<Utc>>> {
         self.read(|connection| {
             let sql = "SELECT min(next_at) FROM (SELECT next_at FROM runs WHERE state IN ('queued', 'waiting', \
                        'retrying') AND holder IS NULL UNION ALL SELECT next_at FROM deliveries WHERE state = 'planned')";
@@ -328,7 +328,13 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn give_up(&self, run: &Run, error: &str, now: DateTime<Utc>, notices: Vec<NewDelivery>) -> Result<bool> {
+    pub(crate) fn give_up(
+        &self,
+        run: &Run,
+        error: &str,
+        now: DateTime<Utc>,
+        notices: Vec<NewDelivery>,
+    ) -> Result<bool> {
         self.write(|transaction| {
             let sql = format!(
                 "UPDATE runs SET state = 'failed', ended_at = ?2, next_at = NULL, error = ?3 WHERE run_id = ?1 AND holder \
@@ -348,7 +354,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn shift_next_at(&self, by: chrono::Duration) -> Result<()> {
+    pub(crate) fn shift_next_at(&self, by: chrono::Duration) -> Result<()> {
         let by = by.num_microseconds().unwrap_or(0);
         self.write(|transaction| {
             for table in ["runs", "deliveries"] {
@@ -363,7 +369,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn request_stop(&self, run_id: &str, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn request_stop(&self, run_id: &str, now: DateTime<Utc>) -> Result<()> {
         self.write(|transaction| stop_run(transaction, run_id, now))
     }
 
@@ -371,7 +377,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn is_stop_requested(&self, run_id: &str) -> Result<bool> {
+    pub(crate) fn is_stop_requested(&self, run_id: &str) -> Result<bool> {
         self.read(|connection| {
             let sql = "SELECT is_stop_asked FROM runs WHERE run_id = ?";
             Ok(connection.prepare_cached(sql)?.query_row([run_id], |row| row.get(0)).optional()?.unwrap_or(false))
@@ -382,7 +388,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn run(&self, run_id: &str) -> Result<Option<Run>> {
+    pub(crate) fn run(&self, run_id: &str) -> Result<Option<Run>> {
         self.read(|connection| find(connection, run_id))
     }
 
@@ -390,7 +396,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn runs(&self, job: Option<&str>, limit: usize) -> Result<Vec<Run>> {
+    pub(crate) fn runs(&self, job: Option<&str>, limit: usize) -> Result<Vec<Run>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM runs WHERE ?1 IS NULL OR job = ?1 ORDER BY scheduled_at DESC, recorded_at DESC, \
@@ -405,7 +411,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn runs_for(&self, job: &str, scheduled_at: DateTime<Utc>) -> Result<Vec<Run>> {
+    pub(crate) fn runs_for(&self, job: &str, scheduled_at: DateTime<Utc>) -> Result<Vec<Run>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM runs WHERE job = ? AND scheduled_at = ? ORDER BY recorded_at");
             connection.prepare_cached(&sql)?.query_map(params![job, micros(scheduled_at)], Run::from_row)?.collect()
@@ -416,7 +422,7 @@ impl Store {
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub fn succeeded_since(&self, job: &str, after: DateTime<Utc>) -> Result<Vec<DateTime<Utc>>> {
+    pub(crate) fn succeeded_since(&self, job: &str, after: DateTime<Utc>) -> Result<Vec<DateTime<Utc>>> {
         self.read(|connection| {
             let sql = "SELECT DISTINCT scheduled_at FROM runs WHERE job = ? AND state = 'succeeded' AND ended_at > ? \
                        ORDER BY scheduled_at";

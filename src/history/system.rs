@@ -94,7 +94,7 @@ const TABLES: [(&str, Columns); 4] =
 ///
 /// # Errors
 /// A catalog that rejects the schema.
-pub fn register(session: &Session, store: &Path) -> Result<()> {
+pub(crate) fn register(session: &Session, store: &Path) -> Result<()> {
     session.add_schema(SYSTEM, Arc::new(HistorySchema { store: store.to_path_buf() }))
 }
 

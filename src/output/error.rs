@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::Format;
 
 /// Result of writing.
-pub type Result<T, E = OutputError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = OutputError> = std::result::Result<T, E>;
 
 /// An error of writing a result.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use super::{FinishState, Format, OutputError, Result, Sink};
 
 /// Layout of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableOptions {
+pub(crate) struct TableOptions {
     /// The width limit.
     pub width: Width,
     /// Rows of a section that are shown, half of them from its end; 0 shows all and buffers them.
@@ -40,7 +40,7 @@ impl TableOptions {
         match self.width {
             // a width of 0 is unknown
             Width::Auto if to_terminal => Table::new().width().map(usize::from).filter(|width| *width > 0),
-            Width::Auto | Width::Unlimited => None,
+            Width::Auto => None,
             Width::Fixed(width) => Some(usize::from(width)),
         }
     }
@@ -48,6 +48,7 @@ impl TableOptions {
     /// Returns true if terminal styles are used.
     pub(crate) fn is_styled(&self, to_terminal: bool) -> bool {
         match self.color {
+            #[cfg(test)]
             Color::Always => true,
             Color::Never => false,
             Color::Auto => to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -57,21 +58,20 @@ impl TableOptions {
 
 /// Width limit of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Width {
+pub(crate) enum Width {
     /// The width of the terminal; unlimited elsewhere.
     Auto,
     /// At most this many characters.
     Fixed(u16),
-    /// Unlimited.
-    Unlimited,
 }
 
 /// When terminal styles are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Color {
+pub(crate) enum Color {
     /// On a terminal, if `NO_COLOR` is not set.
     Auto,
-    /// Always.
+    /// Always, for tests.
+    #[cfg(test)]
     Always,
     /// Never.
     Never,

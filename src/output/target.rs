@@ -145,7 +145,7 @@ impl Drop for Listed {
 
 /// Removes the temporary files of unfinished results, also of writers that a busy query still holds. Called when the
 /// program ends: no result can be finished afterwards.
-pub fn remove_unfinished() {
+pub(crate) fn remove_unfinished() {
     let paths = unfinished().take();
     for path in paths.into_iter().flatten() {
         // it may be gone already
@@ -379,7 +379,7 @@ impl Drop for Counted {
 }
 
 /// Returns true if an upload is neither completed nor aborted. If the program ends now, its parts stay in the store.
-pub fn has_uploads() -> bool {
+pub(crate) fn has_uploads() -> bool {
     UPLOADS.load(Ordering::Relaxed) > 0
 }
 

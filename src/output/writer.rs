@@ -27,7 +27,7 @@ type SinkTask = JoinHandle<(Box<dyn Sink>, Vec<u8>, Result<FinishState>)>;
 /// A batch is encoded on a blocking thread while the next one is computed, at most one batch ahead. An error is therefore
 /// returned one call after the batch that caused it, at the latest by [`Writer::end`]. After an error, and after a call that
 /// was cancelled, the result is lost: every further call fails.
-pub struct Writer {
+pub(crate) struct Writer {
     format: Format,
     sections: usize,
     begun: usize,
@@ -96,7 +96,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`OutputError::Sections`] if the format cannot hold another one; else as [`Writer::write`].
-    pub async fn begin_section(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<ReaderState> {
+    pub(crate) async fn begin_section(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<ReaderState> {
         self.mark_torn()?;
         let begun = self.begin(title, schema).await;
         self.clear_torn(begun).await
@@ -126,7 +126,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the format cannot hold a value or the destination fails.
-    pub async fn write(&mut self, batch: &RecordBatch) -> Result<ReaderState> {
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<ReaderState> {
         self.mark_torn()?;
         let appended = self.append(batch).await;
         self.clear_torn(appended).await
@@ -151,7 +151,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::write`]. After an error the destination is as it was before.
-    pub async fn end(mut self) -> Result<Written> {
+    pub(crate) async fn end(mut self) -> Result<Written> {
         self.mark_torn()?;
         let closed = self.close().await;
         self.clear_torn(closed).await?;
@@ -196,7 +196,7 @@ impl Writer {
 
     /// Discards the result and waits until everything is removed. Dropping the writer does the same without waiting, which
     /// may leave parts of an upload in the store if the program exits at once.
-    pub async fn abort(mut self) {
+    pub(crate) async fn abort(mut self) {
         self.target.discard().await;
     }
 
@@ -243,7 +243,7 @@ impl Writer {
 ///
 /// # Errors
 /// A file that cannot be read, a destination that cannot be written.
-pub async fn copy_file(file: &Path, destination: Destination) -> Result<u64> {
+pub(crate) async fn copy_file(file: &Path, destination: Destination) -> Result<u64> {
     let failed = |source| OutputError::io(file.display().to_string(), source);
     let mut reader = tokio::fs::File::open(file).await.map_err(failed)?;
     let mut target = Target::open(destination).await?;

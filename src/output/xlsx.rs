@@ -21,7 +21,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::ArrayFormatter;
 use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 
-pub use self::chart::SheetChart;
+pub(crate) use self::chart::SheetChart;
 use self::chart::{SeriesRun, add_row};
 use super::shape::plain;
 use super::text::{self, Times};

@@ -24,7 +24,7 @@ use crate::source::Source;
 
 /// What a page or mail shows beside its rows.
 #[derive(Debug, Clone)]
-pub struct PageFacts {
+pub(crate) struct PageFacts {
     /// The heading.
     pub title: String,
     /// What the report shows.
@@ -49,7 +49,7 @@ pub struct PageFacts {
 
 /// The newest row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freshness {
+pub(crate) struct Freshness {
     /// The table's name.
     pub table: String,
     /// The time column; `None` if the table has none.
@@ -63,7 +63,7 @@ impl PageFacts {
     ///
     /// # Errors
     /// A table that cannot be read.
-    pub async fn of_report(
+    pub(crate) async fn of_report(
         session: &Session,
         report: &Report,
         values: &Values,
@@ -87,7 +87,7 @@ impl PageFacts {
     ///
     /// # Errors
     /// A table that cannot be read.
-    pub async fn of_plans(session: &Session, source: &Arc<Source>, plans: &[&LogicalPlan]) -> Result<Self> {
+    pub(crate) async fn of_plans(session: &Session, source: &Arc<Source>, plans: &[&LogicalPlan]) -> Result<Self> {
         let now = now();
         Ok(Self {
             title: "Query".into(),

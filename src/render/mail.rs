@@ -23,7 +23,7 @@ const TEXT_COLUMNS: u16 = 100;
 
 /// A warning at the top of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Banner {
+pub(crate) struct Banner {
     /// What is wrong.
     pub text: String,
     /// An error, which needs action, rather than a warning.
@@ -32,7 +32,7 @@ pub struct Banner {
 
 /// A mail's content.
 #[derive(Debug, Clone)]
-pub struct MailBody {
+pub(crate) struct MailBody {
     /// The HTML.
     pub html: String,
     /// The same as plain text.
@@ -43,7 +43,7 @@ pub struct MailBody {
 
 /// Collects the content of a mail while the rows are written.
 #[derive(Debug)]
-pub struct MailPage {
+pub(crate) struct MailPage {
     facts: PageFacts,
     sections: std::vec::IntoIter<PageSection>,
     check_results: CheckResults,
@@ -61,12 +61,17 @@ struct MailSection {
 
 impl MailPage {
     /// A mail with at most `max_rows` rows in a table.
-    pub fn new(facts: PageFacts, sections: Vec<PageSection>, check_results: CheckResults, max_rows: usize) -> Self {
+    pub(crate) fn new(
+        facts: PageFacts,
+        sections: Vec<PageSection>,
+        check_results: CheckResults,
+        max_rows: usize,
+    ) -> Self {
         Self { facts, sections: sections.into_iter(), check_results, max_rows, done: vec![] }
     }
 
     /// Starts a section of rows of this schema.
-    pub fn begin(&mut self, schema: &SchemaRef) {
+    pub(crate) fn begin(&mut self, schema: &SchemaRef) {
         let section = self.sections.next().unwrap_or_default();
         let chart_data = section.chart.map(|chart| ChartData::new(&chart, schema, self.facts.language));
         let rows = Rows::new(schema, self.max_rows);
@@ -77,7 +82,7 @@ impl MailPage {
     ///
     /// # Errors
     /// A column that no chart can draw.
-    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let Some(section) = self.done.last_mut() else { return Ok(()) };
         section.rows.add(batch);
         match &mut section.chart_data {
@@ -90,7 +95,7 @@ impl MailPage {
     ///
     /// # Errors
     /// A value that cannot be formatted.
-    pub fn finish(&self, name: &str, banners: &[Banner], links: &[String]) -> Result<MailBody> {
+    pub(crate) fn finish(&self, name: &str, banners: &[Banner], links: &[String]) -> Result<MailBody> {
         let words = Words::of(self.facts.language);
         let checks = self.check_results.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut pictures = Vec::new();
@@ -252,7 +257,7 @@ fn checks_list(checks: &[(String, Verdict)], words: &Words) -> Markup {
 }
 
 /// A message of a few lines, such as one that a job failed.
-pub fn note_body(title: &str, lines: &[String], banner: &Banner) -> MailBody {
+pub(crate) fn note_body(title: &str, lines: &[String], banner: &Banner) -> MailBody {
     let body = html! {
         (DOCTYPE)
         html {

@@ -284,7 +284,7 @@ mod tests {
             language: Language::English,
             parameters: vec![("queue".into(), "<b>".into(), Some("a \"note\"".into()))],
             generated_at: "2025-06-01T08:00:00Z".into(),
-            freshness: vec![super::super::Freshness {
+            freshness: vec![crate::render::facts::Freshness {
                 table: "interactions".into(),
                 column: Some("started_at".into()),
                 newest: Some("2025-05-31T23:59:00Z".into()),

@@ -16,7 +16,7 @@ use crate::report::Chart;
 
 /// What a format may show beside the rows of a result. The default is the rows alone, such as those of a list.
 #[derive(Debug, Default)]
-pub struct Presentation {
+pub(crate) struct Presentation {
     /// Title and chart of each section.
     pub sections: Vec<PageSection>,
     /// The report's title; charts below tables use its language.
@@ -31,7 +31,7 @@ pub struct Presentation {
 ///
 /// # Errors
 /// As [`Writer::open`].
-pub async fn open_writer(
+pub(crate) async fn open_writer(
     format: Format,
     destination: Destination,
     options: OutputOptions,

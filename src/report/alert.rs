@@ -31,7 +31,7 @@ const FORM: &str = "write `-- alert: CONDITION [per COLUMN, ...] [severity warn|
 
 /// Severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Should be looked at.
     #[default]
     Warn,
@@ -41,7 +41,7 @@ pub enum Severity {
 
 impl Severity {
     /// The keyword in the report file.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Warn => "warn",
             Self::Error => "error",
@@ -51,7 +51,7 @@ impl Severity {
 
 /// A parsed `alert:` line.
 #[derive(Debug, Clone)]
-pub struct Alert {
+pub(crate) struct Alert {
     /// The condition as written, without the clauses after it.
     pub text: String,
     /// Its severity.
@@ -65,7 +65,7 @@ pub struct Alert {
 
 /// A group that meets an alert's condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bad {
+pub(crate) struct Bad {
     /// The group's columns and values; empty if the condition is over the whole result.
     pub group: Vec<(String, String)>,
     /// The values that the condition uses, as `column=value, ...`.
@@ -74,7 +74,7 @@ pub struct Bad {
 
 impl Bad {
     /// The group as `queue=billing, team=a`.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.group.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
     }
 }
@@ -266,7 +266,7 @@ impl Alert {
     ///
     /// # Errors
     /// Any error of planning or executing a statement.
-    pub async fn evaluate(
+    pub(crate) async fn evaluate(
         &self,
         session: &Session,
         source: &Arc<Source>,

@@ -49,7 +49,7 @@ fn layouts(kind: ChartKind) -> &'static [&'static str] {
 
 /// A parsed `chart:` line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Chart {
+pub(crate) struct Chart {
     /// The kind.
     pub kind: ChartKind,
     /// Columns by key, such as `x`.
@@ -181,7 +181,7 @@ impl Chart {
     }
 
     /// The columns of a key.
-    pub fn columns(&self, key: &str) -> &[String] {
+    pub(crate) fn columns(&self, key: &str) -> &[String] {
         self.columns.iter().find(|(known, _)| known == key).map_or(&[], |(_, columns)| columns)
     }
 }

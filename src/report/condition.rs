@@ -24,7 +24,7 @@ use crate::sqlfile::{self, HeaderLine};
 
 /// A parsed condition.
 #[derive(Debug, Clone)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// The condition as written.
     pub text: String,
     /// Its position in the file.
@@ -35,7 +35,7 @@ pub struct Condition {
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Rows that were checked.
     pub row_count: u64,
     /// Rows that do not meet the condition.
@@ -171,7 +171,7 @@ impl Condition {
 
 /// A check that is evaluated on each batch.
 #[derive(Debug)]
-pub struct Check {
+pub(crate) struct Check {
     /// The condition as it was written.
     pub text: String,
     physical: Arc<dyn PhysicalExpr>,
@@ -181,7 +181,7 @@ pub struct Check {
 
 impl Check {
     /// The message of a failed check.
-    pub fn failure(&self) -> String {
+    pub(crate) fn failure(&self) -> String {
         let count = |count: u64| Form::Number.tick(count as f64, 1.0, Language::English);
         format!(
             "the check `{}` fails for {} of {} rows, first: {}",
@@ -196,7 +196,7 @@ impl Check {
     ///
     /// # Errors
     /// The condition cannot be evaluated for a row.
-    pub fn look_at(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
+    pub(crate) fn look_at(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
         self.verdict.row_count += batch.num_rows() as u64;
         let result = self.physical.evaluate(batch)?;
         let array = match result {

@@ -15,7 +15,7 @@ const MOST_ROWS: usize = 200_000;
 
 /// Collects the columns of a chart while the rows are written.
 #[derive(Debug)]
-pub struct ChartData {
+pub(crate) struct ChartData {
     chart: Chart,
     language: Language,
     /// The columns of the chart with their index in the result.
@@ -45,7 +45,7 @@ fn value_form(data_type: &DataType) -> ValueForm {
 
 impl Chart {
     /// The chart as Excel's own; `None` without the columns that Excel needs.
-    pub fn sheet_chart(&self) -> Option<SheetChart> {
+    pub(crate) fn sheet_chart(&self) -> Option<SheetChart> {
         let has = |layout: &str| self.layout.iter().any(|word| word == layout);
         let first = |key: &str| self.columns(key).first().cloned();
         Some(SheetChart {
@@ -77,7 +77,7 @@ impl Chart {
 
 impl ChartData {
     /// The data of a chart over rows of this schema. Missing columns are skipped: the plan has been validated before.
-    pub fn new(chart: &Chart, schema: &Schema, language: Language) -> Self {
+    pub(crate) fn new(chart: &Chart, schema: &Schema, language: Language) -> Self {
         let mut columns: Vec<(usize, Column)> = Vec::new();
         for name in chart.columns.iter().flat_map(|(_, names)| names) {
             let Ok(index) = schema.index_of(name) else { continue };
@@ -98,7 +98,7 @@ impl ChartData {
     ///
     /// # Errors
     /// A column that cannot be converted.
-    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         self.rows += batch.num_rows();
         let kept = batch.num_rows().min(MOST_ROWS - self.drawn);
         self.drawn += kept;
@@ -112,12 +112,12 @@ impl ChartData {
     }
 
     /// The number of rows that are not drawn.
-    pub fn left_out(&self) -> usize {
+    pub(crate) fn left_out(&self) -> usize {
         self.rows - self.drawn
     }
 
     /// The plot.
-    pub fn plot(&self) -> Plot {
+    pub(crate) fn plot(&self) -> Plot {
         let chart = &self.chart;
         let all = |key: &str| -> Vec<Column> {
             let find = |name: &String| self.columns.iter().find(|(_, column)| column.name == visible(name));

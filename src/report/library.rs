@@ -19,7 +19,7 @@ const VIEWS: &str = "views";
 
 /// An unparsed report.
 #[derive(Debug, Clone)]
-pub struct ReportFile {
+pub(crate) struct ReportFile {
     /// Its name, that of its file.
     pub name: String,
     /// Its folder, such as `descriptive`.
@@ -30,7 +30,7 @@ pub struct ReportFile {
 
 /// The reports and views of a project.
 #[derive(Debug, Default)]
-pub struct Library {
+pub(crate) struct Library {
     reports: BTreeMap<String, ReportFile>,
     views: BTreeMap<String, View>,
 }
@@ -40,7 +40,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// As [`Report::parse`].
-    pub fn parse(&self) -> Result<Report> {
+    pub(crate) fn parse(&self) -> Result<Report> {
         Report::parse(&self.name, &self.source)
     }
 }
@@ -50,7 +50,7 @@ impl Library {
     ///
     /// # Errors
     /// A file that cannot be read or is not UTF-8, or two project files with one name.
-    pub fn load(project_sql: Option<&Path>) -> Result<Self> {
+    pub(crate) fn load(project_sql: Option<&Path>) -> Result<Self> {
         let mut library = Self::default();
         let mut files = Vec::new();
         shipped(&SHIPPED, &mut files);
@@ -94,14 +94,14 @@ impl Library {
     }
 
     /// The reports, ordered by kind and name.
-    pub fn reports(&self) -> Vec<&ReportFile> {
+    pub(crate) fn reports(&self) -> Vec<&ReportFile> {
         let mut reports: Vec<&ReportFile> = self.reports.values().collect();
         reports.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
         reports
     }
 
     /// The views by name.
-    pub fn views(&self) -> &BTreeMap<String, View> {
+    pub(crate) fn views(&self) -> &BTreeMap<String, View> {
         &self.views
     }
 
@@ -109,7 +109,7 @@ impl Library {
     ///
     /// # Errors
     /// An unknown name, with the nearest one; a file that cannot be read; as [`Report::parse`].
-    pub fn report(&self, name_or_path: &str) -> Result<Report> {
+    pub(crate) fn report(&self, name_or_path: &str) -> Result<Report> {
         if let Some(file) = self.reports.get(name_or_path) {
             return file.parse();
         }

@@ -12,7 +12,7 @@ use crate::types::ParamType;
 
 /// A declared parameter.
 #[derive(Debug, Clone)]
-pub struct Param {
+pub(crate) struct Param {
     /// Its name, without `$`.
     pub name: String,
     /// Its type.
@@ -26,7 +26,7 @@ pub struct Param {
 }
 
 /// Values of a report's parameters, in the order of their declaration.
-pub type Values = Vec<ScalarValue>;
+pub(crate) type Values = Vec<ScalarValue>;
 
 impl Param {
     pub(super) fn parse(source: &Arc<Source>, line: &HeaderLine) -> Result<Self> {

@@ -22,7 +22,7 @@ use crate::types::sql_type;
 
 /// The plan of a section or view, with its checks.
 #[derive(Debug)]
-pub struct PlannedQuery {
+pub(crate) struct PlannedQuery {
     /// The logical plan with all parameters bound.
     pub plan: LogicalPlan,
     /// Its checks.
@@ -34,7 +34,7 @@ impl Report {
     ///
     /// # Errors
     /// An undeclared name, a value that does not have the type, a required parameter without a value.
-    pub fn bind(&self, given: &BTreeMap<String, String>) -> Result<Values> {
+    pub(crate) fn bind(&self, given: &BTreeMap<String, String>) -> Result<Values> {
         param::bind(&self.name, &self.params, given)
     }
 
@@ -42,7 +42,7 @@ impl Report {
     ///
     /// # Errors
     /// A type without NULL, which no parameter type is.
-    pub fn sample_values(&self) -> Result<Values> {
+    pub(crate) fn sample_values(&self) -> Result<Values> {
         let value = |param: &Param| match &param.default {
             Some((_, value)) => Ok(value.clone()),
             None => ScalarValue::try_from(&param.param_type.data_type())
@@ -56,7 +56,7 @@ impl Report {
 ///
 /// # Errors
 /// The fault with its position in the file.
-pub async fn plan_section(
+pub(crate) async fn plan_section(
     session: &Session,
     report: &Report,
     section: &Section,
@@ -81,7 +81,7 @@ pub async fn plan_section(
 ///
 /// # Errors
 /// The fault with its position in the file.
-pub async fn plan_view(session: &Session, view: &View) -> Result<PlannedQuery> {
+pub(crate) async fn plan_view(session: &Session, view: &View) -> Result<PlannedQuery> {
     let parsed = view.parse()?;
     let checks = parsed.header.iter().filter(|line| line.key == "check");
     let checks: Vec<Condition> =

@@ -18,7 +18,7 @@ use crate::session::{REPORTS, Session};
 ///
 /// # Errors
 /// The catalog rejects the schema.
-pub fn register(session: &Arc<Session>, library: &Library) -> Result<()> {
+pub(crate) fn register(session: &Arc<Session>, library: &Library) -> Result<()> {
     let files: HashMap<String, ReportFile> =
         library.reports().into_iter().map(|file| (file.name.to_lowercase(), file.clone())).collect();
     let schema = ReportSchema { files, planned: Mutex::default(), session: Arc::downgrade(session) };

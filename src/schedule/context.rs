@@ -15,14 +15,14 @@ use crate::project::{CliOptions, Project};
 use crate::source::nearest;
 
 /// Source of the current time; tests have their own.
-pub trait Clock: Send + Sync {
+pub(crate) trait Clock: Send + Sync {
     /// The current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
 /// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
@@ -31,7 +31,7 @@ impl Clock for SystemClock {
 }
 
 /// Shared state of the scheduler.
-pub struct SchedulerContext {
+pub(crate) struct SchedulerContext {
     /// How the project is found: it is resolved again for every run, so that changed reports take effect.
     pub asked: CliOptions,
     /// The project as resolved at the start.
@@ -55,7 +55,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// An invalid project or job, a history that cannot be opened.
-    pub fn open(asked: &CliOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) fn open(asked: &CliOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let project = Project::resolve(asked)?;
         let jobs = jobs(&project)?;
         let store = Store::open(&project.job_settings.store)?;
@@ -63,7 +63,7 @@ impl SchedulerContext {
     }
 
     /// The current time.
-    pub fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
@@ -71,7 +71,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// An unknown name; the message suggests the nearest.
-    pub fn job(&self, name: &str) -> Result<&Job> {
+    pub(crate) fn job(&self, name: &str) -> Result<&Job> {
         self.jobs.iter().find(|job| job.name == name).ok_or_else(|| {
             let near = nearest(name, self.jobs.iter().map(|job| job.name.as_str()));
             let hint = match near {
@@ -87,7 +87,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// The first secret that cannot be read.
-    pub fn check_secrets(&self) -> Result<()> {
+    pub(crate) fn check_secrets(&self) -> Result<()> {
         let folder = &self.project.folder;
         let job_settings = &self.project.job_settings;
         if let Some(secret) = job_settings.mail.as_ref().and_then(|mail| mail.password.as_ref()) {
@@ -115,7 +115,7 @@ pub(super) fn log(level: &str, text: &str) {
 
 /// The wait after `tries` failures: `delay` doubled for each failure after the first, at most `max`, with jitter
 /// between half of it and all of it, so that retries of simultaneous failures spread out. `random` is in [0, 1].
-pub fn backoff(delay: Duration, max: Duration, tries: u32, random: f64) -> Duration {
+pub(crate) fn backoff(delay: Duration, max: Duration, tries: u32, random: f64) -> Duration {
     let doubled = delay.saturating_mul(2u32.saturating_pow(tries.saturating_sub(1).min(31)));
     doubled.min(max).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }

@@ -22,7 +22,7 @@ const MAX_TIMES: usize = 10_000;
 
 /// A cron expression in a time zone.
 #[derive(Debug, Clone)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     cron: Cron,
     zone: Tz,
     /// Whether the hour field matches every hour.
@@ -33,7 +33,7 @@ pub struct Schedule {
 ///
 /// # Errors
 /// An unknown name; the message suggests the nearest.
-pub fn time_zone(name: &str) -> Result<Tz, String> {
+pub(crate) fn time_zone(name: &str) -> Result<Tz, String> {
     Tz::from_str(name).map_err(|_| {
         let near = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -47,7 +47,7 @@ impl Schedule {
     ///
     /// # Errors
     /// An invalid expression, or one that no date matches.
-    pub fn parse(text: &str, zone: Tz) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, zone: Tz) -> Result<Self, String> {
         let wrong = |cause: String| {
             format!("`{text}` is no cron expression such as `0 8 * * MON` (minute hour day month weekday): {cause}")
         };
@@ -66,13 +66,8 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// The time zone.
-    pub fn zone(&self) -> Tz {
-        self.zone
-    }
-
     /// The first scheduled time after `timestamp`; `None` if there is none in the next thousands of years.
-    pub fn after(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(crate) fn after(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.is_hourly {
             let local = timestamp.with_timezone(&self.zone);
             return self.cron.find_next_occurrence(&local, false).ok().map(|at| at.with_timezone(&Utc));
@@ -91,7 +86,7 @@ impl Schedule {
     }
 
     /// The last scheduled time at or before `timestamp`, looking back at most some years.
-    pub fn before(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(crate) fn before(&self, timestamp: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut back = Duration::hours(1);
         while back < Duration::days(3_000) {
             let found = self.between(timestamp - back, timestamp).last().copied();
@@ -104,7 +99,7 @@ impl Schedule {
     }
 
     /// The scheduled times in (`after`, `until`], at most ten thousand: the newest of more.
-    pub fn between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    pub(crate) fn between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
         let mut times = std::collections::VecDeque::new();
         let mut at = after;
         while let Some(next) = self.after(at).filter(|next| *next <= until) {
@@ -120,7 +115,7 @@ impl Schedule {
 
 /// Converts a local time to UTC: the earlier of two if it is ambiguous, the first time after the gap if it does not
 /// exist.
-pub fn local_to_utc(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub(crate) fn local_to_utc(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.with_timezone(&Utc)),
         LocalResult::None => {
@@ -135,7 +130,7 @@ pub fn local_to_utc(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
 
 /// What to do with the scheduled times since the last poll.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DueTimes {
+pub(crate) struct DueTimes {
     /// Times to run, the oldest first.
     pub run: Vec<DateTime<Utc>>,
     /// The late ones among `run`: no scheduler polled in time.
@@ -147,7 +142,7 @@ pub struct DueTimes {
 /// Splits the scheduled times in (`polled_at`, `now`] into those to run and those missed.
 ///
 /// After the clock was set back nothing is due until it has passed `polled_at` again.
-pub fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> DueTimes {
+pub(crate) fn due(schedule: &Schedule, polled_at: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> DueTimes {
     let times = schedule.between(polled_at, now);
     let (late, on_time): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| now - *at > ON_TIME);
     let split = match catch_up {

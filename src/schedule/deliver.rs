@@ -30,7 +30,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// A history that cannot be written. Failures to send are recorded and not returned.
-    pub async fn deliver(&self, delivery: &Delivery) -> Result<()> {
+    pub(crate) async fn deliver(&self, delivery: &Delivery) -> Result<()> {
         if !self.store.claim_delivery(delivery)? {
             return Ok(());
         }
@@ -205,7 +205,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// A history that cannot be read or written.
-    pub fn notify_owners(&self) -> Result<()> {
+    pub(crate) fn notify_owners(&self) -> Result<()> {
         for delivery in self.store.unnotified()? {
             let Some(run) = self.store.run(&delivery.run_id)? else { continue };
             let messages = self.delivery_notice(&delivery, &run);

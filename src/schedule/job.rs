@@ -29,7 +29,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Someone who is notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recipient {
+pub(crate) enum Recipient {
     /// A mail address.
     Mail(Box<Mailbox>),
     /// A channel of `cxql.toml`.
@@ -38,7 +38,7 @@ pub enum Recipient {
 
 /// A file or object that a job writes.
 #[derive(Debug, Clone)]
-pub struct JobOutput {
+pub(crate) struct JobOutput {
     /// Template of its path or URL.
     pub template: String,
     /// Its format.
@@ -58,7 +58,7 @@ enum ParameterValue {
 
 /// A validated job.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub(crate) struct Job {
     /// The name.
     pub name: String,
     /// The report.
@@ -114,12 +114,12 @@ pub struct Job {
 
 impl Job {
     /// The id of the run for a scheduled time.
-    pub fn run_id(&self, scheduled: DateTime<Utc>) -> String {
+    pub(crate) fn run_id(&self, scheduled: DateTime<Utc>) -> String {
         format!("{}-{}", self.name, stamp(scheduled))
     }
 
     /// A new run for a scheduled time.
-    pub fn new_run(&self, scheduled: DateTime<Utc>, trigger: Trigger) -> NewRun {
+    pub(crate) fn new_run(&self, scheduled: DateTime<Utc>, trigger: Trigger) -> NewRun {
         NewRun {
             run_id: self.run_id(scheduled),
             job: self.name.clone(),
@@ -134,7 +134,7 @@ impl Job {
     ///
     /// # Errors
     /// A value that does not fit its parameter, a date out of range.
-    pub fn values(&self, scheduled: DateTime<Utc>) -> Result<Values> {
+    pub(crate) fn values(&self, scheduled: DateTime<Utc>) -> Result<Values> {
         let mut texts = BTreeMap::new();
         for (name, value) in &self.parameters {
             let text = match value {
@@ -175,7 +175,7 @@ fn wrong(job: &str, what: impl std::fmt::Display) -> Error {
 ///
 /// # Errors
 /// The first invalid setting, with its job and its remedy.
-pub fn jobs(project: &Project) -> Result<Vec<Job>> {
+pub(crate) fn jobs(project: &Project) -> Result<Vec<Job>> {
     let mut jobs: Vec<Job> = Vec::with_capacity(project.job_settings.jobs.len());
     if let Some(mail) = &project.job_settings.mail {
         let from: std::result::Result<Mailbox, _> = mail.from.parse();

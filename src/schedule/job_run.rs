@@ -58,7 +58,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub async fn execute(
+    pub(crate) async fn execute(
         &self,
         run: &Run,
         release: impl Future<Output = ()>,

@@ -75,7 +75,7 @@ impl Unit {
 
 /// A parsed relative date.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DateExpr {
+pub(crate) struct DateExpr {
     base: Base,
     /// The boundary and the period, if it is one.
     edge: Option<(Edge, Unit)>,
@@ -100,7 +100,7 @@ impl DateExpr {
     ///
     /// # Errors
     /// The rejected text and the accepted forms.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let spaced = text.to_lowercase().replace('+', " + ").replace('-', " - ");
         let words: Vec<&str> = spaced.split_whitespace().collect();
         Self::of_words(&words).ok_or_else(|| format!("`{text}` is no date; {FORM}"))
@@ -175,7 +175,7 @@ impl DateExpr {
     }
 
     /// The timestamp for a scheduled time; `None` if it is out of range.
-    pub fn timestamp(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+    pub(crate) fn timestamp(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         // hours and minutes are elapsed time, whatever the offset of the time zone does meanwhile
         let is_passing = |unit: &Unit| matches!(unit, Unit::Minute | Unit::Hour);
         if self.edge.is_none()
@@ -192,7 +192,7 @@ impl DateExpr {
     }
 
     /// The local date for a scheduled time; `None` if it is out of range.
-    pub fn day(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<NaiveDate> {
+    pub(crate) fn day(&self, scheduled: DateTime<Utc>, zone: Tz) -> Option<NaiveDate> {
         self.wall(scheduled, zone).map(|at| at.date())
     }
 }

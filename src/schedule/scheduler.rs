@@ -32,7 +32,7 @@ const MAX_LISTED: usize = 20;
 
 /// Runs the jobs of a project.
 #[derive(Debug)]
-pub struct Scheduler {
+pub(crate) struct Scheduler {
     context: Arc<SchedulerContext>,
     /// When each job with a schedule was last polled.
     polled_at: BTreeMap<String, DateTime<Utc>>,
@@ -50,7 +50,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// A secret that cannot be read, a history that cannot be written.
-    pub fn new(context: Arc<SchedulerContext>) -> Result<Self> {
+    pub(crate) fn new(context: Arc<SchedulerContext>) -> Result<Self> {
         context.check_secrets()?;
         let now = context.now();
         let mut polled_at = BTreeMap::new();
@@ -83,7 +83,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub async fn run(mut self, mut signals: Signals) -> Result<()> {
+    pub(crate) async fn run(mut self, mut signals: Signals) -> Result<()> {
         loop {
             let wait = self.poll()?;
             tokio::select! {
@@ -122,7 +122,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub fn poll(&mut self) -> Result<Duration> {
+    pub(crate) fn poll(&mut self) -> Result<Duration> {
         let now = self.context.now();
         for run in self.context.store.recover(now)? {
             log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
@@ -304,7 +304,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// An unknown run, a history that cannot be written, a request to stop.
-    pub async fn run_here(&self, run_id: &str, stopped: impl Future<Output = ()>) -> Result<Run> {
+    pub(crate) async fn run_here(&self, run_id: &str, stopped: impl Future<Output = ()>) -> Result<Run> {
         let mut stopped = std::pin::pin!(stopped);
         for run in self.store.recover(self.now())? {
             log("warn", &format!("{} was cut off: the process that ran it ended", run.run_id));
@@ -348,7 +348,7 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub async fn deliver_here(&self, run_id: &str) -> Result<()> {
+    pub(crate) async fn deliver_here(&self, run_id: &str) -> Result<()> {
         let tries = self.store.run(run_id)?.map_or(1, |run| run.max_attempts);
         loop {
             self.notify_owners()?;
@@ -390,7 +390,7 @@ mod tests {
 
     use super::*;
     use crate::project::CliOptions;
-    use crate::schedule::Clock;
+    use crate::schedule::context::Clock;
 
     /// A clock that is set by the test.
     #[derive(Debug)]

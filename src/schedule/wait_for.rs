@@ -18,7 +18,7 @@ use crate::sqlfile;
 
 /// A condition on the newest value of a column.
 #[derive(Debug, Clone)]
-pub struct WaitFor {
+pub(crate) struct WaitFor {
     /// The condition as written.
     pub text: String,
     table: String,
@@ -32,7 +32,7 @@ impl WaitFor {
     ///
     /// # Errors
     /// The rejected text and the expected form.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
                 "`newest(TABLE.COLUMN) >= DATE` is wanted, such as `newest(interactions.started_at) >= today`, got `{text}`"
@@ -59,7 +59,12 @@ impl WaitFor {
     ///
     /// # Errors
     /// An unknown table or column, a column without times, a date out of range, data that cannot be read.
-    pub async fn missing(&self, session: &Session, scheduled: DateTime<Utc>, zone: Tz) -> Result<Option<String>> {
+    pub(crate) async fn missing(
+        &self,
+        session: &Session,
+        scheduled: DateTime<Utc>,
+        zone: Tz,
+    ) -> Result<Option<String>> {
         let wanted = self.date.timestamp(scheduled, zone);
         let wanted = wanted.ok_or_else(|| Error::usage(format!("`{}` lies beyond the calendar", self.text)))?;
         let sql = format!("select max({}) as newest from {}", self.column, self.table);

@@ -29,12 +29,12 @@ mod security_barrier;
 use std::sync::Arc;
 
 pub(super) use self::policy::AccessPolicy;
-pub use self::role::{ADMIN, Role};
+pub(crate) use self::role::{ADMIN, Role};
 use super::Session;
 
 /// What a user of the server may read.
 #[derive(Debug, Clone)]
-pub enum ReadAccess {
+pub(crate) enum ReadAccess {
     /// The data and the server's own tables.
     Everything,
     /// The data.

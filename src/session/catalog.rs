@@ -35,7 +35,7 @@ use crate::sqlfile::{self, SqlStatement};
 
 /// A view: a named SELECT statement. Parsed on first use.
 #[derive(Debug, Clone)]
-pub struct View {
+pub(crate) struct View {
     /// Its name, that of its file.
     pub name: String,
     /// Its SQL.
@@ -47,7 +47,7 @@ impl View {
     ///
     /// # Errors
     /// SQL that does not parse, or anything but one SELECT.
-    pub fn parse(&self) -> Result<SqlStatement> {
+    pub(crate) fn parse(&self) -> Result<SqlStatement> {
         let mut statements = sqlfile::parse(&self.source)?;
         if statements.len() != 1 {
             return Err(Error::at(&self.source, None, format!("a view is one SELECT, here are {}", statements.len())));

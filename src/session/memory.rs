@@ -19,7 +19,7 @@ const RUN_BYTES: usize = 48 << 20;
 const RETURN_BELOW_BYTES: usize = 2 << 30;
 
 /// Three quarters of the memory that this process may use.
-pub fn default_memory() -> usize {
+pub(crate) fn default_memory() -> usize {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     let total = match system.cgroup_limits() {

@@ -11,10 +11,11 @@ fn at() -> DataType {
 }
 
 /// The names of the model's tables.
-pub const TABLES: [&str; 7] = ["interactions", "surveys", "customers", "orders", "events", "agents", "agent_states"];
+pub(crate) const TABLES: [&str; 7] =
+    ["interactions", "surveys", "customers", "orders", "events", "agents", "agent_states"];
 
 /// The columns of a table of the model; `None` for another name.
-pub fn schema(table: &str) -> Option<SchemaRef> {
+pub(crate) fn schema(table: &str) -> Option<SchemaRef> {
     let columns: Vec<(&str, DataType)> = match table {
         "interactions" => vec![
             ("interaction_id", Utf8),
@@ -77,7 +78,7 @@ pub fn schema(table: &str) -> Option<SchemaRef> {
 }
 
 /// A short description of a column of the model, or of one whose suffix implies its unit.
-pub fn remark(column: &str) -> Option<&'static str> {
+pub(crate) fn remark(column: &str) -> Option<&'static str> {
     let known = match column {
         "interaction_id" => "one contact on any channel",
         "customer_id" => "one customer",

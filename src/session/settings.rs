@@ -11,17 +11,12 @@ use crate::error::{Error, Result};
 use crate::source::nearest;
 
 impl Session {
-    /// The names of the catalogs.
-    pub fn catalogs(&self) -> Vec<String> {
-        self.context.catalog_names()
-    }
-
     /// A copy of this session with another default schema or time zone. Views and reports are planned as before, so that
     /// their meaning does not change.
     ///
     /// # Errors
     /// An unknown schema or time zone.
-    pub fn with_settings(&self, schema: Option<&str>, time_zone: Option<&str>) -> Result<Self> {
+    pub(crate) fn with_settings(&self, schema: Option<&str>, time_zone: Option<&str>) -> Result<Self> {
         let engine = |error: DataFusionError| diagnose::data_error(error, "");
         let mut state = self.state();
         if let Some(schema) = schema {

@@ -14,7 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 /// Computes the rows of a [`VirtualTable`], few enough for one batch.
 #[async_trait]
-pub trait RowSource: fmt::Debug + Send + Sync {
+pub(crate) trait RowSource: fmt::Debug + Send + Sync {
     /// The current rows, with the columns of `schema`.
     ///
     /// # Errors
@@ -24,14 +24,14 @@ pub trait RowSource: fmt::Debug + Send + Sync {
 
 /// A table whose rows are computed anew for each scan.
 #[derive(Debug)]
-pub struct VirtualTable<S> {
+pub(crate) struct VirtualTable<S> {
     schema: SchemaRef,
     source: S,
 }
 
 impl<S: RowSource + 'static> VirtualTable<S> {
     /// A table with these columns.
-    pub fn new(schema: SchemaRef, source: S) -> Arc<Self> {
+    pub(crate) fn new(schema: SchemaRef, source: S) -> Arc<Self> {
         Arc::new(Self { schema, source })
     }
 }

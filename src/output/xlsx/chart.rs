@@ -23,7 +23,7 @@ const COLORS: [u32; 8] = [0x0072b2, 0xd55e00, 0x009e73, 0xb8609a, 0xe69f00, 0x56
 
 /// The chart of a sheet: a kind, and columns by name.
 #[derive(Debug, Clone)]
-pub struct SheetChart {
+pub(crate) struct SheetChart {
     /// The kind.
     pub kind: Kind,
     /// Its title.

@@ -152,7 +152,11 @@ impl Session {
     ///
     /// # Errors
     /// A catalog that cannot be built; an error of `register`.
-    pub fn for_roles(&self, roles: Vec<Arc<Role>>, register: impl FnOnce(&Arc<Self>) -> Result<()>) -> Result<Self> {
+    pub(crate) fn for_roles(
+        &self,
+        roles: Vec<Arc<Role>>,
+        register: impl FnOnce(&Arc<Self>) -> Result<()>,
+    ) -> Result<Self> {
         let state = self.state();
         let policy = Arc::new(AccessPolicy::new(roles, state.clone()));
         let name = |name: &String| (SCHEMA.to_owned(), name.clone());
@@ -183,7 +187,7 @@ impl Session {
     ///
     /// # Errors
     /// A catalog that cannot be built.
-    pub fn with_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<Self> {
+    pub(crate) fn with_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<Self> {
         let catalog = self.catalog()?;
         let here = catalog.schema_names().into_iter().filter_map(|name| Some((name.clone(), catalog.schema(&name)?)));
         let state = with_schemas(&self.state(), here.chain([(name.to_owned(), schema)]))?;
@@ -194,7 +198,7 @@ impl Session {
     ///
     /// # Errors
     /// A catalog that cannot be built.
-    pub fn without_schema(&self, name: &str) -> Result<Self> {
+    pub(crate) fn without_schema(&self, name: &str) -> Result<Self> {
         let catalog = self.catalog()?;
         let others = catalog.schema_names().into_iter().filter(|known| known != name);
         let others = others.filter_map(|name| Some((name.clone(), catalog.schema(&name)?)));
@@ -236,7 +240,7 @@ impl Session {
     ///
     /// # Errors
     /// The role, its key, and what is wrong.
-    pub async fn check_roles(&self) -> Result<()> {
+    pub(crate) async fn check_roles(&self) -> Result<()> {
         let (Some(policy), Some(filtered)) = (&self.policy, &self.filtered) else { return Ok(()) };
         let catalog = filtered.catalog()?;
         let schemas = catalog.schema_names();

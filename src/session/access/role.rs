@@ -20,7 +20,7 @@ use crate::source::Source;
 use crate::sqlfile;
 
 /// The role that reads everything, the server's own tables included.
-pub const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 /// The schema and the name of a table, view or report.
 pub(super) type TableName = (String, String);
@@ -34,7 +34,7 @@ pub(super) struct RoleExpr {
 
 /// A role: the schemas and tables that it grants, and the row filters and column masks of restricted tables.
 #[derive(Debug)]
-pub struct Role {
+pub(crate) struct Role {
     pub(super) name: String,
     pub(super) schemas: BTreeSet<String>,
     pub(super) tables: BTreeSet<TableName>,
@@ -130,7 +130,7 @@ impl Role {
     ///
     /// # Errors
     /// The name of the built-in role, a role that grants nothing, an expression that does not parse.
-    pub fn parse(name: &str, config: &RoleConfig) -> Result<Arc<Self>> {
+    pub(crate) fn parse(name: &str, config: &RoleConfig) -> Result<Arc<Self>> {
         let wrong = |what: String| Error::usage(format!("[roles.{name}] in cxql.toml: {what}"));
         if name == ADMIN {
             return Err(wrong("the role is there already and reads everything; choose another name".into()));
