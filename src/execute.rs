@@ -239,7 +239,7 @@ async fn write_section(
                     Err(error) => return Err(session.execution_error(error, &statement.source, &execution.plan).await),
                 };
                 for check in &mut statement.checks {
-                    if let Err(error) = check.look_at(&batch) {
+                    if let Err(error) = check.check_batch(&batch) {
                         return Err(session.error(error, &statement.source).await);
                     }
                 }

@@ -185,7 +185,7 @@ impl Session {
             let path = table_address(&name, &table.path, options.data.as_ref())?;
             tables.insert(name.to_lowercase(), TableConfig { path, ..table });
         }
-        let data_shown = options.data.as_ref().map(|url| tables::shown(url.as_str()));
+        let data_shown = options.data.as_ref().map(|url| tables::display_address(url.as_str()));
 
         let memory = options.memory.unwrap_or_else(default_memory);
         memory::fit_allocator(memory);
@@ -264,7 +264,7 @@ impl Session {
 
     /// Names of the tables found or configured, with their addresses as a user writes them.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, String)> {
-        self.schema.tables().iter().map(|(name, table)| (name.as_str(), tables::shown(&table.path)))
+        self.schema.tables().iter().map(|(name, table)| (name.as_str(), tables::display_address(&table.path)))
     }
 
     /// The views.

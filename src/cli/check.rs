@@ -21,7 +21,7 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
     let session = project.open(false).await?;
     let mut failures = 0u64;
     let mut passed = 0u64;
-    let mut tell = |kind: &str, name: &str, outcome: Result<String>| -> Result<()> {
+    let mut report_outcome = |kind: &str, name: &str, outcome: Result<String>| -> Result<()> {
         match outcome {
             Ok(text) => {
                 passed += 1;
@@ -38,35 +38,35 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
     let views: Vec<&View> = session.views().collect();
     if args.names.is_empty() {
         for view in &views {
-            tell("view", &view.name, check_view(&session, view).await)?;
+            report_outcome("view", &view.name, check_view(&session, view).await)?;
         }
         for file in project.library.reports() {
             let outcome = match file.parse() {
                 Ok(report) => check_report(&session, &report).await,
                 Err(error) => Err(error),
             };
-            tell("report", &file.name, outcome)?;
+            report_outcome("report", &file.name, outcome)?;
         }
         match schedule::jobs(&project) {
             Ok(jobs) => {
                 for job in jobs {
                     let sections = job.report.sections.len();
-                    tell("job", &job.name, Ok(format!("{} with {sections} sections", job.report.name)))?;
+                    report_outcome("job", &job.name, Ok(format!("{} with {sections} sections", job.report.name)))?;
                 }
             }
-            Err(error) => tell("job", "cxql.toml", Err(error))?,
+            Err(error) => report_outcome("job", "cxql.toml", Err(error))?,
         }
     }
     for name in &args.names {
         if let Some(view) = views.iter().find(|view| view.name == *name) {
-            tell("view", name, check_view(&session, view).await)?;
+            report_outcome("view", name, check_view(&session, view).await)?;
         } else {
             let outcome = match project.library.report(name) {
                 Ok(report) => check_report(&session, &report).await,
                 Err(error @ Error::Usage { .. }) => return Err(error),
                 Err(error) => Err(error),
             };
-            tell("report", name, outcome)?;
+            report_outcome("report", name, outcome)?;
         }
     }
     for text in session.take_notes() {
@@ -116,7 +116,7 @@ async fn run_checks(
     while let Some(batch) = execution.stream.next().await {
         let looked = batch.and_then(|batch| {
             rows += batch.num_rows() as u64;
-            checks.iter_mut().try_for_each(|check: &mut Check| check.look_at(&batch))
+            checks.iter_mut().try_for_each(|check: &mut Check| check.check_batch(&batch))
         });
         if let Err(error) = looked {
             return Err(session.execution_error(error, source, &execution.plan).await);

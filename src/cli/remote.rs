@@ -56,7 +56,7 @@ pub(super) struct ServerArgs {
 type Client = FlightSqlServiceClient<Channel>;
 
 /// Converts a server's error; its message is that of the local command line.
-fn told(error: FlightError) -> Error {
+fn server_error(error: FlightError) -> Error {
     match error {
         FlightError::Tonic(status) if !status.message().is_empty() => Error::data(status.message()),
         FlightError::Tonic(status) => Error::data(format!("the server answers {}", status.code())),
@@ -78,11 +78,11 @@ pub(super) async fn run(
     }
     let source = Arc::new(Source::query(&text));
     let text = if result.explain { format!("explain {text}") } else { text };
-    let info = client.execute(text, None).await.map_err(told)?;
-    let schema: SchemaRef = Arc::new(info.clone().try_decode_schema().map_err(|error| told(error.into()))?);
+    let info = client.execute(text, None).await.map_err(server_error)?;
+    let schema: SchemaRef = Arc::new(info.clone().try_decode_schema().map_err(|error| server_error(error.into()))?);
     let ticket = info.endpoint.first().and_then(|endpoint| endpoint.ticket.clone());
     let ticket = ticket.ok_or_else(|| Error::data("the server's answer has no rows to fetch"))?;
-    let rows = client.do_get(ticket).await.map_err(told)?;
+    let rows = client.do_get(ticket).await.map_err(server_error)?;
     let rows = Rows { schema: Arc::clone(&schema), stream: Mutex::new(Some(rows)) };
     let engine = |error: DataFusionError| Error::Engine { message: error.strip_backtrace() };
     let table = StreamingTable::try_new(schema, vec![Arc::new(rows)]).map_err(engine)?;
@@ -169,7 +169,13 @@ fn authorities(args: &ServerArgs) -> Result<Vec<Certificate>> {
 /// Cancels a query by its id.
 async fn cancel(client: &mut Client, id: &str) -> Result<ExitCode> {
     let action = Action { r#type: CANCEL_QUERY_ID.into(), body: id.to_owned().into_bytes().into() };
-    client.do_action(action).await.map_err(told)?.message().await.map_err(|status| told(status.into()))?;
+    client
+        .do_action(action)
+        .await
+        .map_err(server_error)?
+        .message()
+        .await
+        .map_err(|status| server_error(status.into()))?;
     super::note(&format!("query {id} is stopped"));
     Ok(ExitCode::SUCCESS)
 }
@@ -203,7 +209,7 @@ impl PartitionStream for Rows {
     fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         let rows = match rows {
-            Some(rows) => rows.map_err(|error| told(error).into()).boxed(),
+            Some(rows) => rows.map_err(|error| server_error(error).into()).boxed(),
             None => {
                 let error = DataFusionError::from(Error::data("the rows of a server come only once"));
                 stream::iter([Err(error)]).boxed()

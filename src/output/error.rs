@@ -66,7 +66,10 @@ pub enum OutputError {
     },
 
     /// Characters of a picture that no font has.
-    #[error("no font has {}: install one that does, such as the package fonts-noto, or write html", named(characters))]
+    #[error(
+        "no font has {}: install one that does, such as the package fonts-noto, or write html",
+        character_list(characters)
+    )]
     Glyphs {
         /// The characters.
         characters: Vec<char>,
@@ -265,7 +268,7 @@ fn names() -> String {
     Format::ALL.map(Format::name).join(", ")
 }
 
-fn named(characters: &[char]) -> String {
+fn character_list(characters: &[char]) -> String {
     let named = |c: &char| format!("{} (U+{:04X})", c.escape_debug(), u32::from(*c));
     characters.iter().map(named).collect::<Vec<_>>().join(", ")
 }

@@ -133,7 +133,7 @@ impl Sink for JsonSink {
         if self.keyed {
             out.extend_from_slice(if self.section == 1 { b"{\n" } else { b",\n" });
             let key = self.key(title);
-            out.extend_from_slice(quoted(&key).as_bytes());
+            out.extend_from_slice(json_string(&key).as_bytes());
             out.extend_from_slice(b": ");
         }
         out.push(b'[');
@@ -172,7 +172,7 @@ impl Sink for JsonSink {
 }
 
 /// The string as a JSON string (RFC 8259, section 7).
-fn quoted(text: &str) -> String {
+fn json_string(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {
@@ -193,6 +193,6 @@ mod tests {
 
     #[test]
     fn titles_are_json_strings() {
-        assert_eq!(quoted("a \"b\" \\ \n 漢"), "\"a \\\"b\\\" \\\\ \\u000a 漢\"");
+        assert_eq!(json_string("a \"b\" \\ \n 漢"), "\"a \\\"b\\\" \\\\ \\u000a 漢\"");
     }
 }

@@ -475,8 +475,8 @@ impl<'a> Cells<'a> {
             Kind::DateTime(counts, unit, zone) => {
                 let (seconds, rest) = (count(counts).div_euclid(*unit), count(counts).rem_euclid(*unit));
                 let offset = zone.and_then(|zone| {
-                    let instant = DateTime::from_timestamp(seconds, 0)?.with_timezone(&zone);
-                    Some(i64::from(instant.offset().fix().local_minus_utc()))
+                    let timestamp = DateTime::from_timestamp(seconds, 0)?.with_timezone(&zone);
+                    Some(i64::from(timestamp.offset().fix().local_minus_utc()))
                 });
                 serial(seconds.saturating_add(offset.unwrap_or(0)), rest as f64 / *unit as f64)
                     .map(|day| Value::DateTime(day, rest != 0))

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_have_the_digits_that_somebody_reads() {
+    fn values_have_the_digits_that_a_reader_needs() {
         for (value, wanted) in [
             ("0.6743878226340172", "0.6744"),
             ("0.4", "0.4"),

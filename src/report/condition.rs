@@ -196,7 +196,7 @@ impl Check {
     ///
     /// # Errors
     /// The condition cannot be evaluated for a row.
-    pub(crate) fn look_at(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
+    pub(crate) fn check_batch(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
         self.verdict.row_count += batch.num_rows() as u64;
         let result = self.physical.evaluate(batch)?;
         let array = match result {

@@ -171,8 +171,8 @@ fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
                 DataType::Timestamp(_, zone) => zone.clone(),
                 _ => None,
             };
-            let instants = cast(&plain, &DataType::Timestamp(TimeUnit::Millisecond, zone))?;
-            let counts = cast(&instants, &DataType::Int64)?;
+            let timestamps = cast(&plain, &DataType::Timestamp(TimeUnit::Millisecond, zone))?;
+            let counts = cast(&timestamps, &DataType::Int64)?;
             times.extend(counts.as_primitive::<Int64Type>().iter());
         }
         Values::Strings(texts) => {

@@ -33,7 +33,7 @@ impl Clock for SystemClock {
 /// Shared state of the scheduler.
 pub(crate) struct SchedulerContext {
     /// How the project is found: it is resolved again for every run, so that changed reports take effect.
-    pub asked: CliOptions,
+    pub cli_options: CliOptions,
     /// The project as resolved at the start.
     pub project: Project,
     /// Its jobs.
@@ -55,11 +55,11 @@ impl SchedulerContext {
     ///
     /// # Errors
     /// An invalid project or job, a history that cannot be opened.
-    pub(crate) fn open(asked: &CliOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        let project = Project::resolve(asked)?;
+    pub(crate) fn open(cli_options: &CliOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let project = Project::resolve(cli_options)?;
         let jobs = jobs(&project)?;
         let store = Store::open(&project.job_settings.store)?;
-        Ok(Self { asked: asked.clone(), project, jobs, store, clock })
+        Ok(Self { cli_options: cli_options.clone(), project, jobs, store, clock })
     }
 
     /// The current time.

@@ -163,7 +163,7 @@ impl SchedulerContext {
 
     async fn attempt(&self, run: &Run) -> Result<AttemptResult> {
         // reports and settings are resolved again for every run
-        let project = Project::resolve(&self.asked)?;
+        let project = Project::resolve(&self.cli_options)?;
         let jobs = jobs(&project)?;
         let job = jobs.iter().find(|job| job.name == run.job);
         let job = job.ok_or_else(|| Error::usage(format!("cxql.toml has no job `{}` any more", run.job)))?;

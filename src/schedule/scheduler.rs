@@ -404,7 +404,7 @@ mod tests {
 
     struct TestProject {
         clock: Arc<FakeClock>,
-        asked: CliOptions,
+        cli_options: CliOptions,
         _folder: tempfile::TempDir,
     }
 
@@ -413,13 +413,13 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let text = format!("[[job]]\nname = \"a\"\nsql = \"select 1 as a\"\noverlap = \"queue\"\n{job}\n");
             std::fs::write(folder.path().join("cxql.toml"), text).unwrap();
-            let asked = CliOptions { project: Some(folder.path().to_path_buf()), ..CliOptions::default() };
-            Self { clock: Arc::new(FakeClock(Mutex::new(now.parse().unwrap()))), asked, _folder: folder }
+            let cli_options = CliOptions { project: Some(folder.path().to_path_buf()), ..CliOptions::default() };
+            Self { clock: Arc::new(FakeClock(Mutex::new(now.parse().unwrap()))), cli_options, _folder: folder }
         }
 
         fn scheduler(&self) -> Scheduler {
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-            Scheduler::new(Arc::new(SchedulerContext::open(&self.asked, clock).unwrap())).unwrap()
+            Scheduler::new(Arc::new(SchedulerContext::open(&self.cli_options, clock).unwrap())).unwrap()
         }
 
         fn set(&self, now: &str) {
@@ -504,7 +504,7 @@ mod tests {
     fn a_job_that_is_switched_off_misses_nothing() {
         let stage = TestProject::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
         drop(stage.scheduler());
-        let path = stage.asked.project.clone().unwrap().join("cxql.toml");
+        let path = stage.cli_options.project.clone().unwrap().join("cxql.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}enabled = false\n")).unwrap();
         let mut off = stage.scheduler();

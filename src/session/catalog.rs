@@ -160,7 +160,7 @@ impl ProjectSchema {
     }
 
     /// The names that error messages may suggest; `None` for all.
-    pub(crate) fn known(&self) -> Option<&BTreeSet<String>> {
+    pub(crate) fn suggestable_names(&self) -> Option<&BTreeSet<String>> {
         self.base.as_ref().map(|(_, known)| known)
     }
 

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use self::files::storage_error;
 pub(crate) use self::files::{broken_file, data_error, file_error, store_error};
 use super::catalog::{self, ProjectSchema};
-use super::tables::shown;
+use super::tables::display_address;
 use crate::error::Error;
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile;
@@ -239,7 +239,7 @@ fn table_error(
         }
         return ours.help("`cxql list` shows the reports");
     }
-    if let Some(known) = schema.known() {
+    if let Some(known) = schema.suggestable_names() {
         // tables that the user may not read are not suggested
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         if let Some(near) = nearest(name, known.iter().copied()) {
@@ -268,7 +268,7 @@ fn table_error(
         ours = ours.help(format!("the tables below {} are {}", schema.data_shown, listed(&tables)));
     }
     if !schema.empty_folders.is_empty() {
-        let folders: Vec<String> = schema.empty_folders.iter().map(|folder| shown(folder)).collect();
+        let folders: Vec<String> = schema.empty_folders.iter().map(|folder| display_address(folder)).collect();
         ours = ours.help(format!("these folders hold no Parquet files: {}", folders.join(", ")));
     }
     if super::model::schema(name).is_some() {

@@ -89,7 +89,7 @@ async fn refuse_repeated_names(store: &dyn ObjectStore, config: &TableConfig, fi
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Error::data(format!(
             "cannot read {}: the column `{}` stands twice in its header; rename one of them",
-            shown(&address),
+            display_address(&address),
             pair[0]
         ))),
         None => Ok(()),
@@ -217,7 +217,7 @@ async fn list(
     url: &ListingTableUrl,
     format: TableFormat,
 ) -> Result<Vec<ObjectMeta>> {
-    let shown = shown(&config.path);
+    let shown = display_address(&config.path);
     if !url.is_collection() {
         let meta = store.head(url.prefix()).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => {
@@ -306,14 +306,14 @@ async fn schema(
 ) -> Result<SchemaRef> {
     let filled: Vec<ObjectMeta> = files.iter().filter(|file| file.size > 0).cloned().collect();
     if filled.is_empty() {
-        return Err(Error::data(format!("table `{name}`: {} is empty (0 bytes)", shown(&config.path))));
+        return Err(Error::data(format!("table `{name}`: {} is empty (0 bytes)", display_address(&config.path))));
     }
     let schema = match format.infer_schema(state, store, &filled).await {
         Ok(schema) => schema,
         Err(error) => return Err(find_broken_file(state, store, name, config, format, &filled, error).await),
     };
     if schema.fields().is_empty() {
-        return Err(Error::data(format!("table `{name}`: {} has no columns", shown(&config.path))));
+        return Err(Error::data(format!("table `{name}`: {} has no columns", display_address(&config.path))));
     }
     declare(name, config, &schema)
 }
@@ -348,15 +348,15 @@ async fn find_broken_file(
                      rewrite one of them, or put them into tables of their own and join them in a view with a cast",
                     field.name(),
                     type_name(&known),
-                    shown(&file_address(config, other_file)),
+                    display_address(&file_address(config, other_file)),
                     type_name(field.data_type()),
-                    shown(&file_address(config, file)),
+                    display_address(&file_address(config, file)),
                 ));
             }
         }
         seen.push((schema, file));
     }
-    diagnose::data_error(error, &shown(&config.path))
+    diagnose::data_error(error, &display_address(&config.path))
 }
 
 /// The address of a file of the table.
@@ -378,7 +378,7 @@ fn declare(name: &str, config: &TableConfig, schema: &SchemaRef) -> Result<Schem
             let hint = nearest(column, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(Error::usage(format!(
                 "[tables.{name}] declares the column `{column}`, which {} does not have{hint}",
-                shown(&config.path)
+                display_address(&config.path)
             )));
         }
     }
@@ -444,7 +444,7 @@ pub(crate) fn full_path(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 /// An address as a user writes it: local paths without `file://`.
-pub(crate) fn shown(address: &str) -> String {
+pub(crate) fn display_address(address: &str) -> String {
     match url::Url::parse(address) {
         Ok(url) if url.scheme() == "file" => {
             url.to_file_path().map_or_else(|()| address.to_string(), |path| path.display().to_string())

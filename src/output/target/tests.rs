@@ -227,7 +227,7 @@ async fn a_stream_gets_each_batch_as_it_comes_and_holds_back_a_fast_query() {
         }
     });
     assert!(held.await.is_err());
-    // The call was cancelled amid its rows: what is written is not whole, and that is told.
+    // The call was cancelled amid its rows: the result is incomplete, and end() fails
     assert!(matches!(writer.end().await, Err(OutputError::Torn { .. })));
 }
 

@@ -15,7 +15,7 @@ use object_store::Error as StoreError;
 
 use super::{between, clean, own};
 use crate::error::{Error, with_causes};
-use crate::session::tables::shown;
+use crate::session::tables::display_address;
 use crate::types::with_type_names;
 
 /// Converts an error of files or stores outside of any statement; `address` was read.
@@ -33,7 +33,10 @@ pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
         Err(error) => error,
     };
     if error.to_string().contains("gzip header") {
-        return Error::data(format!("cannot read {}: it is not compressed with gzip; correct its ending", shown(path)));
+        return Error::data(format!(
+            "cannot read {}: it is not compressed with gzip; correct its ending",
+            display_address(path)
+        ));
     }
     if let Some(error) = storage_error(&error, path) {
         return error;
@@ -51,7 +54,10 @@ pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
     } else {
         "correct the file or move it away"
     };
-    Error::Data { message: format!("cannot read {}: {text}; {advice}", shown(path)), cause: Some(Box::new(error)) }
+    Error::Data {
+        message: format!("cannot read {}: {text}; {advice}", display_address(path)),
+        cause: Some(Box::new(error)),
+    }
 }
 
 fn is_parquet(root: &DataFusionError) -> bool {
@@ -91,7 +97,7 @@ pub(crate) async fn broken_file(
     let folder_of = |scan: &FileScanConfig| {
         let file = scan.file_groups.iter().flat_map(|group| group.iter()).next()?;
         let folder = file.object_meta.location.as_ref().rsplit_once('/').map_or("", |(folder, _)| folder);
-        Some(shown(&format!("{}{folder}/", scan.object_store_url.as_str())))
+        Some(display_address(&format!("{}{folder}/", scan.object_store_url.as_str())))
     };
     if storage_error(error, "").is_some() {
         // a store that has just failed is not asked again
@@ -134,7 +140,7 @@ fn value_error(error: &DataFusionError, scan: &FileScanConfig, path: &str) -> Op
     Some(Error::data(format!(
         "{}, line {}: the value '{value}' of the column `{name}` is no {data_type}, which its first rows are; declare the \
          column under [tables.NAME] in cxql.toml: columns = {{ {name} = \"text\" }}",
-        shown(path),
+        display_address(path),
         line + u64::from(csv.has_header()),
     )))
 }
@@ -153,7 +159,8 @@ fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
 /// Converts the object store error inside a DataFusion error.
 pub(super) fn storage_error(error: &DataFusionError, address: &str) -> Option<Error> {
     if error.to_string().contains("Invalid gzip header") {
-        let message = format!("cannot read {}: it is not compressed with gzip; correct its ending", shown(address));
+        let message =
+            format!("cannot read {}: it is not compressed with gzip; correct its ending", display_address(address));
         return Some(Error::data(message));
     }
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
@@ -185,7 +192,7 @@ const DENIED: [&str; 6] = [
 /// Converts an object store error, with a remedy.
 pub(crate) fn store_error(error: &StoreError, address: &str) -> Error {
     let full = with_causes(error);
-    let place = |path: &str| if address.is_empty() { path.to_string() } else { shown(address) };
+    let place = |path: &str| if address.is_empty() { path.to_string() } else { display_address(address) };
     let message = match error {
         _ if full.contains("NoSuchBucket") || full.contains("bucket does not exist") => {
             format!("{}: the bucket does not exist; check its name, the region and the endpoint", place("S3"))
