@@ -189,7 +189,7 @@ fn json_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::json_string;
 
     #[test]
     fn titles_are_json_strings() {

@@ -119,7 +119,7 @@ pub(crate) fn remark(column: &str) -> Option<&'static str> {
 /// The unit that the suffix of a column's name implies.
 fn unit(column: &str) -> Option<&'static str> {
     let endings = [
-        ("_at", "instant, UTC"),
+        ("_at", "timestamp, UTC"),
         ("_s", "seconds"),
         ("_ratio", "share, 0 to 1"),
         ("_count", "number of rows or things"),
