@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Result};
 use crate::output::{Destination, Format, OutputOptions, ReaderState, Writer};
 use crate::render::{self, CheckResults, PageFacts, PageSection, Presentation};
-use crate::report::{Alert, Chart, Check, Report, Values, plan_section};
+use crate::report::{Alert, BoundValues, Chart, Check, Report, plan_section};
 use crate::session::Session;
 use crate::source::Source;
 
@@ -66,7 +66,7 @@ impl PlannedStatement {
 pub(crate) async fn plan_report(
     session: &Session,
     report: &Report,
-    values: &Values,
+    values: &BoundValues,
     section: Option<usize>,
 ) -> Result<Vec<PlannedStatement>> {
     let sections = select_section(report.sections.iter().collect(), section)?;
@@ -108,7 +108,7 @@ pub(crate) async fn open_writer(
     destination: Destination,
     options: OutputOptions,
     statements: &[&PlannedStatement],
-    report: Option<(&Report, &Values)>,
+    report: Option<(&Report, &BoundValues)>,
     check_results: &CheckResults,
 ) -> Result<Writer> {
     let options = OutputOptions { memory: session.encoder_memory(), ..options };
@@ -130,7 +130,7 @@ pub(crate) async fn open_writer(
 pub(crate) async fn page_facts(
     session: &Session,
     statements: &[&PlannedStatement],
-    report: Option<(&Report, &Values)>,
+    report: Option<(&Report, &BoundValues)>,
 ) -> Result<PageFacts> {
     let plans: Vec<&LogicalPlan> = statements.iter().map(|statement| &statement.plan).collect();
     match (report, statements.first()) {

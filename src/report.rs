@@ -21,8 +21,8 @@ pub(crate) use self::chart::words;
 pub(crate) use self::condition::{Check, Condition, Verdict};
 pub(crate) use self::draw::ChartData;
 pub(crate) use self::library::{Library, ReportFile};
-pub(crate) use self::param::{Param, Values};
-pub(crate) use self::plan::{PlannedQuery, plan_section, plan_view};
+pub(crate) use self::param::{BoundValues, Param};
+pub(crate) use self::plan::{CheckedPlan, plan_section, plan_view};
 pub(crate) use self::views::register;
 
 use crate::error::{Error, Result};

@@ -108,7 +108,7 @@ async fn check_report(session: &Session, report: &Report) -> Result<String> {
 async fn run_checks(
     session: &Session,
     source: &std::sync::Arc<crate::source::Source>,
-    planned: crate::report::PlannedQuery,
+    planned: crate::report::CheckedPlan,
 ) -> Result<(u64, usize)> {
     let mut checks = planned.checks;
     let mut execution = session.execute(source, &planned.plan).await?;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::execute::{self, OutputTarget, PlannedStatement, RunObserver};
 use crate::output::{Destination, Format, OutputError, OutputOptions, TableOptions, Width};
 use crate::render::{self, CheckResults, Presentation};
-use crate::report::{Report, Values};
+use crate::report::{BoundValues, Report};
 use crate::session::Session;
 use crate::windows;
 
@@ -88,7 +88,7 @@ pub(super) async fn show(
     session: &Session,
     args: &ResultArgs,
     mut statements: Vec<PlannedStatement>,
-    report: Option<(&Report, &Values)>,
+    report: Option<(&Report, &BoundValues)>,
 ) -> Result<()> {
     for text in session.take_notes() {
         super::note(&text);

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use futures::TryStreamExt;
 
 use crate::error::Result;
-use crate::report::{Report, Values};
+use crate::report::{BoundValues, Report};
 use crate::session::{Session, model};
 use crate::source::Source;
 
@@ -66,7 +66,7 @@ impl PageFacts {
     pub(crate) async fn of_report(
         session: &Session,
         report: &Report,
-        values: &Values,
+        values: &BoundValues,
         plans: &[&LogicalPlan],
     ) -> Result<Self> {
         let words = format!("{}{}", report.title, report.description.as_deref().unwrap_or_default());

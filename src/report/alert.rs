@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use futures::TryStreamExt;
 
 use super::condition::Condition;
-use super::param::{Param, Values};
+use super::param::{BoundValues, Param};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::source::{Source, nearest};
@@ -160,7 +160,7 @@ impl Alert {
         &self,
         session: &Session,
         source: &Arc<Source>,
-        values: &Values,
+        values: &BoundValues,
         plan: &LogicalPlan,
     ) -> Result<AlertPlan> {
         let expr = self.condition.plan(session, source, values, plan).await?;
@@ -270,7 +270,7 @@ impl Alert {
         &self,
         session: &Session,
         source: &Arc<Source>,
-        values: &Values,
+        values: &BoundValues,
         plan: &LogicalPlan,
     ) -> Result<(Vec<Bad>, usize)> {
         let planned = self.plan(session, source, values, plan).await?;

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::param::{Param, Values};
+use super::param::{BoundValues, Param};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::source::{Source, Spot};
@@ -103,7 +103,7 @@ impl Condition {
         &self,
         session: &Session,
         source: &Arc<Source>,
-        values: &Values,
+        values: &BoundValues,
         plan: &LogicalPlan,
     ) -> Result<Expr> {
         let expr = session.plan_expr(source, self.expr.clone(), plan).await?;
@@ -128,7 +128,7 @@ impl Condition {
         &self,
         session: &Session,
         source: &Arc<Source>,
-        values: &Values,
+        values: &BoundValues,
         plan: &LogicalPlan,
     ) -> Result<Check> {
         let expr = self.plan(session, source, values, plan).await?;

@@ -26,7 +26,7 @@ pub(crate) struct Param {
 }
 
 /// Values of a report's parameters, in the order of their declaration.
-pub(crate) type Values = Vec<ScalarValue>;
+pub(crate) type BoundValues = Vec<ScalarValue>;
 
 impl Param {
     pub(super) fn parse(source: &Arc<Source>, line: &HeaderLine) -> Result<Self> {
@@ -72,7 +72,7 @@ impl Param {
 ///
 /// # Errors
 /// An undeclared name, a value that does not fit its type, a required parameter without a value.
-pub(super) fn bind(report: &str, params: &[Param], given: &BTreeMap<String, String>) -> Result<Values> {
+pub(super) fn bind(report: &str, params: &[Param], given: &BTreeMap<String, String>) -> Result<BoundValues> {
     for name in given.keys() {
         if !params.iter().any(|param| param.name == *name) {
             let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();

@@ -11,7 +11,7 @@ use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Ident, Statement};
 
 use super::condition::Check;
-use super::{Condition, Param, Report, Section, Values, param};
+use super::{BoundValues, Condition, Param, Report, Section, param};
 use crate::error::{Error, Result};
 use crate::session::{Session, View};
 use crate::source::Source;
@@ -22,7 +22,7 @@ use crate::types::sql_type;
 
 /// The plan of a section or view, with its checks.
 #[derive(Debug)]
-pub(crate) struct PlannedQuery {
+pub(crate) struct CheckedPlan {
     /// The logical plan with all parameters bound.
     pub plan: LogicalPlan,
     /// Its checks.
@@ -34,7 +34,7 @@ impl Report {
     ///
     /// # Errors
     /// An undeclared name, a value that does not have the type, a required parameter without a value.
-    pub(crate) fn bind(&self, given: &BTreeMap<String, String>) -> Result<Values> {
+    pub(crate) fn bind(&self, given: &BTreeMap<String, String>) -> Result<BoundValues> {
         param::bind(&self.name, &self.params, given)
     }
 
@@ -42,7 +42,7 @@ impl Report {
     ///
     /// # Errors
     /// A type without NULL, which no parameter type is.
-    pub(crate) fn sample_values(&self) -> Result<Values> {
+    pub(crate) fn sample_values(&self) -> Result<BoundValues> {
         let value = |param: &Param| match &param.default {
             Some((_, value)) => Ok(value.clone()),
             None => ScalarValue::try_from(&param.param_type.data_type())
@@ -60,8 +60,8 @@ pub(crate) async fn plan_section(
     session: &Session,
     report: &Report,
     section: &Section,
-    values: &Values,
-) -> Result<PlannedQuery> {
+    values: &BoundValues,
+) -> Result<CheckedPlan> {
     let source = &report.source;
     let plan = plan_statement(session, report, section, values).await?;
     if let Some(chart) = &section.chart {
@@ -74,14 +74,14 @@ pub(crate) async fn plan_section(
     for alert in &section.alerts {
         alert.plan(session, source, values, &plan).await?;
     }
-    Ok(PlannedQuery { plan, checks })
+    Ok(CheckedPlan { plan, checks })
 }
 
 /// Plans a view with the checks of its header.
 ///
 /// # Errors
 /// The fault with its position in the file.
-pub(crate) async fn plan_view(session: &Session, view: &View) -> Result<PlannedQuery> {
+pub(crate) async fn plan_view(session: &Session, view: &View) -> Result<CheckedPlan> {
     let parsed = view.parse()?;
     let checks = parsed.header.iter().filter(|line| line.key == "check");
     let checks: Vec<Condition> =
@@ -89,9 +89,9 @@ pub(crate) async fn plan_view(session: &Session, view: &View) -> Result<PlannedQ
     let text = format!("select * from \"{}\"", view.name);
     let statement = sqlfile::parse(&Arc::new(Source::query(&text)))?.swap_remove(0).statement;
     let plan = session.plan(&view.source, DataFusionStatement::Statement(Box::new(statement))).await?;
-    let mut planned = PlannedQuery { plan, checks: Vec::with_capacity(checks.len()) };
+    let mut planned = CheckedPlan { plan, checks: Vec::with_capacity(checks.len()) };
     for condition in &checks {
-        planned.checks.push(condition.check(session, &view.source, &Values::new(), &planned.plan).await?);
+        planned.checks.push(condition.check(session, &view.source, &BoundValues::new(), &planned.plan).await?);
     }
     Ok(planned)
 }
@@ -101,7 +101,7 @@ pub(super) async fn plan_statement(
     session: &Session,
     report: &Report,
     section: &Section,
-    values: &Values,
+    values: &BoundValues,
 ) -> Result<LogicalPlan> {
     let source = &report.source;
     if report.params.is_empty() {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::history::{NewRun, Trigger};
 use crate::output::Format;
 use crate::project::Project;
-use crate::report::{Report, Values};
+use crate::report::{BoundValues, Report};
 use crate::source::{Source, nearest};
 use crate::types::{BaseType, ParamType};
 
@@ -134,7 +134,7 @@ impl Job {
     ///
     /// # Errors
     /// A value that does not fit its parameter, a date out of range.
-    pub(crate) fn values(&self, scheduled: DateTime<Utc>) -> Result<Values> {
+    pub(crate) fn values(&self, scheduled: DateTime<Utc>) -> Result<BoundValues> {
         let mut texts = BTreeMap::new();
         for (name, value) in &self.parameters {
             let text = match value {

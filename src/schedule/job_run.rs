@@ -22,7 +22,7 @@ use crate::history::{AlertRecord, AttemptOutcome, Content, DeliveryKind, NewDeli
 use crate::output::{Destination, Format, OutputOptions};
 use crate::project::Project;
 use crate::render::{CheckResults, MailPage, value_text};
-use crate::report::Values;
+use crate::report::BoundValues;
 use crate::session::Session;
 
 /// Maximum rows of a table in a mail.
@@ -425,7 +425,7 @@ impl ResultCollector {
         &self,
         session: &Session,
         steps: &[PlannedStatement],
-        values: &Values,
+        values: &BoundValues,
     ) -> Result<(Vec<AlertRecord>, BTreeMap<String, Group>)> {
         let mut records = Vec::new();
         let mut groups = BTreeMap::new();
