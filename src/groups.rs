@@ -5,8 +5,6 @@
 
 mod codes;
 mod scans;
-mod sets;
-mod short_texts;
 mod table;
 mod texts;
 
@@ -42,8 +40,7 @@ use futures::{TryStreamExt, future};
 use parking_lot::Mutex;
 
 pub use self::scans::ReadNumbers;
-pub use self::sets::{CollectSets, DistinctSetsExec};
-pub(crate) use self::table::Table;
+use self::table::Table;
 pub(crate) use self::texts::key_hashes;
 use crate::plans::{only_input, replaced};
 
@@ -121,7 +118,7 @@ impl CodedAggregateExec {
 }
 
 /// Writes which columns come as numbers with a dictionary where a plan gives texts.
-pub(crate) fn fmt_numbered(plain: &SchemaRef, given: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn fmt_numbered(plain: &SchemaRef, given: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let fields = plain.fields().iter().zip(given.fields());
     let numbered = fields.filter(|(plain, given)| plain.data_type() != given.data_type());
     let names: Vec<&str> = numbered.map(|(plain, _)| plain.name().as_str()).collect();
@@ -132,7 +129,7 @@ pub(crate) fn fmt_numbered(plain: &SchemaRef, given: &SchemaRef, f: &mut fmt::Fo
 ///
 /// # Errors
 /// None for texts as numbers with a dictionary.
-pub(crate) fn with_types(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+fn with_types(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
     let given = plan.schema();
     if given.fields().iter().zip(schema.fields()).all(|(given, wanted)| given.data_type() == wanted.data_type()) {
         return Ok(plan);

@@ -60,7 +60,7 @@ pub(crate) use self::memory::default_memory;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
-use crate::groups::{CodeGroups, CollectSets, ReadNumbers};
+use crate::groups::{CodeGroups, ReadNumbers};
 use crate::source::Source;
 use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
@@ -497,7 +497,7 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
 fn physical_rules(files: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
-    let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _, Arc::new(CollectSets) as _];
+    let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _];
     rules.splice(place..place, ours);
     rules.push(Arc::new(CodeGroups));
     rules.push(Arc::new(ReadNumbers::new(files)));

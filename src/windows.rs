@@ -7,7 +7,6 @@
 mod chunked;
 pub(crate) mod coding;
 mod collect;
-mod counted;
 mod exec;
 pub(crate) mod forms;
 mod functions;
@@ -18,7 +17,6 @@ mod plain_text;
 mod runs;
 mod shared;
 mod solve;
-mod two_pass;
 
 use std::sync::Arc;
 
@@ -34,12 +32,9 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 pub use self::chunked::ChunkedAggregateExec;
-pub(crate) use self::collect::{SEED, bounds_of, by_group, joined};
-pub(crate) use self::counted::{counted_once, counted_schema, with_counted_rows};
+pub(crate) use self::collect::SEED;
 pub use self::exec::GroupedWindowExec;
 pub use self::plain_text::PlainTextWindows;
-pub(crate) use self::shared::{Pending, Run, all};
-pub use self::two_pass::TwoPassWindowExec;
 use crate::plans::replaced;
 
 extensions_options! {
@@ -54,8 +49,7 @@ impl ConfigExtension for WindowOptions {
     const PREFIX: &'static str = "cxql";
 }
 
-/// Replaces the engine's window operators by [`GroupedWindowExec`], that by [`TwoPassWindowExec`] where reading twice is
-/// cheap, and aggregates over what it gives by [`ChunkedAggregateExec`] where that is possible.
+/// Replaces the engine's window operators by [`GroupedWindowExec`], and aggregates over what it gives by [`ChunkedAggregateExec`] where that is possible.
 #[derive(Debug)]
 pub struct GroupWindows;
 
@@ -71,13 +65,8 @@ impl PhysicalOptimizerRule for GroupWindows {
             }
             _ => Ok(None),
         })?;
-        let read_twice = replaced(grouped, |plan| match plan.downcast_ref::<GroupedWindowExec>() {
-            Some(grouped) => Ok(two_pass::two_pass(grouped)?.map(|two_pass| Arc::new(two_pass) as _)),
-            None => Ok(None),
-        })?;
-        let chunked =
-            replaced(read_twice, |plan| Ok(chunked::chunked(plan)?.map(|aggregate| Arc::new(aggregate) as _)))?;
-        in_whole_partitions(with_counted_rows(chunked)?)
+        let chunked = replaced(grouped, |plan| Ok(chunked::chunked(plan)?.map(|aggregate| Arc::new(aggregate) as _)))?;
+        in_whole_partitions(chunked)
     }
 
     fn name(&self) -> &str {
@@ -87,19 +76,6 @@ impl PhysicalOptimizerRule for GroupWindows {
     fn schema_check(&self) -> bool {
         true
     }
-}
-
-/// The plan, in which windows take their partitions as they come wherever what is below can give them so.
-///
-/// # Errors
-/// None for plans of the engine.
-pub(crate) fn brought_together(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let together = replaced(plan, |plan| {
-        let Some(grouped) = plan.downcast_ref::<GroupedWindowExec>() else { return Ok(None) };
-        let Some(input) = runs::brought_together(grouped.keys(), grouped.input())? else { return Ok(None) };
-        replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some)
-    })?;
-    in_whole_partitions(together)
 }
 
 /// The plan, in which operators that take partitions as they come get whole ones in a batch where that can be.

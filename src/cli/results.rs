@@ -248,13 +248,8 @@ impl Read {
 
     fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
         let children = plan.children();
-        let before = self.expected_rows;
         for child in &children {
             self.add(child);
-        }
-        if plan.downcast_ref::<windows::TwoPassWindowExec>().is_some_and(|windows| !windows.is_counted()) {
-            let once = self.expected_rows.zip(before).map(|(after, before)| after.saturating_sub(before));
-            self.expected_rows = self.expected_rows.zip(once).map(|(rows, once)| rows + once);
         }
         if !children.is_empty() {
             return;

@@ -34,13 +34,11 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use super::CodedAggregateExec;
 use crate::plans::{picked, replaced};
-use crate::windows::TwoPassWindowExec;
 
 /// The most bytes of a part's dictionary in its file. Larger ones have many texts, and groups of those have no numbers.
 const DICTIONARY_BYTES: i64 = 64 << 10;
 
-/// Lets scans below a [`CodedAggregateExec`] give numbers and dictionaries for the texts by which it groups, and those below a
-/// [`TwoPassWindowExec`] that counts rows for the texts by which it partitions.
+/// Lets scans below a [`CodedAggregateExec`] give numbers and dictionaries for the texts by which it groups.
 #[derive(Debug)]
 pub struct ReadNumbers {
     files: Arc<FileMetadataCache>,
@@ -56,9 +54,9 @@ impl ReadNumbers {
 impl PhysicalOptimizerRule for ReadNumbers {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         replaced(plan, |plan| {
-            let Some((mut input, columns)) = text_keys(plan) else { return Ok(None) };
-            let mut is_changed = false;
-            for column in columns {
+            let Some(aggregate) = plan.downcast_ref::<CodedAggregateExec>() else { return Ok(None) };
+            let (mut input, mut is_changed) = (Arc::clone(&aggregate.input), false);
+            for column in aggregate.text_keys() {
                 if let Some(changed) = numbered(&input, column, self.files.as_ref())? {
                     (input, is_changed) = (changed, true);
                 }
@@ -74,15 +72,6 @@ impl PhysicalOptimizerRule for ReadNumbers {
     fn schema_check(&self) -> bool {
         true
     }
-}
-
-/// The input of an operator that takes numbers with a dictionary, and the columns of texts for which it does.
-fn text_keys(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, Vec<usize>)> {
-    if let Some(aggregate) = plan.downcast_ref::<CodedAggregateExec>() {
-        return Some((Arc::clone(&aggregate.input), aggregate.text_keys()));
-    }
-    let windows = plan.downcast_ref::<TwoPassWindowExec>().filter(|windows| windows.is_counted())?;
-    Some((Arc::clone(windows.input()), windows.text_keys()))
 }
 
 /// The plan with numbers and a dictionary for the texts of one column; `None` if something needs the texts, or the files do
@@ -126,16 +115,6 @@ fn below(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<(usize, usize)>
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let exprs: Vec<_> = projection.expr().iter().map(|expr| &expr.expr).collect();
         return only_column(&exprs, column).map(|column| (0, column));
-    }
-    if let Some(windows) = plan.downcast_ref::<TwoPassWindowExec>().filter(|windows| !windows.is_counted()) {
-        let is_input = column < windows.input().schema().fields().len();
-        let is_free = windows.windows().iter().all(|window| {
-            let is_key = |key: &Arc<dyn PhysicalExpr>| key.is::<Column>() || !has(key, column);
-            window.partition_by().iter().all(is_key)
-                && !window.expressions().iter().any(|arg| has(arg, column))
-                && window.order_by().is_empty()
-        });
-        return (is_input && is_free).then_some((0, column));
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         let column = picked(join.projection.as_deref(), column);

@@ -155,16 +155,6 @@ impl GroupedWindowExec {
         Ok(exec)
     }
 
-    /// No windows: the rows of `input`, those with equal `keys` together.
-    ///
-    /// # Errors
-    /// No keys.
-    pub(crate) fn partitions(keys: Vec<Arc<dyn PhysicalExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        let exec = Self::build(keys, vec![], input, None)?;
-        exec.spec()?;
-        Ok(exec)
-    }
-
     fn build(
         keys: Vec<Arc<dyn PhysicalExpr>>,
         windows: Vec<Arc<dyn WindowExpr>>,
@@ -242,10 +232,6 @@ impl GroupedWindowExec {
             }
         };
         self.keys.iter().map(place).collect()
-    }
-
-    pub(super) fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
-        &self.keys
     }
 
     fn spec(&self) -> Result<Spec> {

@@ -22,7 +22,6 @@ use super::collect::joined;
 use super::exec::GroupedWindowExec;
 use super::forms::unburdened;
 use super::solve::{Solved, Spec};
-use crate::groups::DistinctSetsExec;
 
 /// Rows that are computed together, or more where one partition has more.
 const RUN_ROWS: usize = 1 << 15;
@@ -34,9 +33,6 @@ pub(super) fn together(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usize>> {
     }
     if let Some(aggregate) = plan.downcast_ref::<ChunkedAggregateExec>() {
         return aggregate.given_keys();
-    }
-    if let Some(sets) = plan.downcast_ref::<DistinctSetsExec>() {
-        return sets.together().map(|columns| columns.iter().copied().collect());
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let exprs = || projection.expr().iter().map(|expr| &expr.expr);
@@ -97,48 +93,6 @@ fn columns_of(keys: &[Arc<dyn PhysicalExpr>]) -> Option<BTreeSet<usize>> {
 /// Whether the partitions by `keys` stand together in what a plan gives.
 pub(super) fn are_together(keys: &[Arc<dyn PhysicalExpr>], plan: &Arc<dyn ExecutionPlan>) -> bool {
     columns_of(keys).is_some_and(|columns| together(plan).is_some_and(|known| columns == BTreeSet::from_iter(known)))
-}
-
-/// The plan with the partitions by `keys` together, if it gives them so when it is asked to; `None` if not, or it does anyway.
-///
-/// # Errors
-/// None for plans of the engine.
-pub(super) fn brought_together(
-    keys: &[Arc<dyn PhysicalExpr>],
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    match columns_of(keys) {
-        Some(columns) if !columns.is_empty() && together(plan).is_none() => {
-            Ok(columns_together(&columns, plan)?.filter(|plan| are_together(keys, plan)))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn columns_together(
-    columns: &BTreeSet<usize>,
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if let Some(sets) = plan.downcast_ref::<DistinctSetsExec>() {
-        return Ok(sets.with_together(columns).map(|sets| Arc::new(sets) as _));
-    }
-    let below: Option<BTreeSet<usize>> = if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let place = |&column: &usize| projection.expr().get(column)?.expr.downcast_ref::<Column>().map(Column::index);
-        columns.iter().map(place).collect()
-    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        match filter.projection().as_ref() {
-            None => Some(columns.clone()),
-            Some(given) => columns.iter().map(|&column| given.get(column).copied()).collect(),
-        }
-    } else {
-        None
-    };
-    let children = plan.children();
-    let (Some(below), [input]) = (below, children.as_slice()) else { return Ok(None) };
-    match columns_together(&below, input)? {
-        Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
-        None => Ok(None),
-    }
 }
 
 /// The rows of one input, taken partition by partition.

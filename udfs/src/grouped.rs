@@ -10,8 +10,6 @@ use datafusion::common::Result;
 use datafusion::logical_expr::WindowUDF;
 use datafusion::logical_expr::function::PartitionEvaluatorArgs;
 
-pub use crate::outlier::groups::{Scale, Scales};
-
 /// A window function that answers for many partitions at once; its frame has no part in it.
 pub trait GroupedEvaluator: Send {
     /// The results, one per row.

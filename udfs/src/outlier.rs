@@ -27,8 +27,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::grouped::{GroupedEvaluator, ranges};
 use crate::resolution::refuse_distinct;
 
-pub(crate) mod groups;
-pub(crate) mod state;
+mod state;
 
 /// The window functions of the family.
 pub(crate) fn window_functions() -> Vec<Arc<WindowUDF>> {

@@ -2,7 +2,6 @@
 //!
 //! One call works on one partition. Nothing is allocated but, when a partition is larger than all before it, more of the
 //! scratch space that the caller keeps, and counts of whole numbers, which are fewer than the partition's rows.
-//! [`Sums`] and [`Tally`] give the same [`Scale`] from whole numbers that come one by one, in any order.
 //!
 //! - `is_known(row)` says whether the value of the row is known. Unknown values, NaN and infinities are no measurements:
 //!   they are left out of the mean and the median, and have no score.
@@ -77,7 +76,7 @@ pub(crate) fn modified_zscores(x: &[f64], is_known: impl Fn(usize) -> bool, scra
 
 /// What a score needs to know of its partition.
 #[derive(Debug, Clone, Copy)]
-pub struct Scale {
+struct Scale {
     /// A value near the middle, from which `middle` is counted.
     origin: f64,
     middle: f64,
@@ -91,14 +90,14 @@ impl Scale {
     }
 
     /// The score of a value.
-    pub fn score(&self, value: f64) -> f64 {
+    fn score(&self, value: f64) -> f64 {
         (value - self.origin - self.middle) / self.unit
     }
 }
 
 /// Whole numbers added up without rounding: their mean and deviation do not depend on the order in which they come.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sums {
+struct Sums {
     count: u64,
     least: i64,
     sum: i128,
@@ -113,7 +112,7 @@ impl Default for Sums {
 
 impl Sums {
     /// Beyond this no value is added, so that sums of any number of squares are exact.
-    pub(crate) const GREATEST: i64 = 1 << 32;
+    const GREATEST: i64 = 1 << 32;
 
     /// `None` when the values are others.
     fn of<V: Iterator<Item = (usize, f64)>>(spread: &Spread, values: impl Fn() -> V) -> Option<Self> {
@@ -133,7 +132,7 @@ impl Sums {
     }
 
     /// Adds a value of at most [`Sums::GREATEST`] to either side.
-    pub(crate) fn add(&mut self, value: i64) {
+    fn add(&mut self, value: i64) {
         self.count += 1;
         self.least = self.least.min(value);
         let value = i128::from(value);
@@ -141,15 +140,8 @@ impl Sums {
         self.sum_of_squares += value * value;
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.least = self.least.min(other.least);
-        self.sum += other.sum;
-        self.sum_of_squares += other.sum_of_squares;
-    }
-
     /// The scale of z-scores; `None` where none is defined.
-    pub(crate) fn scale(&self) -> Option<Scale> {
+    fn scale(&self) -> Option<Scale> {
         let n = i128::from(self.count);
         if n < 2 {
             return None;
@@ -163,85 +155,6 @@ impl Sums {
         };
         let deviation = (squares / (n as f64 * (n - 1) as f64)).sqrt();
         Scale::new(self.least as f64, mean, deviation)
-    }
-}
-
-/// How often each whole number of one group occurs, as they come.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
-    least: i64,
-    counts: Vec<u32>,
-}
-
-impl Tally {
-    /// Beyond this many places between the least and the greatest value, room for more included, nothing is counted.
-    const MOST_PLACES: i64 = 1 << 20;
-
-    /// The greatest whole number to either side that is a float as all below it are.
-    const GREATEST: u64 = 1 << f64::MANTISSA_DIGITS;
-
-    /// Counts a value where it has a place already; `false` if it has none, or is there too often.
-    pub(crate) fn add_one(&mut self, value: i64) -> bool {
-        // what lies below the least is far above as a number without a sign
-        let place = value.wrapping_sub(self.least) as u64;
-        match usize::try_from(place).ok().and_then(|place| self.counts.get_mut(place)) {
-            Some(count) if *count < u32::MAX && value.unsigned_abs() <= Self::GREATEST => {
-                *count += 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Counts a value `times` times; `false` if it lies too far from the others or from 0, is there too often, or there is no
-    /// room for its place.
-    pub(crate) fn add(&mut self, value: i64, times: u32, room: &mut usize) -> bool {
-        if value.unsigned_abs() > Self::GREATEST {
-            return false;
-        }
-        let place = match usize::try_from(value.wrapping_sub(self.least)) {
-            Ok(place) if place < self.counts.len() && value >= self.least => place,
-            _ => match self.make_place(value, room) {
-                Some(place) => place,
-                None => return false,
-            },
-        };
-        match self.counts[place].checked_add(times) {
-            Some(count) => self.counts[place] = count,
-            None => return false,
-        }
-        true
-    }
-
-    fn make_place(&mut self, value: i64, room: &mut usize) -> Option<usize> {
-        if self.counts.is_empty() {
-            self.least = value;
-        }
-        let end = self.least.checked_add(self.counts.len() as i64)?;
-        let (least, end) = (self.least.min(value), end.max(value.checked_add(1)?));
-        let width = end.checked_sub(least).filter(|width| *width <= Self::MOST_PLACES)?;
-        // room for those that follow, on the side that has grown
-        let width = (width as usize).next_power_of_two();
-        *room = room.checked_sub(width - self.counts.len())?;
-        let before = if least < self.least { width - (end - self.least) as usize } else { 0 };
-        let mut counts = vec![0; width];
-        counts[before..before + self.counts.len()].copy_from_slice(&self.counts);
-        self.counts = counts;
-        self.least = self.least.checked_sub(before as i64)?;
-        usize::try_from(value - self.least).ok()
-    }
-
-    /// The values that occur, from the least, with how often they do.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (i64, u32)> {
-        let counts = self.counts.iter().zip(self.least..).filter(|(times, _)| **times > 0);
-        counts.map(|(&times, value)| (value, times))
-    }
-
-    /// The scale of modified z-scores; `None` where none is defined.
-    pub(crate) fn scale(self) -> Option<Scale> {
-        let Self { least, counts } = self;
-        let count = counts.iter().map(|&count| count as usize).sum();
-        (count >= 2).then(|| Counts { least: least as f64, counts, count }.middle().scale())?
     }
 }
 
