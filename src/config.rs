@@ -1,5 +1,6 @@
 //! `cxql.toml`: where the data is, the limits, the jobs. Unknown keys are errors.
 
+mod engine;
 mod jobs;
 mod secret;
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(crate) use self::engine::EngineConfig;
 pub(crate) use self::jobs::{
     CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig, OneOrMany,
     OutputConfig, Overlap, SendPolicy, Span, WebhookShape,
@@ -31,8 +33,11 @@ pub(crate) struct ConfigFile {
     pub threads: Option<usize>,
     /// Folder for spill files; default the system's temporary folder.
     pub temp_dir: Option<String>,
-    /// False computes window functions by sorting; default true.
+    /// False computes window functions by sorting; default true. The former name of `hash_window_agg` in `[engine]`.
     pub grouped_windows: Option<bool>,
+    /// Switches and thresholds of optimizer rules and operators.
+    #[serde(default)]
+    pub engine: EngineConfig,
     /// S3 and compatible stores.
     #[serde(default)]
     pub s3: S3Config,
@@ -342,6 +347,23 @@ mod tests {
         let message =
             ConfigFile::parse("[tables.a]\npath = 'x'\nformat = 'cvs'\n", "cxql.toml").unwrap_err().to_string();
         assert!(message.contains("cxql.toml:3:10") && message.contains("cvs"), "{message}");
+    }
+
+    #[test]
+    fn engine_options_are_read_and_wrong_ones_are_pointed_at() {
+        let config =
+            ConfigFile::parse("[engine]\ndictionary_scan = false\nperfect_hash_bits = 12\n", "cxql.toml").unwrap();
+        let options = &config.engine.0;
+        assert!(!options.dictionary_scan && options.hash_window_agg);
+        assert_eq!(options.perfect_hash_bits, 12);
+        for (text, place, words) in [
+            ("[engine]\nhash_windw_agg = false\n", "cxql.toml:2:1", "did you mean `hash_window_agg`?"),
+            ("[engine]\njoin_bloom_filter = 3\n", "cxql.toml:2:21", "is true or false, got `3`"),
+            ("[engine]\nperfect_hash_bits = 99\n", "cxql.toml:2:21", "is an integer from 1 to 24, got `99`"),
+        ] {
+            let message = ConfigFile::parse(text, "cxql.toml").unwrap_err().to_string();
+            assert!(message.contains(place) && message.contains(words), "{message}");
+        }
     }
 
     #[test]

@@ -9,10 +9,8 @@ mod config;
 mod error;
 mod execute;
 mod flight;
-pub mod groups;
 mod history;
 mod output;
-mod plans;
 mod project;
 mod render;
 mod report;
@@ -22,6 +20,5 @@ mod signals;
 mod source;
 mod sqlfile;
 mod types;
-pub mod windows;
 
 pub use cli::main;

@@ -130,6 +130,8 @@ impl Project {
                 table.path = folder.join(&table.path).display().to_string();
             }
         }
+        let mut engine = file.engine.0;
+        engine.hash_window_agg &= file.grouped_windows != Some(false);
         let options = SessionOptions {
             data,
             tables,
@@ -137,7 +139,7 @@ impl Project {
             memory,
             threads,
             temp_dir,
-            sorted_windows: file.grouped_windows == Some(false),
+            engine,
             s3: S3Config {
                 endpoint: options.s3_endpoint.clone().or(file.s3.endpoint),
                 region: options.s3_region.clone().or(file.s3.region),

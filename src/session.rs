@@ -1,24 +1,14 @@
 //! The only place that builds a DataFusion session: limits, object stores, tables, views, functions.
 
 mod access;
-mod calendar;
 mod catalog;
 mod diagnose;
 mod discover;
-mod functions;
-mod intervals;
-mod joins;
-mod literals;
 mod memory;
 pub(crate) mod model;
-mod percentile;
-mod percentiles;
 mod settings;
-mod share;
-mod sieve;
 mod stores;
 mod tables;
-mod turns;
 mod virtual_table;
 
 use std::collections::BTreeMap;
@@ -27,23 +17,20 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cxql_engine::EngineOptions;
+use cxql_engine::memory::{SpillHeadroomPool, with_query_limit};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -60,9 +47,7 @@ pub(crate) use self::memory::default_memory;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
-use crate::groups::{CodeGroups, ReadNumbers};
 use crate::source::Source;
-use crate::windows::{GroupWindows, PlainTextWindows, WindowOptions};
 
 /// The catalog of a session.
 pub(crate) const CATALOG: &str = "cxql";
@@ -104,8 +89,8 @@ pub(crate) struct SessionOptions {
     pub threads: Option<usize>,
     /// Folder for spill files; `None` takes the system's.
     pub temp_dir: Option<PathBuf>,
-    /// Whether window functions are always computed by sorting, as the engine does it.
-    pub sorted_windows: bool,
+    /// Switches and thresholds of optimizer rules and operators.
+    pub engine: EngineOptions,
     /// S3 and compatible stores.
     pub s3: S3Config,
     /// Whether `from 'file.csv'` reads files.
@@ -189,8 +174,8 @@ impl Session {
 
         let memory = options.memory.unwrap_or_else(default_memory);
         memory::fit_allocator(memory);
-        let config = session_config(options.threads, memory, options.sorted_windows);
-        let pool = memory::Pool::new(memory);
+        let config = session_config(options.threads, memory);
+        let pool = SpillHeadroomPool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
         let folder = spill_folder(options.temp_dir.as_deref())?;
         let disk = DiskManagerBuilder::default()
@@ -208,17 +193,10 @@ impl Session {
 
         let schema =
             Arc::new(ProjectSchema::new(tables, options.views, options.files_in_from, data_shown, found.empty_folders));
-        let footers = runtime.cache_manager.get_file_metadata_cache();
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>).map_err(engine)?;
-        let mut state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .with_physical_optimizer_rules(physical_rules(footers))
-            .with_analyzer_rules(analyzer_rules())
-            .build();
-        functions::mend(&mut state).map_err(engine)?;
+        let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        let mut state = cxql_engine::register(builder, options.engine).map_err(engine)?.build();
         cxql_udfs::register_all(&mut state).map_err(engine)?;
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);
@@ -345,7 +323,7 @@ impl Session {
     ) -> Result<Execution, DataFusionError> {
         let mut context = TaskContext::from(&self.state());
         if let Some(memory) = memory {
-            context = context.with_runtime(share::limited(&self.context.runtime_env(), memory));
+            context = context.with_runtime(with_query_limit(&self.context.runtime_env(), memory));
         }
         let stream = execute_stream(Arc::clone(&plan), Arc::new(context))?;
         Ok(Execution { schema: stream.schema(), stream, plan })
@@ -493,36 +471,11 @@ fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
     if full.is_dir() && !text.ends_with('/') { Ok(format!("{text}/")) } else { Ok(text) }
 }
 
-/// The engine's rules, and ours before the one that adds sorts and exchanges: what stands above gets the order it needs.
-fn physical_rules(files: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let place = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name()).unwrap_or_default();
-    let ours = [Arc::new(joins::HoldSmallerSide) as _, Arc::new(GroupWindows) as _];
-    rules.splice(place..place, ours);
-    rules.push(Arc::new(CodeGroups));
-    rules.push(Arc::new(ReadNumbers::new(files)));
-    rules.push(Arc::new(turns::JoinsGiveWay));
-    rules.push(Arc::new(sieve::SiftProbeSide));
-    rules
-}
-
-/// The engine's rules, and before them ours, which changes types that theirs settle.
-fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(PlainTextWindows), Arc::new(literals::UnsignedLiterals)];
-    rules.extend(Analyzer::new().rules);
-    // types are known from here on
-    rules.push(Arc::new(intervals::UtcIntervals::new()));
-    rules.push(Arc::new(percentiles::OnePassPercentiles::new()));
-    rules
-}
-
-fn session_config(threads: Option<usize>, memory: usize, sorted_windows: bool) -> SessionConfig {
+fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_option_extension(WindowOptions { grouped_windows: !sorted_windows })
         .with_collect_statistics(true);
     if let Some(threads) = threads {
         config = config.with_target_partitions(threads);

@@ -19,7 +19,6 @@ use crate::output::{Destination, Format, OutputError, OutputOptions, TableOption
 use crate::render::{self, CheckResults, Presentation};
 use crate::report::{BoundValues, Report};
 use crate::session::Session;
-use crate::windows;
 
 /// Duration after which a query shows a progress bar.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
@@ -146,7 +145,7 @@ async fn explain(session: &Session, statements: Vec<PlannedStatement>) -> Result
             optimized.display_indent(),
             displayable(physical.as_ref()).indent(false)
         ))?;
-        for reason in windows::kept(&physical) {
+        for reason in cxql_engine::sorted_window_reasons(&physical) {
             super::note(&format!("this window function sorts its input: {reason}"));
         }
     }

@@ -1,0 +1,40 @@
+//! Analyzer rules, one file each; their order is in [`crate::rules`].
+
+pub(crate) mod merge_percentiles;
+pub(crate) mod plain_window_strings;
+pub(crate) mod unsigned_literal_coercion;
+pub(crate) mod utc_interval_arithmetic;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+/// Rewrites all expressions of a plan bottom-up, also in subqueries; columns keep their names. `f` gets each expression and
+/// the schema that it refers to.
+///
+/// # Errors
+/// Those of `f`.
+pub(crate) fn rewrite_expressions(
+    plan: LogicalPlan,
+    mut f: impl FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    let mut is_changed = false;
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let mut schema = merge_schema(&plan.inputs());
+        if let LogicalPlan::TableScan(scan) = &plan {
+            schema.merge(&scan.projected_schema);
+        }
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| f(expr, &schema))?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })?;
+        is_changed |= plan.transformed;
+        // the types of columns may be others, also of those above
+        if is_changed { plan.map_data(LogicalPlan::recompute_schema) } else { Ok(plan) }
+    })?;
+    Ok(plan.data)
+}

@@ -1,0 +1,121 @@
+//! What every operator and rule repeats: tree rewrites, the boilerplate of one input, asynchronous work that all partitions
+//! share.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::compute::concat;
+use datafusion::common::runtime::JoinSet;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::future::{BoxFuture, FutureExt, Shared};
+use tokio::task::JoinError;
+
+/// Rewrites a plan bottom-up; where `f` returns `None`, the operator stays.
+///
+/// # Errors
+/// Those of `f`.
+pub(crate) fn rewrite_plan(
+    plan: Arc<dyn ExecutionPlan>,
+    mut f: impl FnMut(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = plan.transform_up(|plan| {
+        Ok(match f(&plan)? {
+            Some(other) => Transformed::yes(other),
+            None => Transformed::no(plan),
+        })
+    })?;
+    Ok(plan.data)
+}
+
+/// The only child of an operator with one input, for `with_new_children`.
+///
+/// # Errors
+/// An internal error when there are more or none.
+pub(crate) fn single_child(
+    operator: &dyn ExecutionPlan,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    match <[_; 1]>::try_from(children) {
+        Ok([input]) => Ok(input),
+        Err(children) => internal_err!("{} has one input, got {}", operator.name(), children.len()),
+    }
+}
+
+/// The index that an output column has before an embedded projection.
+pub(crate) fn projected_index(projection: Option<&[usize]>, column: usize) -> usize {
+    projection.and_then(|columns| columns.get(column).copied()).unwrap_or(column)
+}
+
+/// One column of all parts, concatenated.
+///
+/// # Errors
+/// The parts differ in type, or are too large for one array.
+pub(crate) fn concat_column<'a>(parts: impl IntoIterator<Item = &'a Vec<ArrayRef>>, column: usize) -> Result<ArrayRef> {
+    let parts: Vec<&dyn Array> = parts.into_iter().filter_map(|part| part.get(column)).map(AsRef::as_ref).collect();
+    Ok(concat(&parts)?)
+}
+
+/// Work of an operator that all its partitions share, as `OnceFut` of DataFusion's joins. Dropping all of them cancels it.
+pub(crate) type OnceFut<T> = Shared<BoxFuture<'static, std::result::Result<Arc<T>, Arc<DataFusionError>>>>;
+
+/// The shared work until all partitions of the operator have asked for it.
+pub(crate) struct OnceAsync<T>(Mutex<(Option<OnceFut<T>>, usize)>);
+
+impl<T> Default for OnceAsync<T> {
+    fn default() -> Self {
+        Self(Mutex::new((None, 0)))
+    }
+}
+
+impl<T> fmt::Debug for OnceAsync<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnceAsync").finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + 'static> OnceAsync<T> {
+    /// The shared work. The first of `partition_count` partitions starts it; each partition calls this once.
+    ///
+    /// # Errors
+    /// Those of `begin`.
+    pub(crate) fn run(
+        &self,
+        partition_count: usize,
+        begin: impl FnOnce() -> Result<BoxFuture<'static, Result<T>>>,
+    ) -> Result<OnceFut<T>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, asked_count) = &mut *state;
+        let run = match known {
+            Some(run) => run.clone(),
+            None => begin()?.map(|result| result.map(Arc::new).map_err(Arc::new)).boxed().shared(),
+        };
+        *asked_count += 1;
+        if *asked_count < partition_count {
+            *known = Some(run.clone());
+        } else {
+            // from here on only the partitions hold it, so that dropping them cancels it
+            *state = (None, 0);
+        }
+        Ok(run)
+    }
+}
+
+/// The results of all tasks; the first error cancels the others.
+///
+/// # Errors
+/// That error, or a task that panicked or was cancelled.
+pub(crate) async fn join_all<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Vec<T>> {
+    let mut results = vec![];
+    while let Some(result) = tasks.join_next().await {
+        results.push(result.map_err(join_error)??);
+    }
+    Ok(results)
+}
+
+/// A task that panicked or was cancelled, as an error of the query.
+pub(crate) fn join_error(error: JoinError) -> DataFusionError {
+    DataFusionError::Context("part of a query".into(), Box::new(DataFusionError::External(Box::new(error))))
+}

@@ -1,0 +1,84 @@
+//! What DataFusion lacks for SQL over customer interactions: optimizer rules, operators, repaired built-in functions and
+//! memory pools. Nothing here knows a table, a report, a file or a configuration of cxql; any DataFusion program can use it.
+//!
+//! ```text
+//!                  logical plan                         physical plan
+//!  SQL ----------> analyzer/ -------> DataFusion -----> optimizer/ -------> window/ aggregate/ join/
+//!                  rewrites types     plans and         replaces            the operators that run
+//!                  and calls          optimizes         operators
+//! ```
+//!
+//! - [`rules`]: the one ordered list of all rules, each with the reason for its position.
+//! - [`EngineOptions`]: a switch per rule and the thresholds, as `cxql.engine.*`.
+//! - `analyzer`, `optimizer`: one file per rule. A rule chooses an operator, an operator knows no rule.
+//! - [`window`], [`aggregate`], [`join`]: the operators. Each has a page: what it computes, when it is chosen, its memory.
+//! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
+//! - [`memory`]: pools that keep a memory limit.
+//! - `clustering`: which operators emit clustered rows, and where a column of a plan comes from.
+//! - `kernels`: hash constants, scatter, string interner, key comparison. `exec_util`: what every operator repeats.
+//!
+//! # Example
+//!
+//! ```
+//! use cxql_engine::EngineOptions;
+//! use datafusion::execution::SessionStateBuilder;
+//! use datafusion::prelude::SessionContext;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> datafusion::error::Result<()> {
+//! let builder = SessionStateBuilder::new_with_default_features();
+//! let state = cxql_engine::register(builder, EngineOptions::default())?.build();
+//! let context = SessionContext::new_with_state(state);
+//! let sql = "select k, row_number() over (partition by k order by v) as n from (values ('a', 2), ('a', 1), ('b', 5)) as t (k, v)";
+//! let plan = context.sql(sql).await?.create_physical_plan().await?;
+//! let plan = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
+//! assert!(plan.contains("HashWindowAggExec"), "{plan}");
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod aggregate;
+mod analyzer;
+mod clustering;
+mod exec_util;
+mod functions;
+pub mod join;
+mod kernels;
+pub mod memory;
+mod optimizer;
+mod options;
+pub mod rules;
+pub mod window;
+
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+pub use self::optimizer::hash_window_agg::sorted_window_reasons;
+pub use self::options::EngineOptions;
+
+/// Adds all rules and functions of this crate to a session that is being built, with `options` as `cxql.engine.*`.
+///
+/// Call it after [`SessionStateBuilder::with_default_features`] (functions that the builder does not have yet are not
+/// repaired), after the rules of the program are set, and after the runtime environment is set: the rule for dictionary
+/// scans reads the footers that the environment caches.
+///
+/// # Errors
+/// A rule of DataFusion beside which one of ours must stand is not among the builder's rules.
+pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Result<SessionStateBuilder> {
+    let runtime = Arc::clone(builder.runtime_env().get_or_insert_with(|| Arc::new(RuntimeEnv::default())));
+    let footers = runtime.cache_manager.get_file_metadata_cache();
+    let analyzer = builder.analyzer().get_or_insert_with(Analyzer::new);
+    analyzer.rules = rules::place(std::mem::take(&mut analyzer.rules), rules::analyzer_rules())?;
+    let optimizer = builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new);
+    optimizer.rules = rules::place(std::mem::take(&mut optimizer.rules), rules::optimizer_rules(footers))?;
+    if options.function_overrides {
+        functions::override_builtins(&mut builder);
+    }
+    builder.config().get_or_insert_default().options_mut().extensions.insert(options);
+    Ok(builder)
+}

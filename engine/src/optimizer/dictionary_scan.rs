@@ -1,0 +1,268 @@
+//! Texts as Parquet files have them: a dictionary, and a number for each row.
+//!
+//! A reader that makes texts of the numbers writes sixteen bytes a row, only for a group-by to look up the number of each.
+//! Where every part of every file has a small dictionary, the scan gives numbers and dictionary instead, and a group-by
+//! looks up the texts of the dictionary alone.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{ColumnStatistics, Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::parquet::arrow::parquet_to_arrow_schema;
+use datafusion::parquet::basic::{ConvertedType, Encoding, PageType};
+use datafusion::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, IsNotNullExpr, IsNullExpr};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+
+use crate::EngineOptions;
+use crate::aggregate::PerfectHashAggregateExec;
+use crate::clustering::{ColumnSource, column_source};
+use crate::exec_util::rewrite_plan;
+
+/// Lets scans below a [`PerfectHashAggregateExec`] give numbers and dictionaries for the texts by which it groups.
+#[derive(Debug)]
+pub(crate) struct DictionaryScan {
+    footers: Arc<FileMetadataCache>,
+}
+
+/// The footers that are known, and what a dictionary may take.
+struct Footers<'a> {
+    cache: &'a FileMetadataCache,
+    /// Most bytes of a column chunk's dictionary in its file. A larger one has many strings, and a perfect hash aggregate does
+    /// not take so many.
+    max_bytes: i64,
+}
+
+impl DictionaryScan {
+    /// The rule for files whose footers are in `footers`; others are read as they were.
+    pub(crate) fn new(footers: Arc<FileMetadataCache>) -> Self {
+        Self { footers }
+    }
+}
+
+impl PhysicalOptimizerRule for DictionaryScan {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let max_bytes = i64::try_from(EngineOptions::of(config).dictionary_scan_bytes).unwrap_or(i64::MAX);
+        let footers = Footers { cache: self.footers.as_ref(), max_bytes };
+        rewrite_plan(plan, |plan| {
+            let Some(aggregate) = plan.downcast_ref::<PerfectHashAggregateExec>() else { return Ok(None) };
+            let (mut input, mut is_changed) = (Arc::clone(aggregate.input()), false);
+            for column in aggregate.dictionary_keys() {
+                if let Some(changed) = dictionary_plan(&input, column, &footers)? {
+                    (input, is_changed) = (changed, true);
+                }
+            }
+            is_changed.then(|| replace_children_if_necessary(Arc::clone(plan), vec![input])).transpose()
+        })
+    }
+
+    fn name(&self) -> &str {
+        "dictionary_scan"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The plan with numbers and a dictionary for the texts of one column; `None` if something needs the texts, or the files do
+/// not have them so.
+fn dictionary_plan(
+    plan: &Arc<dyn ExecutionPlan>,
+    column: usize,
+    footers: &Footers<'_>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        return dictionary_source(scan, column, footers);
+    }
+    let Some(ColumnSource { child, column }) = column_source(plan, column) else { return Ok(None) };
+    if needs_strings(plan, column) {
+        return Ok(None);
+    }
+    let mut children: Vec<_> = plan.children().into_iter().cloned().collect();
+    let Some(input) = dictionary_plan(&children[child], column, footers)? else { return Ok(None) };
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        // over another input it would go on to say that it gives texts
+        return Ok(Some(Arc::new(ProjectionExec::try_new(projection.expr().to_vec(), input)?)));
+    }
+    children[child] = input;
+    replace_children_if_necessary(Arc::clone(plan), children).map(Some)
+}
+
+/// Returns true if an operator needs the strings of an input column themselves, or would have to unify dictionaries.
+fn needs_strings(plan: &Arc<dyn ExecutionPlan>, column: usize) -> bool {
+    if plan.is::<CooperativeExec>() {
+        return false;
+    }
+    if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
+        return match repartition.partitioning() {
+            Partitioning::RoundRobinBatch(_) | Partitioning::UnknownPartitioning(_) => false,
+            Partitioning::Hash(keys, _) => keys.iter().any(|key| has(key, column)),
+            _ => true,
+        };
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        return !only_tests_null(filter.predicate(), column);
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        return projection.expr().iter().filter(|expr| has(&expr.expr, column)).count() > 1;
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return join.filter().is_some() || join.on().iter().any(|(_, key)| has(key, column));
+    }
+    true
+}
+
+fn has(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
+    collect_columns(expr).iter().any(|known| known.index() == column)
+}
+
+/// The column that the expression at `place` is, if no other has it.
+fn only_column(exprs: &[&Arc<dyn PhysicalExpr>], place: usize) -> Option<usize> {
+    let column = exprs.get(place)?.downcast_ref::<Column>()?.index();
+    let is_only = exprs.iter().enumerate().all(|(other, expr)| other == place || !has(expr, column));
+    is_only.then_some(column)
+}
+
+/// Whether a condition asks nothing of a column but whether it is NULL.
+fn only_tests_null(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
+    if expr.is::<IsNullExpr>() || expr.is::<IsNotNullExpr>() {
+        let is_column = |arg: &&Arc<dyn PhysicalExpr>| arg.is::<Column>();
+        return expr.children().iter().all(|arg| is_column(arg) || only_tests_null(arg, column));
+    }
+    match expr.downcast_ref::<Column>() {
+        Some(known) => known.index() != column,
+        None => expr.children().into_iter().all(|part| only_tests_null(part, column)),
+    }
+}
+
+/// A scan with numbers and a dictionary for one column.
+fn dictionary_source(
+    scan: &DataSourceExec,
+    column: usize,
+    footers: &Footers<'_>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return Ok(None) };
+    let Some(source) = config.file_source().downcast_ref::<ParquetSource>() else { return Ok(None) };
+    let Some(projection) = source.projection() else { return Ok(None) };
+    let exprs: Vec<_> = projection.iter().map(|expr| &expr.expr).collect();
+    let Some(column) = only_column(&exprs, column) else { return Ok(None) };
+    let table = source.table_schema();
+    let Some(field) = table.file_schema().fields().get(column) else { return Ok(None) };
+    let is_free = source.filter().is_none_or(|filter| only_tests_null(&filter, column));
+    if field.data_type() != &DataType::Utf8View || !is_free || !table.virtual_columns().is_empty() {
+        return Ok(None);
+    }
+    let mut groups = Vec::with_capacity(config.file_groups.len());
+    for group in &config.file_groups {
+        let known: Option<Vec<PartitionedFile>> =
+            group.iter().map(|file| dictionary_file(file, field.name(), footers)).collect();
+        let Some(known) = known else { return Ok(None) };
+        groups.push(match group.file_statistics(None) {
+            Some(statistics) => FileGroup::new(known).with_statistics(Arc::new(statistics.clone())),
+            None => FileGroup::new(known),
+        });
+    }
+
+    let numbers = dictionary_schema(table.file_schema(), field.name());
+    let table = TableSchema::builder(numbers).with_table_partition_cols(table.table_partition_cols().clone()).build();
+    let options = source.table_parquet_options();
+    let mut new = ParquetSource::new(table).with_table_parquet_options(options.clone());
+    if let Some(hint) = options.global.metadata_size_hint {
+        new = new.with_metadata_size_hint(hint);
+    }
+    if let Some(factory) = source.parquet_file_reader_factory() {
+        new = new.with_parquet_file_reader_factory(Arc::clone(factory));
+    }
+    if let Some(predicate) = source.filter() {
+        new = new.with_predicate(predicate);
+    }
+    let Some(new) = new.try_pushdown_projection(projection)? else { return Ok(None) };
+    let config = FileScanConfigBuilder::from(config.clone())
+        .with_statistics(without_bounds(config.statistics(), column))
+        .with_file_groups(groups)
+        .with_source(new)
+        .build();
+    Ok(Some(DataSourceExec::from_data_source(config)))
+}
+
+/// The least and greatest text are none of a dictionary's.
+fn without_bounds(mut statistics: Statistics, column: usize) -> Statistics {
+    if let Some(known) = statistics.column_statistics.get_mut(column) {
+        *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
+    }
+    statistics
+}
+
+fn dictionary_schema(schema: &Schema, name: &str) -> SchemaRef {
+    let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let fields = schema.fields().iter().map(|field| match field.name() == name {
+        true => Arc::new(Field::clone(field).with_data_type(kind.clone())),
+        false => Arc::clone(field),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// The file with numbers and a dictionary for a column; `None` if it has them not everywhere, or is not known.
+fn dictionary_file(file: &PartitionedFile, name: &str, footers: &Footers<'_>) -> Option<PartitionedFile> {
+    let known = footers.cache.get(&file.object_meta.location).filter(|known| known.is_valid_for(&file.object_meta))?;
+    let footer = known.file_metadata.as_ref().as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata();
+    if !has_small_dictionaries(footer, name, footers.max_bytes) {
+        return None;
+    }
+    let about = footer.file_metadata();
+    let schema = match &file.arrow_schema {
+        Some(schema) => Arc::clone(schema),
+        None => Arc::new(parquet_to_arrow_schema(about.schema_descr(), about.key_value_metadata()).ok()?),
+    };
+    let is_text =
+        |field: &Field| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    schema
+        .field_with_name(name)
+        .is_ok_and(is_text)
+        .then(|| file.clone().with_arrow_schema(dictionary_schema(&schema, name)))
+}
+
+/// Whether all parts of a file have a column's texts in small dictionaries.
+fn has_small_dictionaries(footer: &ParquetMetaData, name: &str, max_bytes: i64) -> bool {
+    let columns = footer.file_metadata().schema_descr().columns();
+    let places: Vec<usize> = (0..columns.len()).filter(|&place| columns[place].path().parts() == [name]).collect();
+    let [place] = places[..] else { return false };
+    let about = &columns[place];
+    about.converted_type() == ConvertedType::UTF8
+        && about.max_rep_level() == 0
+        && footer.row_groups().iter().all(|part| is_dictionary_encoded(part.column(place), max_bytes))
+}
+
+fn is_dictionary_encoded(part: &ColumnChunkMetaData, max_bytes: i64) -> bool {
+    let is_small =
+        part.dictionary_page_offset().is_some_and(|start| (0..=max_bytes).contains(&(part.data_page_offset() - start)));
+    let is_number = |encoding| matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
+    let are_numbers = match (part.page_encoding_stats_mask(), part.page_encoding_stats()) {
+        (Some(data), _) => data.encodings().all(is_number),
+        (None, Some(pages)) => {
+            let is_data = |kind| matches!(kind, PageType::DATA_PAGE | PageType::DATA_PAGE_V2);
+            pages.iter().all(|page| !is_data(page.page_type) || is_number(page.encoding))
+        }
+        (None, None) => false,
+    };
+    is_small && are_numbers
+}

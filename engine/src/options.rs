@@ -1,0 +1,258 @@
+//! [`EngineOptions`]: a switch for each rule and the thresholds of operators, `cxql.engine.*`.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
+use datafusion::common::{DataFusionError, Result, config_err};
+
+/// A value that an option can have.
+trait OptionValue: Copy + Display + PartialEq {
+    const WANTED: &'static str;
+    fn parse(text: &str) -> Option<Self>;
+    fn is_within(self, range: Option<&RangeInclusive<usize>>) -> bool;
+}
+
+impl OptionValue for bool {
+    const WANTED: &'static str = "true or false";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.to_ascii_lowercase().parse().ok()
+    }
+
+    fn is_within(self, _range: Option<&RangeInclusive<usize>>) -> bool {
+        true
+    }
+}
+
+impl OptionValue for usize {
+    const WANTED: &'static str = "an integer";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.replace('_', "").parse().ok()
+    }
+
+    fn is_within(self, range: Option<&RangeInclusive<usize>>) -> bool {
+        range.is_none_or(|range| range.contains(&self))
+    }
+}
+
+fn parsed<T: OptionValue>(key: &str, text: &str, range: Option<RangeInclusive<usize>>) -> Result<T> {
+    match T::parse(text.trim()).filter(|value| value.is_within(range.as_ref())) {
+        Some(value) => Ok(value),
+        None => {
+            let range = range.map(|range| format!(" from {} to {}", range.start(), range.end())).unwrap_or_default();
+            config_err!("cxql.engine.{key} is {}{range}, got `{text}`", T::WANTED)
+        }
+    }
+}
+
+macro_rules! engine_options {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr $(, within $range:expr)?;)+) => {
+        /// The options `cxql.engine.*`: a switch for each rule, named as the rule, and the thresholds of rules and operators.
+        ///
+        /// A session without this extension has the default values.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct EngineOptions {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for EngineOptions {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl EngineOptions {
+            /// The names of all options, without prefix.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            fn assign(&mut self, key: &str, value: &str) -> Result<()> {
+                match key {
+                    $(stringify!($name) => self.$name = parsed(key, value, None$(.or(Some($range)))?)?,)+
+                    _ => return config_err!("there is no option cxql.engine.{key}; there are {}", Self::NAMES.join(", ")),
+                }
+                Ok(())
+            }
+
+            /// Name, value, default value and description of every option.
+            pub fn describe(&self) -> Vec<OptionDescription> {
+                let default = Self::default();
+                vec![$(OptionDescription {
+                    name: stringify!($name),
+                    value: self.$name.to_string(),
+                    default: default.$name.to_string(),
+                    description: concat!($($doc),+).trim(),
+                }),+]
+            }
+        }
+    };
+}
+
+/// One option as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionDescription {
+    /// Its name without prefix.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// The value that it has where nothing is set.
+    pub default: String,
+    /// What it does, with unit.
+    pub description: &'static str,
+}
+
+engine_options! {
+    /// Rule: casts string views to plain strings below DataFusion's own window operators.
+    plain_window_strings: bool = true;
+    /// Rule: keeps `least(row_number() over (...), 20)` and its like an integer.
+    unsigned_literal_coercion: bool = true;
+    /// Rule: adds intervals to UTC timestamps without a time-zone lookup per row.
+    utc_interval_arithmetic: bool = true;
+    /// Rule: computes several `percentile_cont` of the same values in one aggregate.
+    merge_percentiles: bool = true;
+    /// Rule: chooses the build side of hash joins by estimates through aggregates and filters.
+    build_side_selection: bool = true;
+    /// Rows of a build side from which sides are swapped by estimate.
+    build_side_min_rows: usize = 100_000;
+    /// Most rows of a build side that is collected once for all threads.
+    build_side_collect_rows: usize = 2_000_000;
+    /// Most bytes of a build side that is collected once for all threads.
+    build_side_collect_bytes: usize = 128 << 20;
+    /// How many times as many rows per thread the probe side must have for the build side to be collected.
+    build_side_collect_ratio: usize = 4, within 1..=1_000_000;
+    /// Rule: computes window functions with PARTITION BY over hash partitions, without sorting.
+    hash_window_agg: bool = true;
+    /// Rule: aggregates over clustered rows chunk by chunk.
+    clustered_aggregation: bool = true;
+    /// Rule: operators over clustered rows get batches in which no partition is split.
+    unsplit_partitions: bool = true;
+    /// Rule: groups by low-cardinality keys through a directly indexed table.
+    perfect_hash_aggregation: bool = true;
+    /// Bits of the codes of all keys of a group: the table has at most two to this power slots.
+    perfect_hash_bits: usize = 18, within 1..=24;
+    /// Rule: Parquet scans below such an aggregate emit dictionary arrays.
+    dictionary_scan: bool = true;
+    /// Most bytes of a column chunk's dictionary for a dictionary scan.
+    dictionary_scan_bytes: usize = 64 << 10;
+    /// Rule: joins and unnest yield to the scheduler after each batch.
+    cooperative_joins: bool = true;
+    /// Rule: drops probe rows of string joins by a Bloom filter of the build side.
+    join_bloom_filter: bool = true;
+    /// Bits of the Bloom filter per key of the build side, at least.
+    bloom_filter_bits: usize = 8, within 1..=64;
+    /// Probe rows of an input after which a filter that drops less than half is given up.
+    bloom_filter_sample_rows: usize = 32_768, within 1..=1_000_000_000;
+    /// Repaired built-in functions. Read when a session is built.
+    function_overrides: bool = true;
+}
+
+/// The former name of the switch for windows.
+const GROUPED_WINDOWS: &str = "grouped_windows";
+
+impl EngineOptions {
+    /// Every switch off: plans and functions are DataFusion's own.
+    pub fn off() -> Self {
+        let mut options = Self::default();
+        for description in options.describe().iter().filter(|option| option.default == "true") {
+            // a switch takes `false`
+            let _ = options.assign(description.name, "false");
+        }
+        options
+    }
+
+    /// Sets an option by its name without prefix.
+    ///
+    /// # Errors
+    /// There is no such option, or the value is not one of its type and range.
+    pub fn with_option(mut self, name: &str, value: &str) -> Result<Self> {
+        self.assign(name, value)?;
+        Ok(self)
+    }
+
+    /// The options of a session; the default values if it has none.
+    pub fn of(config: &ConfigOptions) -> Self {
+        config.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Whether the rule of this name is on. A rule without a switch is an error of this crate, found by a test.
+    pub(crate) fn is_on(&self, rule: &str) -> bool {
+        self.describe().iter().any(|option| option.name == rule && option.value == "true")
+    }
+}
+
+impl ConfigExtension for EngineOptions {
+    const PREFIX: &'static str = "cxql";
+}
+
+impl ExtensionOptions for EngineOptions {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key.strip_prefix("engine.") {
+            Some("function_overrides") => {
+                config_err!("cxql.engine.function_overrides is read when a session is built: set it there")
+            }
+            Some(name) => self.assign(name, value),
+            None if key == GROUPED_WINDOWS => self.assign("hash_window_agg", value),
+            None => Err(DataFusionError::Configuration(format!(
+                "there is no option cxql.{key}; options are cxql.engine.NAME"
+            ))),
+        }
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        let entry = |option: OptionDescription| ConfigEntry {
+            key: format!("{}.engine.{}", Self::PREFIX, option.name),
+            value: Some(option.value),
+            description: option.description,
+        };
+        self.describe().into_iter().map(entry).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_set_by_name() {
+        let mut config = ConfigOptions::new();
+        config.extensions.insert(EngineOptions::default());
+        config.set("cxql.engine.perfect_hash_bits", "10").unwrap();
+        config.set("cxql.engine.join_bloom_filter", "FALSE").unwrap();
+        config.set("cxql.grouped_windows", "false").unwrap();
+        let options = EngineOptions::of(&config);
+        assert_eq!(options.perfect_hash_bits, 10);
+        assert!(!options.join_bloom_filter && !options.hash_window_agg && options.dictionary_scan);
+        for (key, value, expected) in [
+            ("cxql.engine.perfect_hash_bits", "99", "from 1 to 24, got `99`"),
+            ("cxql.engine.dictionary_scan", "maybe", "is true or false, got `maybe`"),
+            ("cxql.engine.hash_windows", "true", "no option cxql.engine.hash_windows; there are plain_window_strings"),
+            ("cxql.windows", "true", "options are cxql.engine.NAME"),
+            ("cxql.engine.function_overrides", "true", "when a session is built"),
+        ] {
+            let error = config.set(key, value).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!(EngineOptions::of(&config), options);
+    }
+
+    #[test]
+    fn off_leaves_no_switch_on() {
+        assert!(EngineOptions::off().describe().iter().all(|option| option.value != "true"));
+        assert!(EngineOptions::default().describe().iter().any(|option| option.value == "true"));
+        assert_eq!(EngineOptions::of(&ConfigOptions::new()), EngineOptions::default());
+    }
+}

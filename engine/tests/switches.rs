@@ -1,0 +1,184 @@
+//! Switches: all of them off, plans are DataFusion's own; each alone changes what it is there for, and no answer.
+
+mod common;
+
+use std::sync::Arc;
+
+use cxql_engine::EngineOptions;
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::physical_plan::{collect, displayable};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+
+/// For each rule a query that it changes, a word of the plan, and whether that is there when the rule is on.
+const CASES: &[(&str, &str, &str, bool)] = &[
+    (
+        "plain_window_strings",
+        "select k, string_agg(k, ',') over (partition by c order by at rows between 1 preceding and current row) as s from calls",
+        "AS Utf8)",
+        true,
+    ),
+    (
+        "unsigned_literal_coercion",
+        "select least(row_number() over (partition by c order by at), 2) as n from calls",
+        "Decimal128",
+        false,
+    ),
+    (
+        "utc_interval_arithmetic",
+        "select at + v * interval '1 day' as later, at + i as at2 from steps",
+        "utc_plus",
+        true,
+    ),
+    (
+        "merge_percentiles",
+        "select k, percentile_cont(cast(v as double), 0.5) as p, percentile_cont(cast(v as double), 0.9) as q from calls group by k",
+        "percentiles_cont",
+        true,
+    ),
+    (
+        "build_side_selection",
+        "select count(*) from calls where not exists \
+         (select 1 from (select c from calls group by c having count(*) > 100) as often where often.c = calls.c)",
+        "join_type=RightAnti",
+        true,
+    ),
+    (
+        "hash_window_agg",
+        "select lag(v) over (partition by c order by at, v) as l from calls",
+        "HashWindowAggExec",
+        true,
+    ),
+    (
+        "clustered_aggregation",
+        "select c, max(n) as m from (select c, row_number() over (partition by c order by at, v) as n from calls) as t group by c",
+        "ClusteredAggregateExec",
+        true,
+    ),
+    (
+        "unsplit_partitions",
+        "select c, max(n) as m from (select c, row_number() over (partition by c order by at, v) as n from calls) as t group by c",
+        "batches=unsplit",
+        true,
+    ),
+    ("perfect_hash_aggregation", "select k, count(*) as n from calls group by k", "PerfectHashAggregateExec", true),
+    ("dictionary_scan", "select k, count(*) as n from calls group by k", "dictionary=[k]", true),
+    (
+        "cooperative_joins",
+        "select count(*) as n from steps as a inner join steps as b on a.v < b.v",
+        "CooperativeExec\nNestedLoopJoinExec",
+        true,
+    ),
+    (
+        "join_bloom_filter",
+        "select count(*) as n from (values ('c 1'), ('c 2')) as few (c) inner join calls on few.c = calls.c",
+        "bloom_filter",
+        true,
+    ),
+];
+
+/// 150,000 calls in a Parquet file whose footer is known, and a few steps in memory.
+async fn context(options: Option<EngineOptions>, folder: &std::path::Path) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(4);
+    config.options_mut().execution.time_zone = Some("UTC".into());
+    let context = common::context(options, config, Arc::new(UnboundedMemoryPool::default()));
+    let path = folder.join("calls.parquet");
+    if !path.exists() {
+        let rows = 0..150_000_i64;
+        let string = |text: &str, count: i64| -> ArrayRef {
+            Arc::new(StringViewArray::from_iter_values(
+                rows.clone().map(|row| format!("{text} {}", row * 7919 % count)),
+            ))
+        };
+        let at =
+            TimestampMicrosecondArray::from_iter_values(rows.clone().map(|row| row * 60_000_000)).with_timezone("UTC");
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("k", string("queue", 20)),
+            ("c", string("c", 40_000)),
+            ("at", Arc::new(at)),
+            ("v", Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| row * 31 % 1000)))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+    }
+    context.register_parquet("calls", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+    // reads the footer into the cache of the session
+    context.sql("select count(*) from calls where v > 500").await.unwrap().collect().await.unwrap();
+    let steps = "create table steps as select column1 as v, timestamptz '2025-01-01T00:00:00Z' as at, interval '1 month' as i \
+                 from (values (1), (2), (3))";
+    context.sql(steps).await.unwrap().collect().await.unwrap();
+    context
+}
+
+/// The plan of a query as text, logical and physical, and its rows in a fixed order.
+async fn run(context: &SessionContext, sql: &str) -> (String, Vec<String>) {
+    let frame = context.sql(sql).await.unwrap();
+    let logical = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
+    let plan = frame.create_physical_plan().await.unwrap();
+    let shown = format!("{logical}\n{}", displayable(plan.as_ref()).indent(false));
+    let shown: Vec<&str> = shown.lines().map(str::trim_start).collect();
+    let shown = shown.join("\n");
+    let rows = pretty_format_batches(&collect(plan, context.task_ctx()).await.unwrap()).unwrap().to_string();
+    let mut rows: Vec<String> = rows.lines().map(str::to_string).collect();
+    rows.sort();
+    (shown, rows)
+}
+
+#[tokio::test]
+async fn every_switch_off_gives_the_plans_of_datafusion() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = context(None, folder.path()).await;
+    let off = context(Some(EngineOptions::off()), folder.path()).await;
+    let mut by_set = EngineOptions::default();
+    by_set.function_overrides = false;
+    let by_set = context(Some(by_set), folder.path()).await;
+    for option in EngineOptions::default().describe().iter().filter(|option| option.default == "true") {
+        if option.name != "function_overrides" {
+            let set = format!("set cxql.engine.{} = false", option.name);
+            by_set.sql(&set).await.unwrap().collect().await.unwrap();
+        }
+    }
+    for (_, sql, ..) in CASES {
+        let (expected, rows) = run(&stock, sql).await;
+        for session in [&off, &by_set] {
+            let (shown, found) = run(session, sql).await;
+            assert_eq!(shown, expected, "{sql}");
+            assert_eq!(found, rows, "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_switch_reaches_its_rule_and_changes_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let on = context(Some(EngineOptions::default()), folder.path()).await;
+    let mut names: Vec<&str> = vec![];
+    for (name, sql, word, is_there) in CASES {
+        let options = EngineOptions::default().with_option(name, "false").unwrap();
+        let off = context(Some(options), folder.path()).await;
+        let ((with_rule, rows), (without_rule, found)) = (run(&on, sql).await, run(&off, sql).await);
+        assert_eq!(with_rule.contains(word), *is_there, "{name} is on: {sql}\n{with_rule}");
+        assert_ne!(without_rule.contains(word), *is_there, "{name} is off: {sql}\n{without_rule}");
+        assert_eq!(found, rows, "{name}: {sql}");
+        names.push(name);
+    }
+    let default = EngineOptions::default().describe();
+    let switches = default.iter().filter(|option| option.default == "true").map(|option| option.name);
+    assert_eq!(switches.filter(|name| *name != "function_overrides").collect::<Vec<_>>(), names);
+}
+
+/// `grouped_windows = false` reaches the rule for plain strings too: below DataFusion's operator strings are plain.
+#[tokio::test]
+async fn windows_that_are_switched_off_get_plain_strings() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(Some(EngineOptions::default()), folder.path()).await;
+    let sql = "select c, lag(k) over (partition by c order by at, v) as l from calls";
+    assert!(!run(&context, sql).await.0.contains("AS Utf8)"));
+    context.sql("set cxql.grouped_windows = false").await.unwrap().collect().await.unwrap();
+    let (shown, _) = run(&context, sql).await;
+    assert!(shown.contains("AS Utf8)") && !shown.contains("HashWindowAggExec"), "{shown}");
+}
