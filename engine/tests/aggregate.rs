@@ -193,10 +193,6 @@ async fn groups_beyond_the_memory_are_given_early() {
     assert_eq!(found.columns(), expected.columns());
 }
 
-/// How many rows there are, how many of the last have a key of their own, and how many are in a batch.
-const SIZES: [(usize, usize, usize); 5] =
-    [(0, 0, 8192), (1, 0, 8192), (300, 0, 7), (20_000, 0, 8192), (40_000, 21_000, 8192)];
-
 /// A session over two Parquet files of the rows.
 async fn over_files(is_ours: bool, batch_size: usize, all: &RecordBatch, folder: &std::path::Path) -> SessionContext {
     let half = all.num_rows() / 2;

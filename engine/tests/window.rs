@@ -41,7 +41,7 @@ fn session_with_memory(is_ours: bool, batch_size: usize, partitions: usize, memo
 }
 
 fn window_operator(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
-    if plan.is::<HashWindowAggExec>() { Some(plan) } else { plan.children().into_iter().find_map(grouped) }
+    if plan.is::<HashWindowAggExec>() { Some(plan) } else { plan.children().into_iter().find_map(window_operator) }
 }
 
 /// Rows with few different values per column, so that partitions, ties and NULLs are common.
@@ -438,7 +438,7 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
         let plan = small.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let ours = rows_of(&plan, &small).await;
         // the inputs of an operator above another have the rows of whichever buckets they asked for
-        let lowest = iter::successors(window_operator(&plan), |plan| plan.children().into_iter().find_map(grouped)).last();
+        let lowest = iter::successors(window_operator(&plan), |plan| plan.children().into_iter().find_map(window_operator)).last();
         let spilled = lowest.unwrap().metrics().unwrap().spilled_rows().unwrap_or_default();
         let mut inputs = vec![];
         for batches in &table.batches {

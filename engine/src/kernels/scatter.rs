@@ -139,7 +139,7 @@ mod tests {
     fn rows_are_divided_into_buckets() {
         let buckets: Vec<u8> = vec![2, 0, 255, 2, 1, 0, 0, 2];
         let wanted = UInt32Array::from(vec![1, 5, 6, 4, 0, 3, 7, 2]);
-        let bounds = group_bounds(buckets.iter().map(|&bucket| bucket.into()), BUCKETS);
+        let bounds = group_bounds(buckets.iter().map(|&bucket| bucket.into()), 256);
         let places = ScatterIndices::new(&buckets, &bounds);
         let few = [true, false, true, true, false, true, false, true];
         for known in [[true; 8], few, [false; 8]] {

@@ -287,12 +287,6 @@ impl SpillWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::iter;
-
-    use datafusion::arrow::array::{Int64Array, StringViewArray};
-    use datafusion::arrow::compute::cast;
-    use datafusion::arrow::datatypes::TimeUnit;
-
     use super::*;
 
     /// Inputs keep their order; of several the part with the first value comes first, if values are known.

@@ -9,7 +9,11 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 /// A session with the functions of cxql, and with this crate's rules if there are options.
-pub fn context(options: Option<EngineOptions>, config: SessionConfig, pool: Arc<dyn MemoryPool>) -> SessionContext {
+pub(crate) fn context(
+    options: Option<EngineOptions>,
+    config: SessionConfig,
+    pool: Arc<dyn MemoryPool>,
+) -> SessionContext {
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
     let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
     let builder = match options {
