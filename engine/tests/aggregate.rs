@@ -287,11 +287,11 @@ async fn texts_read_as_numbers_give_the_engine_s_groups() {
                 "select k, max(z), count(*) filter (where abs(z) > 1.5)
                  from (select k, zscore(v) over (partition by k) as z from t where k is not null) as scores
                  group by 1 order by 1",
-                "k",
+                "",
             ),
             (
                 "select k, sum(z) from (select k, zscore(v) over (partition by k) as z from t) as s group by 1 order by 1",
-                "k",
+                "",
             ),
             (
                 "select k, count(*) from many inner join t on many.number = t.number where v > 3 group by 1 order by 1",
@@ -302,7 +302,7 @@ async fn texts_read_as_numbers_give_the_engine_s_groups() {
                 "select k, avg(distinct v) from (select k, v from t union all select k, v from t) as u group by 1 order by 1",
                 "k",
             ),
-            // what follows needs the texts
+            // what follows needs the strings
             ("select k, count(*) from t where k like '%1%' group by 1 order by 1", ""),
             ("select k, min(k), count(*) from t group by 1 order by 1", ""),
             ("select k, sum(length(k)), count(*) from t group by 1 order by 1", ""),

@@ -16,7 +16,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 const CASES: &[(&str, &str, &str, bool)] = &[
     (
         "plain_window_strings",
-        "select k, string_agg(k, ',') over (partition by c order by at rows between 1 preceding and current row) as s from calls",
+        "select k, min(k) over (partition by c order by at rows between 1 preceding and current row) as s from calls",
         "AS Utf8)",
         true,
     ),
