@@ -1,4 +1,8 @@
-//! PARTITION BY: which rows have equal keys.
+//! Assigns partition ids to rows by comparing their PARTITION BY keys.
+//!
+//! Single keys without NULL are compared as slices of views, codes or integers; several keys column by column; types that
+//! have no such form (decimals, floats, lists) in Arrow's row format. NULLs are equal to each other, as SQL's PARTITION BY
+//! wants.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, MAX_INLINE_VIEW_LEN};
 use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
@@ -9,13 +13,14 @@ use hashbrown::HashTable;
 
 use super::hash::ODD;
 
-/// The keys of a bucket, to be compared.
+/// The key columns of a bucket, in a form that is compared row by row.
 pub(crate) enum PartitionKeys<'a> {
     Columns(Vec<Key<'a>>),
-    /// The encoding by which any types are equal when its bytes are.
+    /// Arrow's row format: rows are equal when their bytes are.
     Rows(Rows),
 }
 
+/// One key column.
 pub(crate) struct Key<'a> {
     nulls: Option<&'a NullBuffer>,
     values: Values<'a>,
@@ -26,15 +31,15 @@ enum Values<'a> {
         views: &'a [u128],
         buffers: &'a [Buffer],
     },
-    /// Different texts have different numbers.
-    Interned(&'a [u32]),
-    Four(ScalarBuffer<i32>),
-    Eight(ScalarBuffer<i64>),
+    /// Keys of a dictionary without duplicate values.
+    Codes(&'a [u32]),
+    Fixed32(ScalarBuffer<i32>),
+    Fixed64(ScalarBuffer<i64>),
 }
 
 impl<'a> PartitionKeys<'a> {
     /// # Errors
-    /// A type that has no encoding.
+    /// A type that the row format does not support.
     pub(crate) fn new(keys: &'a [ArrayRef]) -> Result<Self> {
         let columns: Option<Vec<_>> = keys.iter().map(Key::new).collect();
         if let Some(columns) = columns {
@@ -44,33 +49,39 @@ impl<'a> PartitionKeys<'a> {
         Ok(Self::Rows(RowConverter::new(fields)?.convert_columns(keys)?))
     }
 
-    /// Of the first `rows` rows those that differ from the one before.
+    /// The rows before `rows` whose keys differ from those of the row before: where partitions of clustered rows start.
     pub(crate) fn starts(&self, rows: usize) -> Vec<u32> {
-        match self.only() {
-            Some(Values::Interned(values)) => differing(values, PartialEq::eq),
-            Some(Values::Four(values)) => differing(values, PartialEq::eq),
-            Some(Values::Eight(values)) => differing(values, PartialEq::eq),
-            Some(Values::Views { views, buffers }) => differing(views, |left, right| are_same(*left, *right, buffers)),
+        match self.single_non_null() {
+            Some(Values::Codes(values)) => changes(values, PartialEq::eq),
+            Some(Values::Fixed32(values)) => changes(values, PartialEq::eq),
+            Some(Values::Fixed64(values)) => changes(values, PartialEq::eq),
+            Some(Values::Views { views, buffers }) => changes(views, |left, right| views_equal(*left, *right, buffers)),
             None => (1..rows).filter(|&row| !self.equal_rows(row - 1, row)).map(|row| row as u32).collect(),
         }
     }
 
-    /// Tells of each row the number of its keys: equal keys have one, and numbers are given as keys come. `hashes` are those
-    /// of the rows.
-    pub(crate) fn number(&self, hashes: &[u64], put: impl FnMut(u32)) {
-        match self.only() {
-            Some(Values::Interned(values)) => number(values.iter().copied(), hashes, |left, right| left == right, put),
-            Some(Values::Four(values)) => number(values.iter().copied(), hashes, |left, right| left == right, put),
-            Some(Values::Eight(values)) => number(values.iter().copied(), hashes, |left, right| left == right, put),
-            Some(Values::Views { views, buffers }) => {
-                number(views.iter().copied(), hashes, |left, right| are_same(left, right, buffers), put);
+    /// Emits the partition id of each row, in row order. Ids are dense and ascend in the order of first appearance. `hashes`
+    /// has one hash per row.
+    pub(crate) fn assign_ids(&self, hashes: &[u64], emit: impl FnMut(u32)) {
+        match self.single_non_null() {
+            Some(Values::Codes(values)) => {
+                assign_ids(values.iter().copied(), hashes, |left, right| left == right, emit)
             }
-            None => number(0..hashes.len(), hashes, |left, right| self.equal_rows(left, right), put),
+            Some(Values::Fixed32(values)) => {
+                assign_ids(values.iter().copied(), hashes, |left, right| left == right, emit)
+            }
+            Some(Values::Fixed64(values)) => {
+                assign_ids(values.iter().copied(), hashes, |left, right| left == right, emit)
+            }
+            Some(Values::Views { views, buffers }) => {
+                assign_ids(views.iter().copied(), hashes, |left, right| views_equal(left, right, buffers), emit);
+            }
+            None => assign_ids(0..hashes.len(), hashes, |left, right| self.equal_rows(left, right), emit),
         }
     }
 
-    /// The values of a single key without NULL.
-    fn only(&self) -> Option<&Values<'a>> {
+    /// The values of the key if it is the only one and has no NULL.
+    fn single_non_null(&self) -> Option<&Values<'a>> {
         match self {
             Self::Columns(keys) => match keys.as_slice() {
                 [key] if key.nulls.is_none_or(|nulls| nulls.null_count() == 0) => Some(&key.values),
@@ -80,6 +91,7 @@ impl<'a> PartitionKeys<'a> {
         }
     }
 
+    /// Returns true if two rows have the same keys.
     pub(crate) fn equal_rows(&self, left: usize, right: usize) -> bool {
         match self {
             Self::Columns(keys) => keys.iter().all(|key| key.equal_rows(left, right)),
@@ -89,12 +101,12 @@ impl<'a> PartitionKeys<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// `None` for types that are not compared so.
+    /// `None` for types that need the row format.
     fn new(key: &'a ArrayRef) -> Option<Self> {
         let values = match key.data_type() {
             DataType::Utf8View => {
-                let texts = key.as_string_view();
-                Values::Views { views: texts.views(), buffers: texts.data_buffers() }
+                let strings = key.as_string_view();
+                Values::Views { views: strings.views(), buffers: strings.data_buffers() }
             }
             DataType::BinaryView => {
                 let bytes = key.as_binary_view();
@@ -102,15 +114,15 @@ impl<'a> Key<'a> {
             }
             DataType::Int32 | DataType::UInt32 | DataType::Date32 => {
                 let data = key.to_data();
-                Values::Four(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
+                Values::Fixed32(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
             }
             DataType::Int64 | DataType::UInt64 | DataType::Date64 | DataType::Timestamp(..) | DataType::Duration(_) => {
                 let data = key.to_data();
-                Values::Eight(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
+                Values::Fixed64(ScalarBuffer::new(data.buffers().first()?.clone(), data.offset(), data.len()))
             }
-            DataType::Dictionary(numbers, _) if **numbers == DataType::UInt32 => {
-                let numbers = key.as_dictionary::<UInt32Type>().keys();
-                return Some(Self { nulls: numbers.nulls(), values: Values::Interned(numbers.values()) });
+            DataType::Dictionary(codes, _) if **codes == DataType::UInt32 => {
+                let codes = key.as_dictionary::<UInt32Type>().keys();
+                return Some(Self { nulls: codes.nulls(), values: Values::Codes(codes.values()) });
             }
             _ => return None,
         };
@@ -125,64 +137,65 @@ impl<'a> Key<'a> {
             }
         }
         match &self.values {
-            Values::Interned(values) => values[left] == values[right],
-            Values::Four(values) => values[left] == values[right],
-            Values::Eight(values) => values[left] == values[right],
-            Values::Views { views, buffers } => are_same(views[left], views[right], buffers),
+            Values::Codes(values) => values[left] == values[right],
+            Values::Fixed32(values) => values[left] == values[right],
+            Values::Fixed64(values) => values[left] == values[right],
+            Values::Views { views, buffers } => views_equal(views[left], views[right], buffers),
         }
     }
 }
 
-/// The places of values that differ from the one before.
-fn differing<T>(values: &[T], equal_rows: impl Fn(&T, &T) -> bool) -> Vec<u32> {
+/// The indices of values that differ from the one before.
+fn changes<T>(values: &[T], equal_rows: impl Fn(&T, &T) -> bool) -> Vec<u32> {
     let pairs = (1..).zip(values.iter().zip(values.iter().skip(1)));
-    pairs.filter(|(_, (left, right))| !equal_rows(left, right)).map(|(place, _)| place).collect()
+    pairs.filter(|(_, (left, right))| !equal_rows(left, right)).map(|(row, _)| row).collect()
 }
 
-/// Rows of a partition for which there is room in the table of a bucket from the start: less room stays nearer to the
-/// processor, and it grows where partitions are smaller.
+/// Rows per partition that the initial capacity of a bucket's hash table assumes. A small table stays in the cache; it grows
+/// where partitions are smaller.
 const ROWS_PER_PARTITION: usize = 8;
 
-/// Tells of each key its number. `K` is what says by itself whether keys are equal.
-fn number<K: Copy>(
+/// Emits the partition id of each key. `K` is a value by which keys are compared: a view, a code, an integer or a row index.
+fn assign_ids<K: Copy>(
     keys: impl Iterator<Item = K>,
     hashes: &[u64],
     equal_rows: impl Fn(K, K) -> bool,
-    mut put: impl FnMut(u32),
+    mut emit: impl FnMut(u32),
 ) {
-    // of each key half its hash and its number: the hash spares most looks at the keys
+    // (hash, id) per key: comparing the stored hash first avoids most accesses to the keys
     let mut table: HashTable<(u32, u32)> = HashTable::with_capacity(hashes.len() / ROWS_PER_PARTITION);
-    let mut known: Vec<K> = vec![];
+    let mut distinct: Vec<K> = vec![];
     for (key, hash) in keys.zip(hashes) {
-        let half = (hash >> u32::BITS) as u32 ^ *hash as u32;
-        let is_same = |&(other, number): &(u32, u32)| other == half && equal_rows(known[number as usize], key);
-        put(match table.find(spread(half), is_same) {
-            Some(&(_, number)) => number,
+        let hash = (hash >> u32::BITS) as u32 ^ *hash as u32;
+        let is_same = |&(other, id): &(u32, u32)| other == hash && equal_rows(distinct[id as usize], key);
+        emit(match table.find(table_hash(hash), is_same) {
+            Some(&(_, id)) => id,
             None => {
-                let number = known.len() as u32;
-                table.insert_unique(spread(half), (half, number), |&(other, _)| spread(other));
-                known.push(key);
-                number
+                let id = distinct.len() as u32;
+                table.insert_unique(table_hash(hash), (hash, id), |&(other, _)| table_hash(other));
+                distinct.push(key);
+                id
             }
         });
     }
 }
 
-/// Half a hash as a table wants it: it looks at the upper and the lower bits.
-fn spread(half: u32) -> u64 {
-    u64::from(half).wrapping_mul(ODD)
+/// Expands a 32-bit hash to 64 bits, since `HashTable` takes its tag from the upper bits and the slot from the lower ones.
+fn table_hash(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(ODD)
 }
 
-/// Whether two views are of equal texts: the length and the first four bytes come first; a short text is all in its view.
-fn are_same(left: u128, right: u128, buffers: &[Buffer]) -> bool {
+/// Compares the strings of two views. Length and first four bytes are in the lower half of a view; an inline string is
+/// equal only if the whole view is.
+fn views_equal(left: u128, right: u128, buffers: &[Buffer]) -> bool {
     left == right
         || (left as u32 > MAX_INLINE_VIEW_LEN
             && left as u64 == right as u64
-            && long_text(left, buffers) == long_text(right, buffers))
+            && string_bytes(left, buffers) == string_bytes(right, buffers))
 }
 
-/// The bytes of a text that is not in its view.
-fn long_text(view: u128, buffers: &[Buffer]) -> Option<&[u8]> {
+/// The bytes of a string that is not inline.
+fn string_bytes(view: u128, buffers: &[Buffer]) -> Option<&[u8]> {
     let view = ByteView::from(view);
     let start = view.offset as usize;
     buffers.get(view.buffer_index as usize)?.get(start..start + view.length as usize)

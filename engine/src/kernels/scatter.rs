@@ -1,4 +1,11 @@
-//! Scatter: rows written group by group, as a counting sort does.
+//! Scatter: rows are written bucket by bucket, as a counting sort does.
+//!
+//! ```text
+//! bucket of each row       2 0 2 1 0
+//! bounds of the buckets    0 2 3 5            bucket b is at bounds[b]..bounds[b + 1]
+//! output index per row     3 0 4 2 1          rows of a bucket keep their order
+//! ```
+//! Fixed-width values are written directly to their output index, from all batches, without concatenating them first.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -14,81 +21,81 @@ use datafusion::common::Result;
 use super::inline_strings::inline_string_array;
 use crate::exec_util::concat_column;
 
-/// Where the rows of some batches go: to their buckets, in which they stay as they came.
+/// The output index of each row of some batches when they are scattered into buckets; the sort is stable.
 pub(crate) struct ScatterIndices<'a> {
     /// The bucket of each row.
     buckets: &'a [u8],
-    /// Where each bucket begins, and the end.
+    /// The start of each bucket, and the end of the last.
     bounds: &'a [usize],
-    /// The new place of each row.
-    places: Vec<u32>,
-    /// The row of each place.
+    /// The output index of each row.
+    indices: Vec<u32>,
+    /// The inverse, the row at each output index; only for types that are taken.
     rows: OnceCell<UInt32Array>,
 }
 
 impl<'a> ScatterIndices<'a> {
     pub(crate) fn new(buckets: &'a [u8], bounds: &'a [usize]) -> Self {
         let mut next = bounds.to_vec();
-        let places = buckets.iter().map(|&bucket| {
+        let indices = buckets.iter().map(|&bucket| {
             let next = &mut next[usize::from(bucket)];
             *next += 1;
             (*next - 1) as u32
         });
-        Self { buckets, bounds, places: places.collect(), rows: OnceCell::new() }
+        Self { buckets, bounds, indices: indices.collect(), rows: OnceCell::new() }
     }
 
-    /// A column of all batches, divided.
+    /// Scatters one column of all batches.
     pub(crate) fn column(&self, batches: &[Vec<ArrayRef>], column: usize) -> Result<ArrayRef> {
-        let parts: Vec<&ArrayRef> = batches.iter().filter_map(|columns| columns.get(column)).collect();
-        match self.moved(&parts) {
+        let slices: Vec<&ArrayRef> = batches.iter().filter_map(|columns| columns.get(column)).collect();
+        match self.scatter_fixed(&slices) {
             Some(column) => Ok(column),
             None => Ok(take(&concat_column(batches, column)?, self.rows(), None)?),
         }
     }
 
-    /// Numbers and short texts, each written to its place; `None` for values of other types.
-    fn moved(&self, parts: &[&ArrayRef]) -> Option<ArrayRef> {
-        let data_type = parts.first()?.data_type();
-        macro_rules! numbers {
+    /// Scatters primitive values and inline string views; `None` for other types.
+    fn scatter_fixed(&self, slices: &[&ArrayRef]) -> Option<ArrayRef> {
+        let data_type = slices.first()?.data_type();
+        macro_rules! scatter_primitive {
             ($kind:ty) => {{
-                let values = parts.iter().map(|part| part.as_primitive::<$kind>().values().as_ref());
-                let moved = PrimitiveArray::<$kind>::new(self.written(values), self.nulls(parts));
-                Some(Arc::new(moved.with_data_type(data_type.clone())))
+                let values = slices.iter().map(|slice| slice.as_primitive::<$kind>().values().as_ref());
+                let scattered = PrimitiveArray::<$kind>::new(self.scatter_values(values), self.nulls(slices));
+                Some(Arc::new(scattered.with_data_type(data_type.clone())))
             }};
         }
         downcast_primitive! {
-            data_type => (numbers),
-            DataType::Utf8View if parts.iter().all(|part| part.as_string_view().data_buffers().is_empty()) => {
-                let views = parts.iter().map(|part| part.as_string_view().views().as_ref());
-                Some(Arc::new(inline_string_array(self.written(views), self.nulls(parts))))
+            data_type => (scatter_primitive),
+            DataType::Utf8View if slices.iter().all(|slice| slice.as_string_view().data_buffers().is_empty()) => {
+                let views = slices.iter().map(|slice| slice.as_string_view().views().as_ref());
+                Some(Arc::new(inline_string_array(self.scatter_values(views), self.nulls(slices))))
             }
             _ => None,
         }
     }
 
-    fn nulls(&self, parts: &[&ArrayRef]) -> Option<NullBuffer> {
-        if parts.iter().all(|part| part.null_count() == 0) {
+    fn nulls(&self, slices: &[&ArrayRef]) -> Option<NullBuffer> {
+        if slices.iter().all(|slice| slice.null_count() == 0) {
             return None;
         }
-        let mut known = BooleanBufferBuilder::new(self.places.len());
-        known.append_n(self.places.len(), true);
-        let mut places = self.places.as_slice();
-        for part in parts {
+        let mut validity = BooleanBufferBuilder::new(self.indices.len());
+        validity.append_n(self.indices.len(), true);
+        let mut indices = self.indices.as_slice();
+        for slice in slices {
             let here;
-            (here, places) = places.split_at(part.len());
-            if let Some(nulls) = part.nulls() {
-                (!nulls.inner()).set_indices().for_each(|row| known.set_bit(here[row] as usize, false));
+            (here, indices) = indices.split_at(slice.len());
+            if let Some(nulls) = slice.nulls() {
+                (!nulls.inner()).set_indices().for_each(|row| validity.set_bit(here[row] as usize, false));
             }
         }
-        Some(NullBuffer::new(known.finish()))
+        Some(NullBuffer::new(validity.finish()))
     }
 
-    fn written<'b, T: ArrowNativeType>(&self, parts: impl Iterator<Item = &'b [T]>) -> ScalarBuffer<T> {
-        let mut written = vec![T::default(); self.places.len()];
-        for (&place, &value) in self.places.iter().zip(parts.flatten()) {
-            written[place as usize] = value;
+    fn scatter_values<'b, T: ArrowNativeType>(&self, slices: impl Iterator<Item = &'b [T]>) -> ScalarBuffer<T> {
+        let mut output = vec![T::default(); self.indices.len()];
+        for (&index, &value) in self.indices.iter().zip(slices.flatten()) {
+            output[index as usize] = value;
         }
-        written.into()
+        output.into()
     }
 
     fn rows(&self) -> &UInt32Array {
@@ -96,7 +103,8 @@ impl<'a> ScatterIndices<'a> {
     }
 }
 
-/// Turns counts, each one place behind its group, into bounds: where each group begins, and the end.
+/// Turns counts into bounds in place. The count of group `g` is expected at `g + 1`; afterwards group `g` is at
+/// `counts[g]..counts[g + 1]`.
 pub(crate) fn prefix_sums(counts: &mut [usize]) {
     let mut sum = 0;
     for count in counts {
@@ -105,7 +113,7 @@ pub(crate) fn prefix_sums(counts: &mut [usize]) {
     }
 }
 
-/// Where each of `count` groups begins when rows stand group by group, and the end.
+/// The bounds of each of `count` groups when rows are sorted by group.
 pub(crate) fn group_bounds(groups: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
     let mut bounds = vec![0; count + 1];
     groups.for_each(|group| bounds[group + 1] += 1);
@@ -113,7 +121,7 @@ pub(crate) fn group_bounds(groups: impl Iterator<Item = usize>, count: usize) ->
     bounds
 }
 
-/// The rows group by group, as they came.
+/// The rows sorted by group, in their order within a group.
 pub(crate) fn rows_by_group(groups: impl Iterator<Item = usize>, bounds: &[usize]) -> Vec<u32> {
     let mut rows = vec![0; bounds.last().copied().unwrap_or_default()];
     let mut next = bounds.to_vec();
@@ -134,20 +142,21 @@ mod tests {
 
     use super::*;
 
-    /// The rows of each bucket one after the other, also where values are NULL or are no numbers.
+    /// Also where values are NULL, or are not of fixed width and go through `take`.
     #[test]
-    fn rows_are_divided_into_buckets() {
+    fn rows_are_scattered_into_buckets() {
         let buckets: Vec<u8> = vec![2, 0, 255, 2, 1, 0, 0, 2];
         let wanted = UInt32Array::from(vec![1, 5, 6, 4, 0, 3, 7, 2]);
         let bounds = group_bounds(buckets.iter().map(|&bucket| bucket.into()), 256);
-        let places = ScatterIndices::new(&buckets, &bounds);
-        let few = [true, false, true, true, false, true, false, true];
-        for known in [[true; 8], few, [false; 8]] {
-            let numbers: Int64Array = (10..18).zip(known).map(|(number, known)| known.then_some(number)).collect();
-            let text = |number: Option<i64>| number.map(|number| format!("longer than a view: {number}"));
-            let long: ArrayRef = Arc::new(numbers.iter().map(text).collect::<StringViewArray>());
-            let as_type = |data_type: DataType| cast(&numbers, &data_type).unwrap();
-            for (column, is_moved) in [
+        let indices = ScatterIndices::new(&buckets, &bounds);
+        let some = [true, false, true, true, false, true, false, true];
+        for validity in [[true; 8], some, [false; 8]] {
+            let integers: Int64Array =
+                (10..18).zip(validity).map(|(value, is_valid)| is_valid.then_some(value)).collect();
+            let string = |value: Option<i64>| value.map(|value| format!("longer than a view: {value}"));
+            let long: ArrayRef = Arc::new(integers.iter().map(string).collect::<StringViewArray>());
+            let as_type = |data_type: DataType| cast(&integers, &data_type).unwrap();
+            for (column, is_fixed) in [
                 (as_type(DataType::Int64), true),
                 (as_type(DataType::UInt16), true),
                 (as_type(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))), true),
@@ -161,9 +170,9 @@ mod tests {
                 let batch = |(start, &end): (usize, &usize)| vec![column.slice(start, end - start)];
                 let batches: Vec<Vec<ArrayRef>> = iter::zip(ends, &ends[1..]).map(batch).collect();
                 let expected = take(&column, &wanted, None).unwrap();
-                assert_eq!(&places.column(&batches, 0).unwrap(), &expected, "{}", column.data_type());
-                let parts: Vec<&ArrayRef> = batches.iter().map(|columns| &columns[0]).collect();
-                assert_eq!(places.moved(&parts).is_some(), is_moved, "{}", column.data_type());
+                assert_eq!(&indices.column(&batches, 0).unwrap(), &expected, "{}", column.data_type());
+                let slices: Vec<&ArrayRef> = batches.iter().map(|columns| &columns[0]).collect();
+                assert_eq!(indices.scatter_fixed(&slices).is_some(), is_fixed, "{}", column.data_type());
             }
         }
     }

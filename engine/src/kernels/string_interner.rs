@@ -1,7 +1,13 @@
-//! Texts as numbers.
+//! [`StringInterner`]: maps the strings of a low-cardinality column to 16-bit codes.
 //!
-//! Columns such as topic, queue or agent have few different texts. As numbers of two bytes they take an eighth of the
-//! memory of views, and are hashed, compared and moved as numbers.
+//! ```text
+//! batch        cache of views (8,192 slots)        hash table          strings
+//! view ------> hit: code, no string is read
+//!              miss --------------------------->   string -> code      0 'billing', 1 'delivery', ...
+//! ```
+//! Columns such as topic, queue or agent have few distinct strings. As codes they take an eighth of the memory of views, and
+//! are hashed, compared and copied as integers. Each input interns on its own, without locks; [`MergedDictionary`] unites the
+//! codes of several inputs.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -19,37 +25,38 @@ use hashbrown::HashTable;
 
 use super::hash::{ODD, SEED};
 
-/// So many different texts are few, whatever the number of rows.
-const FEW: usize = 4096;
-/// Beyond that, a column has few different texts if there is at most one per so many rows.
-const ROWS_PER_TEXT: usize = 8;
+/// Up to this many distinct strings a column is of low cardinality, whatever its number of rows.
+const LOW_CARDINALITY: usize = 4096;
+/// Beyond that, it is of low cardinality if there is at most one distinct string per this many rows.
+const ROWS_PER_STRING: usize = 8;
 
-/// ScatterIndices for texts seen before, a power of two.
-const SEEN: usize = 8192;
-/// ScatterIndices among which a text is looked for.
-const NEAR: usize = 4;
-/// The number that no text has.
-const NONE: u16 = u16::MAX;
+/// Slots of the view cache, a power of two.
+const CACHE_SLOTS: usize = 8192;
+/// Slots that are probed for a view.
+const PROBES: usize = 4;
+/// A code that is never assigned.
+const NO_CODE: u16 = u16::MAX;
 
-/// A view seen before.
+/// A view that was seen before, and its code.
 #[derive(Debug, Clone, Copy, Default)]
 struct CachedView {
     view: u128,
-    /// The last batch in which the view is this text.
-    until: u32,
-    number: u16,
+    /// The last batch in which the view denotes this string.
+    valid_until: u32,
+    code: u16,
 }
 
-/// The texts of one column of one input, numbered as they come.
+/// Assigns codes to the strings of one column of one input, in the order of their first appearance.
 #[derive(Debug, Clone)]
 pub(crate) struct StringInterner {
-    /// Views of texts seen before, each near the place that follows from the view.
-    seen: Vec<CachedView>,
+    /// A direct-mapped cache with a few probes: most rows are found here by their view alone.
+    cache: Vec<CachedView>,
     batch_count: u32,
-    numbers: HashTable<u16>,
-    texts: Vec<Box<str>>,
-    /// The hash of each text in `numbers`, and as a column of texts has it.
+    codes: HashTable<u16>,
+    strings: Vec<Box<str>>,
+    /// The hash of each string in `codes`.
     hashes: Vec<u64>,
+    /// The hash of each string as `create_hashes` computes it of a string column.
     column_hashes: Vec<u64>,
     row_count: usize,
 }
@@ -57,10 +64,10 @@ pub(crate) struct StringInterner {
 impl Default for StringInterner {
     fn default() -> Self {
         Self {
-            seen: vec![CachedView::default(); SEEN],
+            cache: vec![CachedView::default(); CACHE_SLOTS],
             batch_count: 0,
-            numbers: HashTable::new(),
-            texts: vec![],
+            codes: HashTable::new(),
+            strings: vec![],
             hashes: vec![],
             column_hashes: vec![],
             row_count: 0,
@@ -69,161 +76,153 @@ impl Default for StringInterner {
 }
 
 impl StringInterner {
-    /// The numbers of texts; `None` when there are too many different ones.
-    ///
-    /// # Errors
-    /// Those of hashing.
-    pub(crate) fn numbers(&mut self, texts: &StringViewArray) -> Result<Option<UInt16Array>> {
+    /// Interns a batch. `None` once the column is of high cardinality; the codes assigned so far stay valid.
+    pub(crate) fn numbers(&mut self, strings: &StringViewArray) -> Result<Option<UInt16Array>> {
         if self.batch_count == u32::MAX - 1 {
             self.batch_count = 0;
-            self.seen.fill(CachedView::default());
+            self.cache.fill(CachedView::default());
         }
         self.batch_count += 1;
-        let mut numbers = Vec::with_capacity(texts.len());
-        for (row, &view) in texts.views().iter().enumerate() {
-            let seen = candidate_slots(view).find_map(|place| {
-                let seen = self.seen[place];
-                (seen.view == view && seen.until >= self.batch_count).then_some(seen.number)
+        let mut codes = Vec::with_capacity(strings.len());
+        for (row, &view) in strings.views().iter().enumerate() {
+            let cached = candidate_slots(view).find_map(|slot| {
+                let cached = self.cache[slot];
+                (cached.view == view && cached.valid_until >= self.batch_count).then_some(cached.code)
             });
-            numbers.push(match seen {
-                Some(number) => number,
-                None if texts.is_null(row) => 0,
-                None => match self.first_seen(view, texts.value(row)) {
-                    Some(number) => number,
+            codes.push(match cached {
+                Some(code) => code,
+                None if strings.is_null(row) => 0,
+                None => match self.lookup(view, strings.value(row)) {
+                    Some(code) => code,
                     None => return Ok(None),
                 },
             });
         }
-        self.row_count += texts.len();
-        if self.texts.len() > FEW && self.texts.len() > self.row_count / ROWS_PER_TEXT {
+        self.row_count += strings.len();
+        if self.strings.len() > LOW_CARDINALITY && self.strings.len() > self.row_count / ROWS_PER_STRING {
             return Ok(None);
         }
-        let new = StringViewArray::from_iter_values(&self.texts[self.column_hashes.len()..]);
+        let new = StringViewArray::from_iter_values(&self.strings[self.column_hashes.len()..]);
         let mut hashes = vec![0; new.len()];
         create_hashes([&new as &dyn Array], &SEED, &mut hashes)?;
         self.column_hashes.append(&mut hashes);
-        Ok(Some(UInt16Array::new(numbers.into(), texts.nulls().cloned())))
+        Ok(Some(UInt16Array::new(codes.into(), strings.nulls().cloned())))
     }
 
-    /// The hashes that the texts of numbers have; 0 for none.
-    pub(crate) fn hashes(&self, numbers: &UInt16Array) -> Vec<u64> {
-        let hash = |number: u16| self.column_hashes.get(usize::from(number)).copied().unwrap_or_default();
-        match numbers.nulls() {
-            Some(nulls) => numbers
+    /// The hashes of the strings of some codes, equal to those of the string column; 0 for NULL.
+    pub(crate) fn hashes(&self, codes: &UInt16Array) -> Vec<u64> {
+        let hash = |code: u16| self.column_hashes.get(usize::from(code)).copied().unwrap_or_default();
+        match codes.nulls() {
+            Some(nulls) => codes
                 .values()
                 .iter()
                 .zip(nulls)
-                .map(|(&number, known)| if known { hash(number) } else { 0 })
+                .map(|(&code, is_valid)| if is_valid { hash(code) } else { 0 })
                 .collect(),
-            None => numbers.values().iter().map(|&number| hash(number)).collect(),
+            None => codes.values().iter().map(|&code| hash(code)).collect(),
         }
     }
 
-    /// The number of a text whose view is not among those seen before; `None` when there are too many.
+    /// The code of a string whose view is not cached; caches it. `None` when there are no codes left.
     #[cold]
-    fn first_seen(&mut self, view: u128, text: &str) -> Option<u16> {
-        let number = self.number(text)?;
-        // a short text is all in its view; longer ones lie in buffers of the batch, and equal views of one batch are equal
-        // texts: those from one dictionary of a file have equal views
-        let until = if view as u32 > MAX_INLINE_VIEW_LEN { self.batch_count } else { u32::MAX };
-        let is_free = |place: &usize| self.seen[*place].until < self.batch_count;
-        let place = candidate_slots(view).find(is_free).or_else(|| candidate_slots(view).next());
-        if let Some(place) = place {
-            self.seen[place] = CachedView { view, until, number };
+    fn lookup(&mut self, view: u128, string: &str) -> Option<u16> {
+        let code = self.intern(string)?;
+        // an inline view is its string and stays valid; other views point into buffers of their batch, so that equal views mean
+        // equal strings within that batch only (values decoded from one Parquet dictionary share their views)
+        let valid_until = if view as u32 > MAX_INLINE_VIEW_LEN { self.batch_count } else { u32::MAX };
+        let is_free = |slot: &usize| self.cache[*slot].valid_until < self.batch_count;
+        let slot = candidate_slots(view).find(is_free).or_else(|| candidate_slots(view).next());
+        if let Some(slot) = slot {
+            self.cache[slot] = CachedView { view, valid_until, code };
         }
-        Some(number)
+        Some(code)
     }
 
-    fn number(&mut self, text: &str) -> Option<u16> {
-        let hash = SEED.hash_one(text);
-        let texts = &self.texts;
-        if let Some(number) = self.numbers.find(hash, |&number| &*texts[usize::from(number)] == text) {
-            return Some(*number);
+    /// The code of a string, new if it was not seen before. `None` when there are no codes left.
+    fn intern(&mut self, string: &str) -> Option<u16> {
+        let hash = SEED.hash_one(string);
+        let strings = &self.strings;
+        if let Some(code) = self.codes.find(hash, |&code| &*strings[usize::from(code)] == string) {
+            return Some(*code);
         }
-        let number = u16::try_from(self.texts.len()).ok().filter(|&number| number != NONE)?;
+        let code = u16::try_from(self.strings.len()).ok().filter(|&code| code != NO_CODE)?;
         let hashes = &self.hashes;
-        self.numbers.insert_unique(hash, number, |&number| hashes[usize::from(number)]);
-        self.texts.push(text.into());
+        self.codes.insert_unique(hash, code, |&code| hashes[usize::from(code)]);
+        self.strings.push(string.into());
         self.hashes.push(hash);
-        Some(number)
+        Some(code)
     }
 
-    /// How many different texts there are.
+    /// The number of distinct strings.
     pub(crate) fn len(&self) -> usize {
-        self.texts.len()
+        self.strings.len()
     }
 
-    /// About the memory that is held.
+    /// The approximate memory in bytes.
     pub(crate) fn size(&self) -> usize {
-        let texts: usize =
-            self.texts.iter().map(|text| text.len() + size_of::<Box<str>>() + 2 * size_of::<u64>()).sum();
-        texts + self.numbers.capacity() * size_of::<u16>() + SEEN * size_of::<CachedView>()
+        let strings: usize =
+            self.strings.iter().map(|string| string.len() + size_of::<Box<str>>() + 2 * size_of::<u64>()).sum();
+        strings + self.codes.capacity() * size_of::<u16>() + CACHE_SLOTS * size_of::<CachedView>()
     }
 
-    /// The texts in the order of their numbers.
+    /// The distinct strings, indexed by code.
     pub(crate) fn texts(&self) -> StringViewArray {
-        self.texts.iter().map(Some).collect()
+        self.strings.iter().map(Some).collect()
     }
 }
 
-/// The places at which a view may be.
+/// The cache slots in which a view may be.
 fn candidate_slots(view: u128) -> impl Iterator<Item = usize> {
-    let short = (view as u64) ^ ((view >> 64) as u64);
-    let place = (short.wrapping_mul(ODD) >> (u64::BITS - SEEN.ilog2())) as usize;
-    (place..place + NEAR).map(|place| place % SEEN)
+    let folded = (view as u64) ^ ((view >> 64) as u64);
+    let slot = (folded.wrapping_mul(ODD) >> (u64::BITS - CACHE_SLOTS.ilog2())) as usize;
+    (slot..slot + PROBES).map(|slot| slot % CACHE_SLOTS)
 }
 
-/// The texts of numbers.
-///
-/// # Errors
-/// None for numbers of these texts.
-pub(crate) fn decode_codes(numbers: &ArrayRef, texts: &StringViewArray) -> Result<ArrayRef> {
-    Ok(take(texts, numbers, None)?)
+/// Decodes codes into string views.
+pub(crate) fn decode_codes(codes: &ArrayRef, strings: &StringViewArray) -> Result<ArrayRef> {
+    Ok(take(strings, codes, None)?)
 }
 
-/// Numbers of all inputs for one column, which compare as the texts do.
+/// One dictionary for the codes of several inputs. Its values are sorted, so that its codes compare as the strings do.
 pub(crate) struct MergedDictionary {
-    texts: ArrayRef,
-    /// By input, the new number of each number.
-    numbers: Vec<Vec<u32>>,
+    strings: ArrayRef,
+    /// Per input, the merged code of each of its codes.
+    codes: Vec<Vec<u32>>,
 }
 
 impl MergedDictionary {
-    /// From the texts of each input, in the order of their numbers.
+    /// `inputs`: the strings of each input, indexed by code.
     pub(crate) fn new(inputs: &[&StringViewArray]) -> Self {
-        let mut texts: Vec<&str> = inputs.iter().flat_map(|texts| texts.iter().flatten()).collect();
-        texts.sort_unstable();
-        texts.dedup();
-        let number = |text: &str| texts.partition_point(|known| *known < text) as u32;
-        let numbers = inputs.iter().map(|input| input.iter().flatten().map(number).collect()).collect();
-        Self { numbers, texts: Arc::new(StringViewArray::from_iter_values(&texts)) }
+        let mut strings: Vec<&str> = inputs.iter().flat_map(|strings| strings.iter().flatten()).collect();
+        strings.sort_unstable();
+        strings.dedup();
+        let code = |string: &str| strings.partition_point(|other| *other < string) as u32;
+        let codes = inputs.iter().map(|input| input.iter().flatten().map(code).collect()).collect();
+        Self { codes, strings: Arc::new(StringViewArray::from_iter_values(&strings)) }
     }
 
-    /// One column from parts of several inputs.
-    ///
-    /// # Errors
-    /// None for numbers of the inputs' texts.
-    pub(crate) fn merge<'a>(&self, parts: impl Iterator<Item = (usize, &'a ArrayRef)> + Clone) -> Result<ArrayRef> {
-        let rows = parts.clone().map(|(_, part)| part.len()).sum();
+    /// Concatenates slices of codes, each with the index of its input, into one dictionary array.
+    pub(crate) fn merge<'a>(&self, slices: impl Iterator<Item = (usize, &'a ArrayRef)> + Clone) -> Result<ArrayRef> {
+        let rows = slices.clone().map(|(_, slice)| slice.len()).sum();
         let mut values: Vec<u32> = Vec::with_capacity(rows);
-        for (input, part) in parts.clone() {
-            let known = &self.numbers[input];
-            let part = part.as_primitive::<UInt16Type>().values();
-            // what stands where there is no text is any number
-            values.extend(part.iter().map(|&number| known.get(usize::from(number)).copied().unwrap_or_default()));
+        for (input, slice) in slices.clone() {
+            let merged = &self.codes[input];
+            let slice = slice.as_primitive::<UInt16Type>().values();
+            // the code of a NULL is arbitrary
+            values.extend(slice.iter().map(|&code| merged.get(usize::from(code)).copied().unwrap_or_default()));
         }
-        let has_nulls = parts.clone().any(|(_, part)| part.null_count() > 0);
+        let has_nulls = slices.clone().any(|(_, slice)| slice.null_count() > 0);
         let nulls = has_nulls.then(|| {
             let mut nulls = BooleanBufferBuilder::new(rows);
-            for (_, part) in parts {
-                match part.nulls() {
-                    Some(known) => nulls.append_buffer(known.inner()),
-                    None => nulls.append_n(part.len(), true),
+            for (_, slice) in slices {
+                match slice.nulls() {
+                    Some(slice_nulls) => nulls.append_buffer(slice_nulls.inner()),
+                    None => nulls.append_n(slice.len(), true),
                 }
             }
             NullBuffer::new(nulls.finish())
         });
-        let numbers = UInt32Array::new(values.into(), nulls);
-        Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(numbers, Arc::clone(&self.texts))?))
+        let codes = UInt32Array::new(values.into(), nulls);
+        Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, Arc::clone(&self.strings))?))
     }
 }
