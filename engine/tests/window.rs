@@ -44,13 +44,13 @@ fn window_operator(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPl
     if plan.is::<HashWindowAggExec>() { Some(plan) } else { plan.children().into_iter().find_map(window_operator) }
 }
 
-/// Rows with few different values per column, so that partitions, ties and NULLs are common.
+/// Rows with few distinct values per column, so that partitions, ties and NULLs are common.
 fn rows(random: &mut Pcg64, count: usize, keys: i64) -> RecordBatch {
     let mut ints = |range: i64, null_ratio: f64| -> Vec<Option<i64>> {
         (0..count).map(|_| (!random.random_bool(null_ratio)).then(|| random.random_range(0..range.max(1)))).collect()
     };
-    let texts = |values: Vec<Option<i64>>| -> ArrayRef {
-        // every third text is longer than a view holds inline
+    let strings = |values: Vec<Option<i64>>| -> ArrayRef {
+        // every third string is too long for an inline view
         let text =
             |value: i64| if value % 3 == 0 { format!("a long text, number {value}") } else { format!("t{value}") };
         Arc::new(StringArray::from_iter(values.into_iter().map(|value| value.map(text))))
@@ -65,9 +65,9 @@ fn rows(random: &mut Pcg64, count: usize, keys: i64) -> RecordBatch {
         ("id", Arc::new(Int64Array::from_iter_values(0..count as i64))),
         ("k_int", Arc::new(Int64Array::from(ints(keys, 0.1)))),
         ("k_full", Arc::new(Int64Array::from(ints(keys, 0.0)))),
-        ("k_text", texts(ints(keys, 0.1))),
-        ("k_view", as_type(texts(ints(keys, 0.1)), &DataType::Utf8View)),
-        ("k_dict", as_type(texts(ints(7, 0.1)), &dictionary)),
+        ("k_text", strings(ints(keys, 0.1))),
+        ("k_view", as_type(strings(ints(keys, 0.1)), &DataType::Utf8View)),
+        ("k_dict", as_type(strings(ints(7, 0.1)), &dictionary)),
         ("k_bool", Arc::new(BooleanArray::from_iter(ints(2, 0.2).into_iter().map(|v| v.map(|v| v == 1))))),
         ("k_day", Arc::new(Date32Array::from_iter(ints(keys, 0.1).into_iter().map(|v| v.map(|v| v as i32))))),
         ("k_dec", Arc::new(Decimal128Array::from_iter(ints(5, 0.1).into_iter().map(|v| v.map(i128::from))))),
@@ -75,18 +75,18 @@ fn rows(random: &mut Pcg64, count: usize, keys: i64) -> RecordBatch {
         ("o_gap", Arc::new(TimestampMicrosecondArray::from(gappy))),
         ("o_int", Arc::new(Int64Array::from(ints(9, 0.0)))),
         ("o_float", Arc::new(Float64Array::from_iter(ints(9, 0.0).into_iter().map(|v| v.map(as_float))))),
-        ("o_text", texts(ints(20, 0.2))),
+        ("o_text", strings(ints(20, 0.2))),
         ("v_int", Arc::new(Int64Array::from(ints(1000, 0.2)))),
         ("v_float", Arc::new(Float64Array::from_iter(ints(50, 0.2).into_iter().map(|v| v.map(|v| v as f64))))),
-        ("v_text", texts(ints(1000, 0.2))),
-        ("v_view", as_type(texts(ints(1000, 0.2)), &DataType::Utf8View)),
-        ("v_dict", as_type(texts(ints(9, 0.2)), &dictionary)),
+        ("v_text", strings(ints(1000, 0.2))),
+        ("v_view", as_type(strings(ints(1000, 0.2)), &DataType::Utf8View)),
+        ("v_dict", as_type(strings(ints(9, 0.2)), &dictionary)),
         ("v_bool", Arc::new(BooleanArray::from_iter(ints(2, 0.2).into_iter().map(|v| v.map(|v| v == 1))))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-/// The batch in some partitions of some batches.
+/// A table of these rows, split at random into partitions and batches.
 fn table(random: &mut Pcg64, all: &RecordBatch, partitions: usize) -> MemTable {
     let mut parts = vec![vec![]; partitions];
     let mut start = 0;
@@ -98,7 +98,7 @@ fn table(random: &mut Pcg64, all: &RecordBatch, partitions: usize) -> MemTable {
     MemTable::try_new(all.schema(), parts).unwrap()
 }
 
-/// The result in the order of its first column, which is unique.
+/// The result, sorted by its first column, which is unique; and whether the rule chose our operator.
 async fn answer(context: &SessionContext, sql: &str) -> (RecordBatch, bool) {
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     let rows = rows_of(&plan, context).await;
@@ -115,7 +115,7 @@ async fn rows_of(plan: &Arc<dyn ExecutionPlan>, context: &SessionContext) -> Rec
     datafusion::arrow::compute::take_record_batch(&all, &UInt32Array::from(order)).unwrap()
 }
 
-/// Functions that see the order of all rows: `{o}` has no ties.
+/// Functions that depend on the order of rows; `id` makes it total.
 const ORDERED: &[&str] = &[
     "row_number() over (partition by {k} order by {o}, id)",
     "lag(v_int) over (partition by {k} order by {o}, id)",
@@ -142,7 +142,7 @@ const ORDERED: &[&str] = &[
     "min(o_gap) over (partition by {k} order by {o}, id)",
 ];
 
-/// Functions that give the same whatever the order of ties is.
+/// Functions whose results do not depend on the order of ties.
 const TIED: &[&str] = &[
     "rank() over (partition by {k} order by {o})",
     "dense_rank() over (partition by {k} order by {o})",
@@ -200,7 +200,8 @@ const ORDERS: &[&str] = &[
     "o_at + interval '1 day'",
 ];
 
-/// Sums of floats depend on the order of rows that is not asked for; all else is the same to the bit.
+/// The first row in which two columns differ. Sums of floats depend on the order of rows, which is undefined, and are compared
+/// with a tolerance; all else must be identical.
 fn first_difference(ours: &ArrayRef, stock: &ArrayRef) -> Option<usize> {
     if ours == stock {
         return None;
@@ -257,7 +258,7 @@ fn assert_same(ours: &RecordBatch, stock: &RecordBatch, what: &str) {
 }
 
 #[tokio::test]
-async fn random_rows_give_what_the_engine_gives() {
+async fn results_over_random_rows_are_those_of_datafusion() {
     let mut random = Pcg64::seed_from_u64(7);
     for (count, keys, batch_size, partitions, questions) in [
         (60, 8, 1, 3, 12),
@@ -272,9 +273,9 @@ async fn random_rows_give_what_the_engine_gives() {
     }
 }
 
-/// A window over the results of another with the same partitions takes them as they come.
+/// A window over another with the same partitions takes its output as clustered input.
 #[tokio::test]
-async fn windows_over_windows_group_once() {
+async fn windows_over_windows_take_clustered_input() {
     // the first four need the result of the inner window
     const OUTER: &[&str] = &[
         "lag(a) over (partition by {k} order by {o}, id)",
@@ -284,7 +285,7 @@ async fn windows_over_windows_group_once() {
         "row_number() over (partition by {k} order by id desc)",
         "max(v_float) over (partition by {k})",
     ];
-    let mut whole = 0;
+    let mut unsplit_plans = 0;
     let mut random = Pcg64::seed_from_u64(13);
     for (count, keys, batch_size, partitions) in
         [(400, 30, 1, 2), (500, 40, 7, 3), (40_000, 9_000, 8192, 2), (40_000, 1, 8192, 2)]
@@ -295,7 +296,7 @@ async fn windows_over_windows_group_once() {
         for context in [&ours, &stock] {
             context.register_table("t", Arc::clone(&table) as _).unwrap();
         }
-        // many rows are for what happens between runs, whatever the keys
+        // large inputs test the boundaries between chunks, for which the keys do not matter
         let few = if count > 10_000 { 2 } else { 5 };
         let keys = ["k_view, k_dict", "k_full", "k_text", "k_day, k_bool", "k_int % 2, upper(k_text)"];
         for keys in keys.into_iter().take(few) {
@@ -311,32 +312,33 @@ async fn windows_over_windows_group_once() {
                 let plan = ours.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
                 let text = displayable(plan.as_ref()).indent(false).to_string();
                 assert!(keys.contains('(') || text.contains("input=clustered"), "{sql}\n{text}");
-                // a filter makes batches of its own
+                // a filter coalesces batches, which may split partitions
                 let is_unsplit = text.contains("batches=unsplit");
                 assert!(!is_unsplit || filter.is_empty(), "{sql}\n{text}");
-                whole += usize::from(is_unsplit);
+                unsplit_plans += usize::from(is_unsplit);
                 assert_same(&rows_of(&plan, &ours).await, &answer(&stock, &sql).await.0, &sql);
             }
         }
     }
-    assert!(whole > 3, "{whole} plans had unsplit batches");
+    assert!(unsplit_plans > 3, "{unsplit_plans} plans had unsplit batches");
 }
 
-/// A plan with an operator above the windows that tears their partitions apart.
-fn torn(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    let torn = plan.transform_up(|plan| {
+/// Inserts a round-robin exchange above the window operators, so that their output is not clustered any more.
+fn with_repartitioning(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let with_repartitioning = plan.transform_up(|plan| {
         if !plan.is::<HashWindowAggExec>() {
             return Ok(Transformed::no(plan));
         }
         Ok(Transformed::yes(Arc::new(RepartitionExec::try_new(plan, Partitioning::RoundRobinBatch(3))?) as _))
     });
-    torn.unwrap().data
+    with_repartitioning.unwrap().data
 }
 
-/// GROUP BY over windows goes chunk by chunk where the groups lie in partitions.
+/// GROUP BY over windows uses `ClusteredAggregateExec` where every group lies in one partition, and stays correct when an
+/// exchange takes the clustering away.
 #[tokio::test]
-async fn groups_of_windows_are_aggregated_by_chunks() {
-    let mut whole = 0;
+async fn groups_within_window_partitions_are_aggregated_clustered() {
+    let mut unsplit_plans = 0;
     let mut random = Pcg64::seed_from_u64(14);
     let inner = "(select *, lag(o_at) over (partition by {k} order by {o}, id) as a from t)";
     for (count, keys, batch_size, partitions) in [
@@ -353,12 +355,12 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
         for context in [&ours, &stock] {
             context.register_table("t", Arc::clone(&table) as _).unwrap();
         }
-        // many rows are for what happens between chunks, whatever the keys
+        // large inputs test the boundaries between chunks, for which the keys do not matter
         let few = if count > 10_000 { 1 } else { 5 };
         for keys in ["k_view", "k_text", "k_full", "k_view, k_dict", "k_day, k_bool"].into_iter().take(few) {
             let order = ORDERS[random.random_range(0..ORDERS.len())];
-            for (sql, is_chunked) in [
-                // the first column is the order in which results are compared
+            for (sql, is_clustered) in [
+                // results are sorted by the first column
                 (
                     "select min(id), {k}, count(*), count(a), sum(v_int), max(v_view), count(distinct v_dict) from {t} group by {k}",
                     true,
@@ -371,7 +373,7 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
                     "select min(i), {k}, count(*), count(c) from (select {k}, v_bool, min(id) as i, count(a) as c from {t} where v_int > 1 group by {k}, v_bool) group by {k}",
                     true,
                 ),
-                // numbers of sessions, which do not decrease within a partition
+                // session numbers, which do not decrease within a partition
                 (
                     "select min(id), n, {k}, count(*), max(v_view), min(v_int) filter (where v_bool), count(distinct v_dict)
                      from (select *, sum(case when a > o_at or v_int % 3 = 0 then 1 else 0 end)
@@ -386,24 +388,24 @@ async fn groups_of_windows_are_aggregated_by_chunks() {
                 let sql = sql.replace("{t}", inner).replace("{k}", keys).replace("{o}", order);
                 let plan = ours.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
                 let text = displayable(plan.as_ref()).indent(false).to_string();
-                assert_eq!(text.contains("ClusteredAggregateExec"), is_chunked, "{sql}\n{text}");
+                assert_eq!(text.contains("ClusteredAggregateExec"), is_clustered, "{sql}\n{text}");
                 let is_unsplit = text.contains("batches=unsplit");
-                assert!(!is_unsplit || (is_chunked && !sql.contains("where v_int")), "{sql}\n{text}");
-                whole += usize::from(is_unsplit);
+                assert!(!is_unsplit || (is_clustered && !sql.contains("where v_int")), "{sql}\n{text}");
+                unsplit_plans += usize::from(is_unsplit);
                 let expected = answer(&stock, &sql).await.0;
                 assert_same(&rows_of(&plan, &ours).await, &expected, &sql);
-                if is_chunked {
-                    assert_same(&rows_of(&torn(plan), &ours).await, &expected, &format!("torn apart: {sql}"));
+                if is_clustered {
+                    assert_same(&rows_of(&with_repartitioning(plan), &ours).await, &expected, &format!("not clustered: {sql}"));
                 }
                 assert_eq!(ours.runtime_env().memory_pool.reserved(), 0, "memory was kept");
             }
         }
     }
-    assert!(whole > 20, "{whole} plans had unsplit batches");
+    assert!(unsplit_plans > 20, "{unsplit_plans} plans had unsplit batches");
 }
 
 #[tokio::test]
-async fn more_rows_than_are_divided_at_once() {
+async fn inputs_larger_than_a_morsel() {
     let mut random = Pcg64::seed_from_u64(8);
     let all = rows(&mut random, 300_000, 40_000);
     compare(&mut random, &all, 8192, 2, 4).await;
@@ -413,15 +415,15 @@ async fn more_rows_than_are_divided_at_once() {
 }
 
 #[tokio::test]
-async fn no_rows_give_no_rows() {
+async fn empty_input_returns_no_rows() {
     let mut random = Pcg64::seed_from_u64(9);
     let all = rows(&mut random, 10, 3).slice(0, 0);
     compare(&mut random, &all, 8192, 2, 6).await;
 }
 
-/// With little memory an input goes to disk, with all its rows; whether both do depends on which is first.
+/// With little memory an input spills all its rows; whether both do depends on which reserves first.
 #[tokio::test]
-async fn what_does_not_fit_goes_to_disk_and_comes_back() {
+async fn whole_inputs_spill_and_are_read_back() {
     let mut random = Pcg64::seed_from_u64(10);
     let all = rows(&mut random, 300_000, 40_000);
     let table = Arc::new(table(&mut random, &all, 2));
@@ -437,7 +439,8 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
         }
         let plan = small.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let ours = rows_of(&plan, &small).await;
-        // the inputs of an operator above another have the rows of whichever buckets they asked for
+        // the lowest operator, since only its inputs have a known number of rows: above it, the rows of an input depend on
+        // which buckets that output partition took
         let lowest = iter::successors(window_operator(&plan), |plan| plan.children().into_iter().find_map(window_operator)).last();
         let spilled = lowest.unwrap().metrics().unwrap().spilled_rows().unwrap_or_default();
         let mut inputs = vec![];
@@ -454,10 +457,10 @@ async fn what_does_not_fit_goes_to_disk_and_comes_back() {
     }
 }
 
-/// Texts are carried as numbers while few of them differ. One input keeps to that, one finds too many at once, one late;
-/// then all go to disk.
+/// Strings are buffered as codes while their cardinality is low. One input stays low, one is high at once, one late; then
+/// all of them spill.
 #[tokio::test]
-async fn texts_that_differ_more_and_more() {
+async fn strings_of_growing_cardinality() {
     let mut random = Pcg64::seed_from_u64(12);
     let mut next = 0_i64;
     let mut part = |few_until: i64| -> Vec<RecordBatch> {
@@ -466,14 +469,15 @@ async fn texts_that_differ_more_and_more() {
                 let ids: Vec<i64> = (0..9_000).map(|row| next + row).collect();
                 let text = |&id: &i64| match id % 180_000 < few_until {
                     _ if random.random_bool(0.05) => None,
-                    true => Some(format!("one of a few texts, number {}", random.random_range(0..20))),
+                    true => Some(format!("one of a few strings, number {}", random.random_range(0..20))),
                     false => {
                         Some(format!("{}{}", "text ".repeat(random.random_range(0..4)), random.random_range(0..60_000)))
                     }
                 };
-                let texts: StringArray = ids.iter().map(text).collect();
+                let strings: StringArray = ids.iter().map(text).collect();
                 next += 9_000;
-                let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(Int64Array::from(ids))), ("k", Arc::new(texts))];
+                let columns: [(&str, ArrayRef); 2] =
+                    [("id", Arc::new(Int64Array::from(ids))), ("k", Arc::new(strings))];
                 RecordBatch::try_from_iter(columns).unwrap()
             })
             .collect()
@@ -502,10 +506,10 @@ async fn texts_that_differ_more_and_more() {
     }
 }
 
-/// Keys are carried in eight bytes while they are short. All inputs keep to that, or one has a long key early, one late, and
-/// one few keys; then all go to disk.
+/// Keys are packed into 8 bytes while they are short. All inputs stay short, or one has a long key early, one late, and one is of
+/// low cardinality; then all of them spill.
 #[tokio::test]
-async fn keys_that_are_short_at_first() {
+async fn short_keys_followed_by_long_ones() {
     let mut random = Pcg64::seed_from_u64(15);
     let mut next = 0_i64;
     let mut part = |count: i64, short_until: i64, keys: i64| -> Vec<RecordBatch> {
@@ -516,9 +520,9 @@ async fn keys_that_are_short_at_first() {
                 key if key % 7 == 0 && number >= short_until => Some(format!("key number {key}")),
                 key => Some(format!("{}{key}", if key % 3 == 0 { "é" } else { "" })),
             };
-            let texts: StringArray = ids.iter().map(text).collect();
+            let strings: StringArray = ids.iter().map(text).collect();
             next += 9_000;
-            let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(Int64Array::from(ids))), ("k", Arc::new(texts))];
+            let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(Int64Array::from(ids))), ("k", Arc::new(strings))];
             RecordBatch::try_from_iter(columns).unwrap()
         };
         (0..count).map(batch).collect()
@@ -554,9 +558,9 @@ async fn keys_that_are_short_at_first() {
     }
 }
 
-/// A result that nobody waits for stops the work, and what it reserved is free.
+/// Dropping the stream cancels the query and releases its memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_result_stops_the_work() {
+async fn dropping_the_stream_cancels_the_query() {
     let mut random = Pcg64::seed_from_u64(11);
     let all = rows(&mut random, 400_000, 50_000);
     let context = session_with_memory(true, 8192, 2, 1 << 30);

@@ -1,4 +1,15 @@
-//! One bucket: its rows are put into partitions, ordered, and asked.
+//! Evaluates one hash bucket: groups rows by PARTITION BY key, sorts each partition by ORDER BY, evaluates the functions, emits
+//! batches.
+//!
+//! ```text
+//! rows of the bucket    0:a 1:b 2:a 3:c 4:b
+//! group_rows            partitions a b c, bounds 0 2 4 5, arrival order 0 2 | 1 4 | 3
+//! sort_partitions       per distinct ORDER BY clause: 2 0 | 1 4 | 3, only where a partition is not in order already
+//! evaluate              per function: arguments in that order, one call for all partitions
+//! next                  batches in the order of the first clause, columns gathered per batch
+//! ```
+//! Columns that are neither keys, order keys nor arguments stay in the slices in which they were buffered, and are gathered
+//! (`interleave`) only when a batch is emitted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,32 +26,34 @@ use datafusion::physical_expr::expressions::Column;
 
 use super::encoding::ColumnEncoder;
 use super::functions::{Partitions, WindowCall};
-use super::sort::{moved, ordered};
+use super::sort::{permutation, sort_partitions};
 use crate::clustering::CHUNK_ROWS;
 use crate::kernels::hash::SEED;
 use crate::kernels::inline_strings::unpack_strings;
 use crate::kernels::partition_keys::PartitionKeys;
 use crate::kernels::scatter::{prefix_sums, rows_by_group};
 
-/// What the operator carries of each row, computes from it, and gives.
+/// The columns that are buffered per row, the functions computed from them, and the output columns.
 #[derive(Debug)]
 pub(super) struct WindowPlan {
-    /// The buffered columns, each once: keys, orders, arguments and texts, then others that are only given.
+    /// The buffered columns, each once: first the computed columns (keys, order keys, arguments, and all strings), then
+    /// columns that are only emitted.
     pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
-    /// The columns of PARTITION BY.
+    /// The PARTITION BY columns, as indices into `columns`.
     pub(super) keys: Vec<usize>,
-    /// Which of them are texts.
+    /// Which of `columns` are strings.
     are_strings: Vec<bool>,
-    /// How many columns are computed with, or are texts.
+    /// The number of computed columns: those that are concatenated per bucket.
     pub(super) computed_count: usize,
-    /// The different ORDER BY clauses.
+    /// The distinct ORDER BY clauses; the first is the order of the output within a partition.
     orders: Vec<Vec<(usize, SortOptions)>>,
     calls: Vec<PlannedCall>,
-    /// The columns of the result.
-    given: Vec<OutputColumn>,
+    /// The output columns.
+    output: Vec<OutputColumn>,
     schema: SchemaRef,
 }
 
+/// A function with its arguments and its ORDER BY clause, as indices into `columns` and `orders`.
 #[derive(Debug)]
 struct PlannedCall {
     call: WindowCall,
@@ -48,38 +61,41 @@ struct PlannedCall {
     order: usize,
 }
 
+/// Where an output column comes from.
 #[derive(Debug, Clone, Copy)]
 enum OutputColumn {
-    Carried(usize),
+    /// A buffered column of the input.
+    Buffered(usize),
+    /// The result of a function.
     Result(usize),
 }
 
 impl WindowPlan {
-    /// `calls` over partitions by `keys`. The result has the columns of `schema`, which stand at `places` of the input's
-    /// columns followed by the calls.
+    /// Plans `calls` over partitions by `keys`. `output` are the output columns as indices into the input columns followed by
+    /// the calls; `schema` is theirs.
     pub(super) fn new(
         keys: &[Arc<dyn PhysicalExpr>],
         calls: Vec<WindowCall>,
         input: &Schema,
-        places: &[usize],
+        output: &[usize],
         schema: SchemaRef,
     ) -> Self {
         let mut columns: Vec<Arc<dyn PhysicalExpr>> = vec![];
-        let mut carry = |expr: &Arc<dyn PhysicalExpr>| {
-            columns.iter().position(|known| known == expr).unwrap_or_else(|| {
+        let mut buffer = |expr: &Arc<dyn PhysicalExpr>| {
+            columns.iter().position(|other| other == expr).unwrap_or_else(|| {
                 columns.push(Arc::clone(expr));
                 columns.len() - 1
             })
         };
-        let key_places: Vec<usize> = keys.iter().map(&mut carry).collect();
+        let key_columns: Vec<usize> = keys.iter().map(&mut buffer).collect();
         let mut orders: Vec<Vec<(usize, SortOptions)>> = vec![];
         let mut planned: Vec<PlannedCall> = Vec::with_capacity(calls.len());
         for call in calls {
-            let args = call.args.iter().map(&mut carry).collect();
-            let order: Vec<_> = call.order_by.iter().map(|sort| (carry(&sort.expr), sort.options)).collect();
-            let order = match orders.iter().position(|known| known == &order) {
+            let args = call.args.iter().map(&mut buffer).collect();
+            let order: Vec<_> = call.order_by.iter().map(|sort| (buffer(&sort.expr), sort.options)).collect();
+            let order = match orders.iter().position(|other| other == &order) {
                 Some(order) => order,
-                // those that are the same in every order are asked in that of others
+                // calls that do not depend on the order share one, which saves a sort
                 None if call.is_order_free() && !orders.is_empty() => 0,
                 None => {
                     orders.push(order);
@@ -88,173 +104,173 @@ impl WindowPlan {
             };
             planned.push(PlannedCall { call, args, order });
         }
-        // texts that are only given come before the others: all of them may be buffered as numbers
-        let fields = places.iter().filter_map(|&place| Some((place, input.fields().get(place)?)));
-        let (texts, others): (Vec<_>, Vec<_>) = fields.partition(|(_, field)| {
+        // strings that are only emitted are computed columns too, so that they may be dictionary-encoded
+        let fields = output.iter().filter_map(|&index| Some((index, input.fields().get(index)?)));
+        let (strings, others): (Vec<_>, Vec<_>) = fields.partition(|(_, field)| {
             matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
         });
-        let column = |place, field: &Field| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(field.name(), place)) };
-        let mut given: HashMap<usize, usize> =
-            texts.iter().map(|&(place, field)| (place, carry(&column(place, field)))).collect();
+        let column = |index, field: &Field| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(field.name(), index)) };
+        let mut buffered: HashMap<usize, usize> =
+            strings.iter().map(|&(index, field)| (index, buffer(&column(index, field)))).collect();
         let computed_count = columns.len();
-        for (place, field) in others {
-            let known = columns.iter().position(|known| known == &column(place, field));
-            given.insert(
-                place,
-                known.unwrap_or_else(|| {
-                    columns.push(column(place, field));
+        for (index, field) in others {
+            let existing = columns.iter().position(|other| other == &column(index, field));
+            buffered.insert(
+                index,
+                existing.unwrap_or_else(|| {
+                    columns.push(column(index, field));
                     columns.len() - 1
                 }),
             );
         }
         let width = input.fields().len();
-        let given = places.iter().map(|&place| match given.get(&place) {
-            Some(&buffered) => OutputColumn::Carried(buffered),
-            None => OutputColumn::Result(place.saturating_sub(width)),
+        let output = output.iter().map(|&index| match buffered.get(&index) {
+            Some(&column) => OutputColumn::Buffered(column),
+            None => OutputColumn::Result(index.saturating_sub(width)),
         });
-        let given = given.collect();
-        let is_text = |column: &Arc<dyn PhysicalExpr>| {
+        let output = output.collect();
+        let is_string = |column: &Arc<dyn PhysicalExpr>| {
             column.data_type(input).is_ok_and(|data_type| buffered_type(&data_type) == DataType::Utf8View)
         };
-        let are_strings = columns.iter().map(is_text).collect();
-        Self { columns, are_strings, keys: key_places, computed_count, orders, calls: planned, given, schema }
+        let are_strings = columns.iter().map(is_string).collect();
+        Self { columns, are_strings, keys: key_columns, computed_count, orders, calls: planned, output, schema }
     }
 
-    /// The type in which a column is buffered: one that is computed with in a form that is cheap to move and to compare.
+    /// The type in which a column is buffered: computed columns in one that is cheap to copy and to compare.
     fn buffered_type_of(&self, column: usize, data_type: &DataType) -> DataType {
         if column < self.computed_count { buffered_type(data_type) } else { data_type.clone() }
     }
 
-    /// The buffered columns of some rows of the input.
+    /// Evaluates the buffered columns of an input batch.
     ///
     /// # Errors
-    /// What an expression gives.
+    /// An expression failed.
     pub(super) fn buffered(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let columns = self.columns.iter().enumerate().map(|(place, column)| {
+        let columns = self.columns.iter().enumerate().map(|(index, column)| {
             let values = column.evaluate(batch)?.into_array(batch.num_rows())?;
-            let wanted = self.buffered_type_of(place, values.data_type());
-            Ok(if values.data_type() == &wanted { values } else { cast(&values, &wanted)? })
+            let expected = self.buffered_type_of(index, values.data_type());
+            Ok(if values.data_type() == &expected { values } else { cast(&values, &expected)? })
         });
         columns.collect()
     }
 
-    /// How the buffered columns of an input are encode at first.
+    /// The first encoders of the buffered columns of an input.
     pub(super) fn encoders(&self) -> Vec<ColumnEncoder> {
-        let form = |(place, &is_text): (usize, &bool)| match is_text && place < self.computed_count {
-            true => ColumnEncoder::for_strings(self.is_inlinable(place)),
+        let encoder = |(column, &is_string): (usize, &bool)| match is_string && column < self.computed_count {
+            true => ColumnEncoder::for_strings(self.is_inlinable(column)),
             false => ColumnEncoder::Plain,
         };
-        self.are_strings.iter().enumerate().map(form).collect()
+        self.are_strings.iter().enumerate().map(encoder).collect()
     }
 
-    /// Whether texts may be packed: those that nothing but their equality and their order is asked of.
+    /// Returns true if the strings of a column may be packed into integers: keys, which are only compared. Functions do not
+    /// know the encoding.
     fn is_inlinable(&self, column: usize) -> bool {
         self.keys.contains(&column) && !self.calls.iter().any(|planned| planned.args.contains(&column))
     }
 
-    /// The column that comes first in the order in which rows come out, and its direction.
+    /// The first column of the first ORDER BY clause, and its direction.
     pub(super) fn leading_order(&self) -> Option<(usize, SortOptions)> {
         self.orders.first()?.first().copied()
     }
 
-    /// The buffered columns as a table.
-    ///
-    /// # Errors
-    /// An expression without a type.
+    /// The schema of the buffered columns when they are spilled.
     pub(super) fn buffered_schema(&self, input: &Schema) -> Result<SchemaRef> {
-        let fields = self.columns.iter().enumerate().map(|(place, column)| {
-            let data_type = self.buffered_type_of(place, &column.data_type(input)?);
-            Ok(Field::new(format!("column{place}"), data_type, true))
+        let fields = self.columns.iter().enumerate().map(|(index, column)| {
+            let data_type = self.buffered_type_of(index, &column.data_type(input)?);
+            Ok(Field::new(format!("column{index}"), data_type, true))
         });
         Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
     }
 
-    /// About what computing takes for each row of a bucket: its columns twice, its partition and its places.
+    /// The approximate memory per row of evaluating a bucket: its columns twice (concatenated and permuted), the results, the
+    /// partition id and indices.
     pub(super) fn row_bytes(&self) -> usize {
         2 * size_of::<u128>() * (self.computed_count + self.calls.len()) + 6 * size_of::<u64>()
     }
 
-    /// Computes all functions for the rows of a bucket. `parts` are the columns that are only given, row for row the same.
+    /// Evaluates all functions over the rows of a bucket. `columns` are the computed columns, `slices` the columns that are only
+    /// emitted, of the same rows in the same order.
     ///
     /// # Errors
-    /// What a function gives.
+    /// A function failed.
     pub(super) fn evaluate(
         self: Arc<Self>,
         columns: Vec<ArrayRef>,
-        parts: Vec<Vec<ArrayRef>>,
+        slices: Vec<Vec<ArrayRef>>,
     ) -> Result<EvaluatedBucket> {
-        let (bounds, arrival) = self.groups(&columns, row_count(&columns)?)?;
-        self.evaluate_partitions(columns, parts, &bounds, arrival)
+        let (bounds, arrival) = self.group_rows(&columns, row_count(&columns)?)?;
+        self.evaluate_partitions(columns, slices, &bounds, arrival)
     }
 
-    /// Computes all functions for rows of which the partitions are known: `bounds` of each in `arrival`, the rows
-    /// partition by partition as they arrived.
+    /// As [`Self::evaluate`], for rows that are grouped already: partition `i` is `arrival[bounds[i]..bounds[i + 1]]`, in order of
+    /// arrival.
     ///
     /// # Errors
-    /// What a function gives.
+    /// A function failed.
     pub(super) fn evaluate_partitions(
         self: Arc<Self>,
         columns: Vec<ArrayRef>,
-        parts: Vec<Vec<ArrayRef>>,
+        slices: Vec<Vec<ArrayRef>>,
         bounds: &[usize],
         arrival: Vec<u32>,
     ) -> Result<EvaluatedBucket> {
         let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
-        // the rows come out in the order of the first clause
-        let mut given: Option<Vec<u32>> = None;
-        let mut moved_columns: Vec<Option<ArrayRef>> = vec![];
-        for (number, order_by) in self.orders.iter().enumerate() {
-            let calls = || self.calls.iter().enumerate().filter(move |(_, planned)| planned.order == number);
+        // rows are emitted in the order of the first clause; results in another order are permuted into it
+        let mut output_order: Option<Vec<u32>> = None;
+        let mut permuted_columns: Vec<Option<ArrayRef>> = vec![];
+        for (order_index, order_by) in self.orders.iter().enumerate() {
+            let calls = || self.calls.iter().enumerate().filter(move |(_, planned)| planned.order == order_index);
             let needs_peers = calls().any(|(_, planned)| planned.call.needs_peers());
-            let (order, peers) = ordered(&columns, order_by, bounds, &arrival, needs_peers)?;
-            let slices = Partitions { bounds, peers: &peers };
-            let back = given.as_ref().map(|given| moved(&order, given));
-            // one partition in its order is the rule where there are few
-            let is_in_place = order.iter().enumerate().all(|(place, row)| place == *row as usize);
+            let (order, peers) = sort_partitions(&columns, order_by, bounds, &arrival, needs_peers)?;
+            let partitions = Partitions { bounds, peers: &peers };
+            let to_output = output_order.as_ref().map(|output_order| permutation(&order, output_order));
+            // common where there are few partitions: nothing is copied then
+            let is_identity = order.iter().enumerate().all(|(index, row)| index == *row as usize);
             let order = UInt32Array::from(order);
             let mut values: Vec<Option<ArrayRef>> = vec![None; columns.len()];
-            for (place, planned) in calls() {
+            for (index, planned) in calls() {
                 let mut args = Vec::with_capacity(planned.args.len());
                 for &column in &planned.args {
-                    let moved = match &values[column] {
-                        Some(moved) => Arc::clone(moved),
-                        None if is_in_place => Arc::clone(&columns[column]),
+                    let permuted = match &values[column] {
+                        Some(permuted) => Arc::clone(permuted),
+                        None if is_identity => Arc::clone(&columns[column]),
                         None => take(&columns[column], &order, None)?,
                     };
-                    args.push(Arc::clone(values[column].insert(moved)));
+                    args.push(Arc::clone(values[column].insert(permuted)));
                 }
-                let result = planned.call.evaluate(&args, &slices)?;
-                let result = match &back {
-                    Some(back) => take(&result, back, None)?,
+                let result = planned.call.evaluate(&args, &partitions)?;
+                let result = match &to_output {
+                    Some(to_output) => take(&result, to_output, None)?,
                     None => result,
                 };
-                let wanted = planned.call.field.data_type();
-                results[place] = Some(if result.data_type() == wanted { result } else { cast(&result, wanted)? });
+                let expected = planned.call.field.data_type();
+                results[index] = Some(if result.data_type() == expected { result } else { cast(&result, expected)? });
             }
-            if given.is_none() {
-                given = Some(order.values().to_vec());
-                moved_columns = match is_in_place {
+            if output_order.is_none() {
+                output_order = Some(order.values().to_vec());
+                permuted_columns = match is_identity {
                     true => columns.iter().cloned().map(Some).collect(),
                     false => values,
                 };
             }
         }
         let results: Option<Vec<ArrayRef>> = results.into_iter().collect();
-        let results = results.ok_or_else(|| internal_datafusion_err!("a window without its result"))?;
-        let starts = parts.iter().scan(0, |start, part| {
+        let results = results.ok_or_else(|| internal_datafusion_err!("a window function has no result"))?;
+        let starts = slices.iter().scan(0, |start, slice| {
             let here = *start;
-            *start += part.first().map_or(0, |column| column.len());
+            *start += slice.first().map_or(0, |column| column.len());
             Some(here)
         });
         let starts = starts.collect();
-        moved_columns.resize(columns.len(), None);
+        permuted_columns.resize(columns.len(), None);
         Ok(EvaluatedBucket {
             columns,
-            moved: moved_columns,
-            parts,
+            permuted: permuted_columns,
+            slices,
             starts,
             bounds: bounds.to_vec(),
-            order: given.unwrap_or(arrival),
+            order: output_order.unwrap_or(arrival),
             results,
             next: 0,
             plan: self,
@@ -265,90 +281,91 @@ impl WindowPlan {
         self.keys.iter().map(|&key| Arc::clone(&columns[key])).collect()
     }
 
-    /// The bounds of the partitions of rows that stand clustered_columns.
+    /// The bounds of the partitions of clustered rows, found by comparing adjacent rows.
     ///
     /// # Errors
-    /// Those of encoding keys; too many rows.
-    pub(super) fn runs(&self, columns: &[ArrayRef]) -> Result<Vec<usize>> {
+    /// There are more than 2^32 rows.
+    pub(super) fn clustered_bounds(&self, columns: &[ArrayRef]) -> Result<Vec<usize>> {
         let rows = row_count(columns)? as usize;
         let keys = self.keys_of(columns);
         let starts = PartitionKeys::new(&keys)?.starts(rows).into_iter().map(|row| row as usize);
         Ok(std::iter::once(0).chain(starts).chain((rows > 0).then_some(rows)).collect())
     }
 
-    /// Numbers the partitions: the bounds of each, and the rows partition by partition as they arrived.
-    fn groups(&self, columns: &[ArrayRef], rows: u32) -> Result<(Vec<usize>, Vec<u32>)> {
+    /// Groups rows by key: returns the bounds of the partitions, and the rows partition by partition in order of arrival.
+    fn group_rows(&self, columns: &[ArrayRef], rows: u32) -> Result<(Vec<usize>, Vec<u32>)> {
         let keys = self.keys_of(columns);
-        let mut groups = Vec::with_capacity(rows as usize);
+        let mut ids = Vec::with_capacity(rows as usize);
         let mut bounds = vec![0];
-        let mut put = |group: u32| {
-            if group as usize + 1 == bounds.len() {
+        let mut assign = |id: u32| {
+            if id as usize + 1 == bounds.len() {
                 bounds.push(0);
             }
-            bounds[group as usize + 1] += 1;
-            groups.push(group);
+            bounds[id as usize + 1] += 1;
+            ids.push(id);
         };
         if let [key] = keys.as_slice()
             && let Some(key) = key.as_any_dictionary_opt()
-            && let Some(numbers) = key.keys().as_primitive_opt::<UInt32Type>()
+            && let Some(codes) = key.keys().as_primitive_opt::<UInt32Type>()
         {
-            // the numbers of texts need no table of hashes; the last place is for NULL
-            let mut known: Vec<Option<u32>> = vec![None; key.values().len() + 1];
+            // codes are dense: an array indexed by code replaces the hash table; its last slot is for NULL
+            let mut ids_by_code: Vec<Option<u32>> = vec![None; key.values().len() + 1];
             let mut next = 0..;
-            for (row, &number) in numbers.values().iter().enumerate() {
-                let place = if numbers.is_valid(row) { number as usize } else { known.len() - 1 };
-                put(*known[place].get_or_insert_with(|| next.next().unwrap_or_default()));
+            for (row, &code) in codes.values().iter().enumerate() {
+                let slot = if codes.is_valid(row) { code as usize } else { ids_by_code.len() - 1 };
+                assign(*ids_by_code[slot].get_or_insert_with(|| next.next().unwrap_or_default()));
             }
         } else {
             let mut hashes = vec![0; rows as usize];
             create_hashes(&keys, &SEED, &mut hashes)?;
-            PartitionKeys::new(&keys)?.number(&hashes, put);
+            PartitionKeys::new(&keys)?.assign_ids(&hashes, assign);
         }
         prefix_sums(&mut bounds);
-        let arrival = rows_by_group(groups.into_iter().map(|group| group as usize), &bounds);
+        let arrival = rows_by_group(ids.into_iter().map(|id| id as usize), &bounds);
         Ok((bounds, arrival))
     }
 }
 
+/// The number of rows, which are indexed by `u32`.
 fn row_count(columns: &[ArrayRef]) -> Result<u32> {
     let rows = columns.first().map_or(0, |column| column.len());
-    u32::try_from(rows).map_err(|_| exec_datafusion_err!("{rows} rows of a window at once"))
+    u32::try_from(rows)
+        .map_err(|_| exec_datafusion_err!("a hash bucket of a window has {rows} rows, more than 4,294,967,295"))
 }
 
-/// Which rows are given at once.
+/// The size of output batches.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum BatchSize {
-    /// So many.
+    /// This many rows.
     Rows(usize),
-    /// Whole partitions: those of a bucket, in parts that end with the first partition after [`CHUNK_ROWS`] if it has more.
+    /// Whole partitions (`batches=unsplit`): those of a bucket, or if it has more than [`CHUNK_ROWS`] rows, several batches that
+    /// end at partition boundaries.
     Partitions,
 }
 
-/// A bucket with its results, given batch by batch.
+/// A bucket with its results, emitted batch by batch.
 pub(super) struct EvaluatedBucket {
     plan: Arc<WindowPlan>,
-    /// The columns that were computed with.
+    /// The computed columns.
     columns: Vec<ArrayRef>,
-    /// Those that stand as the results do already.
-    moved: Vec<Option<ArrayRef>>,
-    /// The others, in parts.
-    parts: Vec<Vec<ArrayRef>>,
-    /// The first row of each part.
+    /// Those of them that are in output order already, since a function took them.
+    permuted: Vec<Option<ArrayRef>>,
+    /// The columns that are only emitted, in the slices in which they were buffered.
+    slices: Vec<Vec<ArrayRef>>,
+    /// The first row of each slice.
     starts: Vec<usize>,
-    /// The rows in the order in which they are given.
+    /// The rows in output order.
     order: Vec<u32>,
-    /// Where in that order the partitions begin, and the end.
+    /// The bounds of the partitions in output order.
     bounds: Vec<usize>,
-    /// In that order.
+    /// The results of the functions, in output order.
     results: Vec<ArrayRef>,
+    /// The next row to emit, in output order.
     next: usize,
 }
 
 impl EvaluatedBucket {
-    /// The next rows; none after the last.
-    ///
-    /// # Errors
-    /// Those of casts.
+    /// The next batch; `None` after the last.
     pub(super) fn next(&mut self, batch_size: BatchSize) -> Result<Option<RecordBatch>> {
         let rows_left = self.order.len() - self.next;
         if rows_left == 0 {
@@ -357,27 +374,27 @@ impl EvaluatedBucket {
         let end = match batch_size {
             BatchSize::Rows(rows) => self.next + rows_left.min(rows.max(1)),
             BatchSize::Partitions => {
-                // as few as may be, about equally large
-                let wanted = self.next + rows_left.div_ceil(rows_left.div_ceil(CHUNK_ROWS));
-                let end = self.bounds.partition_point(|&bound| bound < wanted);
+                // as few batches as possible, of about equal size
+                let target = self.next + rows_left.div_ceil(rows_left.div_ceil(CHUNK_ROWS));
+                let end = self.bounds.partition_point(|&bound| bound < target);
                 self.bounds.get(end).copied().unwrap_or(self.order.len())
             }
         };
         let range = self.next..end;
         self.next = end;
-        // operators that come after count all memory behind a slice; those that take whole partitions do not
+        // a copy rather than a slice: operators above count all memory behind a slice. A batch of all rows is shared
         let is_shared = matches!(batch_size, BatchSize::Partitions) && range.len() == self.order.len();
         let rows = UInt32Array::from(self.order[range.clone()].to_vec());
-        let part = |values: &ArrayRef| {
-            let places = || UInt32Array::from_iter_values(range.start as u32..range.end as u32);
-            if is_shared { Ok(Arc::clone(values)) } else { take(values, &places(), None) }
+        let output_range = |values: &ArrayRef| {
+            let indices = || UInt32Array::from_iter_values(range.start as u32..range.end as u32);
+            if is_shared { Ok(Arc::clone(values)) } else { take(values, &indices(), None) }
         };
-        let mut places = None;
-        let columns = self.plan.given.iter().zip(self.plan.schema.fields()).map(|(given, field)| {
-            let values = match *given {
-                OutputColumn::Carried(column) if column < self.plan.computed_count => {
-                    let values = match &self.moved[column] {
-                        Some(moved) => part(moved)?,
+        let mut indices = None;
+        let columns = self.plan.output.iter().zip(self.plan.schema.fields()).map(|(output, field)| {
+            let values = match *output {
+                OutputColumn::Buffered(column) if column < self.plan.computed_count => {
+                    let values = match &self.permuted[column] {
+                        Some(permuted) => output_range(permuted)?,
                         None => take(&self.columns[column], &rows, None)?,
                     };
                     match values.as_primitive_opt() {
@@ -385,12 +402,12 @@ impl EvaluatedBucket {
                         _ => values,
                     }
                 }
-                OutputColumn::Carried(column) => {
-                    let parts = self.parts.iter().map(|part| part[column - self.plan.computed_count].as_ref());
-                    let parts: Vec<&dyn Array> = parts.collect();
-                    interleave(&parts, places.get_or_insert_with(|| self.places(&rows)))?
+                OutputColumn::Buffered(column) => {
+                    let slices = self.slices.iter().map(|slice| slice[column - self.plan.computed_count].as_ref());
+                    let slices: Vec<&dyn Array> = slices.collect();
+                    interleave(&slices, indices.get_or_insert_with(|| self.slice_indices(&rows)))?
                 }
-                OutputColumn::Result(call) => part(&self.results[call])?,
+                OutputColumn::Result(call) => output_range(&self.results[call])?,
             };
             let values = compact(values);
             Ok(if values.data_type() == field.data_type() { values } else { cast(&values, field.data_type())? })
@@ -400,29 +417,30 @@ impl EvaluatedBucket {
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.plan.schema), columns, &options)?))
     }
 
-    /// BucketSlice and row of rows.
-    fn places(&self, rows: &UInt32Array) -> Vec<(usize, usize)> {
-        let place = |&row: &u32| {
-            let part = self.starts.partition_point(|&start| start <= row as usize).saturating_sub(1);
-            (part, row as usize - self.starts[part])
+    /// The (slice, row in the slice) of each row, for `interleave`.
+    fn slice_indices(&self, rows: &UInt32Array) -> Vec<(usize, usize)> {
+        let index = |&row: &u32| {
+            let slice = self.starts.partition_point(|&start| start <= row as usize).saturating_sub(1);
+            (slice, row as usize - self.starts[slice])
         };
-        rows.values().iter().map(place).collect()
+        rows.values().iter().map(index).collect()
     }
 }
 
-/// Texts without the buffers of rows that are elsewhere, if those are much.
+/// Copies the strings of a view array out of its data buffers if most of those belong to rows of other batches.
 fn compact(values: ArrayRef) -> ArrayRef {
     const SLACK: usize = 64 << 10;
-    if let Some(texts) = values.as_string_view_opt() {
-        let held: usize = texts.data_buffers().iter().map(Buffer::capacity).sum();
-        if held > SLACK && held > 2 * texts.total_buffer_bytes_used() {
-            return Arc::new(texts.gc());
+    if let Some(strings) = values.as_string_view_opt() {
+        let held: usize = strings.data_buffers().iter().map(Buffer::capacity).sum();
+        if held > SLACK && held > 2 * strings.total_buffer_bytes_used() {
+            return Arc::new(strings.gc());
         }
     }
     values
 }
 
-/// The type in which a column is encode: dictionaries as their values, texts as views, which are cheap to move.
+/// The type in which a computed column is buffered: dictionaries as their values, strings and binary as views, which are cheap
+/// to copy.
 fn buffered_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => buffered_type(values),
@@ -439,9 +457,9 @@ mod tests {
 
     use super::*;
 
-    /// No partition is in two batches, and batches are about equally large.
+    /// No partition is in two batches, and batches are of about equal size.
     #[test]
-    fn whole_partitions_are_given() {
+    fn unsplit_batches_end_at_partition_boundaries() {
         let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]));
         let keys: [Arc<dyn PhysicalExpr>; 1] = [Arc::new(Column::new("k", 0))];
         for (rows, partitions, counts) in [(0, 1, 0..=0), (10, 3, 1..=1), (200_000, 900, 4..=4), (200_000, 1, 1..=1)] {

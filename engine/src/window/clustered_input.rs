@@ -1,4 +1,9 @@
-//! [`ClusteredInput`]: reads clustered rows and evaluates whole partitions, without buffering the input.
+//! [`ClusteredInput`]: reads clustered rows and evaluates complete partitions, without buffering the input.
+//!
+//! ```text
+//! batches      | a a a b | b b c c | d ...
+//! evaluated    '---- a a a b b b --'           c may continue in the next batch and is carried over
+//! ```
 
 use std::sync::Arc;
 
@@ -13,40 +18,38 @@ use super::bucket::{EvaluatedBucket, WindowPlan};
 use crate::exec_util::concat_column;
 use crate::kernels::inline_strings::without_unused_buffers;
 
-/// Rows that are evaluated together, or more where one partition has more.
-const RUN_ROWS: usize = 1 << 15;
+/// Rows that are evaluated together; more if one partition has more.
+const CHUNK_ROWS: usize = 1 << 15;
 
-/// The rows of one input, taken partition by partition.
+/// The rows of one input whose partitions are clustered.
 pub(super) struct ClusteredInput {
     plan: Arc<WindowPlan>,
     input: SendableRecordBatchStream,
-    /// Whether no partition is in more than one batch.
+    /// Whether no partition is split across batches: then every batch is evaluated as it is.
     is_unsplit: bool,
-    /// The buffered columns of rows that are not computed yet.
-    parts: Vec<Vec<ArrayRef>>,
+    /// The buffered columns of rows that are not evaluated yet.
+    slices: Vec<Vec<ArrayRef>>,
     rows: usize,
-    /// So many rows are waited for.
-    wanted: usize,
+    /// Evaluate when so many rows are buffered. Twice the rows of an open partition, so that a long one is concatenated
+    /// a logarithmic number of times.
+    target_rows: usize,
     is_ended: bool,
-    /// The memory of `parts`.
+    /// The memory of `slices`.
     reservation: MemoryReservation,
 }
 
 impl ClusteredInput {
-    /// `is_unsplit`: as [`is_unsplit`] says of the plan that gives `input`.
+    /// `is_unsplit`: whether the plan of `input` is, see `clustering::is_unsplit`.
     pub(super) fn new(
         plan: Arc<WindowPlan>,
         input: SendableRecordBatchStream,
         is_unsplit: bool,
         reservation: MemoryReservation,
     ) -> Self {
-        Self { plan, input, is_unsplit, parts: vec![], rows: 0, wanted: RUN_ROWS, is_ended: false, reservation }
+        Self { plan, input, is_unsplit, slices: vec![], rows: 0, target_rows: CHUNK_ROWS, is_ended: false, reservation }
     }
 
-    /// The next whole partitions with their results, whose memory is grown in `reservation`; none after the last.
-    ///
-    /// # Errors
-    /// What the input, an expression or a function gives.
+    /// The next complete partitions with their results, whose memory is added to `reservation`; `None` after the last.
     pub(super) async fn next(
         &mut self,
         reservation: &MemoryReservation,
@@ -58,8 +61,8 @@ impl ClusteredInput {
                     Some(batch) if batch.num_rows() == 0 => continue,
                     Some(batch) => {
                         self.rows += batch.num_rows();
-                        self.parts.push(self.plan.buffered(&batch)?.into_iter().map(without_unused_buffers).collect());
-                        // beyond the limit if need be: without it nothing goes on
+                        self.slices.push(self.plan.buffered(&batch)?.into_iter().map(without_unused_buffers).collect());
+                        // infallible: an open partition must be buffered, and clustered input does not spill
                         self.reservation.resize(self.rows * self.plan.row_bytes());
                     }
                     None => self.is_ended = true,
@@ -68,30 +71,30 @@ impl ClusteredInput {
             if self.rows == 0 && self.is_ended {
                 return Ok(None);
             }
-            // the last partition may go on
-            let is_cut = !self.is_ended && !self.is_unsplit;
-            if self.rows < self.wanted && is_cut {
+            // the last partition may continue in the next batch
+            let is_last_open = !self.is_ended && !self.is_unsplit;
+            if self.rows < self.target_rows && is_last_open {
                 continue;
             }
             let _timer = elapsed.timer();
-            let columns = (0..self.plan.columns.len()).map(|column| concat_column(&self.parts, column));
+            let columns = (0..self.plan.columns.len()).map(|column| concat_column(&self.slices, column));
             let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
-            let mut bounds = self.plan.runs(&columns)?;
-            if is_cut {
+            let mut bounds = self.plan.clustered_bounds(&columns)?;
+            if is_last_open {
                 bounds.pop();
             }
-            let whole = bounds.last().copied().unwrap_or_default();
-            let part = |start: usize, rows: usize| columns.iter().map(|column| column.slice(start, rows)).collect();
-            self.rows -= whole;
+            let complete = bounds.last().copied().unwrap_or_default();
+            let slice = |start: usize, rows: usize| columns.iter().map(|column| column.slice(start, rows)).collect();
+            self.rows -= complete;
             self.reservation.resize(self.rows * self.plan.row_bytes());
-            self.parts = if self.rows > 0 { vec![part(whole, self.rows)] } else { vec![] };
-            self.wanted = RUN_ROWS.max(2 * self.rows);
-            if whole > 0 {
-                reservation.grow(whole * self.plan.row_bytes());
-                let mut columns: Vec<ArrayRef> = part(0, whole);
-                let others = columns.split_off(self.plan.computed_count);
+            self.slices = if self.rows > 0 { vec![slice(complete, self.rows)] } else { vec![] };
+            self.target_rows = CHUNK_ROWS.max(2 * self.rows);
+            if complete > 0 {
+                reservation.grow(complete * self.plan.row_bytes());
+                let mut columns: Vec<ArrayRef> = slice(0, complete);
+                let output_only = columns.split_off(self.plan.computed_count);
                 return Arc::clone(&self.plan)
-                    .evaluate_partitions(columns, vec![others], &bounds, (0..whole as u32).collect())
+                    .evaluate_partitions(columns, vec![output_only], &bounds, (0..complete as u32).collect())
                     .map(Some);
             }
         }

@@ -1,4 +1,14 @@
-//! How the texts of a buffered column are encode until all rows have come.
+//! In-memory encodings of buffered string columns: dictionary codes, inline 8-byte strings, or string views.
+//!
+//! ```text
+//! Interned   2 bytes per row    low cardinality                  (kernels::string_interner)
+//!    |  too many distinct strings
+//! Inline     8 bytes per row    at most 8 bytes long, keys only  (kernels::inline_strings)
+//!    |  a longer string
+//! Plain     16 bytes per row    string views, and all other types
+//! ```
+//! Every input starts with the smallest encoding. When a batch does not fit, what was buffered so far is encoded again in the
+//! next one. The hash of a value is the same in all encodings, so that inputs with different ones use the same buckets.
 
 use std::sync::Arc;
 
@@ -10,69 +20,63 @@ use crate::kernels::hash::SEED;
 use crate::kernels::inline_strings::{inline_hashes, pack_strings, unpack_strings, without_unused_buffers};
 use crate::kernels::string_interner::{StringInterner, decode_codes};
 
-/// How a column is encode while rows come. One form follows another when a value does not suit it.
+/// Encodes one column of one input, batch by batch.
 pub(super) enum ColumnEncoder {
-    /// As numbers, as long as few texts differ.
+    /// 16-bit codes, while the column is of low cardinality. `is_inlinable`: whether [`Self::Inline`] may follow.
     Interned { interner: StringInterner, is_inlinable: bool },
-    /// In eight bytes each, as long as texts are short.
+    /// Packed into 8 bytes each, while all strings are short enough.
     Inline,
-    /// As it came.
+    /// The array as it is.
     Plain,
 }
 
-/// How a column has been encode.
+/// The encoding of a column whose input was read to its end.
 pub(super) enum ColumnEncoding {
-    /// As numbers of these texts.
+    /// Codes, as indices into these strings.
     Interned(StringViewArray),
     Inline,
     Plain,
 }
 
 impl ColumnEncoder {
-    /// The first form of texts. `is_inlinable`: whether they may be packed.
+    /// The first encoder of a string column. `is_inlinable`: whether its strings may be packed.
     pub(super) fn for_strings(is_inlinable: bool) -> Self {
         Self::Interned { interner: StringInterner::default(), is_inlinable }
     }
 
-    /// A column in this form; `None` if a value does not suit it.
-    ///
-    /// # Errors
-    /// Those of hashing.
+    /// Encodes a batch; `None` if it does not fit into this encoding, see [`Self::fall_back`].
     pub(super) fn encode(&mut self, column: &ArrayRef) -> Result<Option<ArrayRef>> {
         Ok(match self {
             Self::Interned { interner, .. } => {
-                interner.numbers(column.as_string_view())?.map(|numbers| Arc::new(numbers) as _)
+                interner.numbers(column.as_string_view())?.map(|codes| Arc::new(codes) as _)
             }
             Self::Inline => pack_strings(column.as_string_view()).map(|packed| Arc::new(packed) as _),
             Self::Plain => Some(without_unused_buffers(Arc::clone(column))),
         })
     }
 
-    /// The form that follows when a value did not suit this one.
-    fn next(&self) -> Self {
+    /// The encoder that follows this one.
+    fn fallback(&self) -> Self {
         match self {
             Self::Interned { is_inlinable: true, .. } => Self::Inline,
             _ => Self::Plain,
         }
     }
 
-    /// Goes on with a form that suits all that was encode so far, and keeps it so.
-    ///
-    /// # Errors
-    /// Those of hashing.
-    pub(super) fn change(&mut self, so_far: &mut [&mut ArrayRef]) -> Result<()> {
-        let before = self.end();
+    /// Switches to the next encoding into which all batches buffered so far fit, and encodes them again.
+    pub(super) fn fall_back(&mut self, buffered: &mut [&mut ArrayRef]) -> Result<()> {
+        let before = self.encoding();
         loop {
-            *self = self.next();
-            let again = so_far.iter().map(|column| self.encode(&before.decode(column)?));
-            if let Some(again) = again.collect::<Result<Option<Vec<ArrayRef>>>>()? {
-                so_far.iter_mut().zip(again).for_each(|(column, again)| **column = again);
+            *self = self.fallback();
+            let reencoded = buffered.iter().map(|column| self.encode(&before.decode(column)?));
+            if let Some(reencoded) = reencoded.collect::<Result<Option<Vec<ArrayRef>>>>()? {
+                buffered.iter_mut().zip(reencoded).for_each(|(column, reencoded)| **column = reencoded);
                 return Ok(());
             }
         }
     }
 
-    /// The bytes of a text, without those of a longer one that lie elsewhere.
+    /// Bytes per value, without the data buffers of views.
     pub(super) fn width(&self) -> usize {
         match self {
             Self::Interned { .. } => size_of::<u16>(),
@@ -81,10 +85,7 @@ impl ColumnEncoder {
         }
     }
 
-    /// The hashes of a column in this form, which are those of the column itself.
-    ///
-    /// # Errors
-    /// Those of hashing.
+    /// Hashes an encoded column. The hashes equal those of the decoded column.
     pub(super) fn hashes(&self, column: &ArrayRef) -> Result<Vec<u64>> {
         Ok(match self {
             Self::Interned { interner, .. } => interner.hashes(column.as_primitive()),
@@ -97,8 +98,8 @@ impl ColumnEncoder {
         })
     }
 
-    /// How what was encode is to be read.
-    pub(super) fn end(&self) -> ColumnEncoding {
+    /// The encoding of all batches encoded so far.
+    pub(super) fn encoding(&self) -> ColumnEncoding {
         match self {
             Self::Interned { interner, .. } => ColumnEncoding::Interned(interner.texts()),
             Self::Inline => ColumnEncoding::Inline,
@@ -108,13 +109,10 @@ impl ColumnEncoder {
 }
 
 impl ColumnEncoding {
-    /// A encode column as it came.
-    ///
-    /// # Errors
-    /// None for columns that were encode so.
+    /// Decodes a column that has this encoding.
     pub(super) fn decode(&self, column: &ArrayRef) -> Result<ArrayRef> {
         match self {
-            Self::Interned(texts) => decode_codes(column, texts),
+            Self::Interned(strings) => decode_codes(column, strings),
             Self::Inline => Ok(Arc::new(unpack_strings(column.as_primitive()))),
             Self::Plain => Ok(Arc::clone(column)),
         }
@@ -127,32 +125,32 @@ mod tests {
 
     use super::*;
 
-    /// Numbers first, then eight bytes, then texts: what was encode before is encode in the new form, and comes back the same.
+    /// Codes, then packed strings, then views; every batch decodes to what it was, in whichever encoding it began.
     #[test]
-    fn a_form_follows_another() {
-        let few: ArrayRef = Arc::new(StringViewArray::from_iter([Some("a"), None, Some("b")]));
-        let many: ArrayRef = Arc::new((0..6000).map(|row| Some(format!("{row}"))).collect::<StringViewArray>());
+    fn encodings_fall_back_and_decode() {
+        let low: ArrayRef = Arc::new(StringViewArray::from_iter([Some("a"), None, Some("b")]));
+        let high: ArrayRef = Arc::new((0..6000).map(|row| Some(format!("{row}"))).collect::<StringViewArray>());
         let long: ArrayRef =
             Arc::new((0..6000).map(|row| Some(format!("text number {row}"))).collect::<StringViewArray>());
-        for (is_inlinable, last, width) in [(true, &many, 8), (false, &many, 16), (true, &long, 16)] {
-            let mut form = ColumnEncoder::for_strings(is_inlinable);
-            let mut encode: Vec<ArrayRef> = vec![];
-            for (column, wanted) in [(&few, 2), (last, width), (&few, width), (&long, 16), (&many, 16)] {
+        for (is_inlinable, last, width) in [(true, &high, 8), (false, &high, 16), (true, &long, 16)] {
+            let mut encoder = ColumnEncoder::for_strings(is_inlinable);
+            let mut encoded: Vec<ArrayRef> = vec![];
+            for (column, wanted) in [(&low, 2), (last, width), (&low, width), (&long, 16), (&high, 16)] {
                 let column = loop {
-                    if let Some(column) = form.encode(column).unwrap() {
+                    if let Some(column) = encoder.encode(column).unwrap() {
                         break column;
                     }
-                    form.change(&mut encode.iter_mut().collect::<Vec<_>>()).unwrap();
+                    encoder.fall_back(&mut encoded.iter_mut().collect::<Vec<_>>()).unwrap();
                 };
-                encode.push(column);
-                assert_eq!(form.width(), wanted);
+                encoded.push(column);
+                assert_eq!(encoder.width(), wanted);
             }
-            let ended = form.end();
-            for (encode, column) in encode.iter().zip([&few, last, &few, &long, &many]) {
-                assert_eq!(&ended.decode(encode).unwrap(), column);
+            let encoding = encoder.encoding();
+            for (encoded, column) in encoded.iter().zip([&low, last, &low, &long, &high]) {
+                assert_eq!(&encoding.decode(encoded).unwrap(), column);
             }
         }
-        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
-        assert_eq!(ColumnEncoder::Plain.encode(&numbers).unwrap(), Some(numbers));
+        let integers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        assert_eq!(ColumnEncoder::Plain.encode(&integers).unwrap(), Some(integers));
     }
 }

@@ -1,4 +1,4 @@
-//! The operator.
+//! [`HashWindowAggExec`]: the execution plan, and the queue of buckets from which its output partitions take.
 
 use std::fmt;
 use std::ops::Range;
@@ -31,7 +31,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::bucket::{BatchSize, EvaluatedBucket, WindowPlan};
-use super::buffer::{BUCKETS, BucketSlice, BucketedInput, buffer_input, merged};
+use super::buffer::{BUCKETS, BucketSlice, BucketedInput, buffer_input, merge_slices};
 use super::clustered_input::ClusteredInput;
 use super::encoding::ColumnEncoding;
 use super::functions::WindowCall;
@@ -39,63 +39,64 @@ use crate::clustering;
 use crate::exec_util::{OnceAsync, OnceFut, concat_column, join_all, join_error, single_child};
 use crate::kernels::string_interner::MergedDictionary;
 
-/// Computes window functions with a PARTITION BY without sorting its input.
+/// Window functions over hash partitions, without sorting the input; see the [module documentation](super).
 ///
-/// Rows are divided into buckets by the hash of their keys. A bucket is computed and given at once: its rows are numbered
-/// by partition, and only those of one partition that did not arrive in its order are sorted. The rows of a partition come
-/// out clustered_columns and in the order of the first window, the partitions in no order.
+/// The rows of a partition are emitted one after the other in the order of the first window function, the partitions in no
+/// order. No output ordering is claimed.
 #[derive(Debug)]
 pub struct HashWindowAggExec {
     input: Arc<dyn ExecutionPlan>,
-    /// PARTITION BY.
+    /// The PARTITION BY keys.
     keys: Vec<Arc<dyn PhysicalExpr>>,
     windows: Vec<Arc<dyn WindowExpr>>,
-    /// The columns that are given, of those of the input and the functions; all if `None`.
+    /// The output columns, as indices into the input columns followed by the functions; all if `None`.
     projection: Option<Vec<usize>>,
-    /// Whether the partitions stand clustered_columns in the input already.
+    /// Whether the input is clustered by the keys already.
     is_clustered: bool,
-    /// Whether what takes the rows wants whole partitions in a batch.
+    /// Whether batches must end at partition boundaries.
     is_unsplit: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// Buffering the inputs, shared by all output partitions.
     run: OnceAsync<BucketQueue>,
 }
 
-/// How a column of several inputs becomes one.
+/// How the slices of one column are concatenated when inputs have different encodings.
 enum ColumnMerge {
-    /// As numbers of these texts; all inputs have it coded.
+    /// All inputs have it interned: as codes of one merged dictionary.
     Dictionary(MergedDictionary),
-    /// As all inputs have it.
-    Same,
-    /// As it came.
+    /// All inputs with rows have it packed, and it stays so.
+    Packed,
+    /// Encodings differ, or the column is plain: decoded, which is free for plain columns.
     Decoded,
 }
 
 impl ColumnMerge {
     fn new(inputs: &[BucketedInput], column: usize) -> Self {
-        let texts = inputs.iter().map(|input| match &input.encode[column] {
-            ColumnEncoding::Interned(texts) => Some(texts),
+        let strings = inputs.iter().map(|input| match &input.encodings[column] {
+            ColumnEncoding::Interned(strings) => Some(strings),
             _ => None,
         });
-        if let Some(texts) = texts.collect::<Option<Vec<_>>>() {
-            return Self::Dictionary(MergedDictionary::new(&texts));
+        if let Some(strings) = strings.collect::<Option<Vec<_>>>() {
+            return Self::Dictionary(MergedDictionary::new(&strings));
         }
         let mut with_rows = inputs.iter().filter(|input| input.rows(&(0..BUCKETS)) > 0);
-        match with_rows.all(|input| matches!(input.encode[column], ColumnEncoding::Inline)) {
-            true => Self::Same,
+        match with_rows.all(|input| matches!(input.encodings[column], ColumnEncoding::Inline)) {
+            true => Self::Packed,
             false => Self::Decoded,
         }
     }
 }
 
-/// All rows, from which the partitions take bucket by bucket.
+/// All buffered rows, from which the output partitions take bucket by bucket.
 struct BucketQueue {
     inputs: Vec<BucketedInput>,
-    /// How the buffered columns of all inputs are concat_column.
-    joints: Vec<ColumnMerge>,
-    /// The buckets that have rows, as many clustered_columns as must be. The largest come first, so that none of them begins when
-    /// all else is done.
+    /// How to concatenate each buffered column.
+    merges: Vec<ColumnMerge>,
+    /// Ranges of buckets that are evaluated together and have rows. The largest come first, so that no output partition starts
+    /// a large one when the others are done.
     buckets: Vec<Range<usize>>,
+    /// Index of the next range in `buckets`.
     next: AtomicUsize,
     plan: Arc<WindowPlan>,
     spill: Arc<SpillManager>,
@@ -103,51 +104,52 @@ struct BucketQueue {
 
 impl BucketQueue {
     fn new(inputs: Vec<BucketedInput>, plan: Arc<WindowPlan>, spill: Arc<SpillManager>) -> Self {
-        let joints = (0..plan.columns.len()).map(|column| ColumnMerge::new(&inputs, column)).collect();
+        let merges = (0..plan.columns.len()).map(|column| ColumnMerge::new(&inputs, column)).collect();
         let step = inputs.iter().map(BucketedInput::buckets_at_once).max().unwrap_or(1);
         let mut buckets: Vec<Range<usize>> = (0..BUCKETS).step_by(step).map(|start| start..start + step).collect();
-        let mut gathered = Self { inputs, joints, buckets: vec![], next: AtomicUsize::new(0), plan, spill };
-        buckets.retain(|buckets| gathered.rows(buckets) > 0);
-        buckets.sort_by_cached_key(|buckets| std::cmp::Reverse(gathered.rows(buckets)));
-        gathered.buckets = buckets;
-        gathered
+        let mut queue = Self { inputs, merges, buckets: vec![], next: AtomicUsize::new(0), plan, spill };
+        buckets.retain(|buckets| queue.rows(buckets) > 0);
+        buckets.sort_by_cached_key(|buckets| std::cmp::Reverse(queue.rows(buckets)));
+        queue.buckets = buckets;
+        queue
     }
 
     fn rows(&self, buckets: &Range<usize>) -> usize {
         self.inputs.iter().map(|input| input.rows(buckets)).sum()
     }
 
+    /// Reads, concatenates and evaluates a range of buckets.
     async fn evaluate(self: Arc<Self>, buckets: Range<usize>) -> Result<EvaluatedBucket> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
             inputs.push(input.rows_of(&buckets, &self.spill).await?);
         }
-        let mut parts = vec![];
-        for (number, BucketSlice { mut columns, .. }) in merged(inputs, self.plan.leading_order()) {
-            for ((column, encode), joint) in columns.iter_mut().zip(&self.inputs[number].encode).zip(&self.joints) {
-                if let ColumnMerge::Decoded = joint {
-                    *column = encode.decode(column)?;
+        let mut slices = vec![];
+        for (index, BucketSlice { mut columns, .. }) in merge_slices(inputs, self.plan.leading_order()) {
+            for ((column, encoding), merge) in columns.iter_mut().zip(&self.inputs[index].encodings).zip(&self.merges) {
+                if let ColumnMerge::Decoded = merge {
+                    *column = encoding.decode(column)?;
                 }
             }
-            parts.push((number, columns));
+            slices.push((index, columns));
         }
-        let columns = (0..self.plan.computed_count).map(|place| match &self.joints[place] {
+        let columns = (0..self.plan.computed_count).map(|index| match &self.merges[index] {
             ColumnMerge::Dictionary(dictionary) => {
-                dictionary.merge(parts.iter().map(|(input, columns)| (*input, &columns[place])))
+                dictionary.merge(slices.iter().map(|(input, columns)| (*input, &columns[index])))
             }
-            _ => concat_column(parts.iter().map(|(_, columns)| columns), place),
+            _ => concat_column(slices.iter().map(|(_, columns)| columns), index),
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let others = parts.into_iter().map(|(_, mut columns)| columns.split_off(self.plan.computed_count));
-        Arc::clone(&self.plan).evaluate(columns, others.collect())
+        let output_only = slices.into_iter().map(|(_, mut columns)| columns.split_off(self.plan.computed_count));
+        Arc::clone(&self.plan).evaluate(columns, output_only.collect())
     }
 }
 
 impl HashWindowAggExec {
-    /// The windows of a plan over `input`, which have the same PARTITION BY.
+    /// Creates the operator. All `windows` must have the same PARTITION BY.
     ///
     /// # Errors
-    /// A window that the operator does not know, or one without PARTITION BY.
+    /// A window function or frame is not supported, or there is no PARTITION BY.
     pub fn try_new(windows: Vec<Arc<dyn WindowExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         let keys = windows.first().map_or(vec![], |window| window.partition_by().to_vec());
         let exec = Self::build(keys, windows, input, None)?;
@@ -186,10 +188,7 @@ impl HashWindowAggExec {
         })
     }
 
-    /// The same, with no partition in more than one batch and as many of them in each as stay near the processor.
-    ///
-    /// # Errors
-    /// None for the operator's own parts.
+    /// The same operator with batches that end at partition boundaries, see [`BatchSize::Partitions`].
     pub(crate) fn with_unsplit_batches(&self) -> Result<Self> {
         let exec = self.rebuild(Arc::clone(&self.input), self.projection.clone())?;
         Ok(Self { is_unsplit: true, ..exec })
@@ -200,15 +199,17 @@ impl HashWindowAggExec {
         Ok(Self { is_unsplit: self.is_unsplit, ..exec })
     }
 
+    /// Returns true if no partition is split across output batches.
     pub(crate) fn is_unsplit(&self) -> bool {
         self.is_unsplit
     }
 
+    /// Returns true if the input is clustered by the PARTITION BY keys.
     pub(crate) fn is_clustered(&self) -> bool {
         self.is_clustered
     }
 
-    /// The windows.
+    /// The window functions.
     pub fn windows(&self) -> &[Arc<dyn WindowExpr>] {
         &self.windows
     }
@@ -222,53 +223,54 @@ impl HashWindowAggExec {
         self.projection.is_some()
     }
 
-    /// Where the columns of PARTITION BY stand in what is given; `None` if one is no column or not given.
+    /// The output columns by which the output is clustered; `None` if a key is not a plain column or not in the output.
     pub(crate) fn clustered_output(&self) -> Option<Vec<usize>> {
-        let place = |key: &Arc<dyn PhysicalExpr>| {
+        let index = |key: &Arc<dyn PhysicalExpr>| {
             let column = key.downcast_ref::<Column>()?.index();
             match &self.projection {
-                Some(projection) => projection.iter().position(|&place| place == column),
+                Some(projection) => projection.iter().position(|&index| index == column),
                 None => Some(column),
             }
         };
-        self.keys.iter().map(place).collect()
+        self.keys.iter().map(index).collect()
     }
 
     fn plan(&self) -> Result<WindowPlan> {
         let input = self.input.schema();
         let calls = self.windows.iter().map(|window| {
             WindowCall::new(window, &input)
-                .map_err(|reason| internal_datafusion_err!("a window was put here though {reason}"))
+                .map_err(|reason| internal_datafusion_err!("unsupported window function: {reason}"))
         });
         if self.keys.is_empty() {
-            return internal_err!("a grouped window without PARTITION BY");
+            return internal_err!("HashWindowAggExec without PARTITION BY");
         }
-        let places = match &self.projection {
+        let indices = match &self.projection {
             Some(projection) => projection.clone(),
             None => (0..input.fields().len() + self.windows.len()).collect(),
         };
-        Ok(WindowPlan::new(&self.keys, calls.collect::<Result<_>>()?, &input, &places, self.schema()))
+        Ok(WindowPlan::new(&self.keys, calls.collect::<Result<_>>()?, &input, &indices, self.schema()))
     }
 
-    /// The shared work, begun by the first partition that asks.
+    /// Buffering the inputs; started by the first output partition that is polled, shared by all.
     fn run(&self, context: &Arc<TaskContext>) -> Result<OnceFut<BucketQueue>> {
         let count = self.input.output_partitioning().partition_count();
         self.run.run(count, || {
             let inputs = (0..count).map(|partition| self.input.execute(partition, Arc::clone(context)));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            let inputs = inputs.into_iter().enumerate().map(|(number, input)| {
-                let consumer = MemoryConsumer::new(format!("HashWindowAggExec[{number}]")).with_can_spill(true);
+            let inputs = inputs.into_iter().enumerate().map(|(index, input)| {
+                let consumer = MemoryConsumer::new(format!("HashWindowAggExec[{index}]")).with_can_spill(true);
                 (input, consumer.register(context.memory_pool()))
             });
             let plan = Arc::new(self.plan()?);
             let schema = plan.buffered_schema(&self.input.schema())?;
             let spill = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), schema)
                 .with_compression_type(context.session_config().spill_compression());
-            Ok(gather(plan, inputs.collect(), Arc::new(spill)).boxed())
+            Ok(buffer_inputs(plan, inputs.collect(), Arc::new(spill)).boxed())
         })
     }
 }
 
+/// The input columns followed by the functions.
 fn full_schema(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) -> Result<SchemaRef> {
     let schema = input.schema();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
@@ -278,58 +280,58 @@ fn full_schema(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn ExecutionPlan>) 
     Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
 }
 
-/// Reads all inputs.
-async fn gather(
+/// Buffers all inputs concurrently.
+async fn buffer_inputs(
     plan: Arc<WindowPlan>,
     inputs: Vec<(SendableRecordBatchStream, MemoryReservation)>,
     spill: Arc<SpillManager>,
 ) -> Result<BucketQueue> {
     let mut tasks = JoinSet::new();
-    for (number, (input, reservation)) in inputs.into_iter().enumerate() {
+    for (index, (input, reservation)) in inputs.into_iter().enumerate() {
         let (plan, spill) = (Arc::clone(&plan), Arc::clone(&spill));
-        tasks.spawn(async move { Ok((number, buffer_input(plan, input, reservation, spill).await?)) });
+        tasks.spawn(async move { Ok((index, buffer_input(plan, input, reservation, spill).await?)) });
     }
     let mut inputs = join_all(&mut tasks).await?;
-    inputs.sort_unstable_by_key(|(number, _)| *number);
+    inputs.sort_unstable_by_key(|(index, _)| *index);
     let inputs = inputs.into_iter().map(|(_, input)| input).collect();
     Ok(BucketQueue::new(inputs, plan, spill))
 }
 
-/// Where an output has its partitions from.
+/// Where an output partition gets evaluated rows from.
 enum BucketSource {
     Buckets(Arc<BucketQueue>),
     ClusteredInput(ClusteredInput),
 }
 
 impl BucketSource {
-    /// The next partitions with their results, whose memory is grown in `reservation`; none after the last.
+    /// The next rows with their results, whose memory is added to `reservation`; `None` after the last.
     async fn next(&mut self, reservation: &MemoryReservation, elapsed: &Time) -> Result<Option<EvaluatedBucket>> {
-        let gathered = match self {
-            Self::Buckets(gathered) => gathered,
-            Self::ClusteredInput(runs) => return runs.next(reservation, elapsed).await,
+        let queue = match self {
+            Self::Buckets(queue) => queue,
+            Self::ClusteredInput(clustered) => return clustered.next(reservation, elapsed).await,
         };
         let _timer = elapsed.timer();
-        let next = gathered.next.fetch_add(1, Ordering::Relaxed);
-        let Some(buckets) = gathered.buckets.get(next).cloned() else { return Ok(None) };
-        // beyond the limit if need be: without it nothing goes on
-        reservation.grow(gathered.rows(&buckets) * gathered.plan.row_bytes());
-        // a task of its own: whoever stops need not wait for it
-        SpawnedTask::spawn(Arc::clone(gathered).evaluate(buckets)).await.map_err(join_error)?.map(Some)
+        let next = queue.next.fetch_add(1, Ordering::Relaxed);
+        let Some(buckets) = queue.buckets.get(next).cloned() else { return Ok(None) };
+        // infallible: rows can be released only by evaluating their bucket
+        reservation.grow(queue.rows(&buckets) * queue.plan.row_bytes());
+        // evaluate on a separate task, so that cancelling the query does not wait for it
+        SpawnedTask::spawn(Arc::clone(queue).evaluate(buckets)).await.map_err(join_error)?.map(Some)
     }
 }
 
-/// What one partition of the plan gives.
+/// The state of one output partition.
 struct BucketStream {
     source: BucketSource,
     evaluated: Option<EvaluatedBucket>,
-    /// The memory of the bucket.
+    /// The memory of `evaluated`.
     reservation: MemoryReservation,
     batch_size: BatchSize,
     metrics: BaselineMetrics,
 }
 
 impl BucketStream {
-    /// The next batch; none when all buckets are given.
+    /// The next batch; `None` when there are no more buckets.
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(evaluated) = &mut self.evaluated {
@@ -368,7 +370,7 @@ impl DisplayAs for HashWindowAggExec {
                     let columns = projection
                         .iter()
                         .zip(schema.fields())
-                        .map(|(place, field)| format!("{}@{place}", field.name()));
+                        .map(|(index, field)| format!("{}@{index}", field.name()));
                     write!(f, ", projection=[{}]", columns.collect::<Vec<_>>().join(", "))?;
                 }
                 Ok(())
@@ -409,7 +411,7 @@ impl ExecutionPlan for HashWindowAggExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let reservation = MemoryConsumer::new(format!("GroupedWindowOutput[{partition}]"));
+        let reservation = MemoryConsumer::new(format!("HashWindowAggOutput[{partition}]"));
         let reservation = reservation.register(context.memory_pool());
         let batch_size = match self.is_unsplit {
             true => BatchSize::Partitions,
@@ -418,8 +420,8 @@ impl ExecutionPlan for HashWindowAggExec {
         let source: BoxFuture<'static, Result<BucketSource>> = if self.is_clustered {
             let input = self.input.execute(partition, context)?;
             let is_unsplit = clustering::is_unsplit(&self.input);
-            let runs = ClusteredInput::new(Arc::new(self.plan()?), input, is_unsplit, reservation.new_empty());
-            async move { Ok(BucketSource::ClusteredInput(runs)) }.boxed()
+            let clustered = ClusteredInput::new(Arc::new(self.plan()?), input, is_unsplit, reservation.new_empty());
+            async move { Ok(BucketSource::ClusteredInput(clustered)) }.boxed()
         } else {
             let run = self.run(&context)?;
             async move { Ok(BucketSource::Buckets(run.await.map_err(DataFusionError::Shared)?)) }.boxed()
@@ -466,11 +468,11 @@ impl ExecutionPlan for HashWindowAggExec {
 
 impl EmbeddedProjection for HashWindowAggExec {
     fn with_projection(&self, projection: Option<Vec<usize>>) -> Result<Self> {
-        // the new places are among the columns that are given now
+        // the new projection indexes the current output columns
         let projection = match (projection, &self.projection) {
             (Some(new), Some(now)) => {
-                let places = new.iter().map(|&place| now.get(place).copied()).collect::<Option<_>>();
-                Some(places.ok_or_else(|| internal_datafusion_err!("a projection beyond the columns"))?)
+                let indices = new.iter().map(|&index| now.get(index).copied()).collect::<Option<_>>();
+                Some(indices.ok_or_else(|| internal_datafusion_err!("a projection beyond the columns"))?)
             }
             (new, _) => new,
         };

@@ -1,4 +1,8 @@
-//! ORDER BY: the rows of each partition in an order, and which of them are equal in it.
+//! Sorts the rows of each partition by an ORDER BY clause, and finds peers (rows that are equal in it).
+//!
+//! A partition that already is in order is only checked: most partitions have one row, and files are mostly in time order.
+//! Ties are broken by arrival, so that the result does not depend on the sort algorithm. The check also notes whether
+//! there are peers at all, so that frames which end with the peers cost nothing where there are none.
 
 use std::cmp::Ordering as CmpOrdering;
 use std::sync::Arc;
@@ -10,18 +14,19 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit, UInt32Type};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
 
-/// Which rows are equal in an order.
+/// The peers of each row: the rows of its partition that are equal in the order.
 pub(super) enum Peers {
-    /// All of a partition, since there is no order.
+    /// The whole partition: there is no ORDER BY.
     Partition,
-    /// None, or nobody asks.
+    /// Only the row itself, or no function needs peers.
     None,
-    /// For each row the first equal to it, and the one after the last.
-    Known(Vec<(u32, u32)>),
+    /// The range of peers of each row, as (start, end).
+    Ranges(Vec<(u32, u32)>),
 }
 
-/// The rows of each partition in an order, equal rows as they arrived; and which rows are equal.
-pub(super) fn ordered(
+/// Sorts the rows of each partition. `arrival` has the rows partition by partition in their order of arrival, by which
+/// ties are broken. Returns the rows in the new order and their peers.
+pub(super) fn sort_partitions(
     columns: &[ArrayRef],
     order_by: &[(usize, SortOptions)],
     bounds: &[usize],
@@ -33,25 +38,33 @@ pub(super) fn ordered(
         return Ok((order, Peers::Partition));
     }
     let peers = match SortKeys::new(columns, order_by)? {
-        SortKeys::Numbers(numbers, rest) if rest.is_empty() => {
-            sorted(&mut order, bounds, |left, right| numbers[left as usize].cmp(&numbers[right as usize]), needs_peers)
-        }
-        keys => sorted(&mut order, bounds, |left, right| keys.compare(left, right), needs_peers),
+        SortKeys::Integers(integers, rest) if rest.is_empty() => sort_and_find_peers(
+            &mut order,
+            bounds,
+            |left, right| integers[left as usize].cmp(&integers[right as usize]),
+            needs_peers,
+        ),
+        keys => sort_and_find_peers(&mut order, bounds, |left, right| keys.compare(left, right), needs_peers),
     };
     Ok((order, peers))
 }
 
-fn sorted(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering, needs_peers: bool) -> Peers {
+fn sort_and_find_peers(
+    order: &mut [u32],
+    bounds: &[usize],
+    compare: impl Fn(u32, u32) -> CmpOrdering,
+    needs_peers: bool,
+) -> Peers {
     let has_equals = sort_groups(order, bounds, &compare);
-    if needs_peers && has_equals { Peers::Known(peers(order, bounds, compare)) } else { Peers::None }
+    if needs_peers && has_equals { Peers::Ranges(peers(order, bounds, compare)) } else { Peers::None }
 }
 
-/// Sorts the rows of each partition; whether some are equal.
+/// Sorts the rows of each partition; returns true if some rows of a partition are equal.
 fn sort_groups(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) -> bool {
     let mut has_equals = false;
     for range in ranges(bounds) {
         let rows = &mut order[range];
-        // most partitions have one row, and data on disk is mostly in the order of time
+        // checked before and after sorting: the comparisons also find equal neighbours
         let mut is_sorted = |rows: &[u32]| {
             rows.is_sorted_by(|left, right| {
                 let order = compare(*left, *right);
@@ -83,19 +96,20 @@ fn peers(order: &[u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrder
     peers
 }
 
-/// Where the rows that stand as in `order` are found for standing as in `wanted`.
-pub(super) fn moved(order: &[u32], wanted: &[u32]) -> UInt32Array {
-    let mut places = vec![0; order.len()];
-    for (place, &row) in (0..).zip(order) {
-        places[row as usize] = place;
+/// Indices that bring values from the order `order` into the order `target`: `take(values, permutation(order, target))`.
+pub(super) fn permutation(order: &[u32], target: &[u32]) -> UInt32Array {
+    let mut positions = vec![0; order.len()];
+    for (position, &row) in (0..).zip(order) {
+        positions[row as usize] = position;
     }
-    wanted.iter().map(|&row| places[row as usize]).collect::<Vec<u32>>().into()
+    target.iter().map(|&row| positions[row as usize]).collect::<Vec<u32>>().into()
 }
 
-/// What compares rows as the ORDER BY clause says.
+/// The sort keys of all rows.
 enum SortKeys {
-    /// The first column as numbers, and what decides where they are equal.
-    Numbers(Vec<u64>, Vec<DynComparator>),
+    /// The first column as integers that compare as its values do, and comparators of the other columns.
+    Integers(Vec<u64>, Vec<DynComparator>),
+    /// Arrow's row format: strings, decimals, NULLs in the first column.
     Rows(Rows),
 }
 
@@ -103,12 +117,12 @@ impl SortKeys {
     fn new(columns: &[ArrayRef], order_by: &[(usize, SortOptions)]) -> Result<Self> {
         if let [(first, options), rest @ ..] = order_by
             && columns[*first].null_count() == 0
-            && let Some(numbers) = numbers(&columns[*first], options.descending)
+            && let Some(integers) = integer_keys(&columns[*first], options.descending)
         {
             let rest = rest.iter().map(|(column, options)| {
                 make_comparator(columns[*column].as_ref(), columns[*column].as_ref(), *options)
             });
-            return Ok(Self::Numbers(numbers, rest.collect::<std::result::Result<_, _>>()?));
+            return Ok(Self::Integers(integers, rest.collect::<std::result::Result<_, _>>()?));
         }
         let fields = order_by
             .iter()
@@ -120,16 +134,18 @@ impl SortKeys {
     fn compare(&self, left: u32, right: u32) -> CmpOrdering {
         let (left, right) = (left as usize, right as usize);
         match self {
-            Self::Numbers(numbers, rest) => rest
-                .iter()
-                .fold(numbers[left].cmp(&numbers[right]), |known, compare| known.then_with(|| compare(left, right))),
+            Self::Integers(integers, rest) => {
+                rest.iter().fold(integers[left].cmp(&integers[right]), |ordering, compare| {
+                    ordering.then_with(|| compare(left, right))
+                })
+            }
             Self::Rows(rows) => rows.row(left).cmp(&rows.row(right)),
         }
     }
 }
 
-/// Numbers that compare as the values of a column do.
-fn numbers(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
+/// Integers that compare as the values of a column do.
+fn integer_keys(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
     use datafusion::arrow::datatypes as types;
 
     const SIGN: u64 = 1 << 63;
@@ -156,12 +172,12 @@ fn numbers(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
         DataType::UInt64 => {
             values.as_primitive::<types::UInt64Type>().values().iter().map(|value| value ^ flip).collect()
         }
-        // numbered in the order of the texts
-        DataType::Dictionary(numbers, _) if **numbers == DataType::UInt32 => {
-            let numbers = values.as_dictionary::<UInt32Type>().keys().values();
-            numbers.iter().map(|&value| u64::from(value) ^ flip).collect()
+        // codes of a `MergedDictionary` compare as its strings do
+        DataType::Dictionary(codes, _) if **codes == DataType::UInt32 => {
+            let codes = values.as_dictionary::<UInt32Type>().keys().values();
+            codes.iter().map(|&value| u64::from(value) ^ flip).collect()
         }
-        // the total order of IEEE 754: the bits, all of them inverted below zero
+        // the total order of IEEE 754: sign bit flipped, and all bits inverted below zero
         DataType::Float64 => {
             let values = values.as_primitive::<types::Float64Type>().values().iter();
             values
