@@ -325,13 +325,13 @@ async fn windows_over_windows_take_clustered_input() {
 
 /// Inserts a round-robin exchange above the window operators, so that their output is not clustered any more.
 fn with_repartitioning(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    let with_repartitioning = plan.transform_up(|plan| {
+    let plan = plan.transform_up(|plan| {
         if !plan.is::<HashWindowAggExec>() {
             return Ok(Transformed::no(plan));
         }
         Ok(Transformed::yes(Arc::new(RepartitionExec::try_new(plan, Partitioning::RoundRobinBatch(3))?) as _))
     });
-    with_repartitioning.unwrap().data
+    plan.unwrap().data
 }
 
 /// GROUP BY over windows uses `ClusteredAggregateExec` where every group lies in one partition, and stays correct when an
@@ -469,7 +469,7 @@ async fn strings_of_growing_cardinality() {
                 let ids: Vec<i64> = (0..9_000).map(|row| next + row).collect();
                 let text = |&id: &i64| match id % 180_000 < few_until {
                     _ if random.random_bool(0.05) => None,
-                    true => Some(format!("one of a few strings, number {}", random.random_range(0..20))),
+                    true => Some(format!("one of a few texts, number {}", random.random_range(0..20))),
                     false => {
                         Some(format!("{}{}", "text ".repeat(random.random_range(0..4)), random.random_range(0..60_000)))
                     }

@@ -26,6 +26,7 @@ pub(crate) struct Key<'a> {
     values: Values<'a>,
 }
 
+/// The values of a key column. Fixed-width types share a representation by width, since only equality matters.
 enum Values<'a> {
     Views {
         views: &'a [u128],

@@ -73,6 +73,7 @@ impl<'a> ScatterIndices<'a> {
         }
     }
 
+    /// The scattered validity; `None` if all rows are valid.
     fn nulls(&self, slices: &[&ArrayRef]) -> Option<NullBuffer> {
         if slices.iter().all(|slice| slice.null_count() == 0) {
             return None;
@@ -90,6 +91,7 @@ impl<'a> ScatterIndices<'a> {
         Some(NullBuffer::new(validity.finish()))
     }
 
+    /// Writes each value to its output index: sequential reads, and 256 write positions that stay in the cache.
     fn scatter_values<'b, T: ArrowNativeType>(&self, slices: impl Iterator<Item = &'b [T]>) -> ScalarBuffer<T> {
         let mut output = vec![T::default(); self.indices.len()];
         for (&index, &value) in self.indices.iter().zip(slices.flatten()) {
@@ -98,6 +100,7 @@ impl<'a> ScatterIndices<'a> {
         output.into()
     }
 
+    /// The rows in output order, computed when first needed.
     fn rows(&self) -> &UInt32Array {
         self.rows.get_or_init(|| rows_by_group(self.buckets.iter().map(|&bucket| bucket.into()), self.bounds).into())
     }

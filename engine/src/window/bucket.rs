@@ -189,8 +189,8 @@ impl WindowPlan {
         2 * size_of::<u128>() * (self.computed_count + self.calls.len()) + 6 * size_of::<u64>()
     }
 
-    /// Evaluates all functions over the rows of a bucket. `columns` are the computed columns, `slices` the columns that are only
-    /// emitted, of the same rows in the same order.
+    /// Evaluates all functions over the rows of a bucket. `columns` are the computed columns, `slices` the columns that are
+    /// only emitted, of the same rows in the same order.
     ///
     /// # Errors
     /// A function failed.
@@ -203,8 +203,8 @@ impl WindowPlan {
         self.evaluate_partitions(columns, slices, &bounds, arrival)
     }
 
-    /// As [`Self::evaluate`], for rows that are grouped already: partition `i` is `arrival[bounds[i]..bounds[i + 1]]`, in order of
-    /// arrival.
+    /// As [`Self::evaluate`], for rows that are grouped already: partition `i` is `arrival[bounds[i]..bounds[i + 1]]`, in
+    /// order of arrival.
     ///
     /// # Errors
     /// A function failed.
@@ -338,8 +338,8 @@ fn row_count(columns: &[ArrayRef]) -> Result<u32> {
 pub(super) enum BatchSize {
     /// This many rows.
     Rows(usize),
-    /// Whole partitions (`batches=unsplit`): those of a bucket, or if it has more than [`CHUNK_ROWS`] rows, several batches that
-    /// end at partition boundaries.
+    /// Whole partitions (`batches=unsplit`): those of a bucket, or if it has more than [`CHUNK_ROWS`] rows, several batches
+    /// that end at partition boundaries.
     Partitions,
 }
 

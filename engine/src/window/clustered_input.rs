@@ -19,7 +19,7 @@ use crate::exec_util::concat_column;
 use crate::kernels::inline_strings::without_unused_buffers;
 
 /// Rows that are evaluated together; more if one partition has more.
-const CHUNK_ROWS: usize = 1 << 15;
+const ROWS_PER_EVALUATION: usize = 1 << 15;
 
 /// The rows of one input whose partitions are clustered.
 pub(super) struct ClusteredInput {
@@ -46,7 +46,16 @@ impl ClusteredInput {
         is_unsplit: bool,
         reservation: MemoryReservation,
     ) -> Self {
-        Self { plan, input, is_unsplit, slices: vec![], rows: 0, target_rows: CHUNK_ROWS, is_ended: false, reservation }
+        Self {
+            plan,
+            input,
+            is_unsplit,
+            slices: vec![],
+            rows: 0,
+            target_rows: ROWS_PER_EVALUATION,
+            is_ended: false,
+            reservation,
+        }
     }
 
     /// The next complete partitions with their results, whose memory is added to `reservation`; `None` after the last.
@@ -88,7 +97,7 @@ impl ClusteredInput {
             self.rows -= complete;
             self.reservation.resize(self.rows * self.plan.row_bytes());
             self.slices = if self.rows > 0 { vec![slice(complete, self.rows)] } else { vec![] };
-            self.target_rows = CHUNK_ROWS.max(2 * self.rows);
+            self.target_rows = ROWS_PER_EVALUATION.max(2 * self.rows);
             if complete > 0 {
                 reservation.grow(complete * self.plan.row_bytes());
                 let mut columns: Vec<ArrayRef> = slice(0, complete);

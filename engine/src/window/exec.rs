@@ -77,6 +77,7 @@ impl ColumnMerge {
             ColumnEncoding::Interned(strings) => Some(strings),
             _ => None,
         });
+        // an input without rows counts as interned, with an empty dictionary
         if let Some(strings) = strings.collect::<Option<Vec<_>>>() {
             return Self::Dictionary(MergedDictionary::new(&strings));
         }
@@ -105,6 +106,7 @@ struct BucketQueue {
 impl BucketQueue {
     fn new(inputs: Vec<BucketedInput>, plan: Arc<WindowPlan>, spill: Arc<SpillManager>) -> Self {
         let merges = (0..plan.columns.len()).map(|column| ColumnMerge::new(&inputs, column)).collect();
+        // if one input spilled, the buckets of a file are evaluated together for all inputs
         let step = inputs.iter().map(BucketedInput::buckets_at_once).max().unwrap_or(1);
         let mut buckets: Vec<Range<usize>> = (0..BUCKETS).step_by(step).map(|start| start..start + step).collect();
         let mut queue = Self { inputs, merges, buckets: vec![], next: AtomicUsize::new(0), plan, spill };
@@ -153,6 +155,7 @@ impl HashWindowAggExec {
     pub fn try_new(windows: Vec<Arc<dyn WindowExpr>>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         let keys = windows.first().map_or(vec![], |window| window.partition_by().to_vec());
         let exec = Self::build(keys, windows, input, None)?;
+        // fails here rather than on execution if a function is not supported
         exec.plan()?;
         Ok(exec)
     }
@@ -166,6 +169,7 @@ impl HashWindowAggExec {
         let schema = full_schema(&windows, &input)?;
         let mut equivalence =
             EquivalenceProperties::new(Arc::clone(&schema)).extend(input.equivalence_properties().clone())?;
+        // rows are emitted bucket by bucket, so that no ordering of the input holds; constants and equal columns do
         equivalence.clear_orderings();
         if let Some(projection) = &projection {
             let mapping = ProjectionMapping::from_indices(projection, &schema)?;
@@ -173,6 +177,7 @@ impl HashWindowAggExec {
         }
         let partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
         let is_clustered = clustering::is_clustered_by(&keys, &input);
+        // the first row is emitted after the last one was read, unless the input is clustered
         let emission = if is_clustered { EmissionType::Incremental } else { EmissionType::Final };
         let properties = PlanProperties::new(equivalence, partitioning, emission, input.boundedness());
         Ok(Self {
@@ -194,6 +199,7 @@ impl HashWindowAggExec {
         Ok(Self { is_unsplit: true, ..exec })
     }
 
+    /// The same operator over another input; `is_clustered` is read off the new input, and nothing was executed.
     fn rebuild(&self, input: Arc<dyn ExecutionPlan>, projection: Option<Vec<usize>>) -> Result<Self> {
         let exec = Self::build(self.keys.clone(), self.windows.clone(), input, projection)?;
         Ok(Self { is_unsplit: self.is_unsplit, ..exec })
@@ -235,6 +241,10 @@ impl HashWindowAggExec {
         self.keys.iter().map(index).collect()
     }
 
+    /// The plan of the evaluation.
+    ///
+    /// # Errors
+    /// An internal error if a function is not supported: the rule checks that before.
     fn plan(&self) -> Result<WindowPlan> {
         let input = self.input.schema();
         let calls = self.windows.iter().map(|window| {

@@ -43,6 +43,7 @@ pub(crate) struct WindowCall {
     pub(super) field: FieldRef,
     /// The columns that are evaluated and buffered for the function.
     pub(super) args: Vec<Arc<dyn PhysicalExpr>>,
+    /// The planned types of `args`; buffered columns may have another one.
     arg_types: Vec<DataType>,
     pub(super) order_by: Vec<PhysicalSortExpr>,
     kind: CallKind,
@@ -131,8 +132,8 @@ impl WindowCall {
         matches!(self.kind, CallKind::Whole { .. })
     }
 
-    /// Evaluates the function. `values` are the arguments, sorted by partition and within it by ORDER BY; the result has the same
-    /// order.
+    /// Evaluates the function. `values` are the arguments, sorted by partition and within it by ORDER BY; the result has the
+    /// same order.
     ///
     /// # Errors
     /// The function failed.
@@ -257,6 +258,7 @@ fn aggregate_call(
     let frame = Frame::new(expr.get_window_frame(), !expr.order_by().is_empty())?;
     let args = aggregate.expressions();
     if name == "count" {
+        // `count(1)` is `count(*)`: a constant other than NULL needs no column
         let args = args.into_iter().filter(|arg| literal(arg).is_none_or(|value| value.is_null())).collect::<Vec<_>>();
         if args.len() > 1 {
             return Err("count of several columns".to_string());

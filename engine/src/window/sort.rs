@@ -80,6 +80,7 @@ fn sort_groups(order: &mut [u32], bounds: &[usize], compare: impl Fn(u32, u32) -
     has_equals
 }
 
+/// The peers of each row: runs of equal rows in a sorted partition.
 fn peers(order: &[u32], bounds: &[usize], compare: impl Fn(u32, u32) -> CmpOrdering) -> Vec<(u32, u32)> {
     let mut peers = Vec::with_capacity(order.len());
     for range in ranges(bounds) {
@@ -115,6 +116,7 @@ enum SortKeys {
 
 impl SortKeys {
     fn new(columns: &[ArrayRef], order_by: &[(usize, SortOptions)]) -> Result<Self> {
+        // the usual ORDER BY is a timestamp without NULLs: integers compare without a call to a comparator
         if let [(first, options), rest @ ..] = order_by
             && columns[*first].null_count() == 0
             && let Some(integers) = integer_keys(&columns[*first], options.descending)

@@ -41,7 +41,7 @@ pub(super) fn dense_ranks(partitions: &Partitions<'_>) -> ArrayRef {
     Arc::new(UInt64Array::from(ranks))
 }
 
-/// `lag` (`by` > 0) and `lead` (`by` < 0); `default` where the row is outside the partition.
+/// `lag` (`by` >= 0) and `lead` (`by` < 0); `default` where the row is outside the partition.
 pub(super) fn shift(
     values: &ArrayRef,
     by: i64,
