@@ -1,5 +1,10 @@
-//! Aggregates: by low-cardinality keys through a table without hashing ([`PerfectHashAggregateExec`]), and over clustered rows
-//! chunk by chunk ([`ClusteredAggregateExec`]).
+//! Aggregation operators and what they share.
+//!
+//! - [`PerfectHashAggregateExec`]: partial aggregation by low-cardinality keys through a directly indexed table.
+//! - [`ClusteredAggregateExec`]: complete aggregation of clustered rows, one chunk of whole partitions at a time.
+//!
+//! Both evaluate DataFusion's own accumulators (`AggregateCall`) and fall back to DataFusion's [`AggregateExec`] where their
+//! assumption about the data does not hold; only the assignment of rows to groups is theirs.
 
 mod adjacent_groups;
 mod clustered;
@@ -31,18 +36,18 @@ pub use self::perfect_hash::PerfectHashAggregateExec;
 /// A stream of batches without its schema.
 pub(crate) type Batches = BoxStream<'static, Result<RecordBatch>>;
 
-/// The first and the last of the two aggregates by which the engine groups rows, without grouping sets or a limit.
+/// The partial and the final aggregate of DataFusion's two-phase aggregation; `None` for other plans, grouping sets and limits.
 pub(crate) fn partial_and_final(plan: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExec)> {
-    let last = plan.downcast_ref::<AggregateExec>()?;
-    let first = last.input().downcast_ref::<AggregateExec>()?;
-    let are_both = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
-        && *first.mode() == AggregateMode::Partial
-        && first.group_expr().is_single()
-        && [last, first].iter().all(|aggregate| aggregate.limit_options().is_none());
-    are_both.then_some((first, last))
+    let final_ = plan.downcast_ref::<AggregateExec>()?;
+    let partial = final_.input().downcast_ref::<AggregateExec>()?;
+    let is_two_phase = matches!(final_.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
+        && *partial.mode() == AggregateMode::Partial
+        && partial.group_expr().is_single()
+        && [final_, partial].iter().all(|aggregate| aggregate.limit_options().is_none());
+    is_two_phase.then_some((partial, final_))
 }
 
-/// All that an aggregate asks for, over another input with the same columns.
+/// The same aggregate in another mode and over another input, which has the same columns.
 pub(crate) fn with_mode(
     aggregate: &AggregateExec,
     mode: AggregateMode,
@@ -58,20 +63,20 @@ pub(crate) fn with_mode(
     )
 }
 
-/// Streams as a plan.
+/// A leaf operator with one output partition per stream.
 pub(crate) fn streaming_exec(schema: SchemaRef, parts: Vec<Arc<dyn PartitionStream>>) -> Result<StreamingTableExec> {
     StreamingTableExec::try_new(schema, parts, None, [], false, None)
 }
 
-/// Rows that are there once.
+/// A stream that can be executed once, so that rows that were already read can be the input of a DataFusion operator.
 pub(crate) struct OnceStream {
     schema: SchemaRef,
-    rows: Mutex<Option<Batches>>,
+    batches: Mutex<Option<Batches>>,
 }
 
 impl OnceStream {
-    pub(crate) fn stream(schema: SchemaRef, rows: Batches) -> Arc<dyn PartitionStream> {
-        Arc::new(Self { schema, rows: Mutex::new(Some(rows)) })
+    pub(crate) fn stream(schema: SchemaRef, batches: Batches) -> Arc<dyn PartitionStream> {
+        Arc::new(Self { schema, batches: Mutex::new(Some(batches)) })
     }
 }
 
@@ -87,12 +92,12 @@ impl PartitionStream for OnceStream {
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows = self.rows.lock().take().unwrap_or_else(|| stream::empty().boxed());
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+        let batches = self.batches.lock().take().unwrap_or_else(|| stream::empty().boxed());
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }
 
-/// A function with its state of each group.
+/// One aggregate call: its arguments, its FILTER, and its accumulator with the state of every group.
 pub(crate) struct AggregateCall {
     args: Vec<Arc<dyn PhysicalExpr>>,
     filter: Option<Arc<dyn PhysicalExpr>>,
@@ -100,10 +105,10 @@ pub(crate) struct AggregateCall {
 }
 
 impl AggregateCall {
-    /// The functions of an aggregate, without a group yet.
+    /// The calls of an aggregate, with accumulators that have no groups yet.
     ///
     /// # Errors
-    /// Those of the functions.
+    /// A function that has no accumulator for its arguments.
     pub(crate) fn all(aggregate: &AggregateExec) -> Result<Vec<Self>> {
         let calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(call, filter)| {
             let state = match call.groups_accumulator_supported() {
@@ -118,10 +123,10 @@ impl AggregateCall {
         calls.collect()
     }
 
-    /// Adds rows, each to its group of so many.
+    /// Accumulates the rows of a batch. `groups` has the group index of each row, `count` is the number of groups so far.
     ///
     /// # Errors
-    /// Those of the arguments and of the function.
+    /// Evaluation of the arguments or of the filter, or the accumulator.
     pub(crate) fn update(&mut self, batch: &RecordBatch, groups: &[usize], count: usize) -> Result<()> {
         let args = evaluate_expressions_to_arrays(&self.args, batch)?;
         let filter = match &self.filter {
@@ -132,7 +137,7 @@ impl AggregateCall {
     }
 }
 
-/// So many rows in batches of a size.
+/// Slices columns of `rows` rows into batches of at most `size` rows.
 pub(crate) fn slice_into_batches(
     schema: &SchemaRef,
     columns: Vec<ArrayRef>,
@@ -145,10 +150,10 @@ pub(crate) fn slice_into_batches(
     Ok((0..rows).step_by(size).map(|start| all.slice(start, size.min(rows - start))).collect())
 }
 
-/// A condition's answers.
+/// The array of an evaluated FILTER as a mask.
 fn filter_mask(condition: &ArrayRef) -> Result<BooleanArray> {
     match condition.data_type() {
         DataType::Boolean => Ok(condition.as_boolean().clone()),
-        other => Err(exec_datafusion_err!("a FILTER that is no condition but {other}")),
+        other => Err(exec_datafusion_err!("FILTER must be Boolean, got {other}")),
     }
 }

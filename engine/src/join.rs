@@ -1,4 +1,4 @@
-//! Joins: a Bloom filter before the hash table of DataFusion's join ([`BloomFilterJoinExec`]).
+//! Join operators: [`BloomFilterJoinExec`] drops probe rows without a match before they reach DataFusion's hash join.
 
 mod bloom_filter;
 

@@ -25,7 +25,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// A session with this crate or without it.
+/// A session with this crate's rules or without them.
 fn session(is_ours: bool, batch_size: usize, memory: usize) -> SessionContext {
     session_in(is_ours, batch_size, Arc::new(GreedyMemoryPool::new(memory)))
 }
@@ -35,10 +35,10 @@ fn session_in(is_ours: bool, batch_size: usize, pool: Arc<dyn MemoryPool>) -> Se
     common::context(is_ours.then(EngineOptions::default), config, pool)
 }
 
-/// Rows whose keys have few values but for the last `many` rows, where they have a value each.
-fn rows(random: &mut Pcg64, count: usize, many: usize) -> RecordBatch {
+/// Rows with keys of low cardinality, except for the last `unique` rows, which have distinct keys.
+fn rows(random: &mut Pcg64, count: usize, unique: usize) -> RecordBatch {
     let mut ints = |range: i64, null_ratio: f64| -> Vec<Option<i64>> {
-        let value = |row: usize| if row + many >= count { row as i64 } else { random.random_range(0..range) };
+        let value = |row: usize| if row + unique >= count { row as i64 } else { random.random_range(0..range) };
         let values: Vec<i64> = (0..count).map(value).collect();
         values.into_iter().map(|value| (!random.random_bool(null_ratio)).then_some(value)).collect()
     };
@@ -80,25 +80,25 @@ async fn run(context: &SessionContext, sql: &str) -> (RecordBatch, Arc<dyn Execu
     (concat_batches(&plan.schema(), &batches).unwrap(), plan)
 }
 
-fn assert_same(ours: &RecordBatch, engine: &RecordBatch, what: &str) {
-    assert_eq!(ours.schema(), engine.schema(), "{what}");
-    assert_eq!(ours.num_rows(), engine.num_rows(), "{what}");
-    for (ours, engine) in ours.columns().iter().zip(engine.columns()) {
+fn assert_same(ours: &RecordBatch, theirs: &RecordBatch, what: &str) {
+    assert_eq!(ours.schema(), theirs.schema(), "{what}");
+    assert_eq!(ours.num_rows(), theirs.num_rows(), "{what}");
+    for (ours, theirs) in ours.columns().iter().zip(theirs.columns()) {
         if ours.data_type() == &DataType::Float64 {
             let floats = |column: &ArrayRef| column.as_primitive::<Float64Type>().iter().collect::<Vec<_>>();
-            for (row, pair) in floats(ours).into_iter().zip(floats(engine)).enumerate() {
+            for (row, pair) in floats(ours).into_iter().zip(floats(theirs)).enumerate() {
                 let is_same = match pair {
-                    (Some(ours), Some(engine)) => {
-                        ours.is_nan() && engine.is_nan() || (ours - engine).abs() <= 1e-12 * engine.abs().max(1.0)
+                    (Some(ours), Some(theirs)) => {
+                        ours.is_nan() && theirs.is_nan() || (ours - theirs).abs() <= 1e-12 * theirs.abs().max(1.0)
                     }
-                    (ours, engine) => ours == engine,
+                    (ours, theirs) => ours == theirs,
                 };
                 assert!(is_same, "{what}: row {row}: {pair:?}");
             }
-        } else if ours != engine {
+        } else if ours != theirs {
             let shown =
                 |column| pretty_format_batches(&[RecordBatch::try_from_iter([("x", column)]).unwrap()]).unwrap();
-            panic!("{what}\n{}\n{}", shown(Arc::clone(ours)), shown(Arc::clone(engine)));
+            panic!("{what}\n{}\n{}", shown(Arc::clone(ours)), shown(Arc::clone(theirs)));
         }
     }
 }
@@ -122,7 +122,7 @@ const CALLS: &str = "count(*), count(v_text), sum(v_int), min(v_text), max(v_sma
      count(distinct v_text), sum(v_int) filter (where v_float > 5), count(*) filter (where k_bool), \
      bool_or(k_bool), nps(v_int % 11), aht(v_small, v_float, null, k_bool), median(v_float)";
 
-/// The rows in two partitions, batch by batch.
+/// A table of two partitions in batches.
 fn in_two_parts(all: &RecordBatch, batch_size: usize) -> Arc<MemTable> {
     let half = all.num_rows() / 2;
     let batches = |start: usize, rows: usize| -> Vec<RecordBatch> {
@@ -135,9 +135,10 @@ fn in_two_parts(all: &RecordBatch, batch_size: usize) -> Arc<MemTable> {
 
 async fn compare_groups(all: &RecordBatch, batch_size: usize) {
     for keys in GROUPED {
-        let places = (1..=keys.split(", ").count()).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
+        let positions =
+            (1..=keys.split(", ").count()).map(|position| position.to_string()).collect::<Vec<_>>().join(", ");
         for calls in [format!(", {CALLS}"), String::new()] {
-            let sql = format!("select {keys}{calls} from t group by {keys} order by {places}");
+            let sql = format!("select {keys}{calls} from t group by {keys} order by {positions}");
             let mut results = vec![];
             for is_ours in [true, false] {
                 let context = session(is_ours, batch_size, usize::MAX);
@@ -153,7 +154,7 @@ async fn compare_groups(all: &RecordBatch, batch_size: usize) {
 }
 
 #[tokio::test]
-async fn groups_are_the_engine_s() {
+async fn groups_match_datafusion() {
     let mut random = Pcg64::seed_from_u64(3);
     for (count, batch_size) in [(0, 8192), (1, 8192), (60, 1), (500, 7), (9000, 1000)] {
         compare_groups(&rows(&mut random, count, 0), batch_size).await;
@@ -161,13 +162,13 @@ async fn groups_are_the_engine_s() {
 }
 
 #[tokio::test]
-async fn groups_that_become_many_are_the_engine_s() {
+async fn fallback_for_many_groups_matches_datafusion() {
     let mut random = Pcg64::seed_from_u64(4);
     compare_groups(&rows(&mut random, 60_000, 25_000), 5_000).await;
 }
 
 #[tokio::test]
-async fn groups_beyond_the_memory_are_given_early() {
+async fn groups_beyond_the_memory_are_emitted_early() {
     let mut random = Pcg64::seed_from_u64(5);
     let all = rows(&mut random, 20_000, 0);
     let sql = "select k_full, k_int, count(*) as n, sum(v_int) as s from t group by 1, 2 order by 1, 2";
@@ -175,21 +176,21 @@ async fn groups_beyond_the_memory_are_given_early() {
     let batches = (0..200).map(|part| all.slice(100 * part, 100)).collect();
     context.register_table("t", Arc::new(MemTable::try_new(all.schema(), vec![batches]).unwrap())).unwrap();
     let (expected, _) = {
-        let engine = session(false, 8192, usize::MAX);
-        engine.register_batch("t", all).unwrap();
-        run(&engine, sql).await
+        let theirs = session(false, 8192, usize::MAX);
+        theirs.register_batch("t", all).unwrap();
+        run(&theirs, sql).await
     };
-    // what the operator itself gives, the states of the two functions
+    // the output of the operator itself: the states of the two functions
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-    let coded = find::<PerfectHashAggregateExec>(&plan).unwrap();
+    let partial = find::<PerfectHashAggregateExec>(&plan).unwrap();
     let states =
-        concat_batches(&coded.schema(), &collect(Arc::clone(coded), context.task_ctx()).await.unwrap()).unwrap();
+        concat_batches(&partial.schema(), &collect(Arc::clone(partial), context.task_ctx()).await.unwrap()).unwrap();
     assert!(states.num_rows() > expected.num_rows() + 1000, "{} {}", states.num_rows(), expected.num_rows());
     let states = RecordBatch::try_from_iter(["k_full", "k_int", "n", "s"].into_iter().zip(states.columns().to_vec()));
-    let engine = session(false, 8192, usize::MAX);
-    engine.register_batch("t", states.unwrap()).unwrap();
+    let theirs = session(false, 8192, usize::MAX);
+    theirs.register_batch("t", states.unwrap()).unwrap();
     let sql = "select k_full, k_int, sum(n) as n, sum(s) as s from t group by 1, 2 order by 1, 2";
-    let (found, _) = run(&engine, sql).await;
+    let (found, _) = run(&theirs, sql).await;
     assert_eq!(found.columns(), expected.columns());
 }
 
@@ -210,7 +211,7 @@ async fn over_files(is_ours: bool, batch_size: usize, all: &RecordBatch, folder:
     context
 }
 
-/// A session over files, each written with its properties; its table `many` lies in memory.
+/// A session over Parquet files with their writer properties, and an in-memory table `many`.
 async fn over_written(
     is_ours: bool,
     files: &[(RecordBatch, WriterProperties)],
@@ -230,7 +231,7 @@ async fn over_written(
     context
 }
 
-/// Texts with `count` different ones from `first` on; every seventh is NULL.
+/// String keys with `count` distinct values from `first` on; every seventh is NULL.
 fn written(rows: usize, first: usize, count: usize) -> RecordBatch {
     let key = |row: usize| (row % 7 != 5).then(|| format!("queue {}", first + row * 31 % count));
     let other = |row: usize| {
@@ -247,9 +248,10 @@ fn written(rows: usize, first: usize, count: usize) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-/// Numbers of a file's dictionary give the groups that its texts give, and where something needs the texts, they are read.
+/// Grouping by dictionary arrays returns what grouping by strings returns; where an operator needs the strings, the scan emits
+/// them.
 #[tokio::test]
-async fn texts_read_as_numbers_give_the_engine_s_groups() {
+async fn groups_over_dictionary_scans_match_datafusion() {
     let small_parts = || WriterProperties::builder().set_max_row_group_row_count(Some(700)).build();
     let plain = || WriterProperties::builder().set_dictionary_enabled(false).build();
     let half_plain =
@@ -271,11 +273,11 @@ async fn texts_read_as_numbers_give_the_engine_s_groups() {
         ("too many groups", vec![(written(3000, 0, 20), whole()), (written(20_000, 10, 5500), packed())], true),
         ("a dictionary that is too large", vec![(written(80_000, 0, 40_000), whole())], false),
     ];
-    for (what, files, is_numbered) in folders {
+    for (what, files, has_dictionaries) in folders {
         let folder = tempfile::tempdir().unwrap();
-        let engine = over_written(false, &files, folder.path()).await;
+        let theirs = over_written(false, &files, folder.path()).await;
         let ours = over_written(true, &files, folder.path()).await;
-        for (sql, numbered) in [
+        for (sql, dictionary_keys) in [
             ("select k, count(*), sum(v), min(v) from t group by 1 order by 1", "k"),
             ("select k, other, count(v) from t where k is not null and v > 3 group by 1, 2 order by 1, 2", "k, other"),
             ("select k as x, upper(other), count(*) from t group by 1, 2 order by 1, 2", "k"),
@@ -311,30 +313,30 @@ async fn texts_read_as_numbers_give_the_engine_s_groups() {
             ("select k, count(*) from (select * from t limit 10) as few group by 1 order by 1 limit 0", ""),
         ] {
             let what = format!("{what}: {sql}");
-            let (expected, _) = run(&engine, sql).await;
+            let (expected, _) = run(&theirs, sql).await;
             let (found, plan) = run(&ours, sql).await;
             let shown = displayable(plan.as_ref()).indent(false).to_string();
             assert_same(&found, &expected, &what);
-            let is_numbered = is_numbered && !numbered.is_empty();
-            if is_numbered && !sql.contains("union") && (!sql.contains("join") || what.starts_with("one part")) {
-                assert!(shown.contains(&format!("dictionary=[{numbered}")), "{what}\n{shown}");
+            let has_dictionaries = has_dictionaries && !dictionary_keys.is_empty();
+            if has_dictionaries && !sql.contains("union") && (!sql.contains("join") || what.starts_with("one part")) {
+                assert!(shown.contains(&format!("dictionary=[{dictionary_keys}")), "{what}\n{shown}");
             }
-            assert!(is_numbered || !shown.contains("dictionary=[k"), "{what}\n{shown}");
-            // a plan may run again
+            assert!(has_dictionaries || !shown.contains("dictionary=[k"), "{what}\n{shown}");
+            // a plan can be executed again
             let again = collect(reset_plan_states(plan).unwrap(), ours.task_ctx()).await.unwrap();
             assert_same(&concat_batches(&found.schema(), &again).unwrap(), &found, &what);
         }
     }
 }
 
-/// As many different keys as there is room for numbers, or one less or more, are found again; 5,000 texts too.
+/// Key counts at the limit of integer codes, one less and one more; then 5,000 strings.
 #[tokio::test]
-async fn keys_at_the_limits_are_found_again() {
+async fn keys_at_the_limits_match_datafusion() {
     let folder = tempfile::tempdir().unwrap();
-    for (count, is_text) in [(16_383, false), (16_384, false), (16_385, false), (5_000, true), (60_000, false)] {
+    for (count, is_string) in [(16_383, false), (16_384, false), (16_385, false), (5_000, true), (60_000, false)] {
         let keys: Vec<i64> = (0..2 * count).map(|row| row % count).collect();
-        let key: ArrayRef = match is_text {
-            // few at first, so that they count as few
+        let key: ArrayRef = match is_string {
+            // low cardinality at first, so that the interner goes on
             true => Arc::new(StringViewArray::from_iter_values(
                 (0..60_000).map(|row| format!("agent {}", row % (row / 10 + 1).min(count))),
             )),

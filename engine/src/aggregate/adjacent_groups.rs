@@ -1,4 +1,12 @@
-//! Groups of rows whose equal keys are neighbours.
+//! [`AdjacentGroups`]: groups of clustered rows are detected by comparing each row with the one before; nothing is hashed.
+//!
+//! ```text
+//!  customer | session     group starts where the customer changes (partition)
+//!  c1       | 1       <-  or where the session number grows within the partition
+//!  c1       | 1
+//!  c1       | 2       <-
+//!  c2       | 1       <-
+//! ```
 
 use std::sync::Arc;
 
@@ -17,24 +25,24 @@ use crate::clustering::position_of;
 use crate::exec_util::concat_column;
 use crate::kernels::partition_keys::PartitionKeys;
 
-/// How to tell the groups of an aggregate apart by comparing each row with the one before it.
+/// An aggregate whose group keys are the clustering columns, alone or with one integer more.
 ///
-/// The rows of a partition of the windows stand clustered_columns. Groups of whole partitions are told by that alone; where there is
-/// one key more, as the number of a session, it must not decrease within a partition.
+/// That integer, such as the number of a session, must not decrease within a partition: if it did, a group could have rows in
+/// two group_indices. This is a property of the data, so that [`AdjacentGroups::groups`] checks it row by row.
 pub(super) struct AdjacentGroups {
     aggregate: Arc<AggregateExec>,
-    /// The keys that stand clustered_columns.
+    /// Indices of the group keys by which the input is clustered.
     partition: Vec<usize>,
-    /// The key that does not decrease within a partition.
+    /// Index of the group key that does not decrease within a partition.
     other: Option<usize>,
 }
 
 impl AdjacentGroups {
-    /// `None` for keys that are not told apart so, and functions that want an order. `columns` are those of the input whose
-    /// equal rows stand clustered_columns.
+    /// `None` for other keys, types that have no cheap comparison, and functions with ORDER BY. `columns` are the clustering
+    /// columns of the input.
     ///
     /// # Errors
-    /// None for plans of the engine.
+    /// A key that is not an expression over the input.
     pub(super) fn new(aggregate: &Arc<AggregateExec>, columns: &[usize]) -> Result<Option<Self>> {
         let schema = aggregate.input().schema();
         let keys = || aggregate.group_expr().expr().iter().map(|(key, _)| key);
@@ -45,23 +53,23 @@ impl AdjacentGroups {
         };
         let mut others = (0..types.len()).filter(|key| !partition.contains(key));
         let other = others.next();
-        let are_known = aggregate.group_expr().is_single()
+        let is_supported = aggregate.group_expr().is_single()
             && aggregate.aggr_expr().iter().all(|call| call.order_bys().is_empty())
             && others.next().is_none()
-            && other.is_none_or(|key| is_number(&types[key]))
-            && partition.iter().all(|&key| is_number(&types[key]) || types[key] == DataType::Utf8View);
-        Ok(are_known.then(|| Self { aggregate: Arc::clone(aggregate), partition, other }))
+            && other.is_none_or(|key| compares_as_integer(&types[key]))
+            && partition.iter().all(|&key| compares_as_integer(&types[key]) || types[key] == DataType::Utf8View);
+        Ok(is_supported.then(|| Self { aggregate: Arc::clone(aggregate), partition, other }))
     }
 
-    /// The groups of whole partitions; `None` if the key that should not decrease does, or has a NULL.
+    /// Aggregates a chunk of whole partitions. `None` if the integer key decreases within a partition or has a NULL.
     ///
     /// # Errors
-    /// Those of keys and functions.
+    /// Evaluation of the keys and of the aggregate functions.
     pub(super) fn groups(&self, batches: &[RecordBatch], batch_size: usize) -> Result<Option<Vec<RecordBatch>>> {
         let mut calls = AggregateCall::all(&self.aggregate)?;
         let mut count = 0;
-        let mut places = vec![];
-        let mut keys_of_groups = vec![];
+        let mut group_indices = vec![];
+        let mut group_keys = vec![];
         let mut last: Option<(Vec<ArrayRef>, i64)> = None;
         for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
             let rows = batch.num_rows();
@@ -76,8 +84,9 @@ impl AdjacentGroups {
                 return Ok(None);
             }
             let others = others.values();
-            places.clear();
+            group_indices.clear();
             let mut starts: Vec<u32> = vec![];
+            // whether the first row continues the partition of the batch before, and the integer of that batch's last row
             let (is_same, before) = match &last {
                 None => (false, 0),
                 Some((last, before)) => {
@@ -92,8 +101,9 @@ impl AdjacentGroups {
                     count += 1;
                     starts.push(row as u32);
                 }
-                places.push(count - 1);
+                group_indices.push(count - 1);
             };
+            // partition by partition, so that the inner loop compares the integer only
             let partitions = PartitionKeys::new(&partition)?.starts(rows);
             let ends = partitions.iter().map(|&start| start as usize).chain([rows]);
             let mut start = 0;
@@ -110,16 +120,16 @@ impl AdjacentGroups {
                 return Ok(None);
             }
             let starts = UInt32Array::from(starts);
-            keys_of_groups.push(keys.iter().map(|key| Ok(take(key, &starts, None)?)).collect::<Result<Vec<_>>>()?);
+            group_keys.push(keys.iter().map(|key| Ok(take(key, &starts, None)?)).collect::<Result<Vec<_>>>()?);
             for call in &mut calls {
-                call.update(batch, &places, count)?;
+                call.update(batch, &group_indices, count)?;
             }
             last = Some((partition.iter().map(|key| key.slice(rows - 1, 1)).collect(), others[rows - 1]));
         }
         if count == 0 {
             return Ok(Some(vec![]));
         }
-        let keys = (0..self.aggregate.group_expr().expr().len()).map(|key| concat_column(&keys_of_groups, key));
+        let keys = (0..self.aggregate.group_expr().expr().len()).map(|key| concat_column(&group_keys, key));
         let mut columns = keys.collect::<Result<Vec<_>>>()?;
         for call in &mut calls {
             columns.push(call.state.evaluate(EmitTo::All)?);
@@ -128,8 +138,8 @@ impl AdjacentGroups {
     }
 }
 
-/// Whether values are compared as whole numbers of 64 bits.
-fn is_number(data_type: &DataType) -> bool {
-    let is_whole = data_type.is_integer() && data_type != &DataType::UInt64;
-    is_whole || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
+/// Returns true if values of the type can be compared as 64-bit signed integers.
+fn compares_as_integer(data_type: &DataType) -> bool {
+    let is_integer = data_type.is_integer() && data_type != &DataType::UInt64;
+    is_integer || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
 }

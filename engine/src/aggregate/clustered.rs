@@ -1,4 +1,33 @@
-//! GROUP BY over rows that come partition by partition.
+//! [`ClusteredAggregateExec`]: complete aggregation of clustered rows, one chunk of whole partitions at a time.
+//!
+//! It replaces both aggregates of DataFusion and the exchange between them where the clustering columns of the input (see
+//! [`crate::clustering`]) are among the group keys: every group then lies within one partition of the window below.
+//!
+//! ```text
+//!  clustered input         chunk: >= 65,536 rows,                 groups, complete
+//!  +-----------------+     ends with a partition                  +-------+
+//!  | c1 c1 c1 c2 | c2| --> [ c1 c1 c1 c2 c2 ] --> AdjacentGroups  | c1 c2 |
+//!  | c3 c4 c4        | --> [ c3 c4 c4 ... ]   \> AggregateExec   | c3 c4 |   mode=Single, if groups are not adjacent
+//!  +-----------------+                                            +-------+
+//! ```
+//!
+//! `group by customer_id, session` over a window that is partitioned by `customer_id`:
+//!
+//! ```text
+//!  customer_id  session  wait_s          customer_id  session  sum(wait_s)
+//!  c1           1        10              c1           1        15
+//!  c1           1        5        ->     c1           2        7
+//!  c1           2        7               c2           1        1
+//!  c2           1        1
+//! ```
+//!
+//! Chosen by the rule `ClusteredAggregation`; not if the aggregate needs an input order. When a later rule has put an operator
+//! in between that breaks the clustering, all rows of all partitions are one chunk: slower, with the same result.
+//!
+//! Memory: the rows of a chunk while adjacent groups are looked for, at most three chunks (a larger partition streams through
+//! `AggregateExec`), then the groups of one chunk. DataFusion's aggregate accounts for its own memory and spills.
+//!
+//! Switch: `cxql.engine.clustered_aggregation`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,38 +60,34 @@ use crate::clustering::{CHUNK_ROWS, clustered_columns, is_unsplit, position_of};
 use crate::exec_util::single_child;
 use crate::kernels::partition_keys::PartitionKeys;
 
-/// The most rows that are held to tell their groups apart by neighbours; beyond them the engine aggregates as they come.
-/// A chunk has fewer unless one partition is large.
-const HELD_ROWS: usize = 3 * CHUNK_ROWS;
+/// Most rows that are buffered to detect adjacent groups; with more of them the chunk streams through DataFusion's aggregate. A
+/// chunk has fewer rows unless one partition is large.
+const MAX_BUFFERED_ROWS: usize = 3 * CHUNK_ROWS;
 
-/// Aggregates rows that windows give partition by partition, so many at a time.
-///
-/// The groups of a chunk are complete, since each lies in one partition. Nothing is aggregated twice or exchanged, and only
-/// the groups of one chunk are encode. Where neighbours tell its groups apart, nothing is hashed;
-/// else a chunk goes through the engine's own [`AggregateExec`].
+/// Aggregation over clustered rows, see the page of this module.
 #[derive(Debug)]
 pub struct ClusteredAggregateExec {
-    /// The aggregate of all rows.
+    /// The aggregate over all rows, mode `Single`.
     aggregate: Arc<AggregateExec>,
-    /// The columns of the input whose equal rows come clustered_columns; none if another rule has put something in between.
+    /// The clustering columns of the input; `None` if another rule has put an operator in between that breaks the clustering.
     keys: Option<Vec<usize>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// All that an aggregate asks for, over another input with the same columns, at once.
+/// The same aggregate in one phase over another input, which has the same columns.
 fn single_over(aggregate: &AggregateExec, input: Arc<dyn ExecutionPlan>) -> Result<AggregateExec> {
     with_mode(aggregate, AggregateMode::Single, input)
 }
 
-/// The place of a column of the input among the groups.
-fn group_of(aggregate: &AggregateExec, column: usize) -> Option<usize> {
+/// The index among the group keys of an input column.
+fn group_index(aggregate: &AggregateExec, column: usize) -> Option<usize> {
     position_of(column, aggregate.group_expr().expr().iter().map(|(expr, _)| expr))
 }
 
 impl ClusteredAggregateExec {
-    /// The operator in place of a partial aggregate and the final one above it; `None` if the clustering columns of its input
-    /// are unknown or not all among the groups, or it needs an order.
+    /// The operator in place of a partial aggregate and the final one above it; `None` if the input is not clustered, not all
+    /// clustering columns are group keys, or the aggregate needs an input order.
     ///
     /// # Errors
     /// Those of building the aggregate.
@@ -71,7 +96,7 @@ impl ClusteredAggregateExec {
             return Ok(None);
         }
         let Some(keys) = clustered_columns(partial.input()) else { return Ok(None) };
-        if !keys.iter().all(|&key| group_of(partial, key).is_some()) {
+        if !keys.iter().all(|&key| group_index(partial, key).is_some()) {
             return Ok(None);
         }
         Ok(Some(Self::new(single_over(partial, Arc::clone(partial.input()))?)))
@@ -93,12 +118,12 @@ impl ClusteredAggregateExec {
         }
     }
 
-    /// Where the columns that come clustered_columns stand in what is given; `None` where a partition has several groups. The engine gives
-    /// groups whose keys have equal hashes, as (true, NULL) and (NULL, true) have, after others.
+    /// The output columns by which the groups are clustered; `None` where a partition has several groups. DataFusion's aggregate
+    /// emits groups with equal hashes late, such as those of (true, NULL) and (NULL, true), so that partitions can be torn apart.
     pub(crate) fn clustered_output(&self) -> Option<Vec<usize>> {
         let keys = self.keys.as_ref()?;
-        let has_partitions = self.aggregate.group_expr().expr().len() == keys.len();
-        if has_partitions { keys.iter().map(|&key| group_of(&self.aggregate, key)).collect() } else { None }
+        let is_group_per_partition = self.aggregate.group_expr().expr().len() == keys.len();
+        if is_group_per_partition { keys.iter().map(|&key| group_index(&self.aggregate, key)).collect() } else { None }
     }
 }
 
@@ -129,7 +154,7 @@ impl ExecutionPlan for ClusteredAggregateExec {
         vec![self.aggregate.input()]
     }
 
-    /// More outputs of the input would tear its partitions apart.
+    /// Repartitioning the input would break its clustering.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
@@ -150,15 +175,15 @@ impl ExecutionPlan for ClusteredAggregateExec {
         let input = self.aggregate.input();
         let aggregate = Arc::clone(&self.aggregate);
         let Some(keys) = self.keys.clone() else {
-            // what was put in between has torn the partitions apart: all rows are one chunk
+            // the input is not clustered any more: all rows are one chunk
             if partition > 0 {
                 return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema())));
             }
             let all = Arc::new(CoalescePartitionsExec::new(Arc::clone(input)));
             return single_over(&aggregate, all)?.execute(0, context);
         };
-        let neighbours = AdjacentGroups::new(&aggregate, &keys)?;
-        let feed = ClusteredBatches {
+        let adjacent = AdjacentGroups::new(&aggregate, &keys)?;
+        let source = ClusteredBatches {
             keys,
             is_unsplit: is_unsplit(input),
             input: input.execute(partition, Arc::clone(&context))?,
@@ -167,8 +192,8 @@ impl ExecutionPlan for ClusteredAggregateExec {
         };
         let chunks = ChunkedGroups {
             schema: input.schema(),
-            feed: Arc::new(Mutex::new(Some(feed))),
-            neighbours,
+            source: Arc::new(Mutex::new(Some(source))),
+            adjacent,
             reservation: MemoryConsumer::new(format!("ClusteredAggregateExec[{partition}]"))
                 .register(context.memory_pool()),
             aggregate,
@@ -197,15 +222,15 @@ impl ExecutionPlan for ClusteredAggregateExec {
     }
 }
 
-/// The rows of one input, chunk by chunk.
+/// Aggregates one input partition chunk by chunk.
 struct ChunkedGroups {
     aggregate: Arc<AggregateExec>,
     schema: SchemaRef,
-    /// Where the rows come from; `None` after the last row of all.
-    feed: Arc<Mutex<Option<ClusteredBatches>>>,
-    /// How to tell groups apart by neighbours; `None` where that cannot be, or did not work.
-    neighbours: Option<AdjacentGroups>,
-    /// For the rows that are held.
+    /// The input, shared with the stream of the current chunk; `None` after the last row.
+    source: Arc<Mutex<Option<ClusteredBatches>>>,
+    /// Detects adjacent groups; `None` where the keys do not allow it, or a chunk was found in which they are not adjacent.
+    adjacent: Option<AdjacentGroups>,
+    /// For the buffered rows.
     reservation: MemoryReservation,
     context: Arc<TaskContext>,
 }
@@ -213,51 +238,51 @@ struct ChunkedGroups {
 impl ChunkedGroups {
     /// The groups of the next chunk.
     async fn next(&mut self, elapsed: &Time) -> Result<Option<Batches>> {
-        if self.feed.lock().await.is_none() {
+        if self.source.lock().await.is_none() {
             return Ok(None);
         }
-        let mut rows = chunk(Arc::clone(&self.feed));
-        let mut held = vec![];
-        if let Some(neighbours) = &self.neighbours {
+        let mut rows = chunk(Arc::clone(&self.source));
+        let mut buffered = vec![];
+        if let Some(adjacent) = &self.adjacent {
             let mut count = 0;
-            let is_whole = loop {
+            let is_complete = loop {
                 let Some(batch) = rows.try_next().await? else { break true };
                 count += batch.num_rows();
-                held.push(batch);
-                // a value of sixteen bytes at most, but for long texts, which the windows hold
+                buffered.push(batch);
+                // at most sixteen bytes per value; the buffers of longer strings are accounted for by the window below
                 let size = count * self.schema.fields().len() * size_of::<u128>();
-                if count > HELD_ROWS || self.reservation.try_resize(size).is_err() {
+                if count > MAX_BUFFERED_ROWS || self.reservation.try_resize(size).is_err() {
                     break false;
                 }
             };
-            if is_whole {
+            if is_complete {
                 let timer = elapsed.timer();
-                let groups = neighbours.groups(&held, self.context.session_config().batch_size())?;
+                let groups = adjacent.groups(&buffered, self.context.session_config().batch_size())?;
                 timer.done();
                 if let Some(groups) = groups {
                     self.reservation.free();
                     return Ok(Some(stream::iter(groups.into_iter().map(Ok)).boxed()));
                 }
-                self.neighbours = None;
+                self.adjacent = None;
             }
             self.reservation.free();
         }
-        let rows = stream::iter(held.into_iter().map(Ok)).chain(rows).boxed();
+        let rows = stream::iter(buffered.into_iter().map(Ok)).chain(rows).boxed();
         let rows = streaming_exec(Arc::clone(&self.schema), vec![OnceStream::stream(Arc::clone(&self.schema), rows)])?;
         let groups = single_over(&self.aggregate, Arc::new(rows))?.execute(0, Arc::clone(&self.context))?;
         Ok(Some(groups.boxed()))
     }
 }
 
-/// The rows of one input from here on.
+/// The rest of one input partition.
 struct ClusteredBatches {
     keys: Vec<usize>,
-    /// Whether no partition is in more than one batch.
+    /// Whether every partition lies within one batch.
     is_unsplit: bool,
     input: SendableRecordBatchStream,
-    /// The rows with which the next chunk begins.
+    /// The first rows of the next chunk, cut off the last batch.
     rest: Option<RecordBatch>,
-    /// The keys of the row before.
+    /// The clustering columns of the last row that was returned.
     last: Option<Vec<ArrayRef>>,
 }
 
@@ -273,8 +298,8 @@ impl ClusteredBatches {
         self.keys.iter().map(|&key| batch.column(key).slice(start, rows)).collect()
     }
 
-    /// The first row that is of another partition than the row before it.
-    fn start(&self, batch: &RecordBatch) -> Result<Option<usize>> {
+    /// The first row of the batch that begins a partition.
+    fn partition_start(&self, batch: &RecordBatch) -> Result<Option<usize>> {
         if let Some(last) = &self.last {
             let pair = last.iter().zip(self.keys_of(batch, 0, 1));
             let pair: Vec<ArrayRef> =
@@ -289,37 +314,37 @@ impl ClusteredBatches {
     }
 }
 
-/// Whole partitions, as they come: those that follow until there are rows enough.
-fn chunk(feed: Arc<Mutex<Option<ClusteredBatches>>>) -> Batches {
-    // the rows given so far; none after the last
-    let rows = stream::try_unfold((feed, Some(0)), async |(feed, given)| {
-        let Some(given) = given else { return Ok(None) };
-        let mut shared = feed.lock().await;
-        let Some(known) = shared.as_mut() else { return Ok(None) };
-        let Some(mut batch) = known.next().await? else {
+/// The stream of the next chunk: batches up to the first end of a partition after [`CHUNK_ROWS`] rows.
+fn chunk(source: Arc<Mutex<Option<ClusteredBatches>>>) -> Batches {
+    // the state: the input, and the rows returned so far; `None` after the last batch of the chunk
+    let rows = stream::try_unfold((source, Some(0)), async |(source, returned)| {
+        let Some(returned) = returned else { return Ok(None) };
+        let mut shared = source.lock().await;
+        let Some(input) = shared.as_mut() else { return Ok(None) };
+        let Some(mut batch) = input.next().await? else {
             *shared = None;
             return Ok(None);
         };
         if batch.num_rows() == 0 {
             drop(shared);
-            return Ok(Some((batch, (feed, Some(given)))));
+            return Ok(Some((batch, (source, Some(returned)))));
         }
-        if known.is_unsplit {
-            let given = given + batch.num_rows();
+        if input.is_unsplit {
+            let returned = returned + batch.num_rows();
             drop(shared);
-            return Ok(Some((batch, (feed, (given < CHUNK_ROWS).then_some(given)))));
+            return Ok(Some((batch, (source, (returned < CHUNK_ROWS).then_some(returned)))));
         }
-        let end = if given < CHUNK_ROWS { None } else { known.start(&batch)? };
+        let end = if returned < CHUNK_ROWS { None } else { input.partition_start(&batch)? };
         if let Some(end) = end {
-            known.rest = Some(batch.slice(end, batch.num_rows() - end));
+            input.rest = Some(batch.slice(end, batch.num_rows() - end));
             batch = batch.slice(0, end);
         }
         if let Some(last) = batch.num_rows().checked_sub(1) {
-            known.last = Some(known.keys_of(&batch, last, 1));
+            input.last = Some(input.keys_of(&batch, last, 1));
         }
         drop(shared);
-        let given = given + batch.num_rows();
-        Ok(Some((batch, (feed, end.is_none().then_some(given)))))
+        let returned = returned + batch.num_rows();
+        Ok(Some((batch, (source, end.is_none().then_some(returned)))))
     });
     rows.boxed()
 }

@@ -1,4 +1,12 @@
-//! Which group each row belongs to.
+//! [`GroupTable`]: assigns group indices to rows through a directly indexed table, without hashing whole keys.
+//!
+//! ```text
+//!  keys of a row        codes            slot = codes packed        groups: slot -> group index
+//!  queue  'sales'  ->     3   (2 bits)
+//!  month  2026-02  ->     2   (4 bits)   0b0010_11 = 11         ->  groups[11] = 5, the sixth group that was seen
+//! ```
+//! The table has two to the power of all widths slots. It is small because widths follow the codes seen so far; when a key
+//! needs another bit, the slots of all groups are repacked.
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
@@ -6,52 +14,53 @@ use datafusion::common::Result;
 
 use super::key_codes::KeyCodes;
 
-/// A place in the table that has no group.
-pub(super) const NONE: u32 = u32::MAX;
+/// A slot that has no group.
+pub(super) const EMPTY: u32 = u32::MAX;
 
-/// The groups of few keys seen so far, numbered as they come.
+/// The groups seen so far, numbered in order of first appearance.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupTable {
     /// Most bits of the codes of all keys together.
     max_bits: u32,
-    codes: Vec<KeyCodes>,
-    /// Bits that the numbers of each key take.
+    key_codes: Vec<KeyCodes>,
+    /// Bits of the codes of each key.
     widths: Vec<u32>,
-    /// The group at each place.
+    /// The group index in each slot, or [`EMPTY`].
     groups: Vec<u32>,
-    /// The place of each group, as the widths are now.
-    places: Vec<u32>,
+    /// The slot of each group under the current widths. The key values of a group are decoded from it.
+    slots: Vec<u32>,
 }
 
 impl GroupTable {
-    /// A table for keys of these types; `None` if one cannot have numbers.
-    ///
-    /// # Errors
-    /// None for types of the engine.
+    /// A table for keys of these types; `None` if one of them cannot be encoded.
     pub(crate) fn new(keys: &[DataType], max_bits: usize) -> Option<Self> {
-        let codes: Option<Vec<KeyCodes>> = keys.iter().map(KeyCodes::new).collect();
+        let key_codes: Option<Vec<KeyCodes>> = keys.iter().map(KeyCodes::new).collect();
         let max_bits = max_bits as u32;
-        Some(Self { max_bits, widths: vec![0; keys.len()], codes: codes?, groups: vec![NONE], places: vec![] })
+        Some(Self { max_bits, widths: vec![0; keys.len()], key_codes: key_codes?, groups: vec![EMPTY], slots: vec![] })
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.slots.len()
     }
 
-    /// Puts the group of each row into `groups`; `false` if there are too many different keys, and the table is of no more use.
+    /// Writes the group index of each row into `groups`, as `GroupValues::intern` of DataFusion does.
+    ///
+    /// Returns false if the codes need more than `max_bits` or a key has too many distinct values. No group was added for the
+    /// batch then, and no further batch may be passed.
     ///
     /// # Errors
-    /// Those of hashing and casts.
-    pub(crate) fn groups(&mut self, keys: &[ArrayRef], groups: &mut Vec<usize>) -> Result<bool> {
+    /// Casting or interning a key column.
+    pub(crate) fn intern(&mut self, keys: &[ArrayRef], groups: &mut Vec<usize>) -> Result<bool> {
         groups.clear();
-        let mut places: Vec<u32> = vec![];
+        // the codes of the first key become the slots, the others are shifted into them
+        let mut slots: Vec<u32> = vec![];
         let mut others: Vec<Vec<u32>> = Vec::with_capacity(keys.len());
-        for (key, codes) in keys.iter().zip(&mut self.codes) {
-            let Some(numbers) = codes.numbers(key)? else { return Ok(false) };
-            if places.is_empty() { places = numbers } else { others.push(numbers) }
+        for (key, key_codes) in keys.iter().zip(&mut self.key_codes) {
+            let Some(codes) = key_codes.encode(key)? else { return Ok(false) };
+            if slots.is_empty() { slots = codes } else { others.push(codes) }
         }
-        let widths: Vec<u32> = self.codes.iter().map(KeyCodes::width).collect();
+        let widths: Vec<u32> = self.key_codes.iter().map(KeyCodes::width).collect();
         if widths != self.widths {
             if widths.iter().sum::<u32>() > self.max_bits {
                 return Ok(false);
@@ -59,26 +68,26 @@ impl GroupTable {
             self.widen(widths);
         }
         let mut shift = 0;
-        for (numbers, width) in others.iter().zip(&self.widths) {
+        for (codes, width) in others.iter().zip(&self.widths) {
             shift += width;
-            places.iter_mut().zip(numbers).for_each(|(place, number)| *place |= number << shift);
+            slots.iter_mut().zip(codes).for_each(|(slot, code)| *slot |= code << shift);
         }
-        let (table, known) = (&mut self.groups, &mut self.places);
-        groups.extend(places.into_iter().map(|place| {
-            let group = &mut table[place as usize];
-            if *group == NONE {
+        let (table, known) = (&mut self.groups, &mut self.slots);
+        groups.extend(slots.into_iter().map(|slot| {
+            let group = &mut table[slot as usize];
+            if *group == EMPTY {
                 *group = known.len() as u32;
-                known.push(place);
+                known.push(slot);
             }
             *group as usize
         }));
         Ok(true)
     }
 
-    /// Gives the numbers of each key so many bits.
+    /// Repacks the slots of all groups for wider codes and rebuilds the table.
     fn widen(&mut self, widths: Vec<u32>) {
-        let moved = |place: u32| {
-            let (mut rest, mut new, mut shift) = (place, 0, 0);
+        let repack = |slot: u32| {
+            let (mut rest, mut new, mut shift) = (slot, 0, 0);
             for (from, to) in self.widths.iter().zip(&widths) {
                 new |= (rest & ((1 << from) - 1)) << shift;
                 rest >>= from;
@@ -86,37 +95,37 @@ impl GroupTable {
             }
             new
         };
-        let places: Vec<u32> = self.places.iter().map(|&place| moved(place)).collect();
-        self.groups = vec![NONE; 1 << widths.iter().sum::<u32>()];
-        for (group, &place) in (0..).zip(&places) {
-            self.groups[place as usize] = group;
+        let slots: Vec<u32> = self.slots.iter().map(|&slot| repack(slot)).collect();
+        self.groups = vec![EMPTY; 1 << widths.iter().sum::<u32>()];
+        for (group, &slot) in (0..).zip(&slots) {
+            self.groups[slot as usize] = group;
         }
-        (self.places, self.widths) = (places, widths);
+        (self.slots, self.widths) = (slots, widths);
     }
 
-    /// The keys of all groups.
+    /// The key columns of all groups, decoded from their slots.
     ///
     /// # Errors
-    /// None for keys that were given.
+    /// Casting the values to the type of the key.
     pub(crate) fn keys(&self) -> Result<Vec<ArrayRef>> {
         let mut shift = 0;
-        let columns = self.codes.iter().zip(&self.widths).map(|(codes, width)| {
+        let columns = self.key_codes.iter().zip(&self.widths).map(|(key_codes, width)| {
             let (start, mask) = (shift, (1 << width) - 1);
             shift += width;
-            codes.values(self.places.iter().map(|place| (place >> start) & mask))
+            key_codes.decode(self.slots.iter().map(|slot| (slot >> start) & mask))
         });
         columns.collect()
     }
 
-    /// Forgets the groups.
+    /// Removes all groups. Codes and widths stay, so that the next rows need no repacking.
     pub(crate) fn clear(&mut self) {
-        self.places.clear();
-        self.groups.fill(NONE);
+        self.slots.clear();
+        self.groups.fill(EMPTY);
     }
 
-    /// About the memory that is held.
+    /// Bytes allocated, approximately.
     pub(crate) fn size(&self) -> usize {
-        let codes: usize = self.codes.iter().map(KeyCodes::size).sum();
-        codes + (self.groups.capacity() + self.places.capacity()) * size_of::<u32>()
+        let codes: usize = self.key_codes.iter().map(KeyCodes::size).sum();
+        codes + (self.groups.capacity() + self.slots.capacity()) * size_of::<u32>()
     }
 }

@@ -1,4 +1,49 @@
-//! GROUP BY over low-cardinality keys.
+//! [`PerfectHashAggregateExec`]: partial aggregation by low-cardinality keys through a directly indexed table.
+//!
+//! It replaces the partial [`AggregateExec`] of a two-phase aggregation. DataFusion's own hashes the keys of every row and
+//! compares them again in its hash table; this one maps each key to a small code and packs the codes of a row into an index.
+//!
+//! ```text
+//!  input batch      key codes        slot         group indices     accumulators
+//!  +---------+      +--------+      +--------+     +-----------+     +-------------+
+//!  | queue   | ---> | 2 bits | -+-> | 6 bits | --> | table[..] | --> | count(*)    | --> states, at the end of the input
+//!  | month   | ---> | 4 bits | /    +--------+     +-----------+     | sum(wait_s) |     or when memory is short
+//!  | wait_s  |      +--------+                                       +-------------+
+//!  +---------+          |
+//!                       | the codes need more than `perfect_hash_bits` bits
+//!                       +--> states so far, then AggregateExec for the rest of the input
+//! ```
+//!
+//! `select queue, count(*), sum(wait_s) ... group by queue`, partial:
+//!
+//! ```text
+//!  queue    wait_s             queue    count(*)[count]    sum(wait_s)[sum]
+//!  sales    10                 sales    3                  60
+//!  billing  5           ->     billing  1                  5
+//!  sales    20
+//!  sales    30
+//! ```
+//!
+//! # When it is chosen
+//!
+//! The rule `PerfectHashAggregation` takes every partial aggregate with at least one key whose keys are all strings, Booleans,
+//! dates, timestamps or integers other than `UInt64`, without grouping sets, limit, ORDER BY in a call or a used input order.
+//! Cardinality is not estimated: statistics know nothing of an expression such as `date_trunc('month', started_at)`. It shows
+//! at run time, and the cost of a wrong choice is the batches before the fallback. The fallback is per input partition; the
+//! final aggregate above cannot tell the states of the two apart.
+//!
+//! Columns that are group keys and nothing else may arrive as dictionary arrays (`dictionary=[...]` in the plan, rule
+//! `DictionaryScan`): then only the values of the dictionary are looked up, not those of each row.
+//!
+//! # Memory
+//!
+//! Accumulators, the codes and the table: 4 bytes per slot, at most a megabyte with 18 bits. When the reservation fails, the
+//! states so far are emitted and the groups removed; the final aggregate merges equal groups. Nothing is spilled.
+//!
+//! Switch: `cxql.engine.perfect_hash_aggregation`. Threshold: `cxql.engine.perfect_hash_bits` (18).
+//!
+//! The technique is DuckDB's *perfect hash aggregate* (`PhysicalPerfectHashAggregate`), which takes the bits from the minimum
+//! and maximum of integer statistics; here they grow with the values seen.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -31,17 +76,14 @@ use super::group_table::GroupTable;
 use super::{AggregateCall, Batches, OnceStream, slice_into_batches, streaming_exec, with_mode};
 use crate::exec_util::single_child;
 
-/// The first of two aggregates, for few groups: it gives the groups of its rows with the state of each function.
-///
-/// When there turn out to be many groups, it gives those so far, and the rest of the rows goes through the engine's own
-/// [`AggregateExec`].
+/// Partial aggregation through a directly indexed table, see the page of this module.
 #[derive(Debug)]
 pub struct PerfectHashAggregateExec {
-    /// What is computed, over rows with texts.
+    /// The replaced partial aggregate, over the input with plain string columns.
     aggregate: Arc<AggregateExec>,
-    /// The rows; those texts by which they are grouped may be numbers with a dictionary.
+    /// The input. String columns that are group keys and nothing else may be dictionary arrays.
     input: Arc<dyn ExecutionPlan>,
-    /// Bits of the codes of all keys of a group.
+    /// Most bits of the codes of all keys of a group.
     bits: usize,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -51,8 +93,7 @@ impl PerfectHashAggregateExec {
         Self { aggregate: Arc::new(aggregate), input, bits, metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    /// The operator in place of a partial aggregate; `None` if the types of its keys have no codes, or it needs an order or
-    /// has a limit or grouping sets. The table of groups has at most 2^`bits` slots.
+    /// The operator in place of a partial aggregate; `None` if it is not supported. The table has at most 2^`bits` slots.
     pub(crate) fn try_over(aggregate: &AggregateExec, bits: usize) -> Option<Self> {
         let schema = aggregate.input().schema();
         let keys = aggregate.group_expr();
@@ -73,7 +114,7 @@ impl PerfectHashAggregateExec {
         &self.input
     }
 
-    /// The columns of texts that are keys and nothing else.
+    /// The string columns of the input that are group keys and nothing else, so that they may be dictionary arrays.
     pub(crate) fn dictionary_keys(&self) -> Vec<usize> {
         let schema = self.input.schema();
         let keys = self.aggregate.group_expr().expr().iter().map(|(key, _)| key);
@@ -83,34 +124,34 @@ impl PerfectHashAggregateExec {
         let used: HashSet<usize> =
             others.flat_map(|expr| collect_columns(&expr)).map(|column| column.index()).collect();
         let columns = keys.filter_map(|key| key.downcast_ref::<Column>()).map(Column::index);
-        let is_text = |&column: &usize| schema.field(column).data_type() == &DataType::Utf8View;
-        columns.filter(is_text).filter(|column| !used.contains(column)).collect()
+        let is_string = |&column: &usize| schema.field(column).data_type() == &DataType::Utf8View;
+        columns.filter(is_string).filter(|column| !used.contains(column)).collect()
     }
 }
 
-/// Writes which columns come as numbers with a dictionary where a plan gives texts.
-fn fmt_dictionary_columns(plain: &SchemaRef, given: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let fields = plain.fields().iter().zip(given.fields());
-    let numbered = fields.filter(|(plain, given)| plain.data_type() != given.data_type());
-    let names: Vec<&str> = numbered.map(|(plain, _)| plain.name().as_str()).collect();
+/// Writes which columns arrive as dictionary arrays: those whose type differs from the one that was planned.
+fn fmt_dictionary_columns(planned: &SchemaRef, input: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let fields = planned.fields().iter().zip(input.fields());
+    let dictionaries = fields.filter(|(planned, input)| planned.data_type() != input.data_type());
+    let names: Vec<&str> = dictionaries.map(|(planned, _)| planned.name().as_str()).collect();
     if names.is_empty() { Ok(()) } else { write!(f, ", dictionary=[{}]", names.join(", ")) }
 }
 
-/// Columns with the types of `schema`.
+/// Casts columns to the types of `schema`.
 fn cast_columns_to(schema: &SchemaRef, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    let typed =
+    let cast_columns =
         columns.iter().zip(schema.fields()).map(|(column, field)| match column.data_type() == field.data_type() {
             true => Ok(Arc::clone(column)),
             false => Ok(cast(column, field.data_type())?),
         });
-    typed.collect()
+    cast_columns.collect()
 }
 
-/// The keys of an aggregate, as plans show them.
+/// The group keys as a plan shows them.
 fn display_keys(aggregate: &AggregateExec) -> String {
     let keys = aggregate.group_expr().expr().iter().map(|(expr, name)| match expr.to_string() {
-        text if text == *name => text,
-        text => format!("{text} as {name}"),
+        expr if expr == *name => expr,
+        expr => format!("{expr} as {name}"),
     });
     keys.collect::<Vec<_>>().join(", ")
 }
@@ -151,12 +192,12 @@ impl ExecutionPlan for PerfectHashAggregateExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = single_child(self.as_ref(), children)?;
-        let plain = cast_plan_to(Arc::clone(&input), &self.aggregate.input().schema())?;
-        Ok(Arc::new(Self::new(with_mode(&self.aggregate, AggregateMode::Partial, plain)?, input, self.bits)))
+        let planned = cast_plan_to(Arc::clone(&input), &self.aggregate.input().schema())?;
+        Ok(Arc::new(Self::new(with_mode(&self.aggregate, AggregateMode::Partial, planned)?, input, self.bits)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let running = PartialAggregation {
+        let aggregation = PartialAggregation {
             groups: Some(GroupStates::new(&self.aggregate, &self.input.schema(), self.bits)?),
             input: self.input.execute(partition, Arc::clone(&context))?,
             aggregate: Arc::clone(&self.aggregate),
@@ -166,9 +207,9 @@ impl ExecutionPlan for PerfectHashAggregateExec {
             metrics: BaselineMetrics::new(&self.metrics, partition),
             context,
         };
-        let metrics = running.metrics.clone();
-        let parts = stream::try_unfold(Some(running), async |running| match running {
-            Some(running) => running.next().await.map(Some),
+        let metrics = aggregation.metrics.clone();
+        let parts = stream::try_unfold(Some(aggregation), async |aggregation| match aggregation {
+            Some(aggregation) => aggregation.next().await.map(Some),
             None => Ok(None),
         });
         let batches = parts.try_flatten().inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
@@ -196,8 +237,9 @@ impl ExecutionPlan for PerfectHashAggregateExec {
     }
 }
 
-/// A run over one input.
+/// The aggregation of one input partition.
 struct PartialAggregation {
+    /// Taken while a batch is processed.
     groups: Option<GroupStates>,
     input: SendableRecordBatchStream,
     aggregate: Arc<AggregateExec>,
@@ -207,21 +249,22 @@ struct PartialAggregation {
 }
 
 impl PartialAggregation {
-    /// The next rows to give, and what runs on after them; the last when that is `None`.
+    /// The next batches, and the state to continue with; `None` after the last ones.
     async fn next(mut self) -> Result<(Batches, Option<Self>)> {
-        let Some(mut groups) = self.groups.take() else { return internal_err!("a run without its groups") };
+        let Some(mut groups) = self.groups.take() else { return internal_err!("aggregation was polled after its end") };
         let batch_size = self.context.session_config().batch_size();
         let elapsed = self.metrics.elapsed_compute().clone();
         while let Some(batch) = self.input.try_next().await? {
             let _timer = elapsed.timer();
             if !groups.add(&batch)? {
+                // too many groups: the states so far as they are, then DataFusion's partial aggregate for this batch and the rest
                 let known = groups.take(batch_size)?;
                 self.reservation.free();
                 let rest = self.rest(batch)?;
                 return Ok((stream::iter(known.into_iter().map(Ok)).chain(rest).boxed(), None));
             }
             if self.reservation.try_resize(groups.size()).is_err() {
-                // whoever comes next brings equal groups together
+                // emit early: the final aggregate merges equal groups
                 let known = groups.take(batch_size)?;
                 self.reservation.resize(groups.size());
                 self.groups = Some(groups);
@@ -232,60 +275,66 @@ impl PartialAggregation {
         Ok((stream::iter(known.into_iter().map(Ok)).boxed(), None))
     }
 
-    /// What the engine makes of a batch and all that follow.
+    /// DataFusion's partial aggregate over a batch and the rest of the input.
     fn rest(self, batch: RecordBatch) -> Result<Batches> {
         let schema = self.input.schema();
-        let rows = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
-        Ok(partial_over(&self.aggregate, schema, rows)?.execute(0, self.context)?.boxed())
+        let batches = stream::once(future::ready(Ok(batch))).chain(self.input).boxed();
+        Ok(partial_over(&self.aggregate, schema, batches)?.execute(0, self.context)?.boxed())
     }
 }
 
-/// The engine's first aggregate of rows that are there once.
-fn partial_over(aggregate: &AggregateExec, schema: SchemaRef, rows: Batches) -> Result<AggregateExec> {
-    let rows = streaming_exec(Arc::clone(&schema), vec![OnceStream::stream(schema, rows)])?;
-    with_mode(aggregate, AggregateMode::Partial, cast_plan_to(Arc::new(rows), &aggregate.input().schema())?)
+/// DataFusion's partial aggregate over a stream.
+fn partial_over(aggregate: &AggregateExec, schema: SchemaRef, batches: Batches) -> Result<AggregateExec> {
+    let input = streaming_exec(Arc::clone(&schema), vec![OnceStream::stream(schema, batches)])?;
+    with_mode(aggregate, AggregateMode::Partial, cast_plan_to(Arc::new(input), &aggregate.input().schema())?)
 }
 
-/// The groups seen so far, with the state of each function.
+/// The groups seen so far, with their accumulators.
 struct GroupStates {
     keys: Vec<Arc<dyn PhysicalExpr>>,
     table: GroupTable,
     calls: Vec<AggregateCall>,
     schema: SchemaRef,
-    /// The group of each row of a batch.
-    rows: Vec<usize>,
+    /// The group index of each row of the current batch; kept for its allocation.
+    group_indices: Vec<usize>,
 }
 
 impl GroupStates {
-    /// No groups yet of rows with the columns of `schema`.
+    /// No groups yet. `schema` is that of the input.
     fn new(aggregate: &AggregateExec, schema: &SchemaRef, bits: usize) -> Result<Self> {
         let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
         let types = keys.iter().map(|key| key.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let Some(table) = GroupTable::new(&types, bits) else {
-            return internal_err!("keys that have no numbers: {types:?}");
+            return internal_err!("group keys that cannot be encoded: {types:?}");
         };
-        Ok(Self { keys, table, calls: AggregateCall::all(aggregate)?, schema: aggregate.schema(), rows: vec![] })
+        Ok(Self {
+            keys,
+            table,
+            calls: AggregateCall::all(aggregate)?,
+            schema: aggregate.schema(),
+            group_indices: vec![],
+        })
     }
 
-    /// Adds rows, or none of them if there are too many different keys.
+    /// Accumulates a batch. Returns false, without having accumulated any row, if there are too many distinct keys.
     fn add(&mut self, batch: &RecordBatch) -> Result<bool> {
         let keys = evaluate_expressions_to_arrays(&self.keys, batch)?;
-        if !self.table.groups(&keys, &mut self.rows)? {
+        if !self.table.intern(&keys, &mut self.group_indices)? {
             return Ok(false);
         }
         for call in &mut self.calls {
-            call.update(batch, &self.rows, self.table.len())?;
+            call.update(batch, &self.group_indices, self.table.len())?;
         }
         Ok(true)
     }
 
-    /// About the memory that is held.
+    /// Bytes allocated, approximately.
     fn size(&self) -> usize {
         let calls: usize = self.calls.iter().map(|call| call.state.size()).sum();
         calls + self.table.size()
     }
 
-    /// The groups with their states; none are left.
+    /// Emits the keys and states of all groups and removes the groups.
     fn take(&mut self, batch_size: usize) -> Result<Vec<RecordBatch>> {
         let groups = self.table.len();
         if groups == 0 {
@@ -300,22 +349,20 @@ impl GroupStates {
     }
 }
 
-/// A plan with the columns of `schema`.
-///
-/// # Errors
-/// None for texts as numbers with a dictionary.
+/// A projection that casts the columns of a plan to the types of `schema`; the plan itself where they are equal. A cast from a
+/// dictionary array to strings unpacks it.
 fn cast_plan_to(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
-    let given = plan.schema();
-    if given.fields().iter().zip(schema.fields()).all(|(given, wanted)| given.data_type() == wanted.data_type()) {
+    let input = plan.schema();
+    if input.fields().iter().zip(schema.fields()).all(|(input, output)| input.data_type() == output.data_type()) {
         return Ok(plan);
     }
-    let columns = given.fields().iter().zip(schema.fields()).enumerate().map(|(place, (given, wanted))| {
-        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(given.name(), place));
-        let column = match given.data_type() == wanted.data_type() {
+    let columns = input.fields().iter().zip(schema.fields()).enumerate().map(|(index, (input, output))| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(input.name(), index));
+        let column = match input.data_type() == output.data_type() {
             true => column,
-            false => Arc::new(CastExpr::new(column, wanted.data_type().clone(), None)),
+            false => Arc::new(CastExpr::new(column, output.data_type().clone(), None)),
         };
-        ProjectionExpr::new(column, wanted.name().clone())
+        ProjectionExpr::new(column, output.name().clone())
     });
     Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
 }

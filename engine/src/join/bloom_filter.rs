@@ -1,4 +1,55 @@
-//! Rows of the larger side of a hash join that cannot have a partner are left out before they reach it.
+//! [`BloomFilterJoinExec`]: a [`HashJoinExec`] whose probe side passes a Bloom filter of the build side's keys.
+//!
+//! DataFusion looks every probe row up in the hash table of the build side, which is a cache miss for a large one. The filter
+//! takes 8 to 16 bits per key, so that it stays in the cache, and drops most rows without a match before that lookup.
+//!
+//! ```text
+//!   build side (left)                        probe side (right)
+//!   +--------------+                         +--------------+
+//!   | input        |                         | input        |
+//!   +--------------+                         +--------------+
+//!          | batches                                | batches
+//!   +--------------+   filter, at the end    +--------------+
+//!   | BloomSideExec| ----------------------> | BloomSideExec| --> metric bloom_filtered_rows
+//!   | hashes keys  |   of the build side     | drops rows   |
+//!   +--------------+                         +--------------+
+//!          | all rows                               | rows whose key may match, coalesced
+//!          +-----------> HashJoinExec <-------------+
+//!                        (CollectLeft)
+//! ```
+//!
+//! Survey answers (build) joined to contacts (probe) by `contact_id`:
+//!
+//! ```text
+//!  build: contact_id    probe: contact_id   passes the filter      output
+//!  a7                   a1                  no                     b2
+//!  b2                   b2                  yes
+//!                       c3                  yes, false positive    (c3 is dropped by the join)
+//!                       NULL                as any other value     (NULL is dropped by the join)
+//! ```
+//!
+//! # When it is chosen
+//!
+//! The rule `JoinBloomFilter` takes hash joins with at least one string key whose build side is collected once for all threads
+//! (`CollectLeft`): inner, left, left semi, right semi and left anti joins, which all drop probe rows without a match. Not:
+//! right, full and right anti joins, which emit such rows; `NOT IN` (null-aware), where one NULL of the probe side decides; keys
+//! in which NULL equals NULL; joins without a string key.
+//!
+//! A probe partition that has seen `bloom_filter_sample_rows` rows gives the filter up as soon as more than half have passed.
+//!
+//! # Memory
+//!
+//! While the build side is read, four bytes per row for the hashes; then the filter, at most a megabyte for half a million keys
+//! with 8 bits, until the join ends. If the reservation fails, the join runs without a filter. Nothing is spilled.
+//!
+//! Switch: `cxql.engine.join_bloom_filter`. Thresholds: `cxql.engine.bloom_filter_bits` (8 per key) and
+//! `cxql.engine.bloom_filter_sample_rows` (32,768).
+//!
+//! # Sources
+//!
+//! Bloom, *Space/time trade-offs in hash coding with allowable errors*, CACM 13(7), 1970. The two bits of a key lie in one
+//! 64-bit word, one memory access per lookup: Putze, Sanders and Singler, *Cache-, hash- and space-efficient Bloom filters*,
+//! WEA 2007 (register-blocked).
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -26,19 +77,19 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use crate::exec_util::single_child;
 use crate::kernels::hash::key_hashes;
 
-/// A hash join whose right side passes a filter of the left side's keys.
+/// A hash join with a Bloom filter before its probe side, see the page of this module.
 ///
-/// The filter is a Bloom filter (Bloom 1970) whose bits for a key lie in one word (Putze, Sanders and Singler 2007). Where most
-/// rows pass, an input does without.
+/// It owns the join and both filtering sides: they share the filter, and have to be reset together when a plan is executed
+/// again. Plans and optimizer rules see the unfiltered inputs.
 #[derive(Debug)]
 pub struct BloomFilterJoinExec {
-    /// The join over both sides as they are.
+    /// The join over the unfiltered inputs: properties, statistics and display.
     join: Arc<HashJoinExec>,
-    /// The join that runs, over the sides with the filter.
+    /// The join that is executed, over the two [`BloomSideExec`].
     filtered: HashJoinExec,
     /// Bits of the filter per key of the build side.
     bits_per_key: usize,
-    /// Probe rows of an input after which a filter that drops less than half is given up.
+    /// Rows of a probe partition after which a filter that drops less than half is given up.
     sample_rows: usize,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -47,12 +98,12 @@ impl BloomFilterJoinExec {
     pub(crate) fn new(join: HashJoinExec, bits_per_key: usize, sample_rows: usize) -> Result<Self> {
         let metrics = ExecutionPlanMetricsSet::new();
         let filter = Arc::new(OnceLock::new());
-        let (of_left, of_right) = join.on().iter().cloned().unzip();
+        let (left_keys, right_keys) = join.on().iter().cloned().unzip();
         let side = |input: &Arc<dyn ExecutionPlan>, keys, is_probe| -> Arc<dyn ExecutionPlan> {
             let (input, filter, metrics) = (Arc::clone(input), Arc::clone(&filter), metrics.clone());
             Arc::new(BloomSideExec { input, keys, filter, is_probe, bits_per_key, sample_rows, metrics })
         };
-        let sides = vec![side(join.left(), of_left, false), side(join.right(), of_right, true)];
+        let sides = vec![side(join.left(), left_keys, false), side(join.right(), right_keys, true)];
         let filtered = join.builder().with_new_children(sides)?.build()?;
         Ok(Self { join: Arc::new(join), filtered, bits_per_key, sample_rows, metrics })
     }
@@ -129,10 +180,10 @@ impl ExecutionPlan for BloomFilterJoinExec {
     }
 }
 
-/// What the keys of the left side leave through; `None` if there was no memory for it.
+/// The Bloom filter of the build side, once that is read; `None` if memory did not suffice.
 type SharedFilter = Arc<OnceLock<Option<BloomFilter>>>;
 
-/// One side of a join: the left one makes the filter, the right one passes it.
+/// One input of the join: the build side fills the filter, the probe side is filtered by it.
 #[derive(Debug)]
 struct BloomSideExec {
     input: Arc<dyn ExecutionPlan>,
@@ -155,7 +206,7 @@ impl ExecutionPlan for BloomSideExec {
         "BloomSideExec"
     }
 
-    /// Those of the input: rows are left out, none is changed or moved.
+    /// Those of the input: rows are dropped, but neither changed nor reordered.
     fn properties(&self) -> &Arc<PlanProperties> {
         self.input.properties()
     }
@@ -188,12 +239,12 @@ impl ExecutionPlan for BloomSideExec {
         let (keys, filter) = (self.keys.clone(), Arc::clone(&self.filter));
         let batches = if self.is_probe {
             let probe = ProbeFilter {
-                rows: BatchCoalescer::new(Arc::clone(&schema), context.session_config().batch_size()),
+                output: BatchCoalescer::new(Arc::clone(&schema), context.session_config().batch_size()),
                 filtered_rows: MetricBuilder::new(&self.metrics).counter("bloom_filtered_rows", partition),
-                state: State::Looking,
+                state: ProbeState::Filtering,
                 sample_rows: self.sample_rows,
                 seen_rows: 0,
-                kept_rows: 0,
+                passed_rows: 0,
                 input,
                 keys,
                 filter,
@@ -213,12 +264,12 @@ impl ExecutionPlan for BloomSideExec {
     }
 }
 
-/// Rows on their way into the join's table.
+/// The stream of the build side: passes all rows on and hashes their keys.
 struct BuildHashes {
     input: SendableRecordBatchStream,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     filter: SharedFilter,
-    /// Of the keys so far; `None` if there was no memory for more.
+    /// Key hashes of the batches so far; `None` if memory did not suffice.
     hashes: Option<Vec<Vec<u32>>>,
     bits_per_key: usize,
     reservation: MemoryReservation,
@@ -240,7 +291,8 @@ impl BuildHashes {
         Ok(Some(batch))
     }
 
-    /// The filter is there before the join asks for the first row of the other side.
+    /// Builds the filter at the end of the build side. `CollectLeft` reads all of that side before it polls the probe side, so
+    /// that the filter is set by then.
     fn finish(&mut self) {
         let hashes = self.hashes.take();
         let bits_per_key = self.bits_per_key;
@@ -252,44 +304,46 @@ impl BuildHashes {
     }
 }
 
-/// Rows on their way past the join's table.
+/// The stream of one probe partition: drops rows whose key is not in the filter.
 struct ProbeFilter {
     input: SendableRecordBatchStream,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     filter: SharedFilter,
-    rows: BatchCoalescer,
-    state: State,
+    /// Combines what is left of filtered batches to batches of the configured size.
+    output: BatchCoalescer,
+    state: ProbeState,
     sample_rows: usize,
     seen_rows: usize,
-    kept_rows: usize,
+    passed_rows: usize,
     filtered_rows: Count,
 }
 
 #[derive(PartialEq)]
-enum State {
-    Looking,
-    /// Most rows pass.
-    Passing,
-    Ended,
+enum ProbeState {
+    /// Rows are filtered.
+    Filtering,
+    /// There is no filter, or it was given up: batches pass unchanged.
+    Bypassing,
+    Finished,
 }
 
 impl ProbeFilter {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some(batch) = self.rows.next_completed_batch() {
+            if let Some(batch) = self.output.next_completed_batch() {
                 return Ok(Some(batch));
             }
-            if self.state == State::Ended {
+            if self.state == ProbeState::Finished {
                 return Ok(None);
             }
-            if self.state == State::Passing && self.rows.is_empty() {
+            if self.state == ProbeState::Bypassing && self.output.is_empty() {
                 return self.input.try_next().await;
             }
             match self.input.try_next().await? {
                 Some(batch) => self.filter_batch(batch)?,
                 None => {
-                    self.state = State::Ended;
-                    self.rows.finish_buffered_batch()?;
+                    self.state = ProbeState::Finished;
+                    self.output.finish_buffered_batch()?;
                 }
             }
         }
@@ -297,34 +351,35 @@ impl ProbeFilter {
 
     fn filter_batch(&mut self, batch: RecordBatch) -> Result<()> {
         let filter = self.filter.get().and_then(Option::as_ref);
-        let Some(filter) = filter.filter(|_| self.state == State::Looking) else {
-            self.state = State::Passing;
-            self.rows.push_batch(batch)?;
-            return Ok(self.rows.finish_buffered_batch()?);
+        let Some(filter) = filter.filter(|_| self.state == ProbeState::Filtering) else {
+            self.state = ProbeState::Bypassing;
+            self.output.push_batch(batch)?;
+            return Ok(self.output.finish_buffered_batch()?);
         };
         let hashes = hashes_of(&self.keys, &batch)?;
-        let kept = BooleanArray::new(BooleanBuffer::collect_bool(hashes.len(), |row| filter.has(hashes[row])), None);
-        let (rows, kept_rows) = (batch.num_rows(), kept.true_count());
-        self.filtered_rows.add(rows - kept_rows);
+        let mask =
+            BooleanArray::new(BooleanBuffer::collect_bool(hashes.len(), |row| filter.may_contain(hashes[row])), None);
+        let (rows, passed_rows) = (batch.num_rows(), mask.true_count());
+        self.filtered_rows.add(rows - passed_rows);
         self.seen_rows += rows;
-        self.kept_rows += kept_rows;
-        if self.seen_rows >= self.sample_rows && 2 * self.kept_rows > self.seen_rows {
-            self.state = State::Passing;
+        self.passed_rows += passed_rows;
+        if self.seen_rows >= self.sample_rows && 2 * self.passed_rows > self.seen_rows {
+            self.state = ProbeState::Bypassing;
         }
-        self.rows.push_batch_with_filter(batch, &kept)?;
-        if self.state == State::Passing {
-            self.rows.finish_buffered_batch()?;
+        self.output.push_batch_with_filter(batch, &mask)?;
+        if self.state == ProbeState::Bypassing {
+            self.output.finish_buffered_batch()?;
         }
         Ok(())
     }
 }
 
-/// What tells that a key is not among others.
+/// A register-blocked Bloom filter: two bits in one 64-bit word per key.
 #[derive(Debug)]
 struct BloomFilter {
-    /// A power of two of them.
+    /// Their number is a power of two.
     words: Vec<u64>,
-    /// What the words take, as long as the filter is there.
+    /// The memory of the words, released with the filter.
     reservation: MemoryReservation,
 }
 
@@ -333,7 +388,7 @@ impl BloomFilter {
         (keys * bits_per_key).div_ceil(u64::BITS as usize).next_power_of_two()
     }
 
-    /// Bytes for so many keys.
+    /// Bytes of a filter for this number of keys.
     fn size_for(keys: usize, bits_per_key: usize) -> usize {
         Self::words_for(keys, bits_per_key) * size_of::<u64>()
     }
@@ -342,27 +397,29 @@ impl BloomFilter {
         let count = hashes.iter().map(Vec::len).sum();
         let mut filter = Self { words: vec![0; Self::words_for(count, bits_per_key)], reservation };
         for &hash in hashes.iter().flatten() {
-            let place = filter.place(hash);
-            filter.words[place] |= bits(hash);
+            let index = filter.word_index(hash);
+            filter.words[index] |= bit_mask(hash);
         }
         filter.reservation.resize(size_of_val(filter.words.as_slice()));
         filter
     }
 
-    fn place(&self, hash: u32) -> usize {
+    /// By bits of the hash that [`bit_mask`] does not use.
+    fn word_index(&self, hash: u32) -> usize {
         (hash >> 12) as usize & (self.words.len() - 1)
     }
 
-    fn has(&self, hash: u32) -> bool {
-        self.words[self.place(hash)] & bits(hash) == bits(hash)
+    fn may_contain(&self, hash: u32) -> bool {
+        self.words[self.word_index(hash)] & bit_mask(hash) == bit_mask(hash)
     }
 }
 
-fn bits(hash: u32) -> u64 {
+/// The two bits of a key: bits 0 to 5 and 6 to 11 of its hash.
+fn bit_mask(hash: u32) -> u64 {
     1 << (hash & 63) | 1 << (hash >> 6 & 63)
 }
 
-/// Half a hash of the keys of each row.
+/// A 32-bit hash of the keys of each row.
 fn hashes_of(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<u32>> {
     key_hashes(&evaluate_expressions_to_arrays(keys, batch)?)
 }
@@ -383,10 +440,10 @@ mod tests {
     use crate::EngineOptions;
     use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 
-    /// `few` has 300 keys, some twice and some NULL; `t` 60,000 rows in batches of 500, of which about `percent` have a partner.
-    fn context(is_probe: bool, batch_size: usize, percent: usize) -> SessionContext {
+    /// `few` has 300 keys, some twice and some NULL; `t` 60,000 rows in batches of 500, of which about `percent` have a match.
+    fn context(has_rule: bool, batch_size: usize, percent: usize) -> SessionContext {
         let mut rules = PhysicalOptimizer::new().rules;
-        if is_probe {
+        if has_rule {
             rules.push(Arc::new(JoinBloomFilter));
         }
         let config = SessionConfig::new().with_target_partitions(3).with_batch_size(batch_size);
@@ -433,13 +490,13 @@ mod tests {
         (pretty_format_batches(&batches).unwrap().to_string(), plan)
     }
 
-    fn sifted_out(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    fn filtered_rows(plan: &Arc<dyn ExecutionPlan>) -> usize {
         let own = plan.metrics().and_then(|metrics| metrics.sum_by_name("bloom_filtered_rows"));
-        own.map_or(0, |count| count.as_usize()) + plan.children().into_iter().map(sifted_out).sum::<usize>()
+        own.map_or(0, |count| count.as_usize()) + plan.children().into_iter().map(filtered_rows).sum::<usize>()
     }
 
     #[tokio::test]
-    async fn what_joins_give_is_what_the_engine_s_give() {
+    async fn filtered_joins_return_the_rows_of_plain_joins() {
         let on = ["few.k = t.k", "few.plain = t.plain", "few.k = t.k and few.n = t.n", "few.k = t.k and few.n < t.n"];
         let joins = [
             "select few.k, t.k, t.n, count(*) from few inner join t on {on} group by 1, 2, 3 order by 1, 2, 3",
@@ -449,18 +506,18 @@ mod tests {
             "select k, count(*) from t where exists (select 1 from few where {on}) group by 1 order by 1",
         ];
         for (batch_size, percent) in [(8192, 0), (8192, 4), (7, 30), (8192, 100)] {
-            let (ours, engine) = (context(true, batch_size, percent), context(false, batch_size, percent));
+            let (ours, theirs) = (context(true, batch_size, percent), context(false, batch_size, percent));
             for join in joins {
                 for on in on {
                     let sql = join.replace("{on}", on);
-                    let (expected, _) = run(&engine, &sql).await;
+                    let (expected, _) = run(&theirs, &sql).await;
                     let (found, plan) = run(&ours, &sql).await;
                     let shown = displayable(plan.as_ref()).indent(false).to_string();
                     assert!(shown.contains(", bloom_filter"), "{sql}\n{shown}");
                     assert_eq!(found, expected, "{sql}\n{shown}");
-                    // of the rows without a partner a few in a hundred pass, or all after the first look
+                    // of the rows without a match a few percent pass, or all of them after the sample
                     let without = 60_000 / 100 * (100 - percent);
-                    let out = sifted_out(&plan);
+                    let out = filtered_rows(&plan);
                     let is_expected = if percent < 50 {
                         out > without / 10 * 9
                     } else {
@@ -471,16 +528,16 @@ mod tests {
                     assert_eq!(pretty_format_batches(&again).unwrap().to_string(), expected, "{sql}, again");
                 }
             }
-            // nothing to hold
+            // an empty build side
             let sql = "select count(*) from (select * from few where n > 5) as few inner join t on few.k = t.k";
-            assert_eq!(run(&ours, sql).await.0, run(&engine, sql).await.0);
+            assert_eq!(run(&ours, sql).await.0, run(&theirs, sql).await.0);
         }
     }
 
     #[tokio::test]
-    async fn only_joins_that_drop_rows_by_texts_are_sifted() {
+    async fn only_joins_that_drop_rows_by_strings_are_filtered() {
         let ours = context(true, 8192, 4);
-        for (sql, is_probe) in [
+        for (sql, is_filtered) in [
             ("select * from few inner join t on few.k = t.k", true),
             ("select * from few inner join t on few.n = t.n and few.n > 5", false),
             ("select * from t left join few on few.k = t.k", false),
@@ -491,14 +548,14 @@ mod tests {
             let plan = ours.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
             let shown = displayable(plan.as_ref()).indent(false).to_string();
             assert!(shown.contains("HashJoinExec"), "{sql}\n{shown}");
-            assert_eq!(shown.contains(", bloom_filter"), is_probe, "{sql}\n{shown}");
+            assert_eq!(shown.contains(", bloom_filter"), is_filtered, "{sql}\n{shown}");
             collect(plan, ours.task_ctx()).await.unwrap();
         }
     }
 
-    /// No key is lost, and of others at most six in a hundred pass: two of 64 bits where about fifteen are set.
+    /// No key is lost, and at most six in a hundred others pass: a key tests two of 64 bits, of which about fifteen are set.
     #[test]
-    fn a_sieve_keeps_its_keys_and_few_others() {
+    fn a_filter_contains_its_keys_and_few_others() {
         let pool: Arc<dyn datafusion::execution::memory_pool::MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         let hash = |number: u32| {
             let mixed = (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -507,8 +564,8 @@ mod tests {
         for count in [0, 1, 1000, 500_000] {
             let hashes: Vec<u32> = (0..count).map(hash).collect();
             let filter = BloomFilter::new(&[vec![], hashes.clone()], 8, MemoryConsumer::new("test").register(&pool));
-            assert!(hashes.iter().all(|&hash| filter.has(hash)));
-            let passing = (count..count + 100_000).filter(|&number| filter.has(hash(number))).count();
+            assert!(hashes.iter().all(|&hash| filter.may_contain(hash)));
+            let passing = (count..count + 100_000).filter(|&number| filter.may_contain(hash(number))).count();
             assert!(passing < 7000, "{count}: {passing}");
             assert_eq!(pool.reserved(), BloomFilter::size_for(count as usize, 8));
         }

@@ -1,4 +1,12 @@
-//! [`ClusteredAggregation`]: chooses the aggregate over clustered rows.
+//! [`ClusteredAggregation`]: one complete aggregation over clustered rows in place of two and an exchange.
+//!
+//! ```text
+//!  AggregateExec: mode=FinalPartitioned, gby=[customer]     ClusteredAggregateExec: gby=[customer], input=clustered
+//!    AggregateExec: mode=Partial, gby=[customer]        ->    HashWindowAggExec: partition by customer
+//!      HashWindowAggExec: partition by customer
+//! ```
+//! DataFusion's `EnsureRequirements` would add the exchange between the two aggregates later. Switch:
+//! `cxql.engine.clustered_aggregation`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,11 @@
 //! [`JoinBloomFilter`]: drops probe rows of string joins before they reach the join's hash table.
+//!
+//! ```text
+//!  HashJoinExec: mode=CollectLeft, on=[(id, id)]        BloomFilterJoinExec: the same, bloom_filter
+//!    surveys                                      ->      surveys
+//!    contacts                                             contacts
+//! ```
+//! The operator has a page of its own: `join/bloom_filter.rs`. Switch: `cxql.engine.join_bloom_filter`.
 
 use std::sync::Arc;
 
@@ -43,14 +50,14 @@ impl PhysicalOptimizerRule for JoinBloomFilter {
 
 /// Returns true if the join drops probe rows without a match and compares strings.
 fn is_supported(join: &HashJoinExec) -> bool {
-    let is_dropped = match join.join_type() {
+    let drops_unmatched = match join.join_type() {
         JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::RightSemi => true,
         JoinType::LeftAnti => !join.null_aware,
         _ => false,
     };
     let (left, right) = (join.left().schema(), join.right().schema());
-    let types = |(of_left, of_right): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
-        of_left.data_type(&left).ok().zip(of_right.data_type(&right).ok())
+    let types = |(left_key, right_key): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
+        left_key.data_type(&left).ok().zip(right_key.data_type(&right).ok())
     };
     let types: Option<Vec<(DataType, DataType)>> = join.on().iter().map(types).collect();
     let are_strings = types.is_some_and(|types| {
@@ -58,6 +65,6 @@ fn is_supported(join: &HashJoinExec) -> bool {
     });
     *join.partition_mode() == PartitionMode::CollectLeft
         && join.null_equality() == NullEquality::NullEqualsNothing
-        && is_dropped
+        && drops_unmatched
         && are_strings
 }

@@ -1,4 +1,12 @@
-//! [`PerfectHashAggregation`]: chooses the aggregate for low-cardinality keys.
+//! [`PerfectHashAggregation`]: partial aggregates by keys that can be encoded.
+//!
+//! ```text
+//!  AggregateExec: mode=FinalPartitioned, gby=[queue]        AggregateExec: mode=FinalPartitioned, gby=[queue]
+//!    RepartitionExec: Hash([queue])                   ->      RepartitionExec: Hash([queue])
+//!      AggregateExec: mode=Partial, gby=[queue]                 PerfectHashAggregateExec: mode=Partial, gby=[queue]
+//!        contacts                                                 contacts
+//! ```
+//! Switch: `cxql.engine.perfect_hash_aggregation`.
 
 use std::sync::Arc;
 
@@ -12,8 +20,8 @@ use crate::EngineOptions;
 use crate::aggregate::PerfectHashAggregateExec;
 use crate::exec_util::rewrite_plan;
 
-/// Replaces partial aggregates by [`PerfectHashAggregateExec`] where the types of all keys can be coded. Whether the keys have
-/// few values shows when it runs.
+/// Replaces partial aggregates by [`PerfectHashAggregateExec`] where the types of all keys can be encoded. Whether they
+/// have low cardinality shows at run time: the operator falls back to DataFusion's.
 #[derive(Debug)]
 pub(crate) struct PerfectHashAggregation;
 

@@ -1,4 +1,11 @@
 //! [`UnsplitPartitions`]: operators over clustered rows get batches in which no partition is split.
+//!
+//! ```text
+//!  ClusteredAggregateExec                     ClusteredAggregateExec
+//!    ProjectionExec                     ->      ProjectionExec
+//!      HashWindowAggExec                          HashWindowAggExec: batches=unsplit
+//! ```
+//! Only projections may be in between: other operators form batches of their own. Switch: `cxql.engine.unsplit_partitions`.
 
 use std::sync::Arc;
 
@@ -14,7 +21,7 @@ use crate::exec_util::rewrite_plan;
 use crate::window::HashWindowAggExec;
 
 /// Lets a [`HashWindowAggExec`] emit whole partitions, those of a bucket per batch, where the operator above takes clustered
-/// rows. In batches of 8,192 rows that operator would concatenate them again and compare keys at every seam.
+/// rows. In batches of 8,192 rows that operator would concatenate them again and compare keys at every boundary.
 #[derive(Debug)]
 pub(crate) struct UnsplitPartitions;
 
