@@ -1,4 +1,7 @@
 //! Built-in functions of DataFusion that are wrong or slow, and what replaces them.
+//!
+//! [`override_builtins`] wraps the functions of a session builder; a wrapped function keeps its name, signature and
+//! documentation. Switch: `cxql.engine.function_overrides`, read when a session is built.
 
 pub(crate) mod calendar;
 pub(crate) mod overrides;
@@ -13,16 +16,16 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use self::overrides::FunctionOverride;
 use self::percentile::PercentileCont;
 
-/// `to_timestamp` and its kin, with a session time zone and a format, promise a timestamp with that time zone and return one
-/// without, which ends the query.
+/// With a session time zone and a format these declare a timestamp with that time zone and return one without, which fails the
+/// query.
 const TO_TIMESTAMP: [&str; 5] =
     ["to_timestamp", "to_timestamp_seconds", "to_timestamp_millis", "to_timestamp_micros", "to_timestamp_nanos"];
 
-/// These look up the time zone for every row and build a calendar date from it. In UTC the same timestamps without a time
-/// zone have the same fields, and most of them follow by arithmetic (`calendar.rs`).
+/// These look up the time zone for every row and construct a calendar date. UTC timestamps have the same fields without a time
+/// zone, and most fields follow by arithmetic (`calendar.rs`).
 const CALENDAR: [&str; 2] = ["date_trunc", "date_part"];
 
-/// Replaces functions of a session that is being built. Those that it does not have are left out.
+/// Replaces functions of a session that is being built. Functions that the builder does not have are skipped.
 pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
     for function in builder.scalar_functions().iter_mut().flatten() {
         let strips_utc = CALENDAR.contains(&function.name());
@@ -32,7 +35,7 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
         }
     }
     for function in builder.aggregate_functions().iter_mut().flatten() {
-        // DataFusion's keeps every value for every call
+        // DataFusion's stores every value for every call
         if function.name() == "percentile_cont" {
             *function = Arc::new(AggregateUDF::from(PercentileCont::new(Arc::clone(function))));
         }

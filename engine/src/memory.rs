@@ -1,4 +1,10 @@
-//! Memory pools that keep a limit: of a session, and of one query of it.
+//! Memory pools that enforce a limit.
+//!
+//! ```text
+//!  query A operators -> QueryMemoryPool (limit of one query) \
+//!                                                             -> SpillHeadroomPool (limit of the session)
+//!  query B operators -> QueryMemoryPool (limit of one query) /
+//! ```
 
 mod query_pool;
 mod spill_headroom;

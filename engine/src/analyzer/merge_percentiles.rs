@@ -1,4 +1,12 @@
-//! Several percentiles of the same values in one pass.
+//! [`MergePercentiles`]: several percentiles of the same values in one aggregate call.
+//!
+//! ```text
+//!                                                  Projection: p[1] as median, p[2] as p90
+//!  Aggregate: percentile_cont(x, 0.5) as median,     Aggregate: percentiles_cont(x, 0.5, 0.9) as p
+//!             percentile_cont(x, 0.9) as p90    ->     contacts
+//!    contacts
+//! ```
+//! The values are accumulated once; three percentiles took half of the time. Switch: `cxql.engine.merge_percentiles`.
 
 use std::sync::Arc;
 
@@ -15,15 +23,15 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::functions::percentile::{PercentileCont, PercentilesCont};
 
-/// Puts one call of `percentiles_cont` in place of several of `percentile_cont` over the same values: the values are
-/// collected once, whatever number of percentiles is asked.
+/// Replaces calls of `percentile_cont` with equal values and FILTER by one call of `percentiles_cont`, which returns a list.
+/// Aggregates with grouping sets are left alone.
 #[derive(Debug)]
 pub(crate) struct MergePercentiles {
     function: Arc<AggregateUDF>,
 }
 
-/// Calls that differ in their percentile only.
-struct Shared {
+/// Calls that differ in their percentile only, and become one.
+struct MergedCall {
     values: Expr,
     filter: Option<Box<Expr>>,
     percentiles: Vec<f64>,
@@ -35,58 +43,61 @@ impl MergePercentiles {
     }
 
     fn rewritten(&self, aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
-        let untouched = |aggregate| Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        let unchanged = |aggregate| Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
         if aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return untouched(aggregate);
+            return unchanged(aggregate);
         }
-        let mut shared: Vec<Shared> = vec![];
-        // of each aggregate its place among the shared ones and in their list
-        let mut places: Vec<Option<(usize, usize)>> = vec![];
+        let mut merged: Vec<MergedCall> = vec![];
+        // for each aggregate expression the index of its merged call and, from 1, of its percentile in that call's list
+        let mut sources: Vec<Option<(usize, usize)>> = vec![];
         for expr in &aggregate.aggr_expr {
-            places.push(match call(expr, &aggregate)? {
+            sources.push(match mergeable_call(expr, &aggregate)? {
                 None => None,
-                Some(mut one) => {
+                Some(mut call) => {
                     let known =
-                        shared.iter().position(|known| known.values == one.values && known.filter == one.filter);
-                    let place = known.unwrap_or(shared.len());
+                        merged.iter().position(|known| known.values == call.values && known.filter == call.filter);
+                    let index = known.unwrap_or(merged.len());
                     match known {
-                        Some(known) => shared[known].percentiles.append(&mut one.percentiles),
-                        None => shared.push(one),
+                        Some(known) => merged[known].percentiles.append(&mut call.percentiles),
+                        None => merged.push(call),
                     }
-                    Some((place, shared[place].percentiles.len()))
+                    Some((index, merged[index].percentiles.len()))
                 }
             });
         }
-        places.iter_mut().for_each(|place| *place = place.filter(|(place, _)| shared[*place].percentiles.len() > 1));
-        if places.iter().all(Option::is_none) {
-            return untouched(aggregate);
+        // a single percentile stays as it is
+        sources
+            .iter_mut()
+            .for_each(|source| *source = source.filter(|(index, _)| merged[*index].percentiles.len() > 1));
+        if sources.iter().all(Option::is_none) {
+            return unchanged(aggregate);
         }
-        // the calls that stay, then the shared ones; where each aggregate is found among them
+        // the calls of the new aggregate, and for each old expression its call and, if that is merged, its list element
         let mut calls: Vec<Expr> = vec![];
-        let mut found: Vec<(usize, Option<usize>)> = vec![];
-        let mut of_shared: Vec<Option<usize>> = vec![None; shared.len()];
-        for (expr, place) in aggregate.aggr_expr.iter().zip(&places) {
-            match *place {
+        let mut outputs: Vec<(usize, Option<usize>)> = vec![];
+        let mut merged_calls: Vec<Option<usize>> = vec![None; merged.len()];
+        for (expr, source) in aggregate.aggr_expr.iter().zip(&sources) {
+            match *source {
                 None => {
-                    found.push((calls.len(), None));
+                    outputs.push((calls.len(), None));
                     calls.push(expr.clone());
                 }
-                Some((place, element)) => {
-                    let call = *of_shared[place].get_or_insert_with(|| {
-                        calls.push(self.call(&shared[place]));
+                Some((index, element)) => {
+                    let call = *merged_calls[index].get_or_insert_with(|| {
+                        calls.push(self.call(&merged[index]));
                         calls.len() - 1
                     });
-                    found.push((call, Some(element)));
+                    outputs.push((call, Some(element)));
                 }
             }
         }
-        let wanted = Arc::clone(&aggregate.schema);
-        let group_count = wanted.fields().len() - aggregate.aggr_expr.len();
+        let schema = Arc::clone(&aggregate.schema);
+        let group_count = schema.fields().len() - aggregate.aggr_expr.len();
         let inner = Aggregate::try_new(aggregate.input, aggregate.group_expr, calls)?;
-        let columns = wanted.iter().enumerate().map(|(place, (qualifier, field))| {
-            let (column, element) = match place.checked_sub(group_count) {
-                None => (place, None),
-                Some(call) => (group_count + found[call].0, found[call].1),
+        let columns = schema.iter().enumerate().map(|(index, (qualifier, field))| {
+            let (column, element) = match index.checked_sub(group_count) {
+                None => (index, None),
+                Some(call) => (group_count + outputs[call].0, outputs[call].1),
             };
             let column = Expr::Column(Column::from(inner.schema.qualified_field(column)));
             match element {
@@ -101,10 +112,11 @@ impl MergePercentiles {
         Ok(Transformed::yes(LogicalPlan::Projection(plan)))
     }
 
-    fn call(&self, shared: &Shared) -> Expr {
-        let percentiles = shared.percentiles.iter().map(|&percentile| lit(percentile));
-        let args = std::iter::once(shared.values.clone()).chain(percentiles).collect();
-        let filter = shared.filter.clone();
+    /// The call of `percentiles_cont`.
+    fn call(&self, merged: &MergedCall) -> Expr {
+        let percentiles = merged.percentiles.iter().map(|&percentile| lit(percentile));
+        let args = std::iter::once(merged.values.clone()).chain(percentiles).collect();
+        let filter = merged.filter.clone();
         Expr::AggregateFunction(AggregateFunction {
             func: Arc::clone(&self.function),
             params: AggregateFunctionParams { args, distinct: false, filter, order_by: vec![], null_treatment: None },
@@ -112,8 +124,8 @@ impl MergePercentiles {
     }
 }
 
-/// Values, filter and percentile of a call that can be shared.
-fn call(expr: &Expr, aggregate: &Aggregate) -> Result<Option<Shared>> {
+/// Values, filter and percentile of a call that can be merged; `None` for all others.
+fn mergeable_call(expr: &Expr, aggregate: &Aggregate) -> Result<Option<MergedCall>> {
     let expr = match expr {
         Expr::Alias(alias) => alias.expr.as_ref(),
         other => other,
@@ -122,15 +134,17 @@ fn call(expr: &Expr, aggregate: &Aggregate) -> Result<Option<Shared>> {
     let [values, Expr::Literal(ScalarValue::Float64(Some(percentile)), _)] = params.args.as_slice() else {
         return Ok(None);
     };
-    let is_ours = func.inner().as_ref().is::<PercentileCont>() && !params.distinct && params.null_treatment.is_none();
-    // what is out of range is for the function itself to refuse
-    let is_usable = (0.0..=1.0).contains(percentile) && values.get_type(aggregate.input.schema())? == DataType::Float64;
-    if !is_ours || !is_usable || params.order_by.len() > 1 {
+    let is_percentile =
+        func.inner().as_ref().is::<PercentileCont>() && !params.distinct && params.null_treatment.is_none();
+    // `percentile_cont` reports a percentile out of range
+    let is_supported =
+        (0.0..=1.0).contains(percentile) && values.get_type(aggregate.input.schema())? == DataType::Float64;
+    if !is_percentile || !is_supported || params.order_by.len() > 1 {
         return Ok(None);
     }
     let is_descending = params.order_by.first().is_some_and(|sort| !sort.asc);
     let percentile = if is_descending { 1.0 - percentile } else { *percentile };
-    Ok(Some(Shared { values: values.clone(), filter: params.filter.clone(), percentiles: vec![percentile] }))
+    Ok(Some(MergedCall { values: values.clone(), filter: params.filter.clone(), percentiles: vec![percentile] }))
 }
 
 impl AnalyzerRule for MergePercentiles {

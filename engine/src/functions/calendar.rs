@@ -1,5 +1,14 @@
-//! Parts and beginnings of instants in UTC, and seconds of lengths of time, by arithmetic: the engine makes a date and a time of
-//! every row.
+//! Fast `date_part` and `date_trunc` for UTC timestamps, and `date_part('epoch', duration)`, by integer arithmetic.
+//!
+//! Formula: floor division of ticks by the length of a second, minute, hour, day or week; months and years by [`Date`], days to
+//!          the proleptic Gregorian calendar in eras of 400 years.
+//! Units:   timestamps without a time zone of any unit in; Int32 (`date_part`), the same timestamps (`date_trunc`) or seconds as
+//!          Float64 (`epoch`) out.
+//! NULL:    NULL.
+//! Edges:   timestamps beyond 30,000 years from 1970, other fields and scalars return `None`: DataFusion's function evaluates
+//!          them.
+//! Source:  DataFusion 55.2, which constructs a date and a time for each row; its results are the expected values of the tests,
+//!          except for `epoch`, which loses the fraction from 2.147483648 s on and is NULL from 68 years on.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,14 +27,14 @@ use crate::kernels::hash::ODD;
 
 const DAY_S: i64 = 86_400;
 
-/// ScatterIndices for instants seen before, a power of two.
-const SEEN: usize = 1024;
+/// Slots of the cache from timestamps to their field, a power of two.
+const CACHE_SLOTS: usize = 1024;
 
-/// Instants further than this from 1970, 30,000 years, are for the engine.
-const FURTHEST_S: i64 = 30_000 * 366 * DAY_S;
+/// Timestamps further than this from 1970, 30,000 years, are left to DataFusion: closer ones cannot overflow.
+const MAX_DISTANCE_S: i64 = 30_000 * 366 * DAY_S;
 
-/// What a function of the engine gives for a column of instants without a zone, or for lengths of time; `None` for other
-/// arguments.
+/// The result of `date_part` or `date_trunc` for a column of timestamps without a time zone, or for durations; `None` for other
+/// functions and arguments.
 pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<ColumnarValue> {
     let [ColumnarValue::Scalar(name), value] = args else { return None };
     let (ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) = name else { return None };
@@ -33,96 +42,105 @@ pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<Columna
     if function == "date_part" && name == "epoch" {
         return duration_seconds(value);
     }
-    let ColumnarValue::Array(instants) = value else { return None };
-    let result = match instants.data_type() {
-        DataType::Timestamp(TimeUnit::Second, None) => of::<TimestampSecondType>(function, &name, instants),
-        DataType::Timestamp(TimeUnit::Millisecond, None) => of::<TimestampMillisecondType>(function, &name, instants),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => of::<TimestampMicrosecondType>(function, &name, instants),
-        DataType::Timestamp(TimeUnit::Nanosecond, None) => of::<TimestampNanosecondType>(function, &name, instants),
+    let ColumnarValue::Array(timestamps) = value else { return None };
+    let result = match timestamps.data_type() {
+        DataType::Timestamp(TimeUnit::Second, None) => {
+            computed_ticks::<TimestampSecondType>(function, &name, timestamps)
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, None) => {
+            computed_ticks::<TimestampMillisecondType>(function, &name, timestamps)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            computed_ticks::<TimestampMicrosecondType>(function, &name, timestamps)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => {
+            computed_ticks::<TimestampNanosecondType>(function, &name, timestamps)
+        }
         _ => None,
     };
     result.map(ColumnarValue::Array)
 }
 
-/// The seconds of lengths of time; `None` for what is none. Those of the engine have no fraction from 2.147483648 s on, and
-/// are NULL from 68 years on.
-fn duration_seconds(lengths: &ColumnarValue) -> Option<ColumnarValue> {
-    let DataType::Duration(unit) = lengths.data_type() else { return None };
+/// The seconds of durations; `None` for other types.
+fn duration_seconds(durations: &ColumnarValue) -> Option<ColumnarValue> {
+    let DataType::Duration(unit) = durations.data_type() else { return None };
     let second = ticks_per_second(unit) as f64;
     let seconds = |ticks: &ArrayRef| -> Option<ArrayRef> {
         let ticks = cast(ticks, &DataType::Int64).ok()?;
         Some(Arc::new(ticks.as_primitive::<Int64Type>().unary::<_, Float64Type>(|ticks| ticks as f64 / second)))
     };
-    match lengths {
-        ColumnarValue::Array(lengths) => seconds(lengths).map(ColumnarValue::Array),
-        ColumnarValue::Scalar(length) => {
-            let seconds = seconds(&length.to_array().ok()?)?;
+    match durations {
+        ColumnarValue::Array(durations) => seconds(durations).map(ColumnarValue::Array),
+        ColumnarValue::Scalar(duration) => {
+            let seconds = seconds(&duration.to_array().ok()?)?;
             ScalarValue::try_from_array(&seconds, 0).ok().map(ColumnarValue::Scalar)
         }
     }
 }
 
-fn of<T: ArrowTimestampType>(function: &str, name: &str, instants: &ArrayRef) -> Option<ArrayRef> {
-    let instants = instants.as_primitive::<T>();
+/// [`computed`] for one time unit.
+fn computed_ticks<T: ArrowTimestampType>(function: &str, name: &str, timestamps: &ArrayRef) -> Option<ArrayRef> {
+    let timestamps = timestamps.as_primitive::<T>();
     let second = ticks_per_second(T::UNIT);
-    let furthest = FURTHEST_S.saturating_mul(second).min(i64::MAX / 2);
-    let is_near = |value: &i64| (-furthest..=furthest).contains(value);
-    // without a stop at the first one the check takes no time
-    if !instants.values().iter().fold(true, |are_near, value| are_near & is_near(value)) {
+    let limit = MAX_DISTANCE_S.saturating_mul(second).min(i64::MAX / 2);
+    let is_within = |value: &i64| (-limit..=limit).contains(value);
+    // no early exit: the loop vectorizes
+    if !timestamps.values().iter().fold(true, |are_within, value| are_within & is_within(value)) {
         return None;
     }
     match function {
-        "date_part" => part(name, second, instants),
-        "date_trunc" => beginning(name, second, instants),
+        "date_part" => date_part(name, second, timestamps),
+        "date_trunc" => date_trunc(name, second, timestamps),
         _ => None,
     }
 }
 
-fn part<T: ArrowTimestampType>(name: &str, second: i64, instants: &PrimitiveArray<T>) -> Option<ArrayRef> {
+fn date_part<T: ArrowTimestampType>(name: &str, second: i64, timestamps: &PrimitiveArray<T>) -> Option<ArrayRef> {
     let day = DAY_S * second;
-    // what is the same for so long, and rows often come in the order of their time, or have few different instants
-    let steady = |length: i64, part: &dyn Fn(i64) -> i32| {
-        let (mut now, mut known) = (0..0, 0);
-        let mut seen = vec![(i64::MIN, 0); SEEN];
-        let parts = instants.values().iter().map(|&value| {
-            if !now.contains(&value) {
-                let place = (value as u64).wrapping_mul(ODD) >> (u64::BITS - SEEN.ilog2());
-                let seen = &mut seen[place as usize];
-                now = value..value + 1;
-                if seen.0 != value {
-                    let number = value.div_euclid(length);
-                    now = number * length..(number + 1) * length;
-                    *seen = (value, part(number));
+    // A field that changes every `length` ticks: `field` computes it from the number of the period. It is reused while rows stay
+    // within the period, as they often come in time order, and cached by timestamp, of which there may be few distinct ones.
+    let by_period = |length: i64, field: &dyn Fn(i64) -> i32| {
+        let (mut current, mut known) = (0..0, 0);
+        let mut cache = vec![(i64::MIN, 0); CACHE_SLOTS];
+        let parts = timestamps.values().iter().map(|&value| {
+            if !current.contains(&value) {
+                let slot = (value as u64).wrapping_mul(ODD) >> (u64::BITS - CACHE_SLOTS.ilog2());
+                let cached = &mut cache[slot as usize];
+                current = value..value + 1;
+                if cached.0 != value {
+                    let period = value.div_euclid(length);
+                    current = period * length..(period + 1) * length;
+                    *cached = (value, field(period));
                 }
-                known = seen.1;
+                known = cached.1;
             }
             known
         });
         parts.collect::<Vec<i32>>()
     };
-    let of_date = |part: &dyn Fn(i64) -> i32| steady(day, part);
+    let by_day = |field: &dyn Fn(i64) -> i32| by_period(day, field);
     let parts = match name {
-        "year" => of_date(&|day| Date::of(day).year as i32),
-        "quarter" => of_date(&|day| (Date::of(day).month as i32 + 2) / 3),
-        "month" => of_date(&|day| Date::of(day).month as i32),
-        "day" => of_date(&|day| Date::of(day).day as i32),
-        "doy" => of_date(&|day| (day - Date { month: 1, day: 1, ..Date::of(day) }.days() + 1) as i32),
+        "year" => by_day(&|day| Date::of(day).year as i32),
+        "quarter" => by_day(&|day| (Date::of(day).month as i32 + 2) / 3),
+        "month" => by_day(&|day| Date::of(day).month as i32),
+        "day" => by_day(&|day| Date::of(day).day as i32),
+        "doy" => by_day(&|day| (day - Date { month: 1, day: 1, ..Date::of(day) }.days() + 1) as i32),
         // 1 January 1970 was a Thursday
-        "dow" => of_date(&|day| (day + 4).rem_euclid(7) as i32),
-        "isodow" => of_date(&|day| (day + 3).rem_euclid(7) as i32 + 1),
-        "hour" => steady(3600 * second, &|hour| hour.rem_euclid(24) as i32),
-        "minute" => steady(60 * second, &|minute| minute.rem_euclid(60) as i32),
-        "second" => steady(second, &|second| second.rem_euclid(60) as i32),
+        "dow" => by_day(&|day| (day + 4).rem_euclid(7) as i32),
+        "isodow" => by_day(&|day| (day + 3).rem_euclid(7) as i32 + 1),
+        "hour" => by_period(3600 * second, &|hour| hour.rem_euclid(24) as i32),
+        "minute" => by_period(60 * second, &|minute| minute.rem_euclid(60) as i32),
+        "second" => by_period(second, &|second| second.rem_euclid(60) as i32),
         _ => return None,
     };
-    Some(Arc::new(Int32Array::new(parts.into(), instants.nulls().cloned())))
+    Some(Arc::new(Int32Array::new(parts.into(), timestamps.nulls().cloned())))
 }
 
-fn beginning<T: ArrowTimestampType>(name: &str, second: i64, instants: &PrimitiveArray<T>) -> Option<ArrayRef> {
+fn date_trunc<T: ArrowTimestampType>(name: &str, second: i64, timestamps: &PrimitiveArray<T>) -> Option<ArrayRef> {
     let day = DAY_S * second;
     let of_length =
         |length: i64, value: i64| value.div_euclid(length) * length..(value.div_euclid(length) + 1) * length;
-    // from the first of a month for so many months
+    // periods of 1, 3 or 12 months
     let of_months = |months: i64, value: i64| {
         let date = Date::of(value.div_euclid(day));
         let start = Date { month: (date.month - 1) / months * months + 1, day: 1, ..date };
@@ -130,12 +148,12 @@ fn beginning<T: ArrowTimestampType>(name: &str, second: i64, instants: &Primitiv
         let end = Date { year: start.year + (next - 1) / 12, month: (next - 1) % 12 + 1, day: 1 };
         start.days() * day..end.days() * day
     };
-    let around: &dyn Fn(i64) -> Range<i64> = match name {
+    let period: &dyn Fn(i64) -> Range<i64> = match name {
         "second" => &|value| of_length(second, value),
         "minute" => &|value| of_length(60 * second, value),
         "hour" => &|value| of_length(3600 * second, value),
         "day" => &|value| of_length(day, value),
-        // weeks begin on Mondays, the first one on 29 December 1969
+        // weeks begin on Mondays; 29 December 1969 was one
         "week" => &|value| {
             let week = of_length(7 * day, value + 3 * day);
             week.start - 3 * day..week.end - 3 * day
@@ -146,17 +164,17 @@ fn beginning<T: ArrowTimestampType>(name: &str, second: i64, instants: &Primitiv
         _ => return None,
     };
     let mut known = 0..0;
-    let starts = instants.values().iter().map(|&value| {
+    let starts = timestamps.values().iter().map(|&value| {
         if !known.contains(&value) {
-            known = around(value);
+            known = period(value);
         }
         known.start
     });
     let starts: Vec<i64> = starts.collect();
-    Some(Arc::new(PrimitiveArray::<T>::new(starts.into(), instants.nulls().cloned())))
+    Some(Arc::new(PrimitiveArray::<T>::new(starts.into(), timestamps.nulls().cloned())))
 }
 
-/// A date of the Gregorian calendar, also before it was introduced.
+/// A date of the proleptic Gregorian calendar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Date {
     year: i64,
@@ -166,21 +184,21 @@ struct Date {
     day: i64,
 }
 
-/// Days of 400 years, of 100 with one leap year less than every four, of 4, and of one.
+/// Days of 400, 100, 4 years and of one; a century has one leap day less than 25 cycles of four years.
 const DAYS: [i64; 4] = [146_097, 36_524, 1_461, 365];
 
-/// Days from 1 March 0000, which begins a year of this calculation, to 1 January 1970.
+/// Days from 1 March 0000, the start of the first era, to 1 January 1970.
 const TO_1970: i64 = 719_468;
 
-/// Days of a year from 1 March on before each month, with March first.
+/// Days from 1 March to the first of each month, March first.
 const BEFORE_MONTH: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
 
 impl Date {
-    /// The date so many days after 1 January 1970. Years are counted from 1 March on, so that a leap day is the last one.
+    /// The date this many days after 1 January 1970. Years start on 1 March, so that a leap day is the last day of its year.
     fn of(days: i64) -> Self {
         let days = days + TO_1970;
         let (eras, days) = (days.div_euclid(DAYS[0]), days.rem_euclid(DAYS[0]));
-        // the last of each is a day longer where there is a leap day
+        // the last century and the last year of a cycle can be a day longer, hence `min(3)`
         let (centuries, days) = ((days / DAYS[1]).min(3), days - (days / DAYS[1]).min(3) * DAYS[1]);
         let (cycles, days) = (days / DAYS[2], days % DAYS[2]);
         let (years, days) = ((days / DAYS[3]).min(3), days - (days / DAYS[3]).min(3) * DAYS[3]);
@@ -210,8 +228,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        // the 400 years around 1970 and those around the year 0 and 8000, by chrono
+    fn dates_match_chrono() {
+        // 400 years around 1970, the year 0 and the year 8000; chrono has the expected values
         for days in (-80_000..80_000).chain(-800_000..-640_000).chain(2_000_000..2_200_000) {
             let known = NaiveDate::from_num_days_from_ce_opt(days + 719_163).unwrap();
             let date = Date::of(i64::from(days));
@@ -224,9 +242,9 @@ mod tests {
         }
     }
 
-    /// Expected are the engine's own functions; its `date_trunc` refuses instants before 1677 and after 2262.
+    /// Expected values: DataFusion's own functions, whose `date_trunc` refuses timestamps before 1677 and after 2262.
     #[tokio::test]
-    async fn parts_and_beginnings_are_the_engine_s() {
+    async fn date_part_and_date_trunc_match_datafusion() {
         let mut random = Pcg64::seed_from_u64(11);
         let context = SessionContext::new();
         let date_part = Arc::clone(&context.state().scalar_functions()["date_part"]);
@@ -251,36 +269,38 @@ mod tests {
                     .collect();
                 values.extend([-1, 0, 1, -second, DAY_S * second, DAY_S * second - 1, -DAY_S * second].map(Some));
                 let kind = DataType::Timestamp(unit, None);
-                let instants = cast(&Int64Array::from(values), &kind).unwrap();
+                let timestamps = cast(&Int64Array::from(values), &kind).unwrap();
                 let names =
                     ["year", "quarter", "month", "day", "doy", "dow", "isodow", "hour", "minute", "second", "week"];
                 let is_part = function.name() == "date_part";
                 let is_known =
                     |name: &str| if is_part { name != "week" } else { !matches!(name, "doy" | "dow" | "isodow") };
                 for name in names.iter().filter(|name| is_known(name)) {
-                    let args =
-                        [ColumnarValue::Scalar(ScalarValue::from(*name)), ColumnarValue::Array(Arc::clone(&instants))];
-                    let ours = computed(function.name(), &args).unwrap().into_array(instants.len()).unwrap();
+                    let args = [
+                        ColumnarValue::Scalar(ScalarValue::from(*name)),
+                        ColumnarValue::Array(Arc::clone(&timestamps)),
+                    ];
+                    let ours = computed(function.name(), &args).unwrap().into_array(timestamps.len()).unwrap();
                     let return_type = ours.data_type().clone();
                     let field =
                         |data_type: DataType| Arc::new(datafusion::arrow::datatypes::Field::new("x", data_type, true));
-                    let engine = function.invoke_with_args(datafusion::logical_expr::ScalarFunctionArgs {
+                    let theirs = function.invoke_with_args(datafusion::logical_expr::ScalarFunctionArgs {
                         args: args.to_vec(),
                         arg_fields: vec![field(DataType::Utf8), field(kind.clone())],
-                        number_rows: instants.len(),
+                        number_rows: timestamps.len(),
                         return_field: field(return_type),
                         config_options: Arc::default(),
                     });
-                    let engine = engine.unwrap().into_array(instants.len()).unwrap();
-                    assert_eq!(&ours, &engine, "{} {name} {unit:?}", function.name());
+                    let theirs = theirs.unwrap().into_array(timestamps.len()).unwrap();
+                    assert_eq!(&ours, &theirs, "{} {name} {unit:?}", function.name());
                 }
             }
         }
     }
 
-    /// By hand, in columns and alone.
+    /// By hand, as column and as scalar.
     #[test]
-    fn lengths_have_all_their_seconds() {
+    fn durations_keep_fractions_of_seconds() {
         for (unit, ticks, expected) in [
             (TimeUnit::Second, 3_000_000_000, 3e9),
             (TimeUnit::Millisecond, 3_500, 3.5),
@@ -300,10 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn far_instants_and_other_arguments_are_for_the_engine() {
+    fn distant_timestamps_and_other_arguments_are_left_to_datafusion() {
         let of = |function, name: ScalarValue, value: i64| {
-            let instants = cast(&Int64Array::from(vec![0, value]), &DataType::Timestamp(TimeUnit::Second, None));
-            computed(function, &[ColumnarValue::Scalar(name), ColumnarValue::Array(instants.unwrap())])
+            let timestamps = cast(&Int64Array::from(vec![0, value]), &DataType::Timestamp(TimeUnit::Second, None));
+            computed(function, &[ColumnarValue::Scalar(name), ColumnarValue::Array(timestamps.unwrap())])
         };
         assert!(of("date_trunc", "month".into(), 5).is_some());
         assert!(

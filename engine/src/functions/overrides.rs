@@ -1,4 +1,9 @@
-//! [`FunctionOverride`]: scalar functions of DataFusion whose results are corrected.
+//! [`FunctionOverride`]: a scalar function of DataFusion with corrected results or a faster path.
+//!
+//! - `to_timestamp` and the like return the type that they declare: the result is cast.
+//! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time time_zone, by [`calendar`] where it can.
+//!
+//! All planning methods (signature, simplification, ordering) are those of the wrapped function.
 
 use std::sync::Arc;
 
@@ -19,7 +24,7 @@ use datafusion::logical_expr::{
 
 use super::calendar;
 
-/// A function whose result has the type that it promised; `strips_utc` takes the zone UTC off its arguments.
+/// A function whose result has its declared type; `strips_utc` removes the time zone UTC from the arguments.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct FunctionOverride {
     pub(super) inner: Arc<ScalarUDF>,
@@ -27,51 +32,51 @@ pub(super) struct FunctionOverride {
 }
 
 impl FunctionOverride {
-    fn invoke_without_zone(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_without_utc(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         for (arg, field) in args.args.iter_mut().zip(&mut args.arg_fields) {
-            if let Some(zoneless) = without_utc(field.data_type()) {
-                *arg = with_zone(std::mem::replace(arg, ColumnarValue::Scalar(ScalarValue::Null)), None)?;
-                *field = Arc::new(field.as_ref().clone().with_data_type(zoneless));
+            if let Some(without) = without_utc(field.data_type()) {
+                *arg = with_time_zone(std::mem::replace(arg, ColumnarValue::Scalar(ScalarValue::Null)), None)?;
+                *field = Arc::new(field.as_ref().clone().with_data_type(without));
             }
         }
         if let Some(result) = calendar::computed(self.inner.name(), &args.args) {
             return Ok(result);
         }
-        if let Some(zoneless) = without_utc(args.return_field.data_type()) {
-            args.return_field = Arc::new(args.return_field.as_ref().clone().with_data_type(zoneless));
+        if let Some(without) = without_utc(args.return_field.data_type()) {
+            args.return_field = Arc::new(args.return_field.as_ref().clone().with_data_type(without));
         }
         self.inner.inner().invoke_with_args(args)
     }
 }
 
-/// The type without its zone where that is UTC.
+/// The timestamp type without a time zone; `None` for all types but UTC timestamps.
 pub(crate) fn without_utc(data_type: &DataType) -> Option<DataType> {
     match data_type {
-        DataType::Timestamp(unit, Some(zone)) if matches!(zone.as_ref(), "UTC" | "Z" | "+00:00") => {
+        DataType::Timestamp(unit, Some(time_zone)) if matches!(time_zone.as_ref(), "UTC" | "Z" | "+00:00") => {
             Some(DataType::Timestamp(*unit, None))
         }
         _ => None,
     }
 }
 
-/// The same instants with another zone; other values as they are.
-fn with_zone(value: ColumnarValue, zone: Option<Arc<str>>) -> Result<ColumnarValue> {
-    fn rezoned<T: ArrowTimestampType>(array: &dyn Array, zone: Option<Arc<str>>) -> ArrayRef {
-        Arc::new(array.as_primitive::<T>().clone().with_timezone_opt(zone))
+/// The same UTC ticks with another time zone; values of other types unchanged.
+fn with_time_zone(value: ColumnarValue, time_zone: Option<Arc<str>>) -> Result<ColumnarValue> {
+    fn rezoned<T: ArrowTimestampType>(array: &dyn Array, time_zone: Option<Arc<str>>) -> ArrayRef {
+        Arc::new(array.as_primitive::<T>().clone().with_timezone_opt(time_zone))
     }
     Ok(match value {
         ColumnarValue::Array(array) => ColumnarValue::Array(match array.data_type() {
-            DataType::Timestamp(TimeUnit::Second, _) => rezoned::<TimestampSecondType>(&array, zone),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => rezoned::<TimestampMillisecondType>(&array, zone),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => rezoned::<TimestampMicrosecondType>(&array, zone),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => rezoned::<TimestampNanosecondType>(&array, zone),
+            DataType::Timestamp(TimeUnit::Second, _) => rezoned::<TimestampSecondType>(&array, time_zone),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => rezoned::<TimestampMillisecondType>(&array, time_zone),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => rezoned::<TimestampMicrosecondType>(&array, time_zone),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => rezoned::<TimestampNanosecondType>(&array, time_zone),
             _ => array,
         }),
         ColumnarValue::Scalar(scalar) => ColumnarValue::Scalar(match scalar {
-            ScalarValue::TimestampSecond(value, _) => ScalarValue::TimestampSecond(value, zone),
-            ScalarValue::TimestampMillisecond(value, _) => ScalarValue::TimestampMillisecond(value, zone),
-            ScalarValue::TimestampMicrosecond(value, _) => ScalarValue::TimestampMicrosecond(value, zone),
-            ScalarValue::TimestampNanosecond(value, _) => ScalarValue::TimestampNanosecond(value, zone),
+            ScalarValue::TimestampSecond(value, _) => ScalarValue::TimestampSecond(value, time_zone),
+            ScalarValue::TimestampMillisecond(value, _) => ScalarValue::TimestampMillisecond(value, time_zone),
+            ScalarValue::TimestampMicrosecond(value, _) => ScalarValue::TimestampMicrosecond(value, time_zone),
+            ScalarValue::TimestampNanosecond(value, _) => ScalarValue::TimestampNanosecond(value, time_zone),
             other => other,
         }),
     })
@@ -124,17 +129,17 @@ impl ScalarUDFImpl for FunctionOverride {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let promised = args.return_field.data_type().clone();
-        // the implementation itself: the function around it would refuse the broken promise
+        let declared = args.return_field.data_type().clone();
+        // `inner.inner()`, the implementation: `ScalarUDF` around it checks the declared type, and would fail
         let result = if self.strips_utc {
-            let result = self.invoke_without_zone(args)?;
-            match &promised {
-                DataType::Timestamp(_, zone) => with_zone(result, zone.clone())?,
+            let result = self.invoke_without_utc(args)?;
+            match &declared {
+                DataType::Timestamp(_, time_zone) => with_time_zone(result, time_zone.clone())?,
                 _ => result,
             }
         } else {
             self.inner.inner().invoke_with_args(args)?
         };
-        if result.data_type() == promised { Ok(result) } else { result.cast_to(&promised, None) }
+        if result.data_type() == declared { Ok(result) } else { result.cast_to(&declared, None) }
     }
 }

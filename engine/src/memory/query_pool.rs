@@ -1,4 +1,4 @@
-//! [`QueryMemoryPool`]: the limit of one query within the pool of a session.
+//! [`QueryMemoryPool`]: limits one query within the memory pool of a session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use datafusion::execution::memory_pool::{
 use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 
-/// A pool that takes at most `limit` bytes of another. Consumers that can spill do so beyond it; others end the query.
+/// Reserves at most `limit` bytes of another pool. Beyond the limit, consumers that can spill do so; for others the query fails.
 #[derive(Debug)]
 struct QueryMemoryPool {
-    all: Arc<dyn MemoryPool>,
+    session: Arc<dyn MemoryPool>,
     limit: usize,
     used: Mutex<usize>,
 }
 
-/// The runtime environment for one query that may reserve at most `limit` bytes of the pool of `runtime`.
+/// The runtime environment of a query that may reserve at most `limit` bytes of the pool of `runtime`.
 pub fn with_query_limit(runtime: &RuntimeEnv, limit: usize) -> Arc<RuntimeEnv> {
-    let share = QueryMemoryPool { all: Arc::clone(&runtime.memory_pool), limit, used: Mutex::new(0) };
-    Arc::new(RuntimeEnv { memory_pool: Arc::new(share), ..runtime.clone() })
+    let pool = QueryMemoryPool { session: Arc::clone(&runtime.memory_pool), limit, used: Mutex::new(0) };
+    Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..runtime.clone() })
 }
 
 impl MemoryPool for QueryMemoryPool {
@@ -30,20 +30,20 @@ impl MemoryPool for QueryMemoryPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.all.register(consumer);
+        self.session.register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        self.all.unregister(consumer);
+        self.session.unregister(consumer);
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.all.grow(reservation, additional);
+        self.session.grow(reservation, additional);
         *self.used.lock() += additional;
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.all.shrink(reservation, shrink);
+        self.session.shrink(reservation, shrink);
         *self.used.lock() -= shrink;
     }
 
@@ -58,7 +58,7 @@ impl MemoryPool for QueryMemoryPool {
                 human_readable_size(self.limit)
             ));
         }
-        self.all.try_grow(reservation, additional)?;
+        self.session.try_grow(reservation, additional)?;
         *used += additional;
         Ok(())
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_has_its_share_and_no_more() {
+    fn a_query_reserves_up_to_its_limit_and_the_session_s() {
         let all = Arc::new(GreedyMemoryPool::new(1000));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(all).build().unwrap();
         let (one, other) = (with_query_limit(&runtime, 600), with_query_limit(&runtime, 600));
@@ -94,7 +94,7 @@ mod tests {
         first.try_grow(600).unwrap();
         let error = first.try_grow(1).unwrap_err().to_string();
         assert!(error.contains("one query may take 600.0 B"), "{error}");
-        // all queries together have no more than there is
+        // all queries together are limited by the pool of the session
         let second = MemoryConsumer::new("second").register(&other.memory_pool);
         second.try_grow(401).unwrap_err();
         second.try_grow(400).unwrap();

@@ -1,4 +1,4 @@
-//! [`SpillHeadroomPool`]: a memory pool that keeps room for memory that nobody reserves.
+//! [`SpillHeadroomPool`]: a memory pool in which spillable consumers leave room for unaccounted memory.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use datafusion::execution::memory_pool::{
 };
 use parking_lot::Mutex;
 
-/// Bytes that spilling consumers leave free for memory that nobody reserves: batches between operators, buffers of readers,
-/// rows that a sort holds twice while it spills. Of a small limit it is five eighths.
-const UNCOUNTED_BYTES: usize = 512 << 20;
+/// Bytes that spillable consumers leave free for memory that no operator reserves: batches between operators, buffers of
+/// readers, rows that a sort has twice while it spills. Of a small limit it is five eighths.
+const HEADROOM_BYTES: usize = 512 << 20;
 
 /// The memory pool of a session.
 ///
-/// Consumers that can spill share a part of the limit evenly and spill beyond it; others may take all that is left.
-/// DataFusion's `FairSpillPool` lets spilling consumers fill the limit, and the process exceeds it by the memory that nobody
-/// reserves.
+/// Spillable consumers share a part of the limit evenly and spill beyond it; others may reserve up to the whole limit. With
+/// DataFusion's `FairSpillPool` spillable consumers fill the limit, and the process exceeds it by the unaccounted memory. A
+/// smaller limit for all does not help: hash joins and merges cannot spill, and would fail.
 #[derive(Debug)]
 pub struct SpillHeadroomPool {
     limit: usize,
@@ -25,8 +25,8 @@ pub struct SpillHeadroomPool {
 
 #[derive(Debug, Default)]
 struct Used {
-    spilling_count: usize,
-    spilling: usize,
+    spillable_count: usize,
+    spillable: usize,
     other: usize,
 }
 
@@ -39,7 +39,7 @@ impl SpillHeadroomPool {
 
 impl Used {
     fn of(&mut self, consumer: &MemoryConsumer) -> &mut usize {
-        if consumer.can_spill() { &mut self.spilling } else { &mut self.other }
+        if consumer.can_spill() { &mut self.spillable } else { &mut self.other }
     }
 }
 
@@ -49,11 +49,11 @@ impl MemoryPool for SpillHeadroomPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.used.lock().spilling_count += usize::from(consumer.can_spill());
+        self.used.lock().spillable_count += usize::from(consumer.can_spill());
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        self.used.lock().spilling_count -= usize::from(consumer.can_spill());
+        self.used.lock().spillable_count -= usize::from(consumer.can_spill());
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
@@ -69,10 +69,10 @@ impl MemoryPool for SpillHeadroomPool {
         let mut used = self.used.lock();
         let (taken, available) = if consumer.can_spill() {
             let all =
-                (self.limit - (self.limit / 8 * 5).min(UNCOUNTED_BYTES)).min(self.limit.saturating_sub(used.other));
-            (reservation.size(), all / used.spilling_count.max(1))
+                (self.limit - (self.limit / 8 * 5).min(HEADROOM_BYTES)).min(self.limit.saturating_sub(used.other));
+            (reservation.size(), all / used.spillable_count.max(1))
         } else {
-            (used.other + used.spilling, self.limit)
+            (used.other + used.spillable, self.limit)
         };
         if taken.saturating_add(additional) > available {
             return Err(resources_datafusion_err!(
@@ -90,7 +90,7 @@ impl MemoryPool for SpillHeadroomPool {
 
     fn reserved(&self) -> usize {
         let used = self.used.lock();
-        used.spilling + used.other
+        used.spillable + used.other
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -111,17 +111,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spilling_consumers_leave_headroom() {
+    fn spillable_consumers_leave_headroom() {
         let pool: Arc<dyn MemoryPool> = Arc::new(SpillHeadroomPool::new(1600));
         let sorts: Vec<_> = (0..2).map(|_| MemoryConsumer::new("sort").with_can_spill(true).register(&pool)).collect();
         let join = MemoryConsumer::new("join").register(&pool);
-        // three parts in eight of the limit, divided by two
+        // three eighths of the limit, divided by two
         sorts[0].try_grow(300).unwrap();
         let error = sorts[0].try_grow(1).unwrap_err().to_string();
         assert!(error.contains("sort wants 1.0 B more with 300.0 B taken, and 0.0 B of the memory limit"), "{error}");
         join.try_grow(1300).unwrap();
         join.try_grow(1).unwrap_err();
-        // what the join has is not for the sorts, nor what another sort took when there was more
+        // sorts cannot use what the join has reserved; what a sort reserved before stays
         sorts[1].try_grow(151).unwrap_err();
         sorts[1].try_grow(150).unwrap();
         assert_eq!(pool.reserved(), 1750);
