@@ -11,8 +11,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-/// Rewrites all expressions of a plan bottom-up, also in subqueries; columns keep their names. `f` gets each expression and
-/// the schema that it refers to.
+/// Rewrites all expressions of a plan bottom-up, also in subqueries; output columns keep their names. `f` receives each
+/// expression and the schema of its columns.
 ///
 /// # Errors
 /// Those of `f`.
@@ -33,7 +33,7 @@ pub(crate) fn rewrite_expressions(
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
         is_changed |= plan.transformed;
-        // the types of columns may be others, also of those above
+        // column types may have changed, here and in all plans above
         if is_changed { plan.map_data(LogicalPlan::recompute_schema) } else { Ok(plan) }
     })?;
     Ok(plan.data)

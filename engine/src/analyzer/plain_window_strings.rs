@@ -1,4 +1,12 @@
-//! Texts for the engine's own window operator.
+//! [`PlainWindowStrings`]: plain strings below DataFusion's own window operators.
+//!
+//! ```text
+//!  WindowAggr: ntile(4) ...               Projection: cast(topic as Utf8View)
+//!    contacts (topic Utf8View)      ->      WindowAggr: ntile(4) ...
+//!                                             Projection: cast(topic as Utf8)
+//!                                               contacts (topic Utf8View)
+//! ```
+//! Switch: `cxql.engine.plain_window_strings`.
 
 use std::sync::Arc;
 
@@ -14,12 +22,12 @@ use datafusion::optimizer::AnalyzerRule;
 use crate::EngineOptions;
 use crate::window;
 
-/// Gives windows plain texts where the plan has string views, and views again above them.
+/// Casts string views to `Utf8` below windows and back above them.
 ///
-/// The engine's window operator joins the batches of a partition again and again; string views keep the buffers of
-/// every joined batch alive, which over many partitions is several times slower than the copy that plain texts cost.
-/// Windows that [`crate::window::HashWindowAggExec`] will most likely compute keep their views: which operator it is shows later,
-/// and both are right.
+/// DataFusion's window operators concatenate the batches of a partition again and again. String views keep the buffers of every
+/// concatenated batch alive, which over many partitions is several times slower than copying plain strings. Windows that
+/// [`crate::window::HashWindowAggExec`] will probably evaluate keep their views. The physical plan decides that later; either
+/// way the result is the same.
 #[derive(Debug)]
 pub(crate) struct PlainWindowStrings;
 
@@ -33,7 +41,7 @@ impl AnalyzerRule for PlainWindowStrings {
     }
 }
 
-/// `has_hash_windows`: whether windows may be computed by [`crate::window::HashWindowAggExec`], which keeps views.
+/// `has_hash_windows`: whether the rule that chooses [`crate::window::HashWindowAggExec`] is on.
 fn rewrite(plan: LogicalPlan, has_hash_windows: bool) -> Result<LogicalPlan> {
     let rewritten = plan.transform_down_with_subqueries(|plan| match plan {
         LogicalPlan::Window(window) if !(has_hash_windows && is_likely_hash_window(&window)) => {
@@ -44,7 +52,7 @@ fn rewrite(plan: LogicalPlan, has_hash_windows: bool) -> Result<LogicalPlan> {
     Ok(rewritten.data)
 }
 
-/// The plain type of a view type; `None` for all other types.
+/// The type with offsets for a view type; `None` for all other types.
 fn plain_of_view(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Utf8View => Some(DataType::Utf8),
@@ -53,7 +61,7 @@ fn plain_of_view(data_type: &DataType) -> Option<DataType> {
     }
 }
 
-/// Whether the grouped operator knows all functions of the window, as far as the names tell.
+/// Returns true if, by the names of its functions, the hash operator supports the window.
 fn is_likely_hash_window(window: &Window) -> bool {
     window.window_expr.iter().all(|expr| match expr.clone().unalias_nested().data {
         Expr::WindowFunction(call) => !call.params.partition_by.is_empty() && window::is_likely_supported(&call),
@@ -61,16 +69,16 @@ fn is_likely_hash_window(window: &Window) -> bool {
     })
 }
 
-/// A chain of windows over plain texts, with the columns that it had.
+/// A chain of windows between two projections: to plain strings below it, and back to the original types above.
 fn with_plain_strings(top: Window, has_hash_windows: bool) -> Result<Transformed<LogicalPlan>> {
-    let wanted = Arc::clone(&top.schema);
+    let output = Arc::clone(&top.schema);
     let mut chain = vec![top.window_expr];
     let mut input = Arc::unwrap_or_clone(top.input);
     while let LogicalPlan::Window(window) = input {
         chain.push(window.window_expr);
         input = Arc::unwrap_or_clone(window.input);
     }
-    // what stands below the chain is looked at here: it may hold further windows
+    // the traversal skips the children of the result (`Jump`), which may have further windows
     let mut plan = rewrite(input, has_hash_windows)?;
     let is_plain = !plan.schema().fields().iter().any(|field| plain_of_view(field.data_type()).is_some());
     if !is_plain {
@@ -88,22 +96,22 @@ fn with_plain_strings(top: Window, has_hash_windows: bool) -> Result<Transformed
         plan = LogicalPlan::Window(Window::try_new(window_expr, Arc::new(plan))?);
     }
     if !is_plain {
-        let columns = decode(&wanted, plan.schema());
+        let columns = cast_columns(&output, plan.schema());
         plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?);
     }
     Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
 }
 
-/// The columns of `given` with the types of `wanted`.
-fn decode(wanted: &DFSchema, given: &DFSchema) -> Vec<Expr> {
-    let pairs = wanted.iter().zip(given.iter());
+/// The columns of `input`, cast to the types of `output` where these differ.
+fn cast_columns(output: &DFSchema, input: &DFSchema) -> Vec<Expr> {
+    let pairs = output.iter().zip(input.iter());
     pairs
-        .map(|((_, wanted), (qualifier, given))| {
-            let column = Expr::Column(Column::new(qualifier.cloned(), given.name()));
-            if wanted.data_type() == given.data_type() {
+        .map(|((_, output), (qualifier, input))| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), input.name()));
+            if output.data_type() == input.data_type() {
                 column
             } else {
-                cast(column, wanted.data_type().clone()).alias_qualified(qualifier.cloned(), given.name())
+                cast(column, output.data_type().clone()).alias_qualified(qualifier.cloned(), input.name())
             }
         })
         .collect()

@@ -1,4 +1,10 @@
-//! Instants in UTC plus and minus intervals.
+//! [`UtcIntervalArithmetic`]: UTC timestamps plus and minus intervals by integer addition.
+//!
+//! ```text
+//!  Filter: started_at + IntervalMonthDayNano(7 days) < $until  ->  Filter: utc_plus(started_at, IntervalMonthDayNano(..)) < $until
+//!    contacts                                                        contacts
+//! ```
+//! Constants are folded later as for any function. Switch: `cxql.engine.utc_interval_arithmetic`.
 
 use std::sync::Arc;
 
@@ -24,10 +30,10 @@ use super::rewrite_expressions;
 use crate::functions::overrides::without_utc;
 use crate::functions::ticks_per_second;
 
-/// Computes `instant + interval` and `instant - interval` in UTC without looking up the zone for every row.
+/// Replaces `timestamp + interval` and `timestamp - interval` by [`Shift`] where the time time_zone is UTC.
 ///
-/// The engine takes an instant apart into a local date and time and puts it together again, which costs a hundred
-/// nanoseconds. In UTC a day has 24 hours, so that all but months is an addition.
+/// DataFusion converts each timestamp into a local date and time and back, which takes a hundred nanoseconds. In UTC a day has
+/// 24 hours, so that everything but months is an addition.
 #[derive(Debug)]
 pub(crate) struct UtcIntervalArithmetic {
     plus: Arc<ScalarUDF>,
@@ -46,10 +52,10 @@ impl UtcIntervalArithmetic {
             return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
         }
         let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
-        let is_instant = |data_type| without_utc(data_type).is_some();
+        let is_utc_timestamp = |data_type| without_utc(data_type).is_some();
         let args = match op {
-            _ if is_instant(&left_type) && right_type == INTERVAL => (*left, *right),
-            Operator::Plus if left_type == INTERVAL && is_instant(&right_type) => (*right, *left),
+            _ if is_utc_timestamp(&left_type) && right_type == INTERVAL => (*left, *right),
+            Operator::Plus if left_type == INTERVAL && is_utc_timestamp(&right_type) => (*right, *left),
             _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
         };
         let function = if op == Operator::Minus { &self.minus } else { &self.plus };
@@ -69,9 +75,11 @@ impl AnalyzerRule for UtcIntervalArithmetic {
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-/// `utc_plus(instant, interval)` and `utc_minus(instant, interval)`: the instants of the interval's length later or
-/// earlier. Months are calendar months; a day that the month does not have is its last. As the engine does it, months
-/// come first, then days, then the time.
+/// `utc_plus(timestamp, interval)` and `utc_minus(timestamp, interval)`: a timestamp shifted by an interval.
+///
+/// Units: timestamps of any unit in and out; fractions of a tick are rounded down. NULL: NULL. Edges: months are calendar months
+/// and a day beyond the end of the month becomes its last day; as in DataFusion, months are added first, then days, then the
+/// time. A result beyond 64 bits or the calendar is an error.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Shift {
     is_minus: bool,
@@ -84,28 +92,28 @@ impl Shift {
     }
 
     fn shifted<T: ArrowTimestampType>(&self, at: &ColumnarValue, by: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
-        let zone = match at.data_type() {
-            DataType::Timestamp(_, zone) => zone,
+        let time_zone = match at.data_type() {
+            DataType::Timestamp(_, time_zone) => time_zone,
             _ => None,
         };
         let per_second = ticks_per_second(T::UNIT);
-        let known = |shifted: Option<i64>, at: i64, by: IntervalMonthDayNano| match shifted {
+        let checked = |shifted: Option<i64>, at: i64, by: IntervalMonthDayNano| match shifted {
             Some(at) => Ok(at),
-            None => exec_err!("{at} and {by:?} give an instant beyond the range of {}", T::DATA_TYPE),
+            None => exec_err!("{at} and {by:?} give a timestamp beyond the range of {}", T::DATA_TYPE),
         };
-        let shift = |at: i64, by| known(shift(at, by, self.is_minus, per_second), at, by);
+        let shift = |at: i64, by| checked(shift(at, by, self.is_minus, per_second), at, by);
         let at = at.to_array(rows)?;
         let at = at.as_primitive::<T>();
         let shifted: PrimitiveArray<T> = match by {
             ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) if by.months == 0 => {
-                let steps = steps(*by, self.is_minus, per_second);
-                let moved = |at| steps.and_then(|steps| moved(at, steps));
-                match steps {
-                    // all are within the range if the least and the greatest are
-                    Some((days, time)) if [min(at), max(at)].into_iter().flatten().all(|at| moved(at).is_some()) => {
+                let ticks = day_and_time_ticks(*by, self.is_minus, per_second);
+                let add = |at| ticks.and_then(|ticks| checked_add(at, ticks));
+                match ticks {
+                    // no row overflows if minimum and maximum do not: then the addition vectorizes
+                    Some((days, time)) if [min(at), max(at)].into_iter().flatten().all(|at| add(at).is_some()) => {
                         at.unary(|at| at.wrapping_add(days).wrapping_add(time))
                     }
-                    _ => at.try_unary(|at| known(moved(at), at, *by))?,
+                    _ => at.try_unary(|at| checked(add(at), at, *by))?,
                 }
             }
             ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) => at.try_unary(|at| shift(at, *by))?,
@@ -121,11 +129,11 @@ impl Shift {
                 pairs.collect::<Result<_>>()?
             }
         };
-        Ok(Arc::new(shifted.with_timezone_opt(zone)))
+        Ok(Arc::new(shifted.with_timezone_opt(time_zone)))
     }
 }
 
-/// `None` beyond the range of 64-bit counts or of the calendar.
+/// One timestamp shifted by an interval; `None` beyond 64 bits or the range of the calendar.
 fn shift(at: i64, by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> Option<i64> {
     let sign = if is_minus { -1 } else { 1 };
     let months = i64::from(by.months) * sign;
@@ -138,20 +146,20 @@ fn shift(at: i64, by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> 
         let date = if months < 0 { date.checked_sub_months(count)? } else { date.checked_add_months(count)? };
         date.timestamp().checked_mul(per_second)?.checked_add(ticks)?
     };
-    moved(at, steps(by, is_minus, per_second)?)
+    checked_add(at, day_and_time_ticks(by, is_minus, per_second)?)
 }
 
-/// The ticks of an interval's days and of its time.
-fn steps(by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> Option<(i64, i64)> {
+/// The ticks of an interval's days and of its time; `None` beyond 64 bits.
+fn day_and_time_ticks(by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> Option<(i64, i64)> {
     let sign = if is_minus { -1 } else { 1 };
     let days = i64::from(by.days) * sign;
     let nanoseconds = i128::from(by.nanoseconds) * i128::from(sign);
-    // what lies between two ticks is the lower one
+    // rounded down, also below 0
     let ticks = i64::try_from(nanoseconds.div_euclid(i128::from(1_000_000_000 / per_second))).ok()?;
     Some((days.checked_mul(86_400)?.checked_mul(per_second)?, ticks))
 }
 
-fn moved(at: i64, (days, time): (i64, i64)) -> Option<i64> {
+fn checked_add(at: i64, (days, time): (i64, i64)) -> Option<i64> {
     at.checked_add(days)?.checked_add(time)
 }
 
@@ -200,11 +208,11 @@ mod tests {
 
     use super::*;
 
-    fn context(is_mended: bool) -> SessionContext {
+    fn context(has_rule: bool) -> SessionContext {
         let mut config = SessionConfig::new();
         config.options_mut().execution.time_zone = Some("UTC".into());
         let context = SessionContext::new_with_config(config);
-        if is_mended {
+        if has_rule {
             context.add_analyzer_rule(Arc::new(UtcIntervalArithmetic::new()));
         }
         context
@@ -217,12 +225,12 @@ mod tests {
         (pretty_format_batches(&batches).unwrap().to_string(), plan)
     }
 
-    /// The engine's own arithmetic is the expected value.
+    /// DataFusion's own arithmetic has the expected values.
     #[tokio::test]
-    async fn random_instants_and_intervals_give_what_the_engine_gives() {
+    async fn random_timestamps_and_intervals_match_datafusion() {
         let mut random = Pcg64::seed_from_u64(20);
         let count = 4000;
-        // 1905 to 2100, NULLs, whole days and ends of months among them
+        // 1905 to 2100, with NULLs, midnights and ends of months
         let day = 86_400_000_000_i64;
         let at = (0..count).map(|row| {
             let at = random.random_range(-23_741..47_482) * day;
@@ -254,14 +262,14 @@ mod tests {
         ] {
             let ((ours, plan), (theirs, _)) = (answer(&ours, sql).await, answer(&theirs, sql).await);
             assert!(ours == theirs, "{sql}");
-            // what is constant is computed while planning
+            // constant expressions are folded during planning
             assert_eq!(plan.contains("utc_"), sql.contains("from rows"), "{plan}");
         }
     }
 
-    /// Counts of 64 bits, by hand: the greatest one is 9,223,372,036,854,775,807.
+    /// By hand: the greatest 64-bit integer is 9,223,372,036,854,775,807.
     #[test]
-    fn beyond_the_range_there_is_no_instant() {
+    fn shifts_beyond_the_range_are_none() {
         let by = |months, days, nanoseconds| IntervalMonthDayNano::new(months, days, nanoseconds);
         assert_eq!(shift(i64::MAX - 1, by(0, 0, 1_000), false, 1_000_000), Some(i64::MAX));
         assert_eq!(shift(i64::MAX, by(0, 0, 1_000), false, 1_000_000), None);
@@ -272,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_instant_beyond_the_range_is_an_error() {
+    async fn a_timestamp_beyond_the_range_is_an_error() {
         let sql = "select t + interval '1 day' from (select timestamptz '2262-04-11 12:00:00Z' as t union all select null) where t is not null";
         let ours = context(true);
         let error = ours.sql(sql).await.unwrap().collect().await.unwrap_err().to_string();

@@ -1,4 +1,16 @@
-//! Which side of a hash join is held in memory, and how.
+//! [`BuildSideSelection`]: chooses the build side of hash joins, and whether it is collected once for all threads.
+//!
+//! ```text
+//!  HashJoinExec: Partitioned, LeftAnti              HashJoinExec: CollectLeft, RightAnti
+//!    contacts           (10,000,000 rows)     ->      FilterExec: count > 1
+//!    FilterExec: count > 1                              AggregateExec: gby=[customer]
+//!      AggregateExec: gby=[customer]                  contacts
+//! ```
+//! Two passes: sides are swapped by estimate, then a small build side is collected. DataFusion's `JoinSelection` does the
+//! former where statistics know both sides, and the latter by the size of the build side alone.
+//!
+//! Switch: `cxql.engine.build_side_selection`; DataFusion's `optimizer.join_reordering` switches it off too. Thresholds:
+//! `build_side_min_rows`, `build_side_collect_rows`, `build_side_collect_bytes`, `build_side_collect_ratio`.
 
 use std::sync::Arc;
 
@@ -16,16 +28,20 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use crate::EngineOptions;
 use crate::exec_util::rewrite_plan;
 
-/// Groups for each row of their input, and rows that pass a filter, where nothing is known of them.
-const SHARE: f64 = 0.2;
-/// A side is held in place of the other only if it has so many times fewer rows: the numbers are guesses.
-const MARGIN: f64 = 2.0;
-/// Lets hash joins hold the side that probably has fewer rows, and hold it once for all threads where it has far fewer.
+/// Assumed selectivity of a filter, and groups per input row of an aggregate, without statistics. DataFusion assumes the same
+/// for filters.
+const DEFAULT_SELECTIVITY: f64 = 0.2;
+
+/// Sides are swapped only if the other one is this many times smaller: the row counts are estimates.
+const SWAP_MARGIN: f64 = 2.0;
+
+/// Swaps the sides of hash joins so that the smaller one is built, and collects it once for all threads where it is far smaller
+/// than the probe side.
 ///
-/// The engine does so where it knows the rows of both sides. Of an aggregate it knows nothing and then holds the left
-/// side, which is all contacts where a query joins them to something that it made of them. It holds a side once up to
-/// a megabyte, or 131,072 rows if it does not know the bytes, however many rows the other has; beyond that it divides both sides
-/// among the threads by their keys, which costs most where ten million contacts are divided for a few hundred thousand answers.
+/// DataFusion does not estimate the rows of an aggregate and then builds the left side, which is all contacts where a query
+/// joins them to something computed from them. It collects a build side of at most a megabyte, or 131,072 rows if the bytes are
+/// unknown, whatever the size of the probe side, and partitions both sides beyond that: ten million contacts are exchanged for
+/// a few hundred thousand survey answers.
 #[derive(Debug)]
 pub(crate) struct BuildSideSelection;
 
@@ -55,18 +71,22 @@ impl PhysicalOptimizerRule for BuildSideSelection {
     }
 }
 
+/// Returns true if the left side, which is built, is estimated to be much larger than the right one.
 fn should_swap(join: &HashJoinExec, options: &EngineOptions) -> bool {
     if !join.join_type().supports_swap() || join.null_aware {
         return false;
     }
     let statistics = StatisticsContext::new();
     match (rows(join.left(), &statistics), rows(join.right(), &statistics)) {
-        (Some(left), Some(right)) => left > options.build_side_min_rows as f64 && left > MARGIN * right,
+        (Some(left), Some(right)) => left > options.build_side_min_rows as f64 && left > SWAP_MARGIN * right,
         _ => false,
     }
 }
 
-/// By what the engine knows of both sides: a fifth of the rows pass a filter, and an aggregate may have a group for each.
+/// Returns true if collecting the build side costs less than exchanging the probe side.
+///
+/// By DataFusion's statistics: a fifth of the rows pass a filter, and an aggregate may have a group for each row. Collecting a
+/// row costs about as much as exchanging one, hence a minimum ratio of rows per thread.
 fn should_collect(join: &HashJoinExec, threads: usize, options: &EngineOptions) -> bool {
     if *join.partition_mode() != PartitionMode::Partitioned {
         return false;
@@ -85,31 +105,32 @@ fn should_collect(join: &HashJoinExec, threads: usize, options: &EngineOptions) 
     }
 }
 
-/// What the engine knows of a plan.
+/// DataFusion's statistics of a plan.
 fn known(plan: &Arc<dyn ExecutionPlan>, statistics: &StatisticsContext) -> Option<Arc<Statistics>> {
     statistics.compute(plan.as_ref(), &StatisticsArgs::default()).ok()
 }
 
-/// About how many rows a plan gives.
+/// Estimated output rows: DataFusion's statistics or an estimate through aggregates, filters and operators that do not add
+/// rows, whichever is smaller.
 fn rows(plan: &Arc<dyn ExecutionPlan>, statistics: &StatisticsContext) -> Option<f64> {
     let known = known(plan, statistics).and_then(|statistics| statistics.num_rows.get_value().map(|rows| *rows as f64));
-    let guess = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        let share = match aggregate.mode() {
+    let estimate = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        let groups_per_row = match aggregate.mode() {
             AggregateMode::Partial => 1.0,
-            _ => SHARE,
+            _ => DEFAULT_SELECTIVITY,
         };
-        rows(aggregate.input(), statistics).map(|rows| rows * share)
+        rows(aggregate.input(), statistics).map(|rows| rows * groups_per_row)
     } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        rows(filter.input(), statistics).map(|rows| rows * SHARE)
+        rows(filter.input(), statistics).map(|rows| rows * DEFAULT_SELECTIVITY)
     } else {
         match (plan.cardinality_effect(), plan.children().as_slice()) {
             (CardinalityEffect::Equal | CardinalityEffect::LowerEqual, [input]) => rows(input, statistics),
             _ => None,
         }
     };
-    match (known, guess) {
-        (Some(known), Some(guess)) => Some(known.min(guess)),
-        (known, guess) => known.or(guess),
+    match (known, estimate) {
+        (Some(known), Some(estimate)) => Some(known.min(estimate)),
+        (known, estimate) => known.or(estimate),
     }
 }
 
@@ -124,7 +145,7 @@ mod tests {
     use super::*;
     use crate::rules;
 
-    /// 200,000 rows; `key 999` is there once, the others 200 times.
+    /// 200,000 rows; `key 999` occurs once, the others 200 times.
     fn context(rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) -> SessionContext {
         let config = SessionConfig::new().with_target_partitions(4);
         let state = SessionStateBuilder::new()
@@ -151,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_side_that_was_aggregated_is_held() {
+    async fn the_aggregated_side_is_built() {
         let sql = "select k from t where not exists \
                    (select 1 from (select k from t group by k having count(*) > 1) as many where many.k = t.k)";
         let ours = ours();
@@ -159,16 +180,16 @@ mod tests {
         assert!(text.contains("join_type=RightAnti"), "{text}");
         let rows = ours.sql(sql).await.unwrap().collect().await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
-        // the engine alone holds all of t; when it no longer does, this rule can go
-        let engine = context(PhysicalOptimizer::new().rules);
-        let text = shown(&engine, sql).await;
+        // DataFusion alone builds from all of t; when it no longer does, this rule can go
+        let theirs = context(PhysicalOptimizer::new().rules);
+        let text = shown(&theirs, sql).await;
         assert!(text.contains("join_type=LeftAnti"), "{text}");
     }
 
     #[tokio::test]
-    async fn a_side_with_far_fewer_rows_is_held_once() {
+    async fn a_much_smaller_side_is_collected_once() {
         let ours = ours();
-        // a fifth of 200,000 rows pass a filter of which nothing is known
+        // the default selectivity: 40,000 of 200,000 rows pass
         let repeated = |sql: &str, times: usize| vec![sql; times].join(" union all ");
         let few = repeated("select k from t where k like '%5'", 5);
         let mode = async |times: usize| {

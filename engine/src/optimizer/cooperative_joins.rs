@@ -1,4 +1,13 @@
-//! Turns at the processor.
+//! [`CooperativeJoins`]: wraps joins in `CooperativeExec`, so that they yield to the Tokio scheduler.
+//!
+//! ```text
+//!  AggregateExec                    AggregateExec
+//!    HashJoinExec            ->       CooperativeExec
+//!      CooperativeExec                  HashJoinExec
+//!        DataSourceExec                   CooperativeExec
+//!                                           DataSourceExec
+//! ```
+//! Switch: `cxql.engine.cooperative_joins`.
 
 use std::sync::Arc;
 
@@ -12,11 +21,10 @@ use datafusion::physical_plan::unnest::UnnestExec;
 
 use crate::exec_util::rewrite_plan;
 
-/// Lets joins give way to others.
+/// Wraps joins and `UnnestExec`, as DataFusion's `EnsureCooperative` does with scans.
 ///
-/// A task runs until it has to wait, and what stands above a join asks it for one batch after the other. The engine lets only
-/// scans give way, and of one batch of a scan a join of many with many makes billions of rows: nobody else gets a turn,
-/// and nobody can stop it.
+/// A many-to-many join makes billions of rows of one scanned batch without polling its input. It keeps its worker thread for
+/// minutes: it cannot be cancelled, and on a server no other query runs.
 #[derive(Debug)]
 pub(crate) struct CooperativeJoins;
 
@@ -34,7 +42,7 @@ impl PhysicalOptimizerRule for CooperativeJoins {
     }
 }
 
-/// Whether an operator may give many rows for one.
+/// Returns true if an operator may emit many rows for one input row.
 fn multiplies(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.downcast_ref::<HashJoinExec>().is_some()
         || plan.downcast_ref::<NestedLoopJoinExec>().is_some()

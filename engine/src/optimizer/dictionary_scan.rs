@@ -1,8 +1,28 @@
-//! Texts as Parquet files have them: a dictionary, and a number for each row.
+//! [`DictionaryScan`]: Parquet scans emit dictionary arrays for the group keys of a perfect hash aggregate.
 //!
-//! A reader that makes texts of the numbers writes sixteen bytes a row, only for a group-by to look up the number of each.
-//! Where every part of every file has a small dictionary, the scan gives numbers and dictionary instead, and a group-by
-//! looks up the texts of the dictionary alone.
+//! ```text
+//!  PerfectHashAggregateExec: gby=[queue]             PerfectHashAggregateExec: gby=[queue], dictionary=[queue]
+//!    DataSourceExec: queue Utf8View            ->      DataSourceExec: queue Dictionary(Int32, Utf8)
+//!
+//!  Parquet column chunk            Utf8View               Dictionary(Int32, Utf8)
+//!  dictionary: sales, billing      "sales"    16 bytes    0    4 bytes, and the two strings once
+//!  data: 0 1 0 0                   "billing"  16 bytes    1
+//!                                  "sales"    16 bytes    0
+//!                                  "sales"    16 bytes    0
+//! ```
+//! A reader that unpacks the dictionary writes sixteen bytes per row, only for the aggregate to look up the code of each
+//! string again. With dictionary arrays the aggregate looks up each string of the dictionary once.
+//!
+//! # When it applies
+//!
+//! DataFusion fixes types at planning, so that the rule must know then that every column chunk of every file has a small
+//! dictionary and no plain data page. It reads this from the footers in the session's metadata cache; a scan with a footer that
+//! is not cached stays. Between scan and aggregate, only operators that pass the column through are allowed: projections,
+//! filters that test at most for NULL, round-robin and hash exchanges by other columns, and the probe side of hash joins by
+//! other columns. Everywhere else a dictionary would have to be unpacked, or unified with those of other column chunks, which
+//! costs more than it saves.
+//!
+//! Switch: `cxql.engine.dictionary_scan`. Threshold: `cxql.engine.dictionary_scan_bytes` (64 KiB per column chunk).
 
 use std::sync::Arc;
 
@@ -37,22 +57,21 @@ use crate::aggregate::PerfectHashAggregateExec;
 use crate::clustering::{ColumnSource, column_source};
 use crate::exec_util::rewrite_plan;
 
-/// Lets scans below a [`PerfectHashAggregateExec`] give numbers and dictionaries for the texts by which it groups.
+/// Makes scans below a [`PerfectHashAggregateExec`] emit dictionary arrays for string columns that are group keys only.
 #[derive(Debug)]
 pub(crate) struct DictionaryScan {
     footers: Arc<FileMetadataCache>,
 }
 
-/// The footers that are known, and what a dictionary may take.
+/// The cached footers, and the limit for a dictionary.
 struct Footers<'a> {
     cache: &'a FileMetadataCache,
-    /// Most bytes of a column chunk's dictionary in its file. A larger one has many strings, and a perfect hash aggregate does
-    /// not take so many.
+    /// Most bytes of a column chunk's dictionary page. A larger one has more strings than a perfect hash aggregate takes.
     max_bytes: i64,
 }
 
 impl DictionaryScan {
-    /// The rule for files whose footers are in `footers`; others are read as they were.
+    /// The rule for files whose footers are in `footers`; scans of other files stay.
     pub(crate) fn new(footers: Arc<FileMetadataCache>) -> Self {
         Self { footers }
     }
@@ -83,8 +102,8 @@ impl PhysicalOptimizerRule for DictionaryScan {
     }
 }
 
-/// The plan with numbers and a dictionary for the texts of one column; `None` if something needs the texts, or the files do
-/// not have them so.
+/// The plan with a dictionary array as one output column; `None` if an operator needs its strings, or not all files have small
+/// dictionaries for it.
 fn dictionary_plan(
     plan: &Arc<dyn ExecutionPlan>,
     column: usize,
@@ -100,7 +119,7 @@ fn dictionary_plan(
     let mut children: Vec<_> = plan.children().into_iter().cloned().collect();
     let Some(input) = dictionary_plan(&children[child], column, footers)? else { return Ok(None) };
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        // over another input it would go on to say that it gives texts
+        // `with_new_children` would keep the old schema, with strings
         return Ok(Some(Arc::new(ProjectionExec::try_new(projection.expr().to_vec(), input)?)));
     }
     children[child] = input;
@@ -115,7 +134,7 @@ fn needs_strings(plan: &Arc<dyn ExecutionPlan>, column: usize) -> bool {
     if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
         return match repartition.partitioning() {
             Partitioning::RoundRobinBatch(_) | Partitioning::UnknownPartitioning(_) => false,
-            Partitioning::Hash(keys, _) => keys.iter().any(|key| has(key, column)),
+            Partitioning::Hash(keys, _) => keys.iter().any(|key| refers_to(key, column)),
             _ => true,
         };
     }
@@ -123,26 +142,27 @@ fn needs_strings(plan: &Arc<dyn ExecutionPlan>, column: usize) -> bool {
         return !only_tests_null(filter.predicate(), column);
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        return projection.expr().iter().filter(|expr| has(&expr.expr, column)).count() > 1;
+        return projection.expr().iter().filter(|expr| refers_to(&expr.expr, column)).count() > 1;
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        return join.filter().is_some() || join.on().iter().any(|(_, key)| has(key, column));
+        return join.filter().is_some() || join.on().iter().any(|(_, key)| refers_to(key, column));
     }
     true
 }
 
-fn has(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
+/// Returns true if an expression refers to a column.
+fn refers_to(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
     collect_columns(expr).iter().any(|known| known.index() == column)
 }
 
-/// The column that the expression at `place` is, if no other has it.
-fn only_column(exprs: &[&Arc<dyn PhysicalExpr>], place: usize) -> Option<usize> {
-    let column = exprs.get(place)?.downcast_ref::<Column>()?.index();
-    let is_only = exprs.iter().enumerate().all(|(other, expr)| other == place || !has(expr, column));
+/// The column that the expression at `index` is, if no other expression refers to it.
+fn only_column(exprs: &[&Arc<dyn PhysicalExpr>], index: usize) -> Option<usize> {
+    let column = exprs.get(index)?.downcast_ref::<Column>()?.index();
+    let is_only = exprs.iter().enumerate().all(|(other, expr)| other == index || !refers_to(expr, column));
     is_only.then_some(column)
 }
 
-/// Whether a condition asks nothing of a column but whether it is NULL.
+/// Returns true if a condition uses a column in IS NULL and IS NOT NULL only.
 fn only_tests_null(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
     if expr.is::<IsNullExpr>() || expr.is::<IsNotNullExpr>() {
         let is_column = |arg: &&Arc<dyn PhysicalExpr>| arg.is::<Column>();
@@ -154,7 +174,7 @@ fn only_tests_null(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
     }
 }
 
-/// A scan with numbers and a dictionary for one column.
+/// The scan with a dictionary array as one output column.
 fn dictionary_source(
     scan: &DataSourceExec,
     column: usize,
@@ -182,8 +202,9 @@ fn dictionary_source(
         });
     }
 
-    let numbers = dictionary_schema(table.file_schema(), field.name());
-    let table = TableSchema::builder(numbers).with_table_partition_cols(table.table_partition_cols().clone()).build();
+    let dictionaries = dictionary_schema(table.file_schema(), field.name());
+    let table =
+        TableSchema::builder(dictionaries).with_table_partition_cols(table.table_partition_cols().clone()).build();
     let options = source.table_parquet_options();
     let mut new = ParquetSource::new(table).with_table_parquet_options(options.clone());
     if let Some(hint) = options.global.metadata_size_hint {
@@ -204,7 +225,7 @@ fn dictionary_source(
     Ok(Some(DataSourceExec::from_data_source(config)))
 }
 
-/// The least and greatest text are none of a dictionary's.
+/// Drops minimum and maximum of a column: they are strings, and the column is a dictionary now.
 fn without_bounds(mut statistics: Statistics, column: usize) -> Statistics {
     if let Some(known) = statistics.column_statistics.get_mut(column) {
         *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
@@ -212,57 +233,62 @@ fn without_bounds(mut statistics: Statistics, column: usize) -> Statistics {
     statistics
 }
 
+/// The schema with a dictionary of strings as the type of one column.
 fn dictionary_schema(schema: &Schema, name: &str) -> SchemaRef {
-    let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let fields = schema.fields().iter().map(|field| match field.name() == name {
-        true => Arc::new(Field::clone(field).with_data_type(kind.clone())),
+        true => Arc::new(Field::clone(field).with_data_type(data_type.clone())),
         false => Arc::clone(field),
     });
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
-/// The file with numbers and a dictionary for a column; `None` if it has them not everywhere, or is not known.
+/// The file with a dictionary as the reader's type of a column; `None` if its footer is not cached, or a column chunk has no
+/// small dictionary.
 fn dictionary_file(file: &PartitionedFile, name: &str, footers: &Footers<'_>) -> Option<PartitionedFile> {
     let known = footers.cache.get(&file.object_meta.location).filter(|known| known.is_valid_for(&file.object_meta))?;
     let footer = known.file_metadata.as_ref().as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata();
     if !has_small_dictionaries(footer, name, footers.max_bytes) {
         return None;
     }
-    let about = footer.file_metadata();
+    let metadata = footer.file_metadata();
     let schema = match &file.arrow_schema {
         Some(schema) => Arc::clone(schema),
-        None => Arc::new(parquet_to_arrow_schema(about.schema_descr(), about.key_value_metadata()).ok()?),
+        None => Arc::new(parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata()).ok()?),
     };
-    let is_text =
+    let is_string =
         |field: &Field| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     schema
         .field_with_name(name)
-        .is_ok_and(is_text)
+        .is_ok_and(is_string)
         .then(|| file.clone().with_arrow_schema(dictionary_schema(&schema, name)))
 }
 
-/// Whether all parts of a file have a column's texts in small dictionaries.
+/// Returns true if all column chunks of a string column have small dictionaries.
 fn has_small_dictionaries(footer: &ParquetMetaData, name: &str, max_bytes: i64) -> bool {
     let columns = footer.file_metadata().schema_descr().columns();
-    let places: Vec<usize> = (0..columns.len()).filter(|&place| columns[place].path().parts() == [name]).collect();
-    let [place] = places[..] else { return false };
-    let about = &columns[place];
-    about.converted_type() == ConvertedType::UTF8
-        && about.max_rep_level() == 0
-        && footer.row_groups().iter().all(|part| is_dictionary_encoded(part.column(place), max_bytes))
+    let leaves: Vec<usize> = (0..columns.len()).filter(|&leaf| columns[leaf].path().parts() == [name]).collect();
+    let [leaf] = leaves[..] else { return false };
+    let descriptor = &columns[leaf];
+    descriptor.converted_type() == ConvertedType::UTF8
+        && descriptor.max_rep_level() == 0
+        && footer.row_groups().iter().all(|row_group| is_dictionary_encoded(row_group.column(leaf), max_bytes))
 }
 
-fn is_dictionary_encoded(part: &ColumnChunkMetaData, max_bytes: i64) -> bool {
-    let is_small =
-        part.dictionary_page_offset().is_some_and(|start| (0..=max_bytes).contains(&(part.data_page_offset() - start)));
-    let is_number = |encoding| matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
-    let are_numbers = match (part.page_encoding_stats_mask(), part.page_encoding_stats()) {
-        (Some(data), _) => data.encodings().all(is_number),
+/// Returns true if a column chunk has a small dictionary page and no data page with another encoding. A writer switches to plain
+/// pages in the middle of a chunk when the dictionary grows too large.
+fn is_dictionary_encoded(chunk: &ColumnChunkMetaData, max_bytes: i64) -> bool {
+    let is_small = chunk
+        .dictionary_page_offset()
+        .is_some_and(|start| (0..=max_bytes).contains(&(chunk.data_page_offset() - start)));
+    let is_dictionary = |encoding| matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
+    let are_dictionary = match (chunk.page_encoding_stats_mask(), chunk.page_encoding_stats()) {
+        (Some(data), _) => data.encodings().all(is_dictionary),
         (None, Some(pages)) => {
             let is_data = |kind| matches!(kind, PageType::DATA_PAGE | PageType::DATA_PAGE_V2);
-            pages.iter().all(|page| !is_data(page.page_type) || is_number(page.encoding))
+            pages.iter().all(|page| !is_data(page.page_type) || is_dictionary(page.encoding))
         }
         (None, None) => false,
     };
-    is_small && are_numbers
+    is_small && are_dictionary
 }

@@ -1,4 +1,12 @@
-//! [`HashWindowAgg`]: chooses the operator for window functions.
+//! [`HashWindowAgg`]: window functions over hash partitions, without sorting the input.
+//!
+//! ```text
+//!  BoundedWindowAggExec: lag(x), partition by k order by t        HashWindowAggExec: [row_number(), lag(x)] partition by k
+//!    BoundedWindowAggExec: row_number(), partition by k     ->      contacts
+//!      contacts
+//! ```
+//! A sort between the windows and the input is not there yet: DataFusion's `EnsureRequirements` runs later. `--explain` shows
+//! with [`sorted_window_reasons`] why a window stays. Switch: `cxql.engine.hash_window_agg`.
 
 use std::sync::Arc;
 
@@ -14,8 +22,8 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use crate::exec_util::rewrite_plan;
 use crate::window::{HashWindowAggExec, WindowCall};
 
-/// Replaces `WindowAggExec` and `BoundedWindowAggExec` by [`HashWindowAggExec`] wherever that supports all functions and
-/// frames, and merges it with one below that has the same partitions.
+/// Replaces `WindowAggExec` and `BoundedWindowAggExec` by [`HashWindowAggExec`] where that supports all functions and frames,
+/// and merges it with one below that has the same PARTITION BY.
 #[derive(Debug)]
 pub(crate) struct HashWindowAgg;
 
@@ -74,7 +82,7 @@ fn unsupported_reason(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn Execution
         return Some("they differ in PARTITION BY".to_string());
     }
     if input.boundedness().is_unbounded() {
-        return Some("the input has no end".to_string());
+        return Some("the input is unbounded".to_string());
     }
     let schema = input.schema();
     windows.iter().find_map(|window| WindowCall::new(window, &schema).err())
