@@ -111,6 +111,7 @@ impl AggregateCall {
     /// A function that has no accumulator for its arguments.
     pub(crate) fn all(aggregate: &AggregateExec) -> Result<Vec<Self>> {
         let calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(call, filter)| {
+            // functions without a grouped accumulator get a row accumulator per group
             let state = match call.groups_accumulator_supported() {
                 true => call.create_groups_accumulator()?,
                 false => {

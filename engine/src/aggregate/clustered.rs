@@ -238,6 +238,7 @@ struct ChunkedGroups {
 impl ChunkedGroups {
     /// The groups of the next chunk.
     async fn next(&mut self, elapsed: &Time) -> Result<Option<Batches>> {
+        // the stream of the chunk before sets it to `None` when it reads the end of the input
         if self.source.lock().await.is_none() {
             return Ok(None);
         }
@@ -267,6 +268,7 @@ impl ChunkedGroups {
             }
             self.reservation.free();
         }
+        // DataFusion's aggregate over what was buffered and the rest of the chunk, which stays a stream
         let rows = stream::iter(buffered.into_iter().map(Ok)).chain(rows).boxed();
         let rows = streaming_exec(Arc::clone(&self.schema), vec![OnceStream::stream(Arc::clone(&self.schema), rows)])?;
         let groups = single_over(&self.aggregate, Arc::new(rows))?.execute(0, Arc::clone(&self.context))?;
@@ -294,6 +296,7 @@ impl ClusteredBatches {
         }
     }
 
+    /// The clustering columns of some rows.
     fn keys_of(&self, batch: &RecordBatch, start: usize, rows: usize) -> Vec<ArrayRef> {
         self.keys.iter().map(|&key| batch.column(key).slice(start, rows)).collect()
     }
@@ -329,11 +332,13 @@ fn chunk(source: Arc<Mutex<Option<ClusteredBatches>>>) -> Batches {
             drop(shared);
             return Ok(Some((batch, (source, Some(returned)))));
         }
+        // a chunk may end with any batch; no keys have to be compared
         if input.is_unsplit {
             let returned = returned + batch.num_rows();
             drop(shared);
             return Ok(Some((batch, (source, (returned < CHUNK_ROWS).then_some(returned)))));
         }
+        // the chunk ends where the first partition after `CHUNK_ROWS` rows begins, if that is in this batch
         let end = if returned < CHUNK_ROWS { None } else { input.partition_start(&batch)? };
         if let Some(end) = end {
             input.rest = Some(batch.slice(end, batch.num_rows() - end));

@@ -53,6 +53,7 @@ impl UtcIntervalArithmetic {
         }
         let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
         let is_utc_timestamp = |data_type| without_utc(data_type).is_some();
+        // an interval may stand on either side of `+`, but only on the right of `-`
         let args = match op {
             _ if is_utc_timestamp(&left_type) && right_type == INTERVAL => (*left, *right),
             Operator::Plus if left_type == INTERVAL && is_utc_timestamp(&right_type) => (*right, *left),

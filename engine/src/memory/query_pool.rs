@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 /// Reserves at most `limit` bytes of another pool. Beyond the limit, consumers that can spill do so; for others the query fails.
 #[derive(Debug)]
 struct QueryMemoryPool {
+    /// The pool of the session, which limits all queries together.
     session: Arc<dyn MemoryPool>,
     limit: usize,
+    /// Bytes that this query has reserved.
     used: Mutex<usize>,
 }
 
@@ -37,6 +39,7 @@ impl MemoryPool for QueryMemoryPool {
         self.session.unregister(consumer);
     }
 
+    /// Must not fail by contract, and may exceed the limit: operators call it for memory that they already have.
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.session.grow(reservation, additional);
         *self.used.lock() += additional;
@@ -48,6 +51,7 @@ impl MemoryPool for QueryMemoryPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        // locked until the session's pool has decided: two consumers must not both pass the check
         let mut used = self.used.lock();
         if used.saturating_add(additional) > self.limit {
             return Err(resources_datafusion_err!(

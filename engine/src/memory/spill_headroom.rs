@@ -25,8 +25,11 @@ pub struct SpillHeadroomPool {
 
 #[derive(Debug, Default)]
 struct Used {
+    /// Registered consumers that can spill.
     spillable_count: usize,
+    /// Bytes reserved by them.
     spillable: usize,
+    /// Bytes reserved by all others.
     other: usize,
 }
 
@@ -67,6 +70,7 @@ impl MemoryPool for SpillHeadroomPool {
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let consumer = reservation.consumer();
         let mut used = self.used.lock();
+        // A spillable consumer is compared with its even share, any other with the whole limit.
         let (taken, available) = if consumer.can_spill() {
             let all =
                 (self.limit - (self.limit / 8 * 5).min(HEADROOM_BYTES)).min(self.limit.saturating_sub(used.other));

@@ -63,6 +63,7 @@ pub fn sorted_window_reasons(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
     lines
 }
 
+/// Window expressions and their input.
 type Windows<'a> = (&'a [Arc<dyn WindowExpr>], &'a Arc<dyn ExecutionPlan>);
 
 fn windows_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows<'_>> {
@@ -95,6 +96,7 @@ fn merged(
 ) -> (Vec<Arc<dyn WindowExpr>>, Arc<dyn ExecutionPlan>) {
     let unmerged = || (windows.to_vec(), Arc::clone(input));
     let Some(below) = input.downcast_ref::<HashWindowAggExec>() else { return unmerged() };
+    // columns from `width` on are results of the operator below
     let width = below.input().schema().fields().len();
     let needs_results =
         |expr: &Arc<dyn PhysicalExpr>| collect_columns(expr).iter().any(|column| column.index() >= width);
@@ -107,6 +109,7 @@ fn merged(
         (Some(window), Some(other)) => window.partition_by() == other.partition_by(),
         _ => false,
     };
+    // below a projection, column indices are not those of the input
     if below.has_projection() || !is_independent || !has_same_keys {
         return unmerged();
     }

@@ -1,4 +1,9 @@
 //! [`PercentileAccumulator`]: row and grouped accumulator of the percentile functions, over one [`ValueCounts`] per group.
+//!
+//! ```text
+//!  values of a group: 3 0 3 2.5 -1     state: integers [0, 3]   counts [1, 2]   values [2.5, -1]
+//! ```
+//! Merging adds counts and appends values, so that the result does not depend on how rows were split into partial states.
 
 use std::sync::Arc;
 
@@ -124,6 +129,7 @@ impl GroupsAccumulator for PercentileAccumulator {
     ) -> Result<()> {
         self.groups.resize_with(total_num_groups.max(self.groups.len()), ValueCounts::default);
         let values = Self::values(values)?;
+        // the common case, without two tests per row
         if values.null_count() == 0 && opt_filter.is_none() {
             for (&value, &group) in values.values().iter().zip(group_indices) {
                 self.groups[group].add(value);
@@ -153,6 +159,7 @@ impl GroupsAccumulator for PercentileAccumulator {
         self.merge(values, |row| group_indices.get(row).copied().unwrap_or(usize::MAX))
     }
 
+    /// For partial aggregation that DataFusion skips because nearly every row is a group.
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let values = Self::values(values)?;
         let mut rows = Self::new(vec![], false);
