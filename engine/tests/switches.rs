@@ -28,7 +28,7 @@ const CASES: &[(&str, &str, &str, bool)] = &[
     ),
     (
         "utc_interval_arithmetic",
-        "select at + v * interval '1 day' as later, at + i as at2 from steps",
+        "select at + interval '1 day' as next_day, at + i as next_month from steps",
         "utc_plus",
         true,
     ),
@@ -133,8 +133,7 @@ async fn every_switch_off_gives_the_plans_of_datafusion() {
     let folder = tempfile::tempdir().unwrap();
     let stock = context(None, folder.path()).await;
     let off = context(Some(EngineOptions::off()), folder.path()).await;
-    let mut by_set = EngineOptions::default();
-    by_set.function_overrides = false;
+    let by_set = EngineOptions { function_overrides: false, ..EngineOptions::default() };
     let by_set = context(Some(by_set), folder.path()).await;
     for option in EngineOptions::default().describe().iter().filter(|option| option.default == "true") {
         if option.name != "function_overrides" {

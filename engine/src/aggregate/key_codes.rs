@@ -36,14 +36,14 @@ impl StringCodes {
     /// Codes from 1; arbitrary where `values` has a NULL. `None` if there are too many distinct values.
     fn encode(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
         let Some(dictionary) = values.as_dictionary_opt::<Int32Type>() else {
-            let codes = self.interner.numbers(values.as_string_view())?;
+            let codes = self.interner.encode(values.as_string_view())?;
             return Ok(codes.map(|codes| codes.values().iter().map(|&code| u32::from(code) + 1).collect()));
         };
         let strings = dictionary.values();
         let is_last = |(last, _): &(ArrayRef, _)| last.to_data().ptr_eq(&strings.to_data());
         if !self.last.as_ref().is_some_and(is_last) {
             let views = cast(strings, &DataType::Utf8View)?;
-            let Some(codes) = self.interner.numbers(views.as_string_view())? else { return Ok(None) };
+            let Some(codes) = self.interner.encode(views.as_string_view())? else { return Ok(None) };
             let codes = codes.iter().map(|code| code.map_or(0, |code| u32::from(code) + 1));
             self.last = Some((Arc::clone(strings), codes.collect()));
         }
@@ -112,7 +112,7 @@ impl KeyCodes {
     pub(super) fn decode(&self, codes: impl Iterator<Item = u32>) -> Result<ArrayRef> {
         let indices: UInt32Array = codes.map(|code| code.checked_sub(1)).collect();
         Ok(match self {
-            Self::Strings(known, data_type) => cast(&take(&known.interner.texts(), &indices, None)?, data_type)?,
+            Self::Strings(known, data_type) => cast(&take(&known.interner.strings(), &indices, None)?, data_type)?,
             Self::Integers(known, data_type) => {
                 let all = Int64Array::from(known.values.clone());
                 cast(&take(&all, &indices, None)?, data_type)?

@@ -77,7 +77,7 @@ impl Default for StringInterner {
 
 impl StringInterner {
     /// Interns a batch. `None` once the column is of high cardinality; the codes assigned so far stay valid.
-    pub(crate) fn numbers(&mut self, strings: &StringViewArray) -> Result<Option<UInt16Array>> {
+    pub(crate) fn encode(&mut self, strings: &StringViewArray) -> Result<Option<UInt16Array>> {
         if self.batch_count == u32::MAX - 1 {
             self.batch_count = 0;
             self.cache.fill(CachedView::default());
@@ -166,7 +166,7 @@ impl StringInterner {
     }
 
     /// The distinct strings, indexed by code.
-    pub(crate) fn texts(&self) -> StringViewArray {
+    pub(crate) fn strings(&self) -> StringViewArray {
         self.strings.iter().map(Some).collect()
     }
 }

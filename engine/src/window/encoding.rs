@@ -48,7 +48,7 @@ impl ColumnEncoder {
     pub(super) fn encode(&mut self, column: &ArrayRef) -> Result<Option<ArrayRef>> {
         Ok(match self {
             Self::Interned { interner, .. } => {
-                interner.numbers(column.as_string_view())?.map(|codes| Arc::new(codes) as _)
+                interner.encode(column.as_string_view())?.map(|codes| Arc::new(codes) as _)
             }
             Self::Inline => pack_strings(column.as_string_view()).map(|packed| Arc::new(packed) as _),
             Self::Plain => Some(without_unused_buffers(Arc::clone(column))),
@@ -101,7 +101,7 @@ impl ColumnEncoder {
     /// The encoding of all batches encoded so far.
     pub(super) fn encoding(&self) -> ColumnEncoding {
         match self {
-            Self::Interned { interner, .. } => ColumnEncoding::Interned(interner.texts()),
+            Self::Interned { interner, .. } => ColumnEncoding::Interned(interner.strings()),
             Self::Inline => ColumnEncoding::Inline,
             Self::Plain => ColumnEncoding::Plain,
         }
