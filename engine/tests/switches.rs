@@ -181,3 +181,18 @@ async fn windows_that_are_switched_off_get_plain_strings() {
     let (shown, _) = run(&context, sql).await;
     assert!(shown.contains("AS Utf8)") && !shown.contains("HashWindowAggExec"), "{shown}");
 }
+
+/// docs/configuration.md lists every option with its default value and description, and no other.
+#[test]
+fn the_configuration_page_lists_all_options() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let section = page.split("\n## [engine]\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let listed: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let options = EngineOptions::default().describe();
+    let expected: Vec<String> = options
+        .iter()
+        .map(|option| format!("| `{}` | {} | {} |", option.name, option.default, option.description))
+        .collect();
+    assert_eq!(listed, expected);
+}

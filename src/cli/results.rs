@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use cxql_engine::EngineOptions;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -148,6 +149,12 @@ async fn explain(session: &Session, statements: Vec<PlannedStatement>) -> Result
         for reason in cxql_engine::sorted_window_reasons(&physical) {
             super::note(&format!("this window function sorts its input: {reason}"));
         }
+    }
+    let options = EngineOptions::of(session.state().config_options()).describe();
+    let changed = options.iter().filter(|option| option.value != option.default);
+    let changed: Vec<String> = changed.map(|option| format!("{} = {}", option.name, option.value)).collect();
+    if !changed.is_empty() {
+        super::note(&format!("options under [engine] that differ from their defaults: {}", changed.join(", ")));
     }
     Ok(())
 }

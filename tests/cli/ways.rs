@@ -127,10 +127,20 @@ fn explain_tells_how_windows_run() {
     let sql = "select lag(topic) over (partition by customer_id order by started_at) as b from interactions";
     let ask = || folder.cxql(&["query", sql, "--explain", "--data", &sample()]);
     let ran = ask();
-    assert!(ran.out().contains("GroupedWindowExec") && ran.err.is_empty(), "{} {}", ran.text(), ran.err);
+    assert!(ran.out().contains("HashWindowAggExec") && ran.err.is_empty(), "{} {}", ran.text(), ran.err);
     fs::write(folder.path("cxql.toml"), "grouped_windows = false\n").unwrap();
     let ran = ask();
-    assert!(!ran.out().contains("GroupedWindowExec") && ran.err.contains("grouped_windows is off"), "{}", ran.err);
+    assert!(!ran.out().contains("HashWindowAggExec") && ran.err.contains("hash_window_agg is off"), "{}", ran.err);
+    fs::write(folder.path("cxql.toml"), "[engine]\nhash_window_agg = false\nperfect_hash_bits = 9\n").unwrap();
+    let ran = ask();
+    assert!(!ran.out().contains("HashWindowAggExec"), "{}", ran.text());
+    assert!(
+        ran.err.contains("differ from their defaults: hash_window_agg = false, perfect_hash_bits = 9"),
+        "{}",
+        ran.err
+    );
+    fs::write(folder.path("cxql.toml"), "[engine]\nhash_windows = false\n").unwrap();
+    ask().fails(2, &["cxql.toml:2:1", "hash_windows"]);
 }
 
 #[test]
