@@ -340,3 +340,23 @@ fn anchors_are_those_of_github() {
     let wanted = ["engine", "faults-of-datafusion-552", "x_y-a-b"];
     assert_eq!(anchors.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
 }
+
+/// The tree is the first fenced block: a path, indented below its folder, then two blanks or more and what it is.
+#[test]
+fn every_path_of_the_map_exists() {
+    let tree = texts("docs/architecture.md", "text").into_iter().next().expect("the map has a tree");
+    let mut folder = "";
+    let mut missing = Vec::new();
+    for line in tree.lines() {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let path = if line.starts_with(' ') { format!("{folder}{name}") } else { name.to_string() };
+        if !line.starts_with(' ') {
+            folder = name;
+        }
+        // `<family>` stands for a name
+        if !path.contains('<') && !root().join(&path).exists() {
+            missing.push(path);
+        }
+    }
+    assert!(!folder.is_empty() && missing.is_empty(), "not there: {missing:?}");
+}
