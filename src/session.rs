@@ -67,7 +67,7 @@ const LIST_CACHE_SECONDS: u64 = 60;
 
 /// The encoder of a result may hold one part in so many of the memory limit.
 const ENCODER_SHARE: usize = 8;
-/// The memory limit from which texts are read as views. Views are faster, but sorts that spill hold more than they count
+/// The memory limit from which strings are read as views. Views are faster, but sorts that spill hold more than they count
 /// of the buffers that views share.
 const VIEWS_FROM_BYTES: usize = 2 << 30;
 
@@ -204,7 +204,7 @@ impl Session {
         Ok(Self { context, schema, memory, policy: None, filtered: None })
     }
 
-    /// The engine's context, for statements that change the session.
+    /// The DataFusion context, for statements that change the session.
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
     }
@@ -287,11 +287,11 @@ impl Session {
         }
     }
 
-    /// Plans a statement. [`Session::error`] turns the engine's error into ours; here it is as the engine gives it, for
+    /// Plans a statement. [`Session::error`] turns a DataFusion error into ours; here it is DataFusion's own, for
     /// those who need its kind.
     ///
     /// # Errors
-    /// The engine's.
+    /// DataFusion's.
     pub(crate) async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
         self.state().statement_to_plan(statement).await
     }
@@ -299,7 +299,7 @@ impl Session {
     /// The operators of a plan, optimised.
     ///
     /// # Errors
-    /// The engine's, as [`Session::logical_plan`].
+    /// DataFusion's, as [`Session::logical_plan`].
     pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         self.state().create_physical_plan(plan).await
     }
@@ -307,7 +307,7 @@ impl Session {
     /// Starts operators, which must not have run before.
     ///
     /// # Errors
-    /// The engine's, as [`Session::logical_plan`].
+    /// DataFusion's, as [`Session::logical_plan`].
     pub(crate) fn start(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Execution, DataFusionError> {
         self.start_within(plan, None)
     }
@@ -362,7 +362,7 @@ impl Session {
         }
     }
 
-    /// An engine error of a statement of `source` as ours.
+    /// A DataFusion error of a statement of `source` as ours.
     pub(crate) async fn error(&self, error: DataFusionError, source: &Arc<Source>) -> Error {
         diagnose::statement_error(error, source, &self.state(), &self.schema).await
     }

@@ -116,7 +116,7 @@ const STEPS: [(Step, f64); 21] = [
 pub(crate) fn time_ticks(low: f64, high: f64, wanted: usize, language: Language) -> Vec<Tick> {
     let rough = (high - low) / 1000.0 / wanted.max(1) as f64;
     let step = STEPS.iter().find(|(_, seconds)| rough <= *seconds * 1.05).map_or(Step::Months(1200), |(step, _)| *step);
-    let Some(start) = instant(low).and_then(|start| floor(start, step)) else { return vec![] };
+    let Some(start) = timestamp(low).and_then(|start| floor(start, step)) else { return vec![] };
     let mut ticks = Vec::new();
     let mut at = start;
     let mut frame = String::new();
@@ -137,7 +137,7 @@ pub(crate) fn time_ticks(low: f64, high: f64, wanted: usize, language: Language)
     ticks
 }
 
-pub(crate) fn instant(milliseconds: f64) -> Option<NaiveDateTime> {
+pub(crate) fn timestamp(milliseconds: f64) -> Option<NaiveDateTime> {
     DateTime::<Utc>::from_timestamp_millis(milliseconds as i64).map(|at| at.naive_utc())
 }
 
@@ -206,12 +206,12 @@ fn time_text(at: NaiveDateTime, step: Step, language: Language) -> (String, Stri
 
 /// Labels of timestamps at the coarsest precision that all share: years, months, days or minutes.
 pub(crate) fn time_labels(times: &[Option<f64>], language: Language) -> Vec<Option<String>> {
-    let instants: Vec<Option<NaiveDateTime>> = times.iter().map(|time| time.and_then(instant)).collect();
-    let all = |meets: fn(&NaiveDateTime) -> bool| instants.iter().flatten().all(meets);
+    let timestamps: Vec<Option<NaiveDateTime>> = times.iter().map(|time| time.and_then(timestamp)).collect();
+    let all = |meets: fn(&NaiveDateTime) -> bool| timestamps.iter().flatten().all(meets);
     let is_day = all(|at| at.num_seconds_from_midnight() == 0);
     let is_month = is_day && all(|at| at.day() == 1);
-    let is_year = is_month && all(|at| at.month() == 1) && instants.iter().flatten().count() > 1;
-    instants
+    let is_year = is_month && all(|at| at.month() == 1) && timestamps.iter().flatten().count() > 1;
+    timestamps
         .iter()
         .map(|at| {
             at.map(|at| {

@@ -4,7 +4,7 @@
 -- band starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band.
 -- grain: one row per queue, then one per band of 10 seconds waited
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
 -- section: By queue
 -- chart: bar x=queue y=abandonment_ratio low=abandonment_low_ratio high=abandonment_high_ratio format=percent

@@ -4,7 +4,7 @@
 -- difference_s does not blame an agent for the contacts that the agent gets.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- chart: bar x=agent_name y=aht_s,expected_s format=duration
 -- check: aht_s >= 0
 -- check: contact_count > 0

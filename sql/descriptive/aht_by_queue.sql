@@ -2,7 +2,7 @@
 -- description: Mean handle time per queue and channel with its parts, then by month.
 -- grain: one row per queue and channel, then one per month and queue
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- section: By queue and channel
 -- chart: bar x=queue y=aht_s series=channel format=duration
 -- check: aht_s >= 0

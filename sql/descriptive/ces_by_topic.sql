@@ -4,7 +4,7 @@
 -- normal one (Abramowitz and Stegun 26.7.5), good to 0.01 from 5 answers on; with fewer the interval is left out.
 -- grain: one row per topic
 -- param: since timestamp = 1970-01-01     # first answer
--- param: until timestamp = 2200-01-01     # answers before this instant
+-- param: until timestamp = 2200-01-01     # answers before this time
 -- chart: bar x=topic y=mean_effort low=effort_low high=effort_high title="Customer effort, mean of 1 to 7"
 -- check: mean_effort between 1 and 7
 -- check: mean_effort between effort_low - 1e-9 and effort_high + 1e-9

@@ -2,7 +2,7 @@
 -- description: Contacts per channel and month, and each channel's share of the month.
 -- grain: one row per month and channel
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- chart: area x=month y=contact_ratio series=channel format=percent
 -- check: contact_ratio between 0 and 1
 -- check: inbound_count <= contact_count

@@ -2,7 +2,7 @@
 -- description: Share of answers in the top boxes of 1 to 5, by channel of the contact, with its Wilson interval.
 -- grain: one row per channel, then one per month and channel
 -- param: since timestamp = 1970-01-01     # first answer
--- param: until timestamp = 2200-01-01     # answers before this instant
+-- param: until timestamp = 2200-01-01     # answers before this time
 -- param: satisfied_from integer = 4       # lowest answer that counts as satisfied
 -- section: By channel
 -- chart: bar x=channel y=csat_ratio low=csat_low_ratio high=csat_high_ratio format=percent

@@ -4,7 +4,7 @@
 -- agent gets and for chance see agents_low_resolution.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01       # first contact start
--- param: until timestamp = 2200-01-01       # contacts before this instant
+-- param: until timestamp = 2200-01-01       # contacts before this time
 -- param: min_known_count integer = 1        # agents with fewer known first contacts are left out
 -- chart: bar x=agent_name y=fcr_ratio,logged_resolved_ratio format=percent
 -- check: fcr_ratio between 0 and 1

@@ -4,7 +4,7 @@
 -- elapsed yet. The interval is Wilson's of 95 %.
 -- grain: one row per topic
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: window interval = 7 days         # a repeat within this span means not resolved
 -- chart: bar x=topic y=fcr_ratio,logged_resolved_ratio format=percent title="First-contact resolution by topic"
 -- check: fcr_ratio between 0 and 1

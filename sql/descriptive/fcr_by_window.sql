@@ -4,7 +4,7 @@
 -- contacts whose outcome is known.
 -- grain: one row per window
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- chart: line x=window_days y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio format=percent
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1

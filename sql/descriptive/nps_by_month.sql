@@ -4,7 +4,7 @@
 -- and d.
 -- grain: one row per month, then one per month and product
 -- param: since timestamp = 1970-01-01     # first answer
--- param: until timestamp = 2200-01-01     # answers before this instant
+-- param: until timestamp = 2200-01-01     # answers before this time
 -- section: By month
 -- chart: line x=month y=nps low=nps_low high=nps_high format=points title="Net promoter score"
 -- check: nps between -100 and 100

@@ -4,7 +4,7 @@
 -- and the like are in other_h and do not count. A stretch is split over the hours that it covers. Hours are UTC.
 -- grain: one row per agent, then one per hour of the day
 -- param: since timestamp = 1970-01-01     # first state start
--- param: until timestamp = 2200-01-01     # states before this instant
+-- param: until timestamp = 2200-01-01     # states before this time
 -- section: By agent
 -- chart: bar x=agent_name y=occupancy_ratio format=percent
 -- check: occupancy_ratio between 0 and 1

@@ -2,7 +2,7 @@
 -- description: Who comes back within 7 days, with what, how soon and how often.
 -- grain: one row per topic, then per day since the contact before, then per customer
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: max_rows integer = 20            # how many customers to list
 -- section: By topic
 -- chart: bar x=topic y=repeat_ratio low=repeat_low_ratio high=repeat_high_ratio format=percent

@@ -4,7 +4,7 @@
 -- to 7, Sunday. Hours are UTC.
 -- grain: one row per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: threshold_s float = 20           # answered within this many seconds
 -- param: queue text = %                   # a queue, or a pattern of LIKE
 -- chart: heatmap x=hour y=weekday value=service_level_ratio format=percent

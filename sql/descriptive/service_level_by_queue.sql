@@ -4,7 +4,7 @@
 -- definition cannot be compared with another's.
 -- grain: one row per queue, then one per week and queue
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: threshold_s float = 20           # answered within this many seconds
 -- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
 -- section: By queue and definition

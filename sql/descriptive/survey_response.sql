@@ -3,7 +3,7 @@
 -- A figure from few answers, or from one channel only, does not speak for all contacts.
 -- grain: one row per channel and kind of survey
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- chart: bar x=channel y=response_ratio series=kind format=percent
 -- check: response_ratio between 0 and 1
 -- check: valid_count <= answer_count

@@ -5,7 +5,7 @@
 -- rather than 1.96 keeps false alarms rare. Repeats within 7 days and what agents log are tested apart.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: z_limit float = 3                # standard deviations below expected that count as low
 -- param: min_known_count integer = 30     # agents with fewer known outcomes are left out
 -- chart: bar x=agent_name y=fcr_zscore,logged_zscore

@@ -4,7 +4,7 @@
 -- it, is no run of odd cases but a shift of the work.
 -- grain: one row per month, then one per agent, then one per contact
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: max_rows integer = 50            # how many contacts to list
 -- section: By month
 -- chart: line x=month y=outlier_ratio format=percent

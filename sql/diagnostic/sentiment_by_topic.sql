@@ -4,7 +4,7 @@
 -- sentiment functions do not read are not scored; scored_count says how many are.
 -- grain: one row per source and topic, then one per month and source
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- section: By source and topic
 -- chart: bar x=topic y=mean_sentiment series=source
 -- check: mean_sentiment between -1 and 1

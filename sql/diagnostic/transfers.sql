@@ -2,7 +2,7 @@
 -- description: How often contacts are passed on, by topic and queue, and what becomes of those.
 -- grain: one row per topic and queue
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- chart: bar x=topic y=transferred_ratio series=queue format=percent
 -- check: transferred_ratio between 0 and 1
 -- check: transferred_ratio between transferred_low_ratio - 1e-9 and transferred_high_ratio + 1e-9

@@ -5,7 +5,7 @@
 -- queue's usual.
 -- grain: one row per queue, weekday and hour that stands out
 -- param: since timestamp = 1970-01-01     # first contact start
--- param: until timestamp = 2200-01-01     # contacts before this instant
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: threshold_s float = 20           # answered within this many seconds
 -- param: z_limit float = 3                # standard deviations below the queue's usual
 -- param: min_offered_count integer = 10   # hours with fewer contacts are left out

@@ -18,7 +18,7 @@ pub(crate) fn default_memory() -> usize {
     if total == 0 { 1 << 30 } else { total / 4 * 3 }
 }
 
-/// How many runs on disk a sort may merge at once: the engine reads ahead in each, and counts less than that takes.
+/// How many runs on disk a sort may merge at once: DataFusion reads ahead in each run and reserves less than that takes.
 pub(super) fn merged_runs(limit: usize, threads: usize) -> usize {
     (limit / (RUN_BYTES * threads.max(1))).max(2)
 }

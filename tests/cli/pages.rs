@@ -25,7 +25,7 @@ fn a_report_becomes_a_page_that_says_what_it_rests_on() {
         "Topics &lt;script&gt;</h1>",
         "What &amp; why",
         "<dt title=\"contacts at least\">least</dt><dd>5</dd>",
-        // the instant that SOURCE_DATE_EPOCH names
+        // the time that SOURCE_DATE_EPOCH names
         "2026-01-01 00:00:00 UTC",
         "<dt>interactions</dt>",
         "1 of 1 checks hold",

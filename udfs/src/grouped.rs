@@ -1,7 +1,7 @@
 //! Window functions over many partitions in one call.
 //!
-//! An engine asks a window function partition by partition. Where a partition is one customer with one or two contacts,
-//! the asking costs far more than the answer. An operator that has the rows of many partitions together asks once.
+//! DataFusion evaluates a window function partition by partition. Where a partition is one customer with one or two
+//! contacts, the calls cost far more than the evaluation. An operator that has many partitions at hand makes one call.
 
 use std::any::Any;
 

@@ -389,7 +389,7 @@ static RESOLVED_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          NULL: a row whose at is NULL is no contact and gives NULL. A contact that is no first contact gives NULL, and so \
          does one that none follows while its window has not elapsed (not known is not resolved) or whose observed_until is NULL.\n\
          Edges: a gap equal to the window is within it. The window has elapsed when observed_until >= at + window: a contact \
-         at that very instant would have been seen. A contact after observed_until still counts when it is in the data. First contact means no earlier contact \
+         at that very time would have been seen. A contact after observed_until still counts when it is in the data. First contact means no earlier contact \
          within the window before, whatever that one was: three contacts 5 days apart and a window of 7 days have one first \
          contact. Rows of equal time count in the order of the window. Rows are judged by at, also when the window orders them \
          by something else; without ORDER BY the call is an error. The frame has no effect. Months are calendar months on UTC \
@@ -406,7 +406,7 @@ static RESOLVED_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     )
     .with_argument(
         "observed_until",
-        "Up to when contacts are known, per row: a timestamp, a date (its first instant) or such a text. An extract gives its \
+        "Up to when contacts are known, per row: a timestamp, a date (its start) or such a text. An extract gives its \
          own end. Default: the time at which the query starts.",
     )
     .with_sql_example(

@@ -232,7 +232,7 @@ struct Counts {
 impl Counts {
     /// `None` when the values are others.
     fn of<V: Iterator<Item = (usize, f64)>>(spread: &Spread, values: impl Fn() -> V) -> Option<Self> {
-        // so that the counts stay near the processor
+        // so that the counts stay in the cache
         const MOST_PLACES: f64 = 65536.0;
         let Spread { count, least, greatest, scale } = *spread;
         let width = greatest - least + 1.0;

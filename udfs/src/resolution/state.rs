@@ -53,10 +53,10 @@ impl Window {
         Some(Self { months, ticks: i64::try_from(ticks).unwrap_or(i64::MAX), unit })
     }
 
-    /// The last instant that is within the window of a contact at `at`.
+    /// The last timestamp that is within the window of a contact at `at`.
     ///
     /// A month later is the same day of the next month at the same time of day, or the last day of a month that has no
-    /// such day: 31 January + 1 month is 28 or 29 February. Instants beyond the range of a 64-bit count are its ends.
+    /// such day: 31 January + 1 month is 28 or 29 February. Timestamps beyond the range of a 64-bit count are its ends.
     pub(crate) fn end(self, at: i64) -> i64 {
         let at = if self.months == 0 { at } else { add_months(at, self.months, self.unit) };
         at.saturating_add(self.ticks)
