@@ -4,6 +4,7 @@
 mod docs;
 mod gallery;
 mod golden;
+mod operators;
 mod program;
 mod real_data;
 mod story;
