@@ -29,7 +29,7 @@ class Bench:
 
     def __init__(self, args):
         self.cxql, self.root = str(Path(args.cxql).resolve()), Path(args.data).resolve()
-        self.threads, self.runs, self.only = args.threads, args.runs, args.only
+        self.threads, self.runs, self.only, self.ids = args.threads, args.runs, args.only, args.ids
         self.venv = Path(args.venv).resolve() if args.venv else self.root / "venv"
         self.data = self.contacts = None
         self.peers()
@@ -53,12 +53,7 @@ class Bench:
 
     def use(self, contacts):
         """Turns to the data of so many contacts, made when it is missing, and brings it into the page cache."""
-        folder = self.root / str(contacts)
-        if not folder.exists():
-            unfinished = Path(f"{folder}.part")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            subprocess.run([self.cxql, "demo", str(unfinished), "--contacts", str(contacts)], check=True)
-            unfinished.rename(folder)
+        folder = data_folder(self.cxql, self.root, contacts, self.ids)
         self.data, self.contacts = str(folder), contacts
         for file in folder.rglob("*.parquet"):
             with open(file, "rb") as open_file:
@@ -139,10 +134,41 @@ class Bench:
             | {item["name"]: item["version"] for item in json.loads(pip) if item["name"] in VERSIONS}
             | {"Python": self.spawn([self.python, "--version"])["out"].split()[-1]},
             "contacts": self.contacts,
+            "customer ids": self.ids,
             "threads": self.threads,
             "runs": self.runs,
             "load": [os.getloadavg()[0]],
         }
+
+
+# a UUID from each customer id; the demo's own have eight bytes, as few real ones do
+UUID = "select * replace (case when customer_id is not null then concat_ws('-', " + ", ".join(
+    f"substr(md5(customer_id), {start}, {length})" for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+) + ") end as customer_id) from '{}'"
+
+
+def data_folder(cxql, root, contacts, ids):
+    """The sample data of so many contacts with a style of customer ids, made when it is missing."""
+    folder = root / (str(contacts) if ids == "demo" else f"{contacts}-{ids}")
+    if folder.exists():
+        return folder
+    unfinished = Path(f"{folder}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if ids == "demo":
+        subprocess.run([cxql, "demo", str(unfinished), "--contacts", str(contacts)], check=True)
+    else:
+        source = data_folder(cxql, root, contacts, "demo")
+        for file in sorted(source.rglob("*.parquet")):
+            target = unfinished / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            names = subprocess.run([cxql, "query", f"select * from '{file}' limit 0", "-f", "csv"], capture_output=True, text=True, check=True)
+            if "customer_id" in names.stdout.strip().split(","):
+                # one thread keeps the order of rows
+                subprocess.run([cxql, "query", UUID.format(file), "--threads", "1", "-o", str(target)], check=True)
+            else:
+                shutil.copyfile(file, target)
+    unfinished.rename(folder)
+    return folder
 
 
 def leave(folder, name, context, records, lines):
@@ -155,6 +181,7 @@ def leave(folder, name, context, records, lines):
 def head(context):
     versions = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
     contacts = f"{context['contacts']:,} contacts, " if context["contacts"] else ""
+    contacts += "UUIDs as customer ids, " if context.get("customer ids") == "uuid" else ""
     return [
         f"{context['machine']}. {versions}.",
         f"{contacts}{context['threads']} threads, {context['runs']} runs, {context['at'][:10]}, "
