@@ -158,13 +158,15 @@ def data_folder(cxql, root, contacts, ids):
         subprocess.run([cxql, "demo", str(unfinished), "--contacts", str(contacts)], check=True)
     else:
         source = data_folder(cxql, root, contacts, "demo")
+        # not in the folder of the benchmark, which is a project of its own
+        ask = {"cwd": root, "check": True}
         for file in sorted(source.rglob("*.parquet")):
             target = unfinished / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
-            names = subprocess.run([cxql, "query", f"select * from '{file}' limit 0", "-f", "csv"], capture_output=True, text=True, check=True)
-            if "customer_id" in names.stdout.strip().split(","):
+            names = [cxql, "query", f"select * from '{file}' limit 0", "-f", "csv"]
+            if "customer_id" in subprocess.run(names, stdout=subprocess.PIPE, text=True, **ask).stdout.strip().split(","):
                 # one thread keeps the order of rows
-                subprocess.run([cxql, "query", UUID.format(file), "--threads", "1", "-o", str(target)], check=True)
+                subprocess.run([cxql, "query", UUID.format(file), "--threads", "1", "-o", str(target)], **ask)
             else:
                 shutil.copyfile(file, target)
     unfinished.rename(folder)
