@@ -258,10 +258,10 @@ impl Session {
         self.schema.find(name).await
     }
 
-    /// Plans a view or report called `name`; one that needs itself on the way is an error that names the circle.
+    /// Plans a view or report called `name`; one that depends on itself is an error that names the cycle.
     ///
     /// # Errors
-    /// A circle, or what `plan` gives.
+    /// A cycle; those of `plan`.
     pub(crate) async fn planning<T>(
         &self,
         name: &str,
@@ -271,7 +271,7 @@ impl Session {
         catalog::planning(name, source, plan).await
     }
 
-    /// What a user should know about the queries planned so far; each note is given once.
+    /// Notes for the user about the queries planned so far; each is returned once.
     pub(crate) fn take_notes(&self) -> Vec<String> {
         self.schema.take_notes()
     }

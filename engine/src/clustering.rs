@@ -6,8 +6,8 @@
 //! operators here, and nowhere else, each time an operator is built: a rule that puts an exchange in between loses the speed
 //! and not the result.
 //!
-//! This module imports the operators that emit clustered rows, and they import it to read their inputs. That circle is the
-//! only one between the rooms of this crate: the alternative is a trait on operators of other crates.
+//! This module imports the operators that emit clustered rows, and they import it to read their inputs. That
+//! circular import is the only one between the modules of this crate: the alternative is a trait on operators of other crates.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What DataFusion lacks for SQL over customer interactions: optimizer rules, operators, repaired built-in functions and
-//! memory pools. Nothing here knows a table, a report, a file or a configuration of cxql; any DataFusion program can use it.
+//! memory pools. Nothing here depends on a table, a report, a file or a configuration of cxql (only on the functions of
+//! cxql-udfs, whose window functions have a form for many partitions at once); any DataFusion program can use it.
 //!
 //! ```text
 //!                  logical plan                         physical plan
@@ -10,7 +11,7 @@
 //!
 //! - [`rules`]: the one ordered list of all rules, each with the reason for its position.
 //! - [`EngineOptions`]: a switch per rule and the thresholds, as `cxql.engine.*`.
-//! - `analyzer`, `optimizer`: one file per rule. A rule chooses an operator, an operator knows no rule.
+//! - `analyzer`, `optimizer`: one file per rule. A rule chooses an operator, an operator does not depend on a rule.
 //! - [`window`], [`aggregate`], [`join`]: the operators. Each has a page: what it computes, when it is chosen, its memory.
 //! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
 //! - [`memory`]: pools that keep a memory limit.
@@ -68,7 +69,7 @@ pub use self::options::EngineOptions;
 /// scans reads the footers that the environment caches.
 ///
 /// # Errors
-/// A rule of DataFusion beside which one of ours must stand is not among the builder's rules.
+/// A rule of DataFusion before which one of ours is placed is not among the builder's rules.
 pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Result<SessionStateBuilder> {
     let runtime = Arc::clone(builder.runtime_env().get_or_insert_with(|| Arc::new(RuntimeEnv::default())));
     let footers = runtime.cache_manager.get_file_metadata_cache();

@@ -120,7 +120,7 @@ engine_options! {
     build_side_collect_rows: usize = 2_000_000;
     /// Most bytes of a build side that is collected once for all threads.
     build_side_collect_bytes: usize = 128 << 20;
-    /// How many times as many rows per thread the probe side must have for the build side to be collected.
+    /// How many times as many rows per thread the probe side must have for the build side to be collected; from 1 to 1,000,000.
     build_side_collect_ratio: usize = 4, within 1..=1_000_000;
     /// Rule: computes window functions with PARTITION BY over hash partitions, without sorting.
     hash_window_agg: bool = true;
@@ -130,7 +130,7 @@ engine_options! {
     unsplit_partitions: bool = true;
     /// Rule: groups by low-cardinality keys through a directly indexed table.
     perfect_hash_aggregation: bool = true;
-    /// Bits of the codes of all keys of a group: the table has at most two to this power slots.
+    /// Bits of the codes of all keys of a group, from 1 to 24: the table has at most two to this power slots, of 4 bytes each per input partition.
     perfect_hash_bits: usize = 18, within 1..=24;
     /// Rule: Parquet scans below such an aggregate emit dictionary arrays.
     dictionary_scan: bool = true;
@@ -140,11 +140,11 @@ engine_options! {
     cooperative_joins: bool = true;
     /// Rule: drops probe rows of string joins by a Bloom filter of the build side.
     join_bloom_filter: bool = true;
-    /// Bits of the Bloom filter per key of the build side, at least.
+    /// Bits of the Bloom filter per key of the build side, at least; from 1 to 64.
     bloom_filter_bits: usize = 8, within 1..=64;
-    /// Probe rows of an input after which a filter that drops less than half is given up.
+    /// Probe rows of an input partition after which a filter that drops less than half is disabled; from 1 to 1,000,000,000.
     bloom_filter_sample_rows: usize = 32_768, within 1..=1_000_000_000;
-    /// Repaired built-in functions. Read when a session is built.
+    /// Repaired built-in functions (`date_part`, `date_trunc`, `to_timestamp`, `percentile_cont`); off, the faults of DataFusion are back. Read when a session is built, `SET` refuses it.
     function_overrides: bool = true;
 }
 

@@ -1,8 +1,8 @@
 //! The one ordered list of all rules, each with the reason for its position among DataFusion's. Programs and tests use it.
 //!
 //! A rule is placed at the start, before a rule of DataFusion that is found by its name, or at the end; rules with the same
-//! position keep the order of the list. Each has a switch of its own name in [`EngineOptions`], which is checked here, so
-//! that no rule can forget it.
+//! position keep the order of the list. Each has a switch of its own name in [`EngineOptions`], which is checked here, for
+//! every rule alike.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
         placed(
             ClusteredAggregation,
             before_requirements,
-            "after HashWindowAgg, whose output it needs; before exchanges would tear clustered rows apart",
+            "after HashWindowAgg, whose output it needs; before exchanges, which would break the clustering",
         ),
         placed(
             UnsplitPartitions,
@@ -132,7 +132,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
         placed(
             DictionaryScan::new(footers),
             Position::Last,
-            "after PerfectHashAggregation: only that operator takes dictionaries",
+            "after PerfectHashAggregation, which alone takes dictionaries; before JoinBloomFilter, through which columns are not traced",
         ),
         placed(
             CooperativeJoins,

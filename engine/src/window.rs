@@ -51,7 +51,7 @@
 //!
 //! If an operator above wants clustered rows, batches end at partition boundaries, so that it need not concatenate them again
 //! and compare keys across batches. The plan shows `batches=unsplit`. Together with the merge of inputs by time (`buffer.rs`),
-//! the report `sessions` takes 0.7 of the time (docs/decisions/engine.md).
+//! the benchmark question `sessions` takes 0.7 of the time (docs/decisions/engine.md).
 //!
 //! # Memory and spilling
 //!

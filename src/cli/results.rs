@@ -154,7 +154,7 @@ async fn explain(session: &Session, statements: Vec<PlannedStatement>) -> Result
     let changed = options.iter().filter(|option| option.value != option.default);
     let changed: Vec<String> = changed.map(|option| format!("{} = {}", option.name, option.value)).collect();
     if !changed.is_empty() {
-        super::note(&format!("options under [engine] that differ from their defaults: {}", changed.join(", ")));
+        super::note(&format!("engine options that differ from their defaults: {}", changed.join(", ")));
     }
     Ok(())
 }

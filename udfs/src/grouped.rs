@@ -10,7 +10,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::WindowUDF;
 use datafusion::logical_expr::function::PartitionEvaluatorArgs;
 
-/// A window function that answers for many partitions at once; its frame has no part in it.
+/// A window function that is evaluated for many partitions at once and ignores its frame.
 pub trait GroupedEvaluator: Send {
     /// The results, one per row.
     ///

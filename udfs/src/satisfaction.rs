@@ -7,7 +7,7 @@
 //! Edges:   scales hold whole numbers: 7.5, 11, -1 and NaN are no NPS answers, 0 is no CSAT answer on 1 to 5.
 //! Source:  F. F. Reichheld, "The One Number You Need to Grow", Harvard Business Review, December 2003 (nps);
 //!          Delighted, "How is CSAT calculated?", help.delighted.com (csat: scores 4 and 5 of 5).
-//! Choices: csat counts 4 and 5 of 1 to 5 unless told otherwise (7-point scales count 5 to 7: `csat(score, 5, 7)`).
+//! Choices: csat counts 4 and 5 of 1 to 5 by default (7-point scales count 5 to 7: `csat(score, 5, 7)`).
 
 use std::sync::{Arc, LazyLock};
 

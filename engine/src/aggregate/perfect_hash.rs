@@ -10,7 +10,7 @@
 //!  | month   | ---> | 4 bits | /    +--------+     +-----------+     | sum(wait_s) |     or when memory is short
 //!  | wait_s  |      +--------+                                       +-------------+
 //!  +---------+          |
-//!                       | the codes need more than `perfect_hash_bits` bits
+//!                       | the codes need more than `perfect_hash_bits` bits, or a key has too many values
 //!                       +--> states so far, then AggregateExec for the rest of the input
 //! ```
 //!
@@ -29,7 +29,8 @@
 //! The rule `PerfectHashAggregation` takes every partial aggregate with at least one key whose keys are all strings, Booleans,
 //! dates, timestamps or integers other than `UInt64`, without grouping sets, limit, ORDER BY in a call or a used input order.
 //! Cardinality is not estimated: statistics know nothing of an expression such as `date_trunc('month', started_at)`. It shows
-//! at run time, and the cost of a wrong choice is the batches before the fallback. The fallback is per input partition; the
+//! at run time, and the cost of a wrong choice is the batches before the fallback. One key alone has at most 16,384 integers
+//! (`MAX_INTEGERS`), or 4,096 strings and beyond that one per 8 rows. The fallback is per input partition; the
 //! final aggregate above cannot tell the states of the two apart.
 //!
 //! Columns that are group keys and nothing else may arrive as dictionary arrays (`dictionary=[...]` in the plan, rule
@@ -37,7 +38,8 @@
 //!
 //! # Memory
 //!
-//! Accumulators, the codes and the table: 4 bytes per slot, at most a megabyte with 18 bits. When the reservation fails, the
+//! Accumulators, the codes and the table, per input partition: 4 bytes per slot, at most 1 MiB with 18 bits and 64 MiB with
+//! 24. When the reservation fails, the
 //! states so far are emitted and the groups removed; the final aggregate merges equal groups. Nothing is spilled.
 //!
 //! Switch: `cxql.engine.perfect_hash_aggregation`. Threshold: `cxql.engine.perfect_hash_bits` (18).

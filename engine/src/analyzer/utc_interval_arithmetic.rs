@@ -30,7 +30,7 @@ use super::rewrite_expressions;
 use crate::functions::overrides::without_utc;
 use crate::functions::ticks_per_second;
 
-/// Replaces `timestamp + interval` and `timestamp - interval` by [`Shift`] where the time time_zone is UTC.
+/// Replaces `timestamp + interval` and `timestamp - interval` by [`Shift`] where the time zone is UTC.
 ///
 /// DataFusion converts each timestamp into a local date and time and back, which takes a hundred nanoseconds. In UTC a day has
 /// 24 hours, so that everything but months is an addition.

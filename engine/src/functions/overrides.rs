@@ -1,7 +1,7 @@
 //! [`FunctionOverride`]: a scalar function of DataFusion with corrected results or a faster path.
 //!
 //! - `to_timestamp` and the like return the type that they declare: the result is cast.
-//! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time time_zone, by [`calendar`] where it can.
+//! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time zone, by [`calendar`] where it can.
 //!
 //! All planning methods (signature, simplification, ordering) are those of the wrapped function.
 

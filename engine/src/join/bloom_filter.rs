@@ -1,7 +1,7 @@
 //! [`BloomFilterJoinExec`]: a [`HashJoinExec`] whose probe side passes a Bloom filter of the build side's keys.
 //!
 //! DataFusion looks every probe row up in the hash table of the build side, which is a cache miss for a large one. The filter
-//! takes 8 to 16 bits per key, so that it stays in the cache, and drops most rows without a match before that lookup.
+//! takes `bloom_filter_bits` (8) to twice as many bits per key, so that it stays in the cache, and drops most rows without a match before that lookup.
 //!
 //! ```text
 //!   build side (left)                        probe side (right)
@@ -39,7 +39,7 @@
 //!
 //! # Memory
 //!
-//! While the build side is read, four bytes per row for the hashes; then the filter, at most a megabyte for half a million keys
+//! While the build side is read, four bytes per row for the hashes; then the filter: its size is a power of two, 512 KiB for half a million keys
 //! with 8 bits, until the join ends. If the reservation fails, the join runs without a filter. Nothing is spilled.
 //!
 //! Switch: `cxql.engine.join_bloom_filter`. Thresholds: `cxql.engine.bloom_filter_bits` (8 per key) and
@@ -384,8 +384,11 @@ struct BloomFilter {
 }
 
 impl BloomFilter {
+    /// The 32-bit hash has 20 bits for the index of the word, beside 12 for the two bits within it. 8 MiB.
+    const MAX_WORDS: usize = 1 << 20;
+
     fn words_for(keys: usize, bits_per_key: usize) -> usize {
-        (keys * bits_per_key).div_ceil(u64::BITS as usize).next_power_of_two()
+        (keys * bits_per_key).div_ceil(u64::BITS as usize).next_power_of_two().min(Self::MAX_WORDS)
     }
 
     /// Bytes of a filter for this number of keys.
@@ -561,6 +564,7 @@ mod tests {
             let mixed = (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) as u32
         };
+        assert_eq!(BloomFilter::words_for(2_000_000, 64), 1 << 20);
         for count in [0, 1, 1000, 500_000] {
             let hashes: Vec<u32> = (0..count).map(hash).collect();
             let filter = BloomFilter::new(&[vec![], hashes.clone()], 8, MemoryConsumer::new("test").register(&pool));
