@@ -21,7 +21,7 @@ use crate::source::nearest;
 /// The file's name in a project folder.
 pub(crate) const FILE_NAME: &str = "cxql.toml";
 
-/// What a `cxql.toml` says; everything is optional.
+/// The contents of a `cxql.toml`; every key is optional.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfigFile {
@@ -56,7 +56,7 @@ pub(crate) struct ConfigFile {
     /// Tables beside those found below `data`.
     #[serde(default)]
     pub tables: BTreeMap<String, TableConfig>,
-    /// What holds for all jobs.
+    /// Defaults of all jobs.
     #[serde(default)]
     pub jobs: JobsConfig,
     /// The jobs.
@@ -64,7 +64,7 @@ pub(crate) struct ConfigFile {
     pub job: Vec<JobConfig>,
     /// The mail server.
     pub mail: Option<MailConfig>,
-    /// Other ways to tell somebody.
+    /// Notification channels beside mail.
     #[serde(default)]
     pub channels: BTreeMap<String, ChannelConfig>,
 }

@@ -3,7 +3,7 @@
 /// What merging a run takes: batches of wide rows, read ahead, and their keys.
 const RUN_BYTES: usize = 48 << 20;
 
-/// Memory limits below which freed memory goes back to the system at once.
+/// Memory limits below which freed memory is returned to the operating system at once.
 const RETURN_BELOW_BYTES: usize = 2 << 30;
 
 /// Three quarters of the memory that this process may use.
@@ -23,8 +23,8 @@ pub(super) fn merged_runs(limit: usize, threads: usize) -> usize {
     (limit / (RUN_BYTES * threads.max(1))).max(2)
 }
 
-/// Makes the allocator fit a memory limit: below 2 GB, freed memory goes back to the system at once, which costs a few
-/// hundredths of the time; else it is kept for what comes next, which saves a tenth.
+/// Configures the allocator for a memory limit: below 2 GB, freed memory is returned to the operating system at once, which
+/// takes a few percent more time; otherwise it is retained for reuse, which takes a tenth less.
 #[expect(unsafe_code, reason = "the only way to the allocator's options; peaks fall by up to 45 %, bench/README.md")]
 pub(super) fn fit_allocator(limit: usize) {
     let delay_ms = if limit < RETURN_BELOW_BYTES { 0 } else { NEVER };
@@ -32,7 +32,7 @@ pub(super) fn fit_allocator(limit: usize) {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, delay_ms) };
 }
 
-/// The purge delay of an allocator that keeps what is freed.
+/// The purge delay of an allocator that retains freed memory.
 const NEVER: std::ffi::c_long = -1;
 
 /// `mi_option_purge_delay`, which the crate does not name; a test finds it by the environment.

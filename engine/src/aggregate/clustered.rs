@@ -119,7 +119,7 @@ impl ClusteredAggregateExec {
     }
 
     /// The output columns by which the groups are clustered; `None` where a partition has several groups. DataFusion's aggregate
-    /// emits groups with equal hashes late, such as those of (true, NULL) and (NULL, true), so that partitions can be torn apart.
+    /// emits groups with equal hashes late, such as those of (true, NULL) and (NULL, true), so that partitions may be interleaved.
     pub(crate) fn clustered_output(&self) -> Option<Vec<usize>> {
         let keys = self.keys.as_ref()?;
         let is_group_per_partition = self.aggregate.group_expr().expr().len() == keys.len();

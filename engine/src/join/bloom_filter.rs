@@ -39,8 +39,8 @@
 //!
 //! # Memory
 //!
-//! While the build side is read, four bytes per row for the hashes; then the filter: its size is a power of two, 512 KiB for half a million keys
-//! with 8 bits, until the join ends. If the reservation fails, the join runs without a filter. Nothing is spilled.
+//! While the build side is read, four bytes per row for the hashes; then the filter until the join ends: its size is a power
+//! of two, 512 KiB for half a million keys with 8 bits, 8 MiB at most. If the reservation fails, the join runs without a filter. Nothing is spilled.
 //!
 //! Switch: `cxql.engine.join_bloom_filter`. Thresholds: `cxql.engine.bloom_filter_bits` (8 per key) and
 //! `cxql.engine.bloom_filter_sample_rows` (32,768).

@@ -50,7 +50,7 @@ pub(crate) fn zscores(x: &[f64], is_known: impl Fn(usize) -> bool, out: &mut [f6
 /// Modified z-scores: 0.6745 (x - median) / MAD, the median absolute deviation from the median.
 ///
 /// Where the MAD is 0 (more than half of the values are equal): (x - median) / (1.253314 * mean absolute deviation from the
-/// median). No score where that is 0 too. Linear in the number of values; what `scratch` holds is lost.
+/// median). No score where that is 0 too. Linear in the number of values; `scratch` is overwritten.
 pub(crate) fn modified_zscores(x: &[f64], is_known: impl Fn(usize) -> bool, scratch: &mut Vec<f64>, out: &mut [f64]) {
     out.fill(NO_SCORE);
     let Some(spread) = Spread::of(x, &is_known) else { return };
@@ -74,7 +74,7 @@ pub(crate) fn modified_zscores(x: &[f64], is_known: impl Fn(usize) -> bool, scra
     }
 }
 
-/// What a score needs to know of its partition.
+/// Location and scale of a partition.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     /// A value near the middle, from which `middle` is counted.
@@ -170,7 +170,7 @@ fn write(out: &mut [f64], scores: impl Iterator<Item = (usize, f64)>) {
     }
 }
 
-/// How many values there are, and how wide they lie.
+/// Count and range of the values.
 struct Spread {
     count: usize,
     least: f64,
@@ -202,7 +202,7 @@ impl Spread {
     }
 }
 
-/// The middle of values, and how far they lie from it.
+/// The median of values, and their deviations from it.
 struct Middle {
     median: f64,
     median_deviation: f64,
