@@ -12,6 +12,8 @@ trait OptionValue: Copy + Display + PartialEq {
     const WANTED: &'static str;
     fn parse(text: &str) -> Option<Self>;
     fn is_within(self, range: Option<&RangeInclusive<usize>>) -> bool;
+    /// Whether this is a switch that is on.
+    fn is_on(self) -> bool;
 }
 
 impl OptionValue for bool {
@@ -24,6 +26,10 @@ impl OptionValue for bool {
     fn is_within(self, _range: Option<&RangeInclusive<usize>>) -> bool {
         true
     }
+
+    fn is_on(self) -> bool {
+        self
+    }
 }
 
 impl OptionValue for usize {
@@ -35,6 +41,10 @@ impl OptionValue for usize {
 
     fn is_within(self, range: Option<&RangeInclusive<usize>>) -> bool {
         range.is_none_or(|range| range.contains(&self))
+    }
+
+    fn is_on(self) -> bool {
+        false
     }
 }
 
@@ -74,6 +84,14 @@ macro_rules! engine_options {
                     _ => return config_err!("there is no option cxql.engine.{key}; there are {}", Self::NAMES.join(", ")),
                 }
                 Ok(())
+            }
+
+            /// Whether the rule of this name is on. A rule without a switch is an error of this crate, found by a test.
+            pub(crate) fn is_on(&self, rule: &str) -> bool {
+                match rule {
+                    $(stringify!($name) => self.$name.is_on(),)+
+                    _ => false,
+                }
             }
 
             /// Name, value, default value and description of every option.
@@ -174,11 +192,6 @@ impl EngineOptions {
     /// The options of a session; the default values if it has none.
     pub fn of(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
-    }
-
-    /// Whether the rule of this name is on. A rule without a switch is an error of this crate, found by a test.
-    pub(crate) fn is_on(&self, rule: &str) -> bool {
-        self.describe().iter().any(|option| option.name == rule && option.value == "true")
     }
 }
 
