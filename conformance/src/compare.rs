@@ -140,6 +140,8 @@ pub(crate) fn run(stock: &Path, cxql: &Path, list: &Path) -> Result<(), String> 
     }
     match (unexplained.len(), idle.len()) {
         (0, 0) => Ok(()),
-        (differences, idle) => Err(format!("{differences} differences without a reason, {idle} reasons without a difference")),
+        (differences, idle) => {
+            Err(format!("{differences} differences without a reason, {idle} reasons without a difference"))
+        }
     }
 }

@@ -48,7 +48,8 @@ async fn answer(context: SessionContext, sql: String) -> Value {
         let frame = context.sql(&sql).await?;
         let fields = frame.schema().fields().clone();
         let batches = frame.collect().await?;
-        let columns = fields.iter().map(|field| json!([field.name(), field.data_type().to_string()])).collect::<Vec<_>>();
+        let columns =
+            fields.iter().map(|field| json!([field.name(), field.data_type().to_string()])).collect::<Vec<_>>();
         let rows = values::rows(&batches)?;
         Ok::<_, datafusion::error::DataFusionError>(json!({"columns": columns, "rows": rows}))
     });

@@ -72,10 +72,13 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>> {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = vec![];
     for batch in batches {
-        let columns = batch.columns().iter().map(|column| Ok((column, ArrayFormatter::try_new(column.as_ref(), &options)?)));
+        let columns =
+            batch.columns().iter().map(|column| Ok((column, ArrayFormatter::try_new(column.as_ref(), &options)?)));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|(column, formatter)| cell(column, row, formatter)).collect::<Result<Vec<_>>>()?);
+            rows.push(
+                columns.iter().map(|(column, formatter)| cell(column, row, formatter)).collect::<Result<Vec<_>>>()?,
+            );
         }
     }
     Ok(rows)
