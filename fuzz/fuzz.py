@@ -151,20 +151,30 @@ class Fuzzer:
         statement = case.statement
         if statement.limit is not None:
             # equal sort keys may be cut anywhere: only the keys are compared
-            names = [name for _, name in statement.items]
-            keys = [names.index(name) for name, _ in statement.order]
+            keys = self.sort_columns(statement)
             return len(left.rows) == len(right.rows) and same_order(left.rows, right.rows, keys, statement.tolerance)
         if not same_rows(left.rows, right.rows, statement.tolerance):
             return False
         if statement.is_checked_order and statement.order:
-            names = [name for _, name in statement.items]
-            keys = [names.index(name) for name, _ in statement.order if name in names]
-            return same_order(left.rows, right.rows, keys, statement.tolerance)
+            return same_order(left.rows, right.rows, self.sort_columns(statement), statement.tolerance)
         return True
+
+    @staticmethod
+    def sort_columns(statement: statements.Select) -> list[int]:
+        """The leading sort keys that are in the output."""
+        names = [name for _, name in statement.items]
+        keys = []
+        for name, _ in statement.order:
+            if name not in names:
+                break
+            keys.append(names.index(name))
+        return keys
 
     def reduce(self, case: Case, budget_s: float) -> Case:
         """A smaller case with a finding of the same kind."""
         end = time.monotonic() + budget_s
+        counts, refusals = self.counts, self.refusals
+        self.counts, self.refusals = collections.Counter(), collections.Counter()
         kind = (self.compare(case) or "")[:20]
         is_smaller = True
         while is_smaller and time.monotonic() < end:
@@ -176,6 +186,7 @@ class Fuzzer:
                 if finding is not None and finding[:20] == kind:
                     case, is_smaller = smaller, True
                     break
+        self.counts, self.refusals = counts, refusals
         return case
 
     def smaller(self, case: Case):

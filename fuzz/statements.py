@@ -283,7 +283,10 @@ def groups(random: random.Random) -> Select:
     items = [(key, f"k{number}") for number, key in enumerate(keys)]
     items += [(_aggregate(random, e), f"a{number}") for number in range(random.randint(1, 4))]
     group = list(keys)
-    if len(keys) >= 2 and random.random() < 0.3:
+    if random.random() < 0.2:
+        # plain columns: which keys are constants, and whether those are NULL in other sets, is each program's own
+        keys = random.sample(["k", "c", "g", "b", "d"], random.randint(2, 3))
+        items = [(key, f"k{number}") for number, key in enumerate(keys)] + items[-1:]
         group = [random.choice(["rollup", "cube"]) + "(" + ", ".join(keys) + ")"]
     select = Select(items=items, source=random.choice(["t", "s"]), where=_filters(random, e), group=group)
     if keys and random.random() < 0.3:
