@@ -13,8 +13,9 @@ use futures::StreamExt;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
+use crate::notes::PlannedNotes;
 use crate::output::{Destination, Format, OutputOptions, ReaderState, Writer};
-use crate::render::{self, CheckResults, PageFacts, PageSection, Presentation};
+use crate::render::{self, PageFacts, PageSection, Presentation, SharedFindings};
 use crate::report::{Alert, BoundValues, Chart, Check, Report, plan_section};
 use crate::session::Session;
 use crate::source::Source;
@@ -109,7 +110,7 @@ pub(crate) async fn open_writer(
     options: OutputOptions,
     statements: &[&PlannedStatement],
     report: Option<(&Report, &BoundValues)>,
-    check_results: &CheckResults,
+    findings: &SharedFindings,
 ) -> Result<Writer> {
     let options = OutputOptions { memory: session.encoder_memory(), ..options };
     // facts cost queries of their own
@@ -118,7 +119,7 @@ pub(crate) async fn open_writer(
         sections: page_sections(statements, facts.as_ref()),
         title: report.map(|(report, _)| report.title.clone()).unwrap_or_default(),
         facts,
-        check_results: Arc::clone(check_results),
+        findings: Arc::clone(findings),
     };
     Ok(render::open_writer(format, destination, options, presentation).await?)
 }
@@ -188,6 +189,20 @@ pub(crate) trait RunObserver: Send {
     }
 }
 
+/// Evaluates the notes of a run whose rows have ended and adds them to its findings.
+///
+/// # Errors
+/// Notes of the report that fail.
+pub(crate) async fn add_notes(
+    session: &Session,
+    notes: &PlannedNotes,
+    findings: &SharedFindings,
+) -> Result<Vec<String>> {
+    let notes = notes.evaluate(session).await?;
+    findings.lock().unwrap_or_else(PoisonError::into_inner).notes.extend(notes.iter().cloned());
+    Ok(notes)
+}
+
 /// Executes the statements into the targets. The caller ends the writers, or aborts them after an error.
 ///
 /// # Errors
@@ -196,11 +211,11 @@ pub(crate) async fn write(
     session: &Session,
     statements: &mut [PlannedStatement],
     targets: &mut [OutputTarget],
-    check_results: &CheckResults,
+    findings: &SharedFindings,
     observer: &mut dyn RunObserver,
 ) -> Result<()> {
     for index in 0..statements.len() {
-        if write_section(session, statements, index, targets, check_results, observer).await? == ReaderState::Closed {
+        if write_section(session, statements, index, targets, findings, observer).await? == ReaderState::Closed {
             break;
         }
     }
@@ -212,7 +227,7 @@ async fn write_section(
     statements: &mut [PlannedStatement],
     index: usize,
     targets: &mut [OutputTarget],
-    check_results: &CheckResults,
+    findings: &SharedFindings,
     observer: &mut dyn RunObserver,
 ) -> Result<ReaderState> {
     let (section, sections) = (index + 1, statements.len());
@@ -254,7 +269,7 @@ async fn write_section(
         }
     }
     let verdicts = statement.checks.iter().map(|check| (check.text.clone(), check.verdict.clone()));
-    check_results.lock().unwrap_or_else(PoisonError::into_inner).extend(verdicts);
+    findings.lock().unwrap_or_else(PoisonError::into_inner).checks.extend(verdicts);
     observer.ended(section, statement, &execution.plan)?;
     Ok(if is_wanted { ReaderState::Open } else { ReaderState::Closed })
 }

@@ -10,6 +10,7 @@ mod error;
 mod execute;
 mod flight;
 mod history;
+mod notes;
 mod output;
 mod project;
 mod render;

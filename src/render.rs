@@ -28,8 +28,17 @@ use self::png::PngSink;
 pub(crate) use self::sink::{Presentation, open_writer};
 use crate::report::{Chart, Verdict};
 
-/// The verdicts of the checks with their text, filled while the rows are written.
-pub(crate) type CheckResults = Arc<Mutex<Vec<(String, Verdict)>>>;
+/// What is known of a run when its rows have ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Findings {
+    /// The verdicts of the checks with their text.
+    pub checks: Vec<(String, Verdict)>,
+    /// Sentences about the figures, such as how many rows were left out.
+    pub notes: Vec<String>,
+}
+
+/// The findings of a run, complete before its outputs end.
+pub(crate) type SharedFindings = Arc<Mutex<Findings>>;
 
 /// Title and chart of a section.
 #[derive(Debug, Clone, Default)]

@@ -22,7 +22,7 @@ pub(crate) use self::condition::{Check, Condition, Verdict};
 pub(crate) use self::draw::ChartData;
 pub(crate) use self::library::{Library, ReportFile};
 pub(crate) use self::param::{BoundValues, Param};
-pub(crate) use self::plan::{CheckedPlan, plan_section, plan_view};
+pub(crate) use self::plan::{CheckedPlan, plan_notes, plan_section, plan_view};
 pub(crate) use self::views::register;
 
 use crate::error::{Error, Result};
@@ -46,6 +46,17 @@ pub(crate) struct Report {
     pub params: Vec<Param>,
     /// Its statements.
     pub sections: Vec<Section>,
+    /// The statements whose rows are its notes.
+    pub notes: Vec<Notes>,
+}
+
+/// A statement whose rows are notes on the figures of the report.
+#[derive(Debug, Clone)]
+pub(crate) struct Notes {
+    /// What they are about, if the file says so.
+    pub about: Option<String>,
+    /// The statement, with parameters as in [`Section::statement`].
+    pub statement: Statement,
 }
 
 /// One statement of a report.
@@ -91,10 +102,22 @@ impl Report {
             }
         }
         let mut used = vec![false; params.len()];
-        let sections = statements
-            .iter()
-            .map(|statement| section(source, statement, &params, &mut used))
-            .collect::<Result<Vec<_>>>()?;
+        let mut sections = Vec::new();
+        let mut notes = Vec::new();
+        for statement in &statements {
+            if statement.is_notes() {
+                statement.check_notes(source)?;
+                let about = single(source, &statement.header, sqlfile::NOTES)?;
+                let about = about.map(|line| line.value.clone()).filter(|about| !about.is_empty());
+                notes.push(Notes { about, statement: bound_statement(source, statement, &params, &mut used)? });
+            } else {
+                sections.push(section(source, statement, &params, &mut used)?);
+            }
+        }
+        if sections.is_empty() {
+            return Err(Error::at(source, None, "the file holds no statement beside its notes")
+                .help("add a `select ...` whose rows are the result"));
+        }
         if let Some((param, _)) = params.iter().zip(&used).find(|(_, used)| !**used) {
             return Err(Error::at(source, Some(param.spot), format!("the parameter `{}` is never used", param.name))
                 .help(format!("write ${} where its value belongs, or remove the line", param.name)));
@@ -107,6 +130,7 @@ impl Report {
             grain: single(source, leading, "grain")?.map(|line| line.value.clone()),
             params,
             sections,
+            notes,
         })
     }
 
@@ -129,8 +153,13 @@ fn single<'a>(source: &Arc<Source>, header: &'a [HeaderLine], key: &str) -> Resu
     }
 }
 
-fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], used: &mut [bool]) -> Result<Section> {
-    let header = &statement.header;
+/// The statement, which must only read, with parameters as `$1`, `$2`, ... in the order of `params`.
+fn bound_statement(
+    source: &Arc<Source>,
+    statement: &SqlStatement,
+    params: &[Param],
+    used: &mut [bool],
+) -> Result<Statement> {
     reads_only(source, statement)?;
     let mut tokens = statement.tokens.clone();
     for token in &mut tokens {
@@ -139,6 +168,12 @@ fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], use
         used[at] = true;
         token.token = Token::Placeholder(format!("${}", at + 1));
     }
+    sqlfile::parse_tokens(source, tokens)
+}
+
+fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], used: &mut [bool]) -> Result<Section> {
+    let header = &statement.header;
+    let bound = bound_statement(source, statement, params, used)?;
     let conditions = |key: &str, used: &mut [bool]| -> Result<Vec<Condition>> {
         header.iter().filter(|line| line.key == key).map(|line| Condition::parse(source, line, params, used)).collect()
     };
@@ -149,7 +184,7 @@ fn section(source: &Arc<Source>, statement: &SqlStatement, params: &[Param], use
         chart: single(source, header, "chart")?.map(|line| Chart::parse(source, line)).transpose()?,
         checks: conditions("check", used)?,
         alerts,
-        statement: sqlfile::parse_tokens(source, tokens)?,
+        statement: bound,
     })
 }
 

@@ -6,12 +6,13 @@ mod diagnose;
 mod discover;
 mod memory;
 pub(crate) mod model;
+mod reads;
 mod settings;
 mod stores;
 mod tables;
 mod virtual_table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -274,6 +275,25 @@ impl Session {
     /// Notes for the user about the queries planned so far; each is returned once.
     pub(crate) fn take_notes(&self) -> Vec<String> {
         self.schema.take_notes()
+    }
+
+    /// The names of views and of reports (`reports.NAME`) that statements read since the last call, also by way of
+    /// others.
+    pub(crate) fn take_reads(&self) -> BTreeSet<String> {
+        self.schema.take_reads()
+    }
+
+    /// Records that the view or report that is being planned, or a statement, reads `name`.
+    pub(crate) fn record_read(&self, name: &str) {
+        self.schema.record_read(name);
+    }
+
+    /// Plans the statements of notes of a view.
+    ///
+    /// # Errors
+    /// The fault with its position in the file.
+    pub(crate) async fn view_notes(&self, view: &View) -> Result<Vec<LogicalPlan>> {
+        self.schema.view_notes(view).await
     }
 
     /// Plans a statement of `source`.

@@ -1,7 +1,8 @@
 //! SQL files: header lines and statements with their positions.
 //!
 //! The leading comment lines `-- key: value` are a closed grammar ([`KEYS`]). Lines directly before a later statement
-//! belong to that statement and may only use [`SECTION_KEYS`]. Other comments are ignored.
+//! belong to that statement and may only use [`SECTION_KEYS`]. Other comments are ignored. A statement headed
+//! [`NOTES`] is no section: its rows are notes.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,10 +19,14 @@ use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 
 /// All keys of header lines.
-pub(crate) const KEYS: [&str; 8] = ["title", "description", "grain", "param", "section", "chart", "check", "alert"];
+pub(crate) const KEYS: [&str; 9] =
+    ["title", "description", "grain", "param", "section", "chart", "check", "alert", NOTES];
+
+/// The key that makes a statement one of notes.
+pub(crate) const NOTES: &str = "notes";
 
 /// The keys that are allowed before every statement, not only before the first.
-pub(crate) const SECTION_KEYS: [&str; 4] = ["section", "chart", "check", "alert"];
+pub(crate) const SECTION_KEYS: [&str; 5] = ["section", "chart", "check", "alert", NOTES];
 
 /// Maximum nesting of brackets. The parser's own limit does not cover every kind.
 const BRACKET_LIMIT: usize = 200;
@@ -51,6 +56,26 @@ pub(crate) struct SqlStatement {
     pub statement: Statement,
     /// The tokens of the statement, without white space.
     pub tokens: Vec<TokenWithSpan>,
+}
+
+impl SqlStatement {
+    /// Returns true if the rows of the statement are notes and no result.
+    pub(crate) fn is_notes(&self) -> bool {
+        self.header.iter().any(|line| line.key == NOTES)
+    }
+
+    /// Checks the header of a statement of notes: what belongs to a section is refused.
+    ///
+    /// # Errors
+    /// The first line that does not belong there.
+    pub(crate) fn check_notes(&self, source: &Arc<Source>) -> Result<()> {
+        let misplaced = |line: &&HeaderLine| line.key != NOTES && SECTION_KEYS.contains(&line.key.as_str());
+        match self.header.iter().find(misplaced) {
+            Some(line) => Err(Error::at(source, Some(line.key_spot), format!("notes have no `{}`", line.key))
+                .help("the rows of a statement below `-- notes:` are sentences and no result; remove the line")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Splits SQL into statements with their header lines.
@@ -172,7 +197,8 @@ fn check_key(source: &Arc<Source>, line: &HeaderLine, is_leading: bool) -> Resul
         return Err(Error::at(source, Some(line.key_spot), format!("`{}` belongs to the top of the file", line.key))
             .help(format!("before a later statement only {} may stand", SECTION_KEYS.join(", "))));
     }
-    if line.value.is_empty() {
+    // a heading of a statement; what it is about may follow
+    if line.value.is_empty() && line.key != NOTES {
         return Err(Error::at(source, Some(line.key_spot), format!("`{}` has no value", line.key))
             .help(format!("write `-- {}: ...` or remove the line", line.key)));
     }

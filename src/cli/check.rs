@@ -6,6 +6,7 @@ use clap::Args;
 use futures::StreamExt;
 
 use crate::error::{Error, Result};
+use crate::notes::PlannedNotes;
 use crate::project::Project;
 use crate::report::{Check, Report, plan_section, plan_view};
 use crate::schedule;
@@ -21,11 +22,12 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
     let session = project.open(false).await?;
     let mut failures = 0u64;
     let mut passed = 0u64;
-    let mut report_outcome = |kind: &str, name: &str, outcome: Result<String>| -> Result<()> {
+    let mut report_outcome = |kind: &str, name: &str, outcome: Result<Outcome>| -> Result<()> {
         match outcome {
-            Ok(text) => {
+            Ok(Outcome { text, notes }) => {
                 passed += 1;
-                super::print(&format!("ok    {kind:<6} {name}: {text}\n"))
+                let notes: String = notes.iter().map(|note| format!("note  {kind:<6} {name}: {note}\n")).collect();
+                super::print(&format!("ok    {kind:<6} {name}: {text}\n{notes}"))
             }
             Err(Error::Stopped) => Err(Error::Stopped),
             Err(error) => {
@@ -51,7 +53,11 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
             Ok(jobs) => {
                 for job in jobs {
                     let sections = job.report.sections.len();
-                    report_outcome("job", &job.name, Ok(format!("{} with {sections} sections", job.report.name)))?;
+                    report_outcome(
+                        "job",
+                        &job.name,
+                        Ok(format!("{} with {sections} sections", job.report.name).into()),
+                    )?;
                 }
             }
             Err(error) => report_outcome("job", "cxql.toml", Err(error))?,
@@ -76,16 +82,29 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn check_view(session: &Session, view: &View) -> Result<String> {
-    let planned = plan_view(session, view).await?;
-    if planned.checks.is_empty() {
-        return Ok("planned".into());
-    }
-    let (rows, checks) = run_checks(session, &view.source, planned).await?;
-    Ok(format!("{rows} rows, {checks} checks hold"))
+/// What is printed of a view or report that is in order.
+struct Outcome {
+    text: String,
+    notes: Vec<String>,
 }
 
-async fn check_report(session: &Session, report: &Report) -> Result<String> {
+impl From<String> for Outcome {
+    fn from(text: String) -> Self {
+        Self { text, notes: vec![] }
+    }
+}
+
+async fn check_view(session: &Session, view: &View) -> Result<Outcome> {
+    let planned = plan_view(session, view).await?;
+    let notes = PlannedNotes::of_view(session, view).await?.check(session).await?;
+    if planned.checks.is_empty() {
+        return Ok(Outcome { text: "planned".into(), notes });
+    }
+    let (rows, checks) = run_checks(session, &view.source, planned).await?;
+    Ok(Outcome { text: format!("{rows} rows, {checks} checks hold"), notes })
+}
+
+async fn check_report(session: &Session, report: &Report) -> Result<Outcome> {
     let needed: Vec<&str> =
         report.params.iter().filter(|param| param.default.is_none()).map(|param| param.name.as_str()).collect();
     let values = report.sample_values()?;
@@ -98,10 +117,12 @@ async fn check_report(session: &Session, report: &Report) -> Result<String> {
             checks += more_checks;
         }
     }
+    let notes = PlannedNotes::of_report(session, report, &values).await?;
     if needed.is_empty() {
-        return Ok(format!("{rows} rows, {checks} checks hold"));
+        let notes = notes.check(session).await?;
+        return Ok(Outcome { text: format!("{rows} rows, {checks} checks hold"), notes });
     }
-    Ok(format!("planned; not run, it needs -p {}", needed.join(", -p ")))
+    Ok(format!("planned; not run, it needs -p {}", needed.join(", -p ")).into())
 }
 
 /// Executes a plan and checks every row.

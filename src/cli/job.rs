@@ -179,6 +179,9 @@ fn conclude(run: &Run) -> Result<ExitCode> {
     match run.state {
         RunState::Succeeded => {
             super::note(&format!("{} succeeded{rows}", run.run_id));
+            for line in run.error.iter().flat_map(|remarks| remarks.lines()) {
+                super::note(line.trim_start_matches("note: "));
+            }
             Ok(ExitCode::SUCCESS)
         }
         RunState::Delivering => Err(Error::data(format!(

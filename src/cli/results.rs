@@ -16,8 +16,9 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::execute::{self, OutputTarget, PlannedStatement, RunObserver};
+use crate::notes::PlannedNotes;
 use crate::output::{Destination, Format, OutputError, OutputOptions, TableOptions, Width};
-use crate::render::{self, CheckResults, Presentation};
+use crate::render::{self, Presentation, SharedFindings};
 use crate::report::{BoundValues, Report};
 use crate::session::Session;
 
@@ -90,8 +91,9 @@ pub(super) async fn show(
     mut statements: Vec<PlannedStatement>,
     report: Option<(&Report, &BoundValues)>,
 ) -> Result<()> {
-    for text in session.take_notes() {
-        super::note(&text);
+    let notes = PlannedNotes::of_run(session, report).await?;
+    for text in notes.known() {
+        super::note(text);
     }
     if args.explain {
         return explain(session, statements).await;
@@ -99,22 +101,32 @@ pub(super) async fn show(
     let format = args.format()?;
     let mut meter = Meter::new(args.output.is_none() && format != Format::Table);
     let options = args.options(statements.len());
-    let check_results = CheckResults::default();
+    let findings = SharedFindings::default();
     let destination = args.destination(session)?;
     let all: Vec<&PlannedStatement> = statements.iter().collect();
-    let writer = execute::open_writer(session, format, destination, options, &all, report, &check_results).await?;
+    let writer = execute::open_writer(session, format, destination, options, &all, report, &findings).await?;
     let mut targets = [OutputTarget { writer, section: None }];
+    let run = async {
+        execute::write(session, &mut statements, &mut targets, &findings, &mut meter).await?;
+        execute::add_notes(session, &notes, &findings).await
+    };
     let result = tokio::select! {
-        written = execute::write(session, &mut statements, &mut targets, &check_results, &mut meter) => written,
+        ended = run => ended,
         () = execute::stop_requested() => Err(Error::Stopped),
     };
     meter.clear();
     let [OutputTarget { writer, .. }] = targets;
-    if let Err(error) = result {
-        writer.abort().await;
-        return Err(error);
-    }
+    let all_notes = match result {
+        Ok(notes) => notes,
+        Err(error) => {
+            writer.abort().await;
+            return Err(error);
+        }
+    };
     let written = writer.end().await?;
+    for text in all_notes.iter().filter(|text| !notes.known().contains(text)) {
+        super::note(text);
+    }
     if args.timing {
         meter.report(written.rows);
     }

@@ -269,6 +269,7 @@ impl Names {
             }
         }
         session.take_notes();
+        session.take_reads();
         words.extend(tables);
         let reports: Vec<String> = project.library.reports().iter().map(|file| file.name.clone()).collect();
         words.extend(reports.iter().map(|name| format!("reports.{name}")));

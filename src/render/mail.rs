@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::png::picture;
 use super::words::Words;
-use super::{CheckResults, PageFacts, PageSection};
+use super::{Findings, PageFacts, PageSection, SharedFindings};
 use crate::output::html::Rows;
 use crate::output::sinks::TableSink;
 use crate::output::{Color, Format, OutputError, Result, Sink, TableOptions, Width, visible};
@@ -46,7 +46,7 @@ pub(crate) struct MailBody {
 pub(crate) struct MailPage {
     facts: PageFacts,
     sections: std::vec::IntoIter<PageSection>,
-    check_results: CheckResults,
+    findings: SharedFindings,
     max_rows: usize,
     done: Vec<MailSection>,
 }
@@ -61,13 +61,8 @@ struct MailSection {
 
 impl MailPage {
     /// A mail with at most `max_rows` rows in a table.
-    pub(crate) fn new(
-        facts: PageFacts,
-        sections: Vec<PageSection>,
-        check_results: CheckResults,
-        max_rows: usize,
-    ) -> Self {
-        Self { facts, sections: sections.into_iter(), check_results, max_rows, done: vec![] }
+    pub(crate) fn new(facts: PageFacts, sections: Vec<PageSection>, findings: SharedFindings, max_rows: usize) -> Self {
+        Self { facts, sections: sections.into_iter(), findings, max_rows, done: vec![] }
     }
 
     /// Starts a section of rows of this schema.
@@ -97,7 +92,8 @@ impl MailPage {
     /// A value that cannot be formatted.
     pub(crate) fn finish(&self, name: &str, banners: &[Banner], links: &[String]) -> Result<MailBody> {
         let words = Words::of(self.facts.language);
-        let checks = self.check_results.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Findings { checks, notes } = &findings;
         let mut pictures = Vec::new();
         let mut sections = Vec::with_capacity(self.done.len());
         for section in &self.done {
@@ -124,8 +120,9 @@ impl MailPage {
                                         p style="margin:0 0 10px;font-size:15px;line-height:1.45" { (visible(description)) }
                                     }
                                     p style=(format!("margin:0 0 14px;{MUTED};line-height:1.5")) { (self.facts_line(words)) }
+                                    @if !notes.is_empty() { (notes_list(notes, words)) }
                                     @for section in &sections { (section) }
-                                    @if !checks.is_empty() { (checks_list(&checks, words)) }
+                                    @if !checks.is_empty() { (checks_list(checks, words)) }
                                     @if !links.is_empty() {
                                         p style=(format!("margin:16px 0 0;{MUTED}")) {
                                             @for link in links { code { (visible(link)) } br; }
@@ -141,7 +138,7 @@ impl MailPage {
                 }
             }
         };
-        Ok(MailBody { html: body.into_string(), text: self.text(name, banners, &checks, links)?, pictures })
+        Ok(MailBody { html: body.into_string(), text: self.text(name, banners, &findings, links)?, pictures })
     }
 
     fn section(
@@ -196,8 +193,9 @@ impl MailPage {
         }
     }
 
-    fn text(&self, name: &str, banners: &[Banner], checks: &[(String, Verdict)], links: &[String]) -> Result<String> {
+    fn text(&self, name: &str, banners: &[Banner], findings: &Findings, links: &[String]) -> Result<String> {
         let words = Words::of(self.facts.language);
+        let Findings { checks, notes } = findings;
         let mut out = Vec::new();
         for banner in banners {
             out.extend_from_slice(format!("! {}\n", visible(&banner.text)).as_bytes());
@@ -211,6 +209,12 @@ impl MailPage {
             out.extend_from_slice(format!("{} = {}\n", visible(parameter), visible(value)).as_bytes());
         }
         out.extend_from_slice(format!("{} {}\n", words.generated, facts.generated_at).as_bytes());
+        if !notes.is_empty() {
+            out.extend_from_slice(format!("\n{}\n", words.notes).as_bytes());
+            for note in notes {
+                out.extend_from_slice(format!("- {}\n", visible(note)).as_bytes());
+            }
+        }
         let table = TableOptions { width: Width::Fixed(TEXT_COLUMNS), color: Color::Never, max_rows: self.max_rows };
         for section in &self.done {
             out.push(b'\n');
@@ -241,6 +245,15 @@ fn strip(banner: &Banner) -> Markup {
         "margin:0 0 12px;padding:8px 12px;background:{ground};border-left:4px solid {line};color:#1b2330;font-size:15px"
     );
     html! { div style=(style) { (visible(&banner.text)) } }
+}
+
+fn notes_list(notes: &[String], words: &Words) -> Markup {
+    html! {
+        p style="margin:0 0 2px;font-size:13px;font-weight:600" { (words.notes) }
+        ul style=(format!("margin:0 0 14px;padding-left:18px;{MUTED};line-height:1.5")) {
+            @for note in notes { li { (visible(note)) } }
+        }
+    }
 }
 
 fn checks_list(checks: &[(String, Verdict)], words: &Words) -> Markup {
@@ -308,7 +321,8 @@ mod tests {
             sql: None,
         };
         let section = PageSection { title: None, chart: report.sections[0].chart.clone() };
-        let mut page = MailPage::new(facts, vec![section], Arc::new(Mutex::new(vec![])), 2);
+        let findings = Findings { checks: vec![], notes: vec!["1 of 3 rows has no <topic>".into()] };
+        let mut page = MailPage::new(facts, vec![section], Arc::new(Mutex::new(findings)), 2);
         page.begin(&batch.schema());
         page.add(&batch).unwrap();
         let banner = Banner { text: "bad & worse".into(), is_error: true };
@@ -321,6 +335,7 @@ mod tests {
             "&lt;b&gt;billing&lt;/b&gt;",
             "A &lt;i&gt;title&lt;/i&gt;</h1>",
             "25.0%",
+            "1 of 3 rows has no &lt;topic&gt;",
             "The first 2 of 3 rows.",
             "bad &amp; worse",
             "s3://b/x.html",
@@ -331,7 +346,7 @@ mod tests {
         for unwanted in ["<script", "<svg", "<style", "http"] {
             assert!(!body.html.contains(unwanted), "{unwanted}");
         }
-        for wanted in ["! bad & worse", "A <i>title</i>", "delivery", "queue = <b>"] {
+        for wanted in ["! bad & worse", "A <i>title</i>", "delivery", "queue = <b>", "- 1 of 3 rows has no <topic>"] {
             assert!(body.text.contains(wanted), "{wanted}\n{}", body.text);
         }
     }

@@ -2,7 +2,7 @@
 //! each section, the checks, and the definitions of the functions that it uses.
 //!
 //! A page is a [`Sink`], so it is written whole or not at all, as any other format. Its [`PageFacts`] are known before the
-//! rows arrive; the [`CheckResults`] are complete when the rows have ended.
+//! rows arrive; its checks and notes ([`SharedFindings`]) are complete when the rows have ended.
 
 use std::sync::PoisonError;
 
@@ -12,7 +12,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use maud::{Markup, PreEscaped, html};
 
 use super::words::Words;
-use super::{CheckResults, PageFacts, PageSection};
+use super::{Findings, PageFacts, PageSection, SharedFindings};
 use crate::output::html::{Rows, document};
 use crate::output::{FinishState, Format, OutputError, Result, Sink, visible};
 use crate::report::{ChartData, Verdict};
@@ -25,7 +25,7 @@ const OPEN_ROWS: usize = 12;
 pub(super) struct PageSink {
     facts: PageFacts,
     sections: std::vec::IntoIter<PageSection>,
-    check_results: CheckResults,
+    findings: SharedFindings,
     max_rows: usize,
     current: Option<OpenSection>,
     /// The sections that have ended.
@@ -44,16 +44,11 @@ struct OpenSection {
 
 impl PageSink {
     /// A page with at most `max_rows` rows in a table; 0 shows all.
-    pub(super) fn new(
-        facts: PageFacts,
-        sections: Vec<PageSection>,
-        check_results: CheckResults,
-        max_rows: usize,
-    ) -> Self {
+    pub(super) fn new(facts: PageFacts, sections: Vec<PageSection>, findings: SharedFindings, max_rows: usize) -> Self {
         Self {
             facts,
             sections: sections.into_iter(),
-            check_results,
+            findings,
             max_rows,
             current: None,
             done: vec![],
@@ -119,7 +114,7 @@ impl Sink for PageSink {
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<FinishState> {
-        let checks = self.check_results.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Findings { checks, notes } = self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let words = self.words();
         let facts = &self.facts;
         let failed = checks.iter().filter(|(_, verdict)| verdict.failed_count > 0).count();
@@ -130,6 +125,12 @@ impl Sink for PageSink {
                 @if !checks.is_empty() {
                     a.badge href="#checks" {
                         span class=(if failed == 0 { "ok" } else { "failed" }) { ((words.checks_short)(checks.len() - failed, checks.len())) }
+                    }
+                }
+                @if !notes.is_empty() {
+                    section.notes aria-label=(words.notes) {
+                        h2 { (words.notes) }
+                        ul { @for note in &notes { li { (visible(note)) } } }
                     }
                 }
                 (self.facts_list())
@@ -294,7 +295,8 @@ mod tests {
         }
     }
 
-    fn page(facts: PageFacts, checked: Vec<(String, Verdict)>) -> String {
+    fn page(facts: PageFacts, checks: Vec<(String, Verdict)>) -> String {
+        let findings = Findings { checks, notes: vec!["2 of 5 rows have no <topic>".into()] };
         let topic: ArrayRef = Arc::new(StringArray::from(vec!["<script>x</script>", "delivery"]));
         let ratio: ArrayRef = Arc::new(Float64Array::from(vec![0.25, 0.75]));
         let batch = RecordBatch::try_from_iter([("topic", topic), ("fcr_ratio", ratio)]).unwrap();
@@ -303,7 +305,7 @@ mod tests {
         ));
         let report = crate::report::Report::parse("r", &source).unwrap();
         let section = PageSection { title: None, chart: report.sections[0].chart.clone() };
-        let mut sink = PageSink::new(facts, vec![section], Arc::new(Mutex::new(checked)), 0);
+        let mut sink = PageSink::new(facts, vec![section], Arc::new(Mutex::new(findings)), 0);
         let mut out = Vec::new();
         sink.begin_section(None, &batch.schema(), &mut out).unwrap();
         sink.write(&batch, &mut out).unwrap();
@@ -323,6 +325,7 @@ mod tests {
             "2025-05-31 23:59:00 UTC",
             "2025-06-01 08:00:00 UTC",
             "fcr_ratio &lt;= 1",
+            "<li>2 of 5 rows have no &lt;topic&gt;</li>",
             "id=\"definitions\"",
             "resolved at first contact / (resolved",
             "<svg class=\"cx wide\"",

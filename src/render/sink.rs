@@ -10,7 +10,7 @@
 
 use cxql_chart::Language;
 
-use super::{ChartedTableSink, CheckResults, PageFacts, PageSection, PageSink, PngSink};
+use super::{ChartedTableSink, PageFacts, PageSection, PageSink, PngSink, SharedFindings};
 use crate::output::{Destination, Format, OutputOptions, Result, Sink, Writer, sinks};
 use crate::report::Chart;
 
@@ -23,8 +23,8 @@ pub(crate) struct Presentation {
     pub title: String,
     /// The facts of a page, for formats of [`Format::shows_facts`].
     pub facts: Option<PageFacts>,
-    /// The results of the checks, complete when the rows have ended.
-    pub check_results: CheckResults,
+    /// Checks and notes, complete when the rows have ended.
+    pub findings: SharedFindings,
 }
 
 /// Opens the writer of a result. Every command and job opens its writers here.
@@ -42,7 +42,7 @@ pub(crate) async fn open_writer(
 }
 
 fn sink(format: Format, to_terminal: bool, options: &OutputOptions, presentation: Presentation) -> Box<dyn Sink> {
-    let Presentation { sections, title, facts, check_results } = presentation;
+    let Presentation { sections, title, facts, findings } = presentation;
     match format {
         Format::Table => {
             let table = sinks::TableSink::new(options.table.clone(), to_terminal);
@@ -66,7 +66,7 @@ fn sink(format: Format, to_terminal: bool, options: &OutputOptions, presentation
             Box::new(sinks::XlsxSink::with_charts(sections.iter().map(chart).collect()))
         }
         Format::Html => match facts {
-            Some(facts) => Box::new(PageSink::new(facts, sections, check_results, options.page_rows)),
+            Some(facts) => Box::new(PageSink::new(facts, sections, findings, options.page_rows)),
             None => Box::new(sinks::HtmlSink::new(options.page_rows)),
         },
         Format::Png => {

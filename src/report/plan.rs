@@ -63,7 +63,7 @@ pub(crate) async fn plan_section(
     values: &BoundValues,
 ) -> Result<CheckedPlan> {
     let source = &report.source;
-    let plan = plan_statement(session, report, section, values).await?;
+    let plan = plan_statement(session, report, &section.statement, values).await?;
     if let Some(chart) = &section.chart {
         chart.validate(source, plan.schema())?;
     }
@@ -75,6 +75,21 @@ pub(crate) async fn plan_section(
         alert.plan(session, source, values, &plan).await?;
     }
     Ok(CheckedPlan { plan, checks })
+}
+
+/// Plans the statements of notes of a report with bound values.
+///
+/// # Errors
+/// The fault with its position in the file.
+pub(crate) async fn plan_notes(session: &Session, report: &Report, values: &BoundValues) -> Result<Vec<LogicalPlan>> {
+    let mut plans = Vec::with_capacity(report.notes.len());
+    for notes in &report.notes {
+        // what they read is not read by the report's figures
+        let reader = format!("notes of {}", report.name);
+        let plan = Box::pin(plan_statement(session, report, &notes.statement, values));
+        plans.push(session.planning(&reader, &report.source, plan).await?);
+    }
+    Ok(plans)
 }
 
 /// Plans a view with the checks of its header.
@@ -100,12 +115,12 @@ pub(crate) async fn plan_view(session: &Session, view: &View) -> Result<CheckedP
 pub(super) async fn plan_statement(
     session: &Session,
     report: &Report,
-    section: &Section,
+    statement: &Statement,
     values: &BoundValues,
 ) -> Result<LogicalPlan> {
     let source = &report.source;
     if report.params.is_empty() {
-        let statement = DataFusionStatement::Statement(Box::new(section.statement.clone()));
+        let statement = DataFusionStatement::Statement(Box::new(statement.clone()));
         return read_only(report, session.plan(source, statement).await?);
     }
     // PREPARE gives each parameter its type while the statement is planned
@@ -113,7 +128,7 @@ pub(super) async fn plan_statement(
     let prepare = Statement::Prepare {
         name: Ident::new("report"),
         data_types: data_types.collect::<Result<_, _>>().map_err(|message| Error::Engine { message })?,
-        statement: Box::new(section.statement.clone()),
+        statement: Box::new(statement.clone()),
     };
     let plan = session.plan(source, DataFusionStatement::Statement(Box::new(prepare))).await?;
     let LogicalPlan::Statement(PlanStatement::Prepare(prepared)) = plan else {

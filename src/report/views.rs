@@ -46,8 +46,8 @@ impl ReportSchema {
             .help(format!("run it with `cxql run {} -p {}=...`, or give it a default", report.name, param.name)));
         }
         let values = report.bind(&Default::default())?;
-        let name = format!("{REPORTS}.{}", file.name);
-        let planning = Box::pin(plan_statement(&session, &report, &report.sections[0], &values));
+        let name = format!("{REPORTS}.{}", file.name.to_lowercase());
+        let planning = Box::pin(plan_statement(&session, &report, &report.sections[0].statement, &values));
         let plan = session.planning(&name, &report.source, planning).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(report.source.text.to_string()))))
     }
@@ -64,6 +64,9 @@ impl SchemaProvider for ReportSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if let Some(session) = self.session.upgrade() {
+            session.record_read(&format!("{REPORTS}.{name}"));
+        }
         let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone);
         if known.is_some() {
             return Ok(known);

@@ -19,9 +19,10 @@ use crate::config::FailedCheck;
 use crate::error::{Error, Result};
 use crate::execute::{self, OutputTarget, PlannedStatement, RunObserver, plan_report};
 use crate::history::{AlertRecord, AttemptOutcome, Content, DeliveryKind, NewDelivery, Purpose, Run, RunState};
+use crate::notes::PlannedNotes;
 use crate::output::{Destination, Format, OutputOptions};
 use crate::project::Project;
-use crate::render::{CheckResults, MailPage, value_text};
+use crate::render::{MailPage, SharedFindings, value_text};
 use crate::report::BoundValues;
 use crate::session::Session;
 
@@ -217,7 +218,8 @@ impl SchedulerContext {
         let report = &job.report;
         let values = job.values(run.scheduled_at)?;
         let mut steps = plan_report(session, report, &values, None).await?;
-        let checked = CheckResults::default();
+        let planned_notes = PlannedNotes::of_run(session, Some((report, &values))).await?;
+        let checked = SharedFindings::default();
         let staging = self.store.staging(&run.run_id);
         // left over from an interrupted attempt
         let _ = fs::remove_dir_all(&staging);
@@ -260,14 +262,21 @@ impl SchedulerContext {
         let page = MailPage::new(facts, sections, Arc::clone(&checked), MAIL_ROWS);
         let mut collector =
             ResultCollector { page, row_count: 0, alert_rows: vec![], memory_left: session.encoder_memory() };
-        if let Err(error) = execute::write(session, &mut steps, &mut targets, &checked, &mut collector).await {
-            abort(targets).await;
-            return Err(error);
-        }
+        let written = match execute::write(session, &mut steps, &mut targets, &checked, &mut collector).await {
+            Ok(()) => execute::add_notes(session, &planned_notes, &checked).await,
+            Err(error) => Err(error),
+        };
+        let notes = match written {
+            Ok(notes) => notes,
+            Err(error) => {
+                abort(targets).await;
+                return Err(error);
+            }
+        };
         for target in targets {
             target.writer.end().await?;
         }
-        let note = self.failed_checks(job, &checked)?;
+        let failed_checks = self.failed_checks(job, &checked)?;
         let (alerts, groups) = collector.alerts(session, &steps, &values).await?;
         let notifications = self.store.preview_alerts(run, &alerts, self.now())?;
         let mut deliveries = self.outputs(job, run, &files)?;
@@ -277,19 +286,23 @@ impl SchedulerContext {
             self.messages(project, job, run, session, &collector, &notifications, &groups, &links, &attachments)
                 .await?,
         );
-        if let Some(note) = &note {
+        if let Some(note) = &failed_checks {
             let title = format!("job {}: a check fails", job.name);
             deliveries.extend(self.notice(job, run, title, vec![format!("run {}", run.run_id), note.clone()]));
         }
         let parameters = report.params.iter().zip(&values);
         let parameters = parameters.map(|(param, value)| format!("{}={}", param.name, value_text(value)));
         let parameters = parameters.collect::<Vec<_>>().join(", ");
+        let remarks: Vec<String> =
+            failed_checks.into_iter().chain(notes.iter().map(|note| format!("note: {note}"))).collect();
+        let note = (!remarks.is_empty()).then(|| remarks.join("\n"));
         Ok(RunResults { row_count: collector.row_count, parameters, note, alerts, deliveries })
     }
 
-    fn failed_checks(&self, job: &Job, checked: &CheckResults) -> Result<Option<String>> {
+    fn failed_checks(&self, job: &Job, checked: &SharedFindings) -> Result<Option<String>> {
         let checked = checked.lock().unwrap_or_else(PoisonError::into_inner);
         let failed: Vec<String> = checked
+            .checks
             .iter()
             .filter(|(_, verdict)| verdict.failed_count > 0)
             .map(|(text, verdict)| {

@@ -27,6 +27,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use parking_lot::RwLock;
 
+use super::reads::Reads;
 use super::{CATALOG, REPORTS, SCHEMA, SYSTEM, diagnose, model, tables};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -46,9 +47,25 @@ impl View {
     /// Parses its statement and the header lines before it.
     ///
     /// # Errors
-    /// SQL that does not parse, or anything but one SELECT.
+    /// SQL that does not parse, or anything but one SELECT beside its notes.
     pub(crate) fn parse(&self) -> Result<SqlStatement> {
-        let mut statements = sqlfile::parse(&self.source)?;
+        Ok(self.parse_all()?.0)
+    }
+
+    /// Parses its statements of notes.
+    ///
+    /// # Errors
+    /// As [`View::parse`].
+    pub(crate) fn parse_notes(&self) -> Result<Vec<SqlStatement>> {
+        Ok(self.parse_all()?.1)
+    }
+
+    fn parse_all(&self) -> Result<(SqlStatement, Vec<SqlStatement>)> {
+        let (notes, mut statements): (Vec<_>, Vec<_>) =
+            sqlfile::parse(&self.source)?.into_iter().partition(SqlStatement::is_notes);
+        for statement in &notes {
+            statement.check_notes(&self.source)?;
+        }
         if statements.len() != 1 {
             return Err(Error::at(&self.source, None, format!("a view is one SELECT, here are {}", statements.len())));
         }
@@ -63,7 +80,8 @@ impl View {
                 .help(format!("its header may hold {}", allowed.join(", "))));
         }
         let placeholder = |token: &&TokenWithSpan| matches!(token.token, Token::Placeholder(_));
-        if let Some(token) = statement.tokens.iter().find(placeholder) {
+        let mut tokens = statement.tokens.iter().chain(notes.iter().flat_map(|notes| &notes.tokens));
+        if let Some(token) = tokens.find(placeholder) {
             let spot = Some(sqlfile::token_spot(token));
             return Err(Error::at(
                 &self.source,
@@ -72,7 +90,7 @@ impl View {
             )
             .help("write the value, or make the file a report"));
         }
-        Ok(statement)
+        Ok((statement, notes))
     }
 }
 
@@ -96,6 +114,7 @@ pub(crate) struct ProjectSchema {
     pub(crate) has_data: bool,
     pub(crate) empty_folders: Vec<String>,
     notes: Arc<Mutex<BTreeSet<String>>>,
+    reads: Mutex<Reads>,
     /// For a restricted session: the schema that opens the tables, and the names that error messages may suggest.
     base: Option<(Arc<ProjectSchema>, BTreeSet<String>)>,
     state: OnceLock<Weak<RwLock<SessionState>>>,
@@ -131,6 +150,7 @@ impl ProjectSchema {
             has_data,
             empty_folders,
             notes: Arc::default(),
+            reads: Mutex::default(),
             base: None,
             state: OnceLock::new(),
         }
@@ -149,6 +169,7 @@ impl ProjectSchema {
             has_data: base.has_data,
             empty_folders: base.empty_folders.clone(),
             notes: Arc::clone(&base.notes),
+            reads: Mutex::default(),
             base: Some((Arc::clone(base), known)),
             state: OnceLock::new(),
         }
@@ -181,6 +202,17 @@ impl ProjectSchema {
         std::mem::take(&mut *locked(&self.notes)).into_iter().collect()
     }
 
+    /// Records that the view or report that is being planned, or a statement, reads `name`.
+    pub(crate) fn record_read(&self, name: &str) {
+        let reader = PLANNING.try_with(|stack| stack.last().cloned()).ok().flatten();
+        locked(&self.reads).add(reader.as_deref(), name);
+    }
+
+    /// The names that statements read since the last call, also by way of views and reports.
+    pub(crate) fn take_reads(&self) -> BTreeSet<String> {
+        locked(&self.reads).take()
+    }
+
     fn state(&self) -> Result<SessionState> {
         let state = self.state.get().and_then(Weak::upgrade);
         let state = state.ok_or_else(|| Error::Engine { message: "the session has ended".into() })?;
@@ -189,6 +221,7 @@ impl ProjectSchema {
 
     /// Finds a view, table or file by name.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.record_read(name);
         if let Some(table) = locked(&self.made).get(name) {
             return Ok(Some(Arc::clone(table)));
         }
@@ -257,13 +290,33 @@ impl ProjectSchema {
     }
 
     async fn view_plan(&self, view: &View) -> Result<LogicalPlan> {
+        self.plan_statement(view, view.parse()?.statement).await
+    }
+
+    /// Plans the statements of notes of a view.
+    ///
+    /// # Errors
+    /// The fault with its position in the file.
+    pub(crate) async fn view_notes(&self, view: &View) -> Result<Vec<LogicalPlan>> {
+        let mut plans = Vec::new();
+        for notes in view.parse_notes()? {
+            // what they read is not read by the statements that read the view
+            let reader = format!("notes of {}", view.name);
+            let plan = Box::pin(self.plan_statement(view, notes.statement));
+            plans.push(planning(&reader, &view.source, plan).await?);
+        }
+        Ok(plans)
+    }
+
+    /// Plans a statement of a view's file.
+    async fn plan_statement(&self, view: &View, statement: Statement) -> Result<LogicalPlan> {
         let state = self.state()?;
         // in its own SQL the view's name is the table that it shadows, if there is one
         let state = match self.shadowed_table(&view.name).await? {
             Some(table) => with_shadowing_table(state, &view.name, table)?,
             None => state,
         };
-        let statement = DataFusionStatement::Statement(Box::new(view.parse()?.statement));
+        let statement = DataFusionStatement::Statement(Box::new(statement));
         match state.statement_to_plan(statement).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(diagnose::statement_error(error, &view.source, &state, self).await),

@@ -84,6 +84,22 @@ fn a_job_writes_its_outputs_and_sends_its_mail_once() {
 }
 
 #[test]
+fn a_run_records_its_notes_and_mails_them() {
+    let smtp = Smtp::start(&[]);
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"a\"\nreport = \"noted\"\nrecipients = [\"x@example.com\"]\n{QUICK}",
+        smtp.config()
+    ));
+    let text = "select topic, n from contacts;\n-- notes:\nselect sum(n) || ' contacts in all' from contacts";
+    folder.write("sql/noted.sql", text);
+    let ran = run(&folder, "a", "2025-03-03");
+    ran.says("note: a-20250303T000000Z succeeded, 2 rows").says("note: 12 contacts in all");
+    assert_eq!(rows(&folder, "select state, error from system.runs"), ["succeeded,note: 12 contacts in all"]);
+    let mails = smtp.taken();
+    assert!(mails[0].plain().contains("- 12 contacts in all"), "{}", mails[0].text);
+}
+
+#[test]
 fn a_mail_server_that_fails_is_asked_again_and_gets_one_mail() {
     let smtp = Smtp::start(&[Fault::Closed, Fault::Busy]);
     smtp.refuse("gone@example.com");

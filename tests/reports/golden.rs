@@ -85,5 +85,6 @@ fn every_view_and_report_fits_the_sample_data_and_its_checks_hold() {
     let last = output.lines().last().unwrap_or_default();
     assert!(last.ends_with(" 0 failed"), "{output}");
     let view_count = fs::read_dir(root().join("sql/views")).expect("there is sql/views").count();
-    assert_eq!(output.lines().count(), view_count + reports().len() + 1, "{output}");
+    let outcomes = output.lines().filter(|line| !line.starts_with("note "));
+    assert_eq!(outcomes.count(), view_count + reports().len() + 1, "{output}");
 }
