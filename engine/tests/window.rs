@@ -162,6 +162,10 @@ const TIED: &[&str] = &[
     "zscore(v_float) over (partition by {k})",
     "modified_zscore(v_int) over (partition by {k})",
     "is_repeat_contact(o_at, interval '3 days') over (partition by {k} order by o_at, id)",
+    "is_repeat_contact(o_at, interval '3 days', o_gap) over (partition by {k} order by o_at, id)",
+    "is_repeat_contact(o_gap, interval '1 month', timestamp '1970-01-03') over (partition by {k} order by o_gap, id)",
+    "first_contact_resolved(o_at, interval '2 days', timestamp '1970-02-20', o_gap) over (partition by {k} order by o_at, id)",
+    "first_contact_resolved(o_gap, interval '2 days', o_at, timestamp '1970-01-02') over (partition by {k} order by o_gap, id)",
     "first_contact_resolved(o_gap, interval '3 days', timestamp '1970-02-20') over (partition by {k} order by o_gap desc, id)",
     "first_contact_resolved(o_at, interval '1 month', o_gap) over (partition by {k} order by o_at, id)",
 ];

@@ -1,6 +1,7 @@
 -- title: First-contact resolution by agent
 -- description: Share of each agent's first contacts without a repeat within 7 days, beside what the agent logged.
--- The contact counts for the agent who had the first contact. For a comparison that allows for the topics that an
+-- The contact counts for the agent who had the first contact. known_count are first contacts whose 7 days have elapsed,
+-- and at least 7 days after the data begins; on them fcr_ratio and its Wilson interval of 95 % rest. For a comparison that allows for the topics that an
 -- agent gets and for chance see agents_low_resolution.
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01       # first contact start

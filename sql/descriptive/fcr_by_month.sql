@@ -1,30 +1,41 @@
 -- title: First-contact resolution by month
 -- description: First-contact resolution and repeats within 7 days by month of the contact.
--- The newest month rests on the contacts whose 7 days have elapsed; unknown_count says how many are still open.
+-- contact_count is the sum of four: early_count, contacts less than 7 days after the data begins, which may repeat one
+-- that it does not hold; repeats; unknown_count, first contacts whose 7 days have not elapsed; known_count, on which
+-- fcr_ratio rests. fcr_survival_ratio also uses what is known of unknown_count (Kaplan-Meier), its margin is of 95 %.
 -- grain: one row per month
 -- param: topic text = %                     # a topic, or a pattern of LIKE
 -- chart: line x=month y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio format=percent
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1
+-- check: fcr_survival_ratio between 0 and 1
 -- check: fcr_ratio between fcr_low_ratio - 1e-9 and fcr_high_ratio + 1e-9
 with contacts as (
     select
         cast(date_trunc('month', started_at) as date) as month,
+        started_at,
+        next_contact_at,
+        observed_until,
         is_repeat,
         is_first_contact,
         is_resolved,
         is_first_contact_resolved
-    from contact_outcomes
+    from observed_period cross join contact_outcomes
     where is_fcr_eligible and coalesce(topic, '') like $topic
 ),
 by_month as (
     select
         month,
         count(*) as contact_count,
+        count(is_repeat) as judged_count,
         count(*) filter (where is_first_contact) as first_contact_count,
         count(is_first_contact_resolved) as known_count,
         count(*) filter (where is_first_contact_resolved) as resolved_count,
         fcr(is_first_contact_resolved) as fcr_ratio,
+        fcr_survival(started_at, next_contact_at, interval '7 days', observed_until)
+            filter (where is_first_contact) as fcr_survival_ratio,
+        fcr_survival_error(started_at, next_contact_at, interval '7 days', observed_until)
+            filter (where is_first_contact) as fcr_survival_error,
         rate(is_repeat) as repeat_ratio,
         rate(is_resolved) as logged_resolved_ratio
     from contacts
@@ -36,11 +47,14 @@ with_spread as (
 select
     month,
     contact_count,
+    contact_count - judged_count as early_count,
     first_contact_count - known_count as unknown_count,
     known_count,
     fcr_ratio,
     (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
     (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    fcr_survival_ratio,
+    1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio,
     logged_resolved_ratio
 from with_spread

@@ -1,5 +1,7 @@
 -- title: Repeat contacts
 -- description: Who comes back within 7 days, with what, how soon and how often.
+-- Contacts less than 7 days after the data begins are left out of known_count and of repeats: what they may repeat is
+-- not in the data.
 -- grain: one row per topic, then per day since the contact before, then per customer
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -17,6 +19,7 @@ by_topic as (
     select
         topic,
         count(*) as contact_count,
+        count(is_repeat) as known_count,
         count(*) filter (where is_repeat) as repeat_count,
         rate(is_repeat) as repeat_ratio,
         sum(handle_s) filter (where is_repeat) / 3600.0 as repeat_handle_h
@@ -29,10 +32,11 @@ with_spread as (
 select
     topic,
     contact_count,
+    known_count,
     repeat_count,
     repeat_ratio,
-    (repeat_count + 1.9208 - spread) / (contact_count + 3.8416) as repeat_low_ratio,
-    (repeat_count + 1.9208 + spread) / (contact_count + 3.8416) as repeat_high_ratio,
+    (repeat_count + 1.9208 - spread) / (known_count + 3.8416) as repeat_low_ratio,
+    (repeat_count + 1.9208 + spread) / (known_count + 3.8416) as repeat_high_ratio,
     repeat_handle_h
 from with_spread
 order by repeat_count desc, topic;

@@ -83,6 +83,8 @@ fn every_function_has_a_page() {
         "csat",
         "rate",
         "fcr",
+        "fcr_survival",
+        "fcr_survival_error",
         "first_contact_resolved",
         "is_repeat_contact",
         "service_level",

@@ -45,8 +45,13 @@ def contacts(data: Path) -> pd.DataFrame:
     return frame
 
 
-def outcomes(frame: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
-    """Repeat and first-contact flags of each contact that can have them, contact by contact."""
+def outcomes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Repeat and first-contact flags of each contact that can have them, contact by contact.
+
+    Neither is known of a contact within a week of the first start in the data, and resolution only once a week has passed by
+    the last one, whether or not the customer has come back already.
+    """
+    since, until = frame.started_at.min(), frame.started_at.max()
     able = frame[frame.answered & frame.direction.eq("inbound") & frame.customer_id.notna() & frame.topic.notna()]
     able = able.sort_values(["started_at", "interaction_id"])
     rows = {}
@@ -55,8 +60,9 @@ def outcomes(frame: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
         for at, key in enumerate(matter.index):
             earlier = any(times[at] - time <= WEEK for time in times[:at])
             later = any(time - times[at] <= WEEK for time in times[at + 1:])
-            resolved = None if earlier else False if later else True if until - times[at] >= WEEK else None
-            rows[key] = (earlier, resolved)
+            is_known = times[at] - since >= WEEK
+            is_over = is_known and not earlier and until - times[at] >= WEEK
+            rows[key] = (earlier if is_known else None, not later if is_over else None)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["repeat", "resolved"])
 
 
@@ -92,7 +98,7 @@ def main(folder: str) -> None:
     data = Path(folder)
     every = contacts(data)
     until = every.started_at.max()
-    every = every.join(outcomes(every, until))
+    every = every.join(outcomes(every))
     surveys = pd.read_parquet(data / "surveys.parquet").drop_duplicates("survey_id")
 
     def within(times: pd.Series, end: pd.Timestamp) -> pd.Series:

@@ -1,13 +1,14 @@
 """Expected figures of the ServiceNow incident log, computed without cxql.
 
-    pip install duckdb pandas
+    pip install duckdb lifelines pandas
     python servicenow.py ../shared/data/servicenow_incidents/incident_event_log.zip
 
 Writes servicenow_*.csv beside this script. First contacts and repeats come from self-joins in DuckDB, which find them in
-another way than window functions do; outliers, means and medians come from pandas. The definitions are those of the
-project: last event per incident, first contact per caller and category, a gap equal to the window is within it, incidents
-of the same minute in the order of their numbers, known once the window has elapsed by the newest opening. Incidents without a
-caller or a category take no part.
+another way than window functions do; outliers, means and medians come from pandas, Kaplan-Meier estimates from lifelines.
+The definitions are those of the project: last event per incident, first contact per caller and category, a gap equal to the
+window is within it, incidents of the same minute in the order of their numbers. Nothing is known of incidents less than the
+window after the oldest opening; resolution is known once the window has elapsed by the newest opening, not before.
+Incidents without a caller or a category take no part.
 """
 
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+from lifelines import KaplanMeierFitter
 
 HERE = Path(__file__).parent
 WINDOWS = [1, 3, 7, 14, 30]
@@ -50,29 +52,45 @@ PAIRS = """
 
 OUTCOMES = """
     create or replace temp table outcomes as
-    with ends as (select max(opened_at) as until from incidents),
+    with ends as (select min(opened_at) as since, max(opened_at) as until from incidents),
     repeats as (select distinct later as number from pairs where gap <= interval '{days} days'),
-    followed as (select distinct earlier as number from pairs where gap <= interval '{days} days')
+    followed as (select distinct earlier as number from pairs where gap <= interval '{days} days'),
+    gaps as (select earlier as number, min(gap) as gap from pairs group by earlier)
     select
         number, caller_id, category,
-        number in (from repeats) as is_repeat,
+        case when opened_at >= since + interval '{days} days' then number in (from repeats) end as is_repeat,
         case
+            when opened_at < since + interval '{days} days' then null
             when number in (from repeats) then null
-            when number in (from followed) then false
-            when opened_at + interval '{days} days' <= until then true
-        end as is_resolved
-    from incidents, ends
+            when opened_at + interval '{days} days' > until then null
+            else number not in (from followed)
+        end as is_resolved,
+        epoch(coalesce(gap, until - opened_at)) as followed_s,
+        gap is not null as is_followed
+    from incidents left join gaps using (number) cross join ends
     where caller_id is not null and category is not null
 """
 
 FIGURES = """
     count(*) as contact_count,
+    count(*) filter (where is_repeat is null) as early_count,
     count(*) filter (where not is_repeat) as first_contact_count,
+    count(*) filter (where not is_repeat and is_resolved is null) as unknown_count,
     count(is_resolved) as known_count,
     count(*) filter (where is_resolved) as resolved_count,
     count(*) filter (where is_resolved) / nullif(count(is_resolved), 0) as fcr_ratio,
-    count(*) filter (where is_repeat) / count(*) as repeat_ratio
+    count(*) filter (where is_repeat) / nullif(count(is_repeat), 0) as repeat_ratio
 """
+
+
+def survival(db: duckdb.DuckDBPyConnection, days: int, condition: str = "true") -> dict[str, float]:
+    """The share without a repeat after some days, and 1.96 times Greenwood's standard error of it."""
+    contacts = db.sql(f"select followed_s, is_followed from outcomes where not is_repeat and {condition}").df()
+    fitter = KaplanMeierFitter().fit(contacts.followed_s, contacts.is_followed)
+    share = float(fitter.predict(days * 86400))
+    # lifelines keeps the sum of d / (n (n - d)) per time.
+    hazards = fitter._cumulative_sq_.loc[:days * 86400].iloc[-1]
+    return {"fcr_survival_ratio": share, "fcr_survival_margin": 1.96 * share * float(hazards) ** 0.5}
 
 
 def modified_z(values: pd.Series) -> pd.Series:
@@ -105,14 +123,16 @@ def main(path: str) -> None:
     by_window = []
     for days in WINDOWS:
         db.execute(OUTCOMES.format(days=days))
-        by_window.append(db.sql(f"select {days} as window_days, {FIGURES} from outcomes").df())
+        by_window.append(db.sql(f"select {days} as window_days, {FIGURES} from outcomes").df().assign(**survival(db, days)))
         if days == 7:
             by_category = f"select lower(category) as topic, {FIGURES} from outcomes group by category"
-            write(db.sql(f"{by_category} order by contact_count desc, topic limit 10").df(), "fcr_by_category")
+            table = db.sql(f"{by_category} order by contact_count desc, topic limit 10").df()
+            estimates = [survival(db, days, f"lower(category) = '{topic}'") for topic in table.topic]
+            write(table.join(pd.DataFrame(estimates)), "fcr_by_category")
             by_caller = f"select caller_id as caller, lower(category) as category, {FIGURES} from outcomes group by all"
             write(db.sql(
                 f"with figures as ({by_caller}) select caller, category, contact_count as incident_count, "
-                "contact_count - first_contact_count as repeat_count, known_count, fcr_ratio from figures "
+                "contact_count - early_count - first_contact_count as repeat_count, known_count, fcr_ratio from figures "
                 "where contact_count > 1 order by repeat_count desc, incident_count desc, caller, category limit 20"
             ).df(), "fcr_by_caller_category")
     write(pd.concat(by_window), "fcr_by_window")

@@ -147,7 +147,7 @@ fn the_mapping_of_the_docs_serves_every_shipped_report() {
                 |line: &str| line.contains(&format!("│ {} ", row[0])) && line.ends_with(&format!(" {handle_s} │"));
             assert!(shown.lines().any(is_shown), "{page} does not show {row:?}");
         }
-        assert_eq!(outcomes.rows.len(), 6, "{page}");
+        assert_eq!(outcomes.rows.len(), 7, "{page}");
     }
 }
 

@@ -119,7 +119,10 @@ fn first_contact_resolution_is_the_same_by_window_functions_and_by_self_join() {
              where direction = 'inbound' and (is_abandoned is null or not is_abandoned) and customer_id is not null \
                  and topic is not null and started_at < timestamp '2026-01-01' \
          ), \
-         ends as (select max(started_at) as ends_at from interactions where started_at < timestamp '2026-01-01'), \
+         ends as ( \
+             select min(started_at) as begins_at, max(started_at) as ends_at \
+             from interactions where started_at < timestamp '2026-01-01' \
+         ), \
          pairs as ( \
              select a.interaction_id as earlier, b.interaction_id as later \
              from contacts as a inner join contacts as b on a.customer_id = b.customer_id and a.topic = b.topic \
@@ -132,10 +135,10 @@ fn first_contact_resolution_is_the_same_by_window_functions_and_by_self_join() {
          firsts as ( \
              select topic, started_at, earlier \
              from contacts left join repeats on later = interaction_id left join followed on earlier = interaction_id \
-             where later is null \
+             cross join ends where later is null and started_at >= begins_at + interval '7 days' \
          ) \
          select topic, \
-             count(*) filter (where earlier is not null or started_at + interval '7 days' <= ends_at) as known_count, \
+             count(*) filter (where started_at + interval '7 days' <= ends_at) as known_count, \
              count(*) filter (where earlier is null and started_at + interval '7 days' <= ends_at) as resolved_count \
          from firsts cross join ends group by topic order by topic",
     );

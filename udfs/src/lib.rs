@@ -52,7 +52,13 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// The aggregate functions of this crate.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    [satisfaction::aggregate_functions(), rate::aggregate_functions(), queue::aggregate_functions()].concat()
+    [
+        satisfaction::aggregate_functions(),
+        rate::aggregate_functions(),
+        resolution::survival::aggregate_functions(),
+        queue::aggregate_functions(),
+    ]
+    .concat()
 }
 
 /// The window functions of this crate.

@@ -1,30 +1,33 @@
-//! `first_contact_resolved(at, window [, observed_until])` and `is_repeat_contact(at, window)`: what a customer's contacts
-//! on one topic say about each other.
+//! `first_contact_resolved(at, window [, observed_until [, observed_from]])` and
+//! `is_repeat_contact(at, window [, observed_from])`: what a customer's contacts on one topic say about each other.
 //!
-//! Formula: first contact = no earlier contact within the window; resolved = no later one within the window, once it has
-//!          elapsed; repeat = an earlier one within the window. `a` is within the window of `b` when a <= b + window.
+//! Formula: first contact = no earlier contact within the window; resolved = no later one within the window; repeat = an
+//!          earlier one within the window. `a` is within the window of `b` when a <= b + window.
 //! Units:   timestamps or dates and an interval in, boolean out.
-//! NULL:    a row without a time is no contact and gives NULL; so does, for `first_contact_resolved`, a contact that is no
-//!          first contact or whose window has not elapsed and that none follows.
+//! NULL:    a row without a time is no contact and gives NULL; so does a contact before observed_from + window, as it may
+//!          repeat one that was not observed; so does, for `first_contact_resolved`, a contact that is no first contact or
+//!          whose window has not elapsed, whether or not a repeat has been seen already.
 //! Edges:   a gap equal to the window is within it; of equal times the earlier row of the window's order is the earlier
-//!          contact; months are those of the calendar on UTC; `observed_until` = at + window has elapsed.
+//!          contact; months are those of the calendar on UTC; `observed_until` = at + window has elapsed; a contact at
+//!          observed_from + window is judged.
 //! Source:  repeat-based FCR as contact centers report it, with windows from 1 to 30 days; leaving out what is not known yet
-//!          is right-censoring (Kaplan and Meier 1958).
+//!          is right-censoring, what was before the data begins left-censoring (Klein and Moeschberger, Survival Analysis,
+//!          2nd ed. 2003, chapter 3).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, IntervalUnit, Schema, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use datafusion::arrow::util::display::array_value_to_string;
-use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_datafusion_err, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, internal_err, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::{
     ExpressionArgs, PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, Expr, LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF,
+    ColumnarValue, Documentation, Expr, LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF,
     WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
@@ -34,7 +37,9 @@ use datafusion::physical_expr::utils::collect_columns;
 use self::state::{Unit, Window};
 use crate::grouped::{GroupedEvaluator, ranges};
 
+mod pages;
 pub(crate) mod state;
+pub(crate) mod survival;
 
 /// The window functions of the family.
 pub(crate) fn window_functions() -> Vec<Arc<WindowUDF>> {
@@ -60,9 +65,22 @@ impl Question {
 
     fn parameters(self) -> &'static [&'static str] {
         match self {
-            Question::Resolved => &["at", "window", "observed_until"],
-            Question::Repeat => &["at", "window"],
+            Question::Resolved => &["at", "window", "observed_until", "observed_from"],
+            Question::Repeat => &["at", "window", "observed_from"],
         }
+    }
+
+    /// The parameters as a sentence names them.
+    fn takes(self) -> &'static str {
+        match self {
+            Question::Resolved => "at, window and optionally observed_until and observed_from",
+            Question::Repeat => "at, window and optionally observed_from",
+        }
+    }
+
+    /// The position of a parameter; `None` for one that the function does not have.
+    fn position(self, parameter: &str) -> Option<usize> {
+        self.parameters().iter().position(|name| *name == parameter)
     }
 }
 
@@ -98,16 +116,30 @@ impl ContactFunction {
             DataType::Timestamp(TimeUnit::Microsecond, _) => Unit::Microsecond,
             other => return internal_err!("{name}: at was not coerced, it is {other}"),
         };
-        let observed_until = match (self.question, args.input_exprs().get(2)) {
-            (Question::Repeat, _) => ObservedUntil::NotAsked,
-            (Question::Resolved, None) => ObservedUntil::Constant(now(unit)),
-            (Question::Resolved, Some(expr)) if is_literal(expr) => {
-                ObservedUntil::Constant(ticks(name, &constant(name, "observed_until", expr)?)?)
+        // Only bounds that are no constants become columns; they follow `at`, in the order of the arguments.
+        let mut columns = 1;
+        let mut bound = |parameter: &str| match self.bound(parameter, args.input_exprs()) {
+            None => Ok(Bound::Absent),
+            Some(expr) if is_literal(expr) => {
+                Ok(Bound::Constant(ticks(name, parameter, &constant(name, parameter, expr)?)?))
             }
-            (Question::Resolved, Some(_)) => ObservedUntil::Column,
+            Some(_) => {
+                columns += 1;
+                Ok::<_, DataFusionError>(Bound::Column(columns - 1))
+            }
         };
+        let observed_until = match (self.question, bound("observed_until")?) {
+            (Question::Resolved, Bound::Absent) => Bound::Constant(now(unit)),
+            (_, bound) => bound,
+        };
+        let observed_from = bound("observed_from")?;
         let window = window_of(name, &constant(name, "window", window)?, unit)?;
-        Ok(ContactEvaluator { name, window, observed_until, order: vec![] })
+        Ok(ContactEvaluator { question: self.question, window, observed_until, observed_from, order: vec![] })
+    }
+
+    /// The expression of `observed_until` or `observed_from`; `None` when it was not given.
+    fn bound<'a>(&self, parameter: &str, exprs: &'a [Arc<dyn PhysicalExpr>]) -> Option<&'a Arc<dyn PhysicalExpr>> {
+        self.question.position(parameter).and_then(|position| exprs.get(position))
     }
 }
 
@@ -123,44 +155,28 @@ impl WindowUDFImpl for ContactFunction {
     /// Times become microseconds or, where `at` has them, nanoseconds; every kind of interval becomes one.
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         let name = self.name();
-        let (at, window, observed_until) = match (self.question, arg_types) {
-            (_, [at, window]) => (at, window, None),
-            (Question::Resolved, [at, window, observed_until]) => (at, window, Some(observed_until)),
-            (Question::Resolved, _) => {
-                return plan_err!(
-                    "{name}: takes at, window and optionally observed_until, got {} arguments",
-                    arg_types.len()
-                );
-            }
-            (Question::Repeat, _) => {
-                return plan_err!("{name}: takes at and window, got {} arguments", arg_types.len());
-            }
+        let parameters = self.question.parameters();
+        let ([at, window, bounds @ ..], true) = (arg_types, arg_types.len() <= parameters.len()) else {
+            return plan_err!("{name}: takes {}, got {} arguments", self.question.takes(), arg_types.len());
         };
         let unit = match at {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => TimeUnit::Nanosecond,
             _ => TimeUnit::Microsecond,
         };
-        let timestamp = |parameter: &str, data_type: &DataType, is_text_welcome: bool| match data_type {
-            DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(unit, zone.clone())),
-            DataType::Date32 | DataType::Date64 | DataType::Null => Ok(DataType::Timestamp(unit, None)),
-            text if is_text_welcome && text.is_string() => Ok(DataType::Timestamp(unit, None)),
-            other => plan_err!("{name}: {parameter} must be a timestamp or a date, got {other}"),
-        };
-        let at = timestamp("at", value_type(at), false)?;
-        let window = match value_type(window) {
-            DataType::Interval(_) | DataType::Duration(_) | DataType::Null => interval(),
-            text if text.is_string() => interval(),
-            other => return plan_err!("{name}: window must be an interval such as interval '7 days', got {other}"),
-        };
-        let observed_until =
-            observed_until.map(|given| timestamp("observed_until", value_type(given), true)).transpose()?;
-        Ok([at, window].into_iter().chain(observed_until).collect())
+        let at = timestamp_type(name, "at", at, unit, false)?;
+        let window = window_type(name, window)?;
+        let bounds = parameters.iter().skip(2).zip(bounds);
+        let bounds = bounds.map(|(parameter, given)| timestamp_type(name, parameter, given, unit, true));
+        [Ok(at), Ok(window)].into_iter().chain(bounds).collect()
     }
 
     fn field(&self, field_args: WindowUDFFieldArgs) -> Result<FieldRef> {
         let is_nullable = match self.question {
             Question::Resolved => true,
-            Question::Repeat => field_args.get_input_field(0).is_none_or(|at| at.is_nullable()),
+            Question::Repeat => {
+                field_args.get_input_field(0).is_none_or(|at| at.is_nullable())
+                    || field_args.get_input_field(2).is_some()
+            }
         };
         Ok(Arc::new(Field::new(field_args.name(), DataType::Boolean, is_nullable)))
     }
@@ -195,8 +211,8 @@ impl WindowUDFImpl for ContactFunction {
     /// Constants are not handed to the evaluator row by row.
     fn expressions(&self, expr_args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
         let exprs = expr_args.input_exprs();
-        let observed_until = exprs.get(2).filter(|expr| !is_literal(expr));
-        exprs.first().into_iter().chain(observed_until).map(Arc::clone).collect()
+        let bounds = ["observed_until", "observed_from"].into_iter().filter_map(|name| self.bound(name, exprs));
+        exprs.first().into_iter().chain(bounds.filter(|expr| !is_literal(expr))).map(Arc::clone).collect()
     }
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
@@ -210,8 +226,8 @@ impl WindowUDFImpl for ContactFunction {
 
     fn documentation(&self) -> Option<&Documentation> {
         Some(match self.question {
-            Question::Resolved => &RESOLVED_DOCUMENTATION,
-            Question::Repeat => &REPEAT_DOCUMENTATION,
+            Question::Resolved => &pages::RESOLVED,
+            Question::Repeat => &pages::REPEAT,
         })
     }
 }
@@ -219,19 +235,38 @@ impl WindowUDFImpl for ContactFunction {
 /// An evaluator over whole partitions; the window's frame has no part in it.
 #[derive(Debug)]
 pub(crate) struct ContactEvaluator {
-    name: &'static str,
+    question: Question,
     window: Window,
-    observed_until: ObservedUntil,
+    observed_until: Bound,
+    observed_from: Bound,
     order: Vec<usize>,
 }
 
-#[derive(Debug)]
-enum ObservedUntil {
-    /// The question is whether a contact repeats another one.
-    NotAsked,
+/// Where one end of the observed period comes from.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    Absent,
     Constant(Option<i64>),
-    /// The second column given to the evaluator.
-    Column,
+    /// The index of its column among those given to the evaluator.
+    Column(usize),
+}
+
+impl Bound {
+    /// The end for each row: `None` where it is NULL. Not to be asked of an absent one.
+    fn values(self, name: &str, columns: &[ArrayRef]) -> Result<impl Fn(usize) -> Option<i64>> {
+        let (constant, column) = match self {
+            Bound::Absent => (None, None),
+            Bound::Constant(constant) => (constant, None),
+            Bound::Column(index) => match columns.get(index) {
+                Some(column) => (None, Some((column.nulls(), time_values(name, column)?))),
+                None => return internal_err!("{name}: column {index} of its arguments is missing"),
+            },
+        };
+        Ok(move |row: usize| match column {
+            None => constant,
+            Some((nulls, values)) => values.get(row).copied().filter(|_| nulls.is_none_or(|nulls| nulls.is_valid(row))),
+        })
+    }
 }
 
 impl PartitionEvaluator for ContactEvaluator {
@@ -242,34 +277,30 @@ impl PartitionEvaluator for ContactEvaluator {
 
 impl GroupedEvaluator for ContactEvaluator {
     fn evaluate_groups(&mut self, values: &[ArrayRef], bounds: &[usize]) -> Result<ArrayRef> {
+        let name = self.question.name();
         let Some(at) = values.first() else {
-            return internal_err!("{}: evaluated without its arguments", self.name);
+            return internal_err!("{name}: evaluated without its arguments");
         };
-        let times = time_values(self.name, at)?;
-        let ends = match (&self.observed_until, values.get(1)) {
-            (ObservedUntil::Column, Some(column)) => Some((column, time_values(self.name, column)?)),
-            (ObservedUntil::Column, None) => return internal_err!("{}: observed_until got lost", self.name),
-            _ => None,
-        };
-        let mut answers = vec![None; bounds.last().copied().unwrap_or_default()];
+        let times = time_values(name, at)?;
+        let observed_until = self.observed_until.values(name, values)?;
+        let observed_from = self.observed_from.values(name, values)?;
         let (nulls, window, order) = (at.nulls(), self.window, &mut self.order);
+        let is_from_given = !matches!(self.observed_from, Bound::Absent);
+        let is_judged =
+            |row: usize, time: i64| !is_from_given || observed_from(row).is_some_and(|from| window.end(from) <= time);
+        let mut answers = vec![None; bounds.last().copied().unwrap_or_default()];
         for range in ranges(bounds) {
             let start = range.start;
             let (Some(times), Some(out)) = (times.get(range.clone()), answers.get_mut(range)) else {
-                return internal_err!("{}: partitions beyond the rows", self.name);
+                return internal_err!("{name}: partitions beyond the rows");
             };
             let is_known = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(start + row));
-            match (&self.observed_until, ends) {
-                (ObservedUntil::NotAsked, _) => state::is_repeat_contact(times, is_known, window, order, out),
-                (ObservedUntil::Constant(until), _) => {
-                    state::first_contact_resolved(times, is_known, window, |_| *until, order, out);
-                }
-                (ObservedUntil::Column, ends) => {
-                    let until = |row: usize| {
-                        let (column, ends) = ends?;
-                        ends.get(start + row).copied().filter(|_| column.is_valid(start + row))
-                    };
-                    state::first_contact_resolved(times, is_known, window, until, order, out);
+            let is_judged = |row: usize, time: i64| is_judged(start + row, time);
+            match self.question {
+                Question::Repeat => state::is_repeat_contact(times, is_known, window, is_judged, order, out),
+                Question::Resolved => {
+                    let until = |row: usize| observed_until(start + row);
+                    state::first_contact_resolved(times, is_known, window, until, is_judged, order, out);
                 }
             }
         }
@@ -290,6 +321,31 @@ fn value_type(data_type: &DataType) -> &DataType {
     match data_type {
         DataType::Dictionary(_, values) => values,
         other => other,
+    }
+}
+
+/// The type to which a time is cast: a timestamp of `unit`. Only the ends of the observed period may be strings.
+fn timestamp_type(
+    name: &str,
+    parameter: &str,
+    given: &DataType,
+    unit: TimeUnit,
+    is_string_welcome: bool,
+) -> Result<DataType> {
+    match value_type(given) {
+        DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(unit, zone.clone())),
+        DataType::Date32 | DataType::Date64 | DataType::Null => Ok(DataType::Timestamp(unit, None)),
+        string if is_string_welcome && string.is_string() => Ok(DataType::Timestamp(unit, None)),
+        other => plan_err!("{name}: {parameter} must be a timestamp or a date, got {other}"),
+    }
+}
+
+/// The type to which a window is cast.
+fn window_type(name: &str, given: &DataType) -> Result<DataType> {
+    match value_type(given) {
+        DataType::Interval(_) | DataType::Duration(_) | DataType::Null => Ok(interval()),
+        string if string.is_string() => Ok(interval()),
+        other => plan_err!("{name}: window must be an interval such as interval '7 days', got {other}"),
     }
 }
 
@@ -353,10 +409,10 @@ fn interval_text(value: &ScalarValue) -> String {
     value.to_array().and_then(|array| Ok(array_value_to_string(&array, 0)?)).unwrap_or_else(|_| value.to_string())
 }
 
-fn ticks(name: &str, value: &ScalarValue) -> Result<Option<i64>> {
+fn ticks(name: &str, parameter: &str, value: &ScalarValue) -> Result<Option<i64>> {
     match value {
         ScalarValue::TimestampMicrosecond(ticks, _) | ScalarValue::TimestampNanosecond(ticks, _) => Ok(*ticks),
-        other => internal_err!("{name}: observed_until was not coerced, it is {}", other.data_type()),
+        other => internal_err!("{name}: {parameter} was not coerced, it is {}", other.data_type()),
     }
 }
 
@@ -369,128 +425,6 @@ fn time_values<'a>(name: &str, times: &'a ArrayRef) -> Result<&'a [i64]> {
         exec_err!("{name}: cannot read times of type {}", times.data_type())
     }
 }
-
-const SECTION: DocSection = DocSection {
-    include: true,
-    label: "Resolution",
-    description: Some("Which contacts solved the matter, and which had to be repeated."),
-};
-
-static RESOLVED_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
-    Documentation::builder(
-        SECTION,
-        "Whether a contact was resolved at first contact, by what the customer did afterwards. \
-         Partition by the customer and, unless contacts on any topic are to count as repeats, by the topic.\n\
-         Formula: NULL unless no earlier contact of the partition is within the window (first contact); then false when a \
-         later one is within the window, true when none is and the window has elapsed, NULL when none is and it has not. \
-         A later contact is within the window of an earlier one when later <= earlier + window.\n\
-         Units: timestamps of any unit and zone, or dates, in; boolean out. The share of true among the known is the FCR: \
-         fcr(first_contact_resolved(..)) over a subquery.\n\
-         NULL: a row whose at is NULL is no contact and gives NULL. A contact that is no first contact gives NULL, and so \
-         does one that none follows while its window has not elapsed (not known is not resolved) or whose observed_until is NULL.\n\
-         Edges: a gap equal to the window is within it. The window has elapsed when observed_until >= at + window: a contact \
-         at that very time would have been seen. A contact after observed_until still counts when it is in the data. First contact means no earlier contact \
-         within the window before, whatever that one was: three contacts 5 days apart and a window of 7 days have one first \
-         contact. Rows of equal time count in the order of the window. Rows are judged by at, also when the window orders them \
-         by something else; without ORDER BY the call is an error. The frame has no effect. Months are calendar months on UTC \
-         (31 January + 1 month is the last of February), a day is 24 hours; a timestamp without a zone is read as UTC.\n\
-         Source: repeat-based FCR as contact centers report it, with windows from 1 to 30 days; the NULL for windows that have not \
-         elapsed is right-censoring (Kaplan and Meier 1958), without which the latest contacts look resolved.",
-        "first_contact_resolved(at, window [, observed_until]) over (partition by customer_id, topic order by at)",
-    )
-    .with_argument("at", "Time of the contact: a timestamp or a date.")
-    .with_argument(
-        "window",
-        "How long after a contact another one counts as its repeat: a constant interval such as `interval '7 days'` or the \
-         text `'7 days'`, not negative.",
-    )
-    .with_argument(
-        "observed_until",
-        "Up to when contacts are known, per row: a timestamp, a date (its start) or such a text. An extract gives its \
-         own end. Default: the time at which the query starts.",
-    )
-    .with_sql_example(
-        "```sql
-select
-    customer_id,
-    started_at,
-    first_contact_resolved(started_at, '7 days', '2025-03-31') over (
-        partition by customer_id order by started_at
-    ) as is_resolved
-from (values
-    ('ann', timestamp '2025-03-01 09:00:00'),
-    ('ann', timestamp '2025-03-08 09:00:00'),
-    ('ann', timestamp '2025-03-20 09:00:00'),
-    ('bob', timestamp '2025-03-28 09:00:00')
-) as contacts (customer_id, started_at)
-order by customer_id, started_at
-```
-```text
-+-------------+---------------------+-------------+
-| customer_id | started_at          | is_resolved |
-+-------------+---------------------+-------------+
-| ann         | 2025-03-01T09:00:00 | false       |
-| ann         | 2025-03-08T09:00:00 |             |
-| ann         | 2025-03-20T09:00:00 | true        |
-| bob         | 2025-03-28T09:00:00 |             |
-+-------------+---------------------+-------------+
-```",
-    )
-    .with_related_udf("is_repeat_contact")
-    .build()
-});
-
-static REPEAT_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
-    Documentation::builder(
-        SECTION,
-        "Whether a contact repeats an earlier one. Partition by the customer and, unless contacts on any topic are to count, by \
-         the topic.\n\
-         Formula: true when an earlier contact of the partition is within the window, that is when at <= earlier + window; \
-         else false.\n\
-         Units: timestamps of any unit and zone, or dates, in; boolean out. The share of true is the repeat rate: \
-         rate(is_repeat_contact(..)) over a subquery.\n\
-         NULL: a row whose at is NULL is no contact and gives NULL; no other row does.\n\
-         Edges: a gap equal to the window is within it. Rows of equal time count in the order of the window: the first of them \
-         repeats none of the others. Rows are judged by at, also when the window orders them by something else; without ORDER \
-         BY the call is an error. The frame has no effect. Months are calendar months on UTC (31 January + 1 month is the last \
-         of February), a day is 24 hours.\n\
-         Source: repeat contact rate as contact centers report it, with windows from 1 to 30 days, 7 to 14 most.",
-        "is_repeat_contact(at, window) over (partition by customer_id, topic order by at)",
-    )
-    .with_argument("at", "Time of the contact: a timestamp or a date.")
-    .with_argument(
-        "window",
-        "How long after a contact another one counts as its repeat: a constant interval such as `interval '7 days'` or the \
-         text `'7 days'`, not negative.",
-    )
-    .with_sql_example(
-        "```sql
-select
-    customer_id,
-    started_at,
-    is_repeat_contact(started_at, '7 days') over (partition by customer_id order by started_at) as is_repeat
-from (values
-    ('ann', timestamp '2025-03-01 09:00:00'),
-    ('ann', timestamp '2025-03-08 09:00:00'),
-    ('ann', timestamp '2025-03-20 09:00:00'),
-    ('bob', timestamp '2025-03-28 09:00:00')
-) as contacts (customer_id, started_at)
-order by customer_id, started_at
-```
-```text
-+-------------+---------------------+-----------+
-| customer_id | started_at          | is_repeat |
-+-------------+---------------------+-----------+
-| ann         | 2025-03-01T09:00:00 | false     |
-| ann         | 2025-03-08T09:00:00 | true      |
-| ann         | 2025-03-20T09:00:00 | false     |
-| bob         | 2025-03-28T09:00:00 | false     |
-+-------------+---------------------+-----------+
-```",
-    )
-    .with_related_udf("first_contact_resolved")
-    .build()
-});
 
 #[cfg(test)]
 mod tests {
@@ -525,12 +459,45 @@ mod tests {
 
     #[test]
     fn a_repeat_is_unknown_only_where_the_time_may_be() -> Result<()> {
-        for (question, is_nullable, expected) in
-            [(Question::Repeat, false, false), (Question::Repeat, true, true), (Question::Resolved, false, true)]
-        {
-            let fields = [at_field(is_nullable)];
+        for (question, is_nullable, arguments, expected) in [
+            (Question::Repeat, false, 2, false),
+            (Question::Repeat, true, 2, true),
+            // A contact may be too near to observed_from.
+            (Question::Repeat, false, 3, true),
+            (Question::Resolved, false, 2, true),
+        ] {
+            let fields = vec![at_field(is_nullable); arguments];
             let field = ContactFunction::new(question).field(WindowUDFFieldArgs::new(&fields, "f"))?;
-            assert_eq!(field.is_nullable(), expected, "{question:?} of a nullable {is_nullable} time");
+            assert_eq!(field.is_nullable(), expected, "{question:?}, nullable {is_nullable}, {arguments} arguments");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_ends_of_the_observed_period_may_be_columns_or_constants() -> Result<()> {
+        let day = |day: i64| Some(day * Unit::Microsecond.per_day());
+        let times = |days: &[Option<i64>]| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(days.to_vec())) };
+        let literal =
+            |ticks| -> Arc<dyn PhysicalExpr> { Arc::new(Literal::new(ScalarValue::TimestampMicrosecond(ticks, None))) };
+        let column = |index| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new("c", index)) };
+        let week = ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(0, 7, 0)));
+        let week: Arc<dyn PhysicalExpr> = Arc::new(Literal::new(week));
+        let fields = vec![at_field(true); 4];
+        // Days 5, 7, 20 and 25 of data from day 0 to day 30: 5 is too early, 7 repeats it, 20 is repeated on day 25.
+        let at = times(&[day(5), day(7), day(20), day(25)]);
+        let (until, from) = (times(&[day(30); 4]), times(&[day(0); 4]));
+        for (bounds, columns) in [
+            ([literal(day(30)), literal(day(0))], vec![]),
+            ([column(1), literal(day(0))], vec![Arc::clone(&until)]),
+            ([literal(day(30)), column(1)], vec![Arc::clone(&from)]),
+            ([column(1), column(2)], vec![until, from]),
+        ] {
+            let args: Vec<_> = [column(0), Arc::clone(&week)].into_iter().chain(bounds).collect();
+            let function = ContactFunction::new(Question::Resolved);
+            let args = PartitionEvaluatorArgs::new(&args, &fields, false, false);
+            let values: Vec<ArrayRef> = [Arc::clone(&at)].into_iter().chain(columns).collect();
+            let answers = function.evaluator(args)?.evaluate_groups(&values, &[0, 4])?;
+            assert_eq!(answers.as_boolean(), &BooleanArray::from(vec![None, None, Some(false), None]));
         }
         Ok(())
     }

@@ -17,19 +17,23 @@ counts as (
         topic,
         length(at) as contacts,
         arrayCount(
+            (before, one) -> before > 7 * 86400000000
+                and one >= toUnixTimestamp64Micro(toDateTime64('2025-01-08 00:00:00', 6, 'UTC'))
+                and one + 7 * 86400000000 <= toUnixTimestamp64Micro(toDateTime64('2026-01-01 00:00:00', 6, 'UTC')),
+            gap_before, at
+        ) as known,
+        arrayCount(
             (before, after, one) -> before > 7 * 86400000000 and after > 7 * 86400000000
+                and one >= toUnixTimestamp64Micro(toDateTime64('2025-01-08 00:00:00', 6, 'UTC'))
                 and one + 7 * 86400000000 <= toUnixTimestamp64Micro(toDateTime64('2026-01-01 00:00:00', 6, 'UTC')),
             gap_before, gap_after, at
-        ) as resolved,
-        arrayCount(
-            (before, after) -> before > 7 * 86400000000 and after <= 7 * 86400000000, gap_before, gap_after
-        ) as unresolved
+        ) as resolved
     from groups
 )
 select
     topic,
     sum(contacts) as contact_count,
-    sum(resolved) + sum(unresolved) as known_count,
+    sum(known) as known_count,
     if(known_count > 0, sum(resolved) / known_count, null) as fcr_ratio
 from counts
 group by topic

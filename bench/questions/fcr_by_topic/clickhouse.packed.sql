@@ -20,9 +20,14 @@ with
         select
             bitShiftRight(step, 32) as number,
             count() as contact_count,
-            countIf(gap_before > 7 * 86400 and gap_after <= 7 * 86400) as unresolved,
+            countIf(
+                gap_before > 7 * 86400
+                and bitAnd(step, 0xFFFFFFFF) >= toUnixTimestamp(toDateTime('2025-01-08 00:00:00', 'UTC'))
+                and bitAnd(step, 0xFFFFFFFF) + 7 * 86400 <= toUnixTimestamp(toDateTime('2026-01-01 00:00:00', 'UTC'))
+            ) as known_count,
             countIf(
                 gap_before > 7 * 86400 and gap_after > 7 * 86400
+                and bitAnd(step, 0xFFFFFFFF) >= toUnixTimestamp(toDateTime('2025-01-08 00:00:00', 'UTC'))
                 and bitAnd(step, 0xFFFFFFFF) + 7 * 86400 <= toUnixTimestamp(toDateTime('2026-01-01 00:00:00', 'UTC'))
             ) as resolved
         from customers
@@ -32,7 +37,7 @@ with
 select
     topics[number] as topic,
     contact_count,
-    resolved + unresolved as known_count,
+    known_count,
     if(known_count > 0, resolved / known_count, null) as fcr_ratio
 from counts
 order by topic

@@ -22,10 +22,11 @@ from (
     select
         topic,
         multiIf(
+            at < toUnixTimestamp64Micro(toDateTime64('2025-01-08 00:00:00', 6, 'UTC')), null,
+            at + 7 * 86400000000 > toUnixTimestamp64Micro(toDateTime64('2026-01-01 00:00:00', 6, 'UTC')), null,
             at - previous_at <= 7 * 86400000000, null,
             next_at - at <= 7 * 86400000000, 0,
-            at + 7 * 86400000000 <= toUnixTimestamp64Micro(toDateTime64('2026-01-01 00:00:00', 6, 'UTC')), 1,
-            null
+            1
         ) as is_resolved
     from contacts
 )

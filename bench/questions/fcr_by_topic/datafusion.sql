@@ -13,9 +13,11 @@ outcomes as (
     select
         topic,
         case
+            when at < arrow_cast(timestamp '2025-01-08 00:00:00', 'Timestamp(Microsecond, None)')::bigint then null
+            when at + 7 * 86400000000 > arrow_cast(timestamp '2026-01-01 00:00:00', 'Timestamp(Microsecond, None)')::bigint then null
             when at - previous_at <= 7 * 86400000000 then null
             when next_at - at <= 7 * 86400000000 then 0
-            when at + 7 * 86400000000 <= arrow_cast(timestamp '2026-01-01 00:00:00', 'Timestamp(Microsecond, None)')::bigint then 1
+            else 1
         end as is_resolved
     from contacts
 )

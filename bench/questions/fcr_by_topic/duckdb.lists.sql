@@ -12,9 +12,11 @@ outcomes as (
     select
         topic,
         case
+            when at_us[i] < epoch_us(timestamptz '2025-01-08 00:00:00+00') then null
+            when at_us[i] + 7 * 86400000000 > epoch_us(timestamptz '2026-01-01 00:00:00+00') then null
             when at_us[i] - case when i > 1 then at_us[i - 1] end <= 7 * 86400000000 then null
             when at_us[i + 1] - at_us[i] <= 7 * 86400000000 then 0
-            when at_us[i] + 7 * 86400000000 <= epoch_us(timestamptz '2026-01-01 00:00:00+00') then 1
+            else 1
         end as is_resolved
     from contacts
 )

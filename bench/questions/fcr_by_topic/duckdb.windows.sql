@@ -14,9 +14,11 @@ outcomes as (
     select
         topic,
         case
+            when at_us < epoch_us(timestamptz '2025-01-08 00:00:00+00') then null
+            when at_us + 7 * 86400000000 > epoch_us(timestamptz '2026-01-01 00:00:00+00') then null
             when at_us - previous_at <= 7 * 86400000000 then null
             when next_at - at_us <= 7 * 86400000000 then 0
-            when at_us + 7 * 86400000000 <= epoch_us(timestamptz '2026-01-01 00:00:00+00') then 1
+            else 1
         end as is_resolved
     from contacts
 )

@@ -1,7 +1,8 @@
 import polars as pl
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
-WINDOW, UNTIL = 7 * 86_400_000, datetime(2026, 1, 1, tzinfo=timezone.utc)
+WINDOW = 7 * 86_400_000
+FROM, UNTIL = (int(datetime(year, 1, 1, tzinfo=timezone.utc).timestamp()) * 1000 for year in (2025, 2026))
 
 
 def answer(scan):
@@ -20,9 +21,10 @@ def answer(scan):
         .sort("customer_id", "step")
         .select(
             "number",
-            is_resolved=pl.when(same_before & (step - step.shift(1) <= WINDOW)).then(None)
+            is_resolved=pl.when((step % 2**50 < FROM + WINDOW) | (step % 2**50 > UNTIL - WINDOW)).then(None)
+            .when(same_before & (step - step.shift(1) <= WINDOW)).then(None)
             .when(same_after & (step.shift(-1) - step <= WINDOW)).then(pl.lit(False))
-            .when(step % 2**50 + WINDOW <= int(UNTIL.timestamp()) * 1000).then(pl.lit(True)),
+            .otherwise(pl.lit(True)),
         )
         .group_by("number")
         .agg(contact_count=pl.len(), known_count=pl.col("is_resolved").count(), fcr_ratio=pl.col("is_resolved").mean())

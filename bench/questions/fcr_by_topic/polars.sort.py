@@ -1,7 +1,8 @@
 import polars as pl
 from datetime import datetime, timedelta, timezone
 
-WINDOW, UNTIL = timedelta(days=7), datetime(2026, 1, 1, tzinfo=timezone.utc)
+WINDOW = timedelta(days=7)
+FROM, UNTIL = datetime(2025, 1, 1, tzinfo=timezone.utc), datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def answer(scan):
@@ -15,9 +16,10 @@ def answer(scan):
         .sort(*keys, "started_at")
         .select(
             "topic",
-            is_resolved=pl.when(same_before & (at - at.shift(1) <= WINDOW)).then(None)
+            is_resolved=pl.when((at < FROM + WINDOW) | (at > UNTIL - WINDOW)).then(None)
+            .when(same_before & (at - at.shift(1) <= WINDOW)).then(None)
             .when(same_after & (at.shift(-1) - at <= WINDOW)).then(pl.lit(False))
-            .when(at + WINDOW <= UNTIL).then(pl.lit(True)),
+            .otherwise(pl.lit(True)),
         )
         .group_by("topic")
         .agg(contact_count=pl.len(), known_count=pl.col("is_resolved").count(), fcr_ratio=pl.col("is_resolved").mean())

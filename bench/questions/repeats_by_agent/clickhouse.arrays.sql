@@ -10,8 +10,8 @@ with groups as (
     where customer_id <> '' and topic <> '' and agent_id <> ''
     group by customer_id, topic
 )
-select agent_id, count() as contact_count, countIf(i > 1 and gap_s <= 7 * 86400) / count() as repeat_ratio
+select agent_id, count() as contact_count, avgIf(i > 1 and gap_s <= 7 * 86400, at >= toUnixTimestamp(toDateTime('2025-01-08 00:00:00', 'UTC'))) as repeat_ratio
 from groups
-array join steps.2 as agent_id, gaps as gap_s, arrayEnumerate(gaps) as i
+array join steps.1 as at, steps.2 as agent_id, gaps as gap_s, arrayEnumerate(gaps) as i
 group by agent_id
 order by agent_id

@@ -21,7 +21,10 @@ with
 select
     agents[bitAnd(step, 0xFFFFF)] as agent_id,
     count() as contact_count,
-    countIf(i > 1 and gap <= 7 * 86400) / count() as repeat_ratio
+    avgIf(
+        i > 1 and gap <= 7 * 86400,
+        bitAnd(bitShiftRight(step, 20), 0xFFFFFFFF) >= toUnixTimestamp(toDateTime('2025-01-08 00:00:00', 'UTC'))
+    ) as repeat_ratio
 from customers
 array join steps as step, gaps as gap, arrayEnumerate(steps) as i
 group by agent_id

@@ -2,7 +2,7 @@
 with contacts as (
     select
         agent_id,
-        is_repeat_contact(started_at, interval '7 days')
+        is_repeat_contact(started_at, interval '7 days', timestamp '2025-01-01 00:00:00')
             over (partition by customer_id, topic order by started_at, agent_id) as is_repeat
     from interactions
     where customer_id is not null and topic is not null and agent_id is not null

@@ -11,13 +11,15 @@ contacts as (
 gaps as (
     select
         steps[i].agent_id as agent_id,
+        steps[i].at_us as at_us,
         steps[i].at_us - case when i > 1 then steps[i - 1].at_us end as gap_us
     from contacts
 )
 select
     agent_id,
     count(*) as contact_count,
-    count(*) filter (gap_us <= 7 * 86400000000) / count(*) as repeat_ratio
+    avg(case when gap_us <= 7 * 86400000000 then 1 else 0 end)
+        filter (at_us >= epoch_us(timestamptz '2025-01-08 00:00:00+00')) as repeat_ratio
 from gaps
 group by agent_id
 order by agent_id

@@ -1,5 +1,7 @@
 import polars as pl
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+
+BEGIN = datetime(2025, 1, 8, tzinfo=timezone.utc)  # a week after the beginning of the data
 
 
 def answer(scan):
@@ -10,7 +12,10 @@ def answer(scan):
         .select(*keys, "agent_id", "started_at")
         .drop_nulls()
         .sort(*keys, "started_at", "agent_id")
-        .select("agent_id", is_repeat=(same_before & (at - at.shift(1) <= timedelta(days=7))).fill_null(False))
+        .select(
+            "agent_id",
+            is_repeat=pl.when(at >= BEGIN).then((same_before & (at - at.shift(1) <= timedelta(days=7))).fill_null(False)),
+        )
         .group_by("agent_id")
         .agg(contact_count=pl.len(), repeat_ratio=pl.col("is_repeat").mean())
         .sort("agent_id")

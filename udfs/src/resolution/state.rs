@@ -61,13 +61,27 @@ impl Window {
         let at = if self.months == 0 { at } else { add_months(at, self.months, self.unit) };
         at.saturating_add(self.ticks)
     }
+
+    /// How far into the window of a contact at `at` a later timestamp is. Comparable between contacts: ticks, or, as months
+    /// differ in length, the part of the contact's own window in units of 2^-53.
+    pub(crate) fn progress(self, at: i64, later: i64) -> i64 {
+        if self.months == 0 {
+            return later.saturating_sub(at);
+        }
+        let length = i128::from(self.end(at)) - i128::from(at);
+        let passed = (i128::from(later) - i128::from(at)) << 53;
+        i64::try_from(passed / length.max(1)).unwrap_or(i64::MAX)
+    }
 }
 
 /// Whether each contact was resolved at first contact.
 ///
 /// A contact is a first contact when no earlier one is within the window. `Some(false)`: another one follows a first
-/// contact within the window. `Some(true)`: none follows, and the window has elapsed by `observed_until(row)`. `None`: no
-/// first contact, or not known yet.
+/// contact within the window. `Some(true)`: none does. `None`: no first contact, or not judged.
+///
+/// A first contact is judged when `is_judged(row, time)` (the window before it is observed) and its window has elapsed by
+/// `observed_until(row)`. Neither condition looks at what is known already: a repeat is seen as soon as it happens, its
+/// absence only when the window has elapsed, so that known repeats alone would make the newest contacts unresolved.
 ///
 /// Earlier is earlier in time; of contacts at the same time, the one of the earlier row.
 pub(crate) fn first_contact_resolved(
@@ -75,21 +89,20 @@ pub(crate) fn first_contact_resolved(
     is_known: impl Fn(usize) -> bool,
     window: Window,
     observed_until: impl Fn(usize) -> Option<i64>,
+    is_judged: impl Fn(usize, i64) -> bool,
     order: &mut Vec<usize>,
     out: &mut [Option<bool>],
 ) {
     out.fill(None);
-    // The contact before the present one: its row, the end of its window, whether it is a first contact.
+    // The contact before the present one: its row, the end of its window, whether it is known to be a first contact.
     let mut before: Option<(usize, i64, bool)> = None;
     // The latest end of the windows so far. With calendar months a later contact's window can end first: 30 January 12:00
     // + 1 month is later than 31 January 10:00 + 1 month.
     let mut reach: Option<i64> = None;
     let mut settle = |row: usize, end: i64, next: Option<i64>| {
         if let Some(answer) = out.get_mut(row) {
-            *answer = match next {
-                Some(next) if next <= end => Some(false),
-                _ => observed_until(row).is_some_and(|until| until >= end).then_some(true),
-            };
+            let is_elapsed = observed_until(row).is_some_and(|until| until >= end);
+            *answer = is_elapsed.then(|| next.is_none_or(|next| next > end));
         }
     };
     in_time_order(at, is_known, order, |row, time| {
@@ -97,7 +110,7 @@ pub(crate) fn first_contact_resolved(
             settle(earlier, end, Some(time));
         }
         let end = window.end(time);
-        before = Some((row, end, reach.is_none_or(|reach| reach < time)));
+        before = Some((row, end, reach.is_none_or(|reach| reach < time) && is_judged(row, time)));
         reach = reach.max(Some(end));
     });
     if let Some((last, end, true)) = before {
@@ -107,11 +120,13 @@ pub(crate) fn first_contact_resolved(
 
 /// Whether each contact repeats an earlier one, that is whether an earlier one is within the window.
 ///
-/// `None` only for a row without a time. Earlier means the same as in [`first_contact_resolved`].
+/// `None` for a row without a time and for one that is not judged. Both terms mean the same as in
+/// [`first_contact_resolved`].
 pub(crate) fn is_repeat_contact(
     at: &[i64],
     is_known: impl Fn(usize) -> bool,
     window: Window,
+    is_judged: impl Fn(usize, i64) -> bool,
     order: &mut Vec<usize>,
     out: &mut [Option<bool>],
 ) {
@@ -119,7 +134,7 @@ pub(crate) fn is_repeat_contact(
     let mut reach: Option<i64> = None;
     in_time_order(at, is_known, order, |row, time| {
         if let Some(answer) = out.get_mut(row) {
-            *answer = Some(reach.is_some_and(|reach| reach >= time));
+            *answer = is_judged(row, time).then(|| reach.is_some_and(|reach| reach >= time));
         }
         reach = reach.max(Some(window.end(time)));
     });
@@ -223,14 +238,14 @@ mod tests {
         let times: Vec<i64> = at.iter().map(|time| time.unwrap_or(-1)).collect();
         let mut out = vec![Some(true); at.len()];
         let known = |row: usize| at[row].is_some();
-        first_contact_resolved(&times, known, window, |_| observed_until, &mut vec![], &mut out);
+        first_contact_resolved(&times, known, window, |_| observed_until, |_, _| true, &mut vec![], &mut out);
         out
     }
 
     fn repeats(at: &[Option<i64>], window: Window) -> Vec<Option<bool>> {
         let times: Vec<i64> = at.iter().map(|time| time.unwrap_or(-1)).collect();
         let mut out = vec![Some(true); at.len()];
-        is_repeat_contact(&times, |row| at[row].is_some(), window, &mut vec![], &mut out);
+        is_repeat_contact(&times, |row| at[row].is_some(), window, |_, _| true, &mut vec![], &mut out);
         out
     }
 
@@ -239,6 +254,7 @@ mod tests {
         at: &[Option<i64>],
         within: impl Fn(i64, i64) -> bool,
         elapsed: impl Fn(i64, usize) -> bool,
+        judged: impl Fn(i64, usize) -> bool,
     ) -> (Vec<Option<bool>>, Vec<Option<bool>>) {
         let contacts: Vec<(usize, i64)> =
             at.iter().enumerate().filter_map(|(row, time)| time.map(|time| (row, time))).collect();
@@ -248,13 +264,10 @@ mod tests {
         for &this in &contacts {
             let preceded = contacts.iter().any(|&other| is_earlier(other, this) && within(other.1, this.1));
             let followed = contacts.iter().any(|&other| is_earlier(this, other) && within(this.1, other.1));
-            repeat[this.0] = Some(preceded);
-            resolved[this.0] = match (preceded, followed) {
-                (true, _) => None,
-                (false, true) => Some(false),
-                (false, false) if elapsed(this.1, this.0) => Some(true),
-                (false, false) => None,
-            };
+            if judged(this.1, this.0) {
+                repeat[this.0] = Some(preceded);
+                resolved[this.0] = (!preceded && elapsed(this.1, this.0)).then_some(!followed);
+            }
         }
         (resolved, repeat)
     }
@@ -281,9 +294,22 @@ mod tests {
         assert_eq!(resolved(&at, days(7), Some(7 * DAY - 1)), [None]);
         assert_eq!(resolved(&at, days(7), Some(7 * DAY)), [Some(true)]);
         assert_eq!(resolved(&at, days(7), None), [None]);
-        // A follow-up settles it before the window has elapsed.
-        assert_eq!(resolved(&[Some(0), Some(DAY)], days(7), Some(DAY)), [Some(false), None]);
-        assert_eq!(resolved(&[Some(0), Some(DAY)], days(7), None), [Some(false), None]);
+        // A repeat that is seen already changes nothing: successes of the same age are not known either.
+        assert_eq!(resolved(&[Some(0), Some(DAY)], days(7), Some(7 * DAY - 1)), [None, None]);
+        assert_eq!(resolved(&[Some(0), Some(DAY)], days(7), Some(7 * DAY)), [Some(false), None]);
+        assert_eq!(resolved(&[Some(0), Some(DAY)], days(7), None), [None, None]);
+    }
+
+    #[test]
+    fn nothing_is_judged_before_the_window_since_the_beginning_of_the_data() {
+        // Days 0, 3, 7, 20 of data that begins on day 0: 7 days before day 3 are not observed, those before day 7 are.
+        let times = [0, 3 * DAY, 7 * DAY, 20 * DAY];
+        let judged = |_: usize, time: i64| days(7).end(0) <= time;
+        let mut out = vec![None; 4];
+        is_repeat_contact(&times, |_| true, days(7), judged, &mut vec![], &mut out);
+        assert_eq!(out, [None, None, Some(true), Some(false)]);
+        first_contact_resolved(&times, |_| true, days(7), |_| Some(99 * DAY), judged, &mut vec![], &mut out);
+        assert_eq!(out, [None, None, None, Some(true)]);
     }
 
     #[test]
@@ -409,22 +435,28 @@ mod tests {
                 let delta = IntervalMonthDayNano::new(month_count, day_count, 0);
                 TimestampMicrosecondType::add_month_day_nano(time, delta, "+00:00".parse().unwrap()).unwrap()
             };
+            let from: Vec<Option<i64>> = (0..n)
+                .map(|_| (random.below(9) > 0).then(|| start + (random.below(40) as i64 - 30) * DAY / 2))
+                .collect();
+            let judged = |time: i64, row: usize| from[row].is_some_and(|from| end(from) <= time);
             let (expected_resolved, expected_repeat) = by_definition(
                 &at,
                 |earlier, later| later <= end(earlier),
                 |time, row| until[row].is_some_and(|until| until >= end(time)),
+                judged,
             );
 
             let times: Vec<i64> = at.iter().map(|time| time.unwrap_or(i64::MIN)).collect();
             let (mut order, mut out) = (vec![7; 3], vec![Some(true); n]);
             let known = |row: usize| at[row].is_some();
-            first_contact_resolved(&times, known, window, |row| until[row], &mut order, &mut out);
-            assert_eq!(out, expected_resolved, "{at:?} {window:?} {until:?}");
+            let is_judged = |row, time| judged(time, row);
+            first_contact_resolved(&times, known, window, |row| until[row], is_judged, &mut order, &mut out);
+            assert_eq!(out, expected_resolved, "{at:?} {window:?} {until:?} {from:?}");
             for answer in &out {
                 seen[answer.map_or(0, |answer| 1 + usize::from(answer))] += 1;
             }
-            is_repeat_contact(&times, known, window, &mut order, &mut out);
-            assert_eq!(out, expected_repeat, "{at:?} {window:?}");
+            is_repeat_contact(&times, known, window, is_judged, &mut order, &mut out);
+            assert_eq!(out, expected_repeat, "{at:?} {window:?} {from:?}");
         }
         assert!(seen.iter().all(|&count| count > 500), "each answer is tried often: {seen:?}");
     }

@@ -6,7 +6,7 @@
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_count < incident_count
 with contacts as (
-    select customer_id, topic, started_at, interaction_id, observed_until
+    select customer_id, topic, started_at, interaction_id, observed_from, observed_until
     from observed_period cross join contacts_clean
     where is_fcr_eligible
 ),
@@ -14,9 +14,9 @@ outcomes as (
     select
         customer_id,
         topic,
-        is_repeat_contact(started_at, $window)
+        is_repeat_contact(started_at, $window, observed_from)
             over (partition by customer_id, topic order by started_at, interaction_id) as is_repeat,
-        first_contact_resolved(started_at, $window, observed_until)
+        first_contact_resolved(started_at, $window, observed_until, observed_from)
             over (partition by customer_id, topic order by started_at, interaction_id) as is_first_contact_resolved
     from contacts
 )
