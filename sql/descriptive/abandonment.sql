@@ -1,7 +1,9 @@
 -- title: Abandonment
 -- description: Share of offered contacts that gave up waiting, by queue and by how long they had waited.
 -- Short abandons are waits up to short_s; the second ratio leaves them out of both sides. In the second section each
--- band starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band.
+-- band starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band. A
+-- contact without a wait counts in abandonment_ratio and is in the band unknown; an abandoned one is left out of
+-- without_short_ratio, as it may be short. A contact of which is_abandoned is unknown is left out everywhere.
 -- grain: one row per queue, then one per band of 10 seconds waited
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -21,6 +23,7 @@ by_queue as (
         queue,
         count(is_abandoned) as offered_count,
         count(*) filter (where is_abandoned) as abandoned_count,
+        count(*) filter (where is_abandoned and wait_s is null) as abandoned_without_wait_count,
         abandonment_rate(is_abandoned) as abandonment_ratio,
         abandonment_rate(is_abandoned, wait_s, $short_s) as without_short_ratio,
         median(cast(wait_s as double)) filter (where is_abandoned) as abandoned_wait_median_s
@@ -34,6 +37,7 @@ select
     queue,
     offered_count,
     abandoned_count,
+    abandoned_without_wait_count,
     abandonment_ratio,
     (abandoned_count + 1.9208 - spread) / (offered_count + 3.8416) as abandonment_low_ratio,
     (abandoned_count + 1.9208 + spread) / (offered_count + 3.8416) as abandonment_high_ratio,
@@ -43,22 +47,53 @@ from with_spread
 order by offered_count desc, queue;
 
 -- section: By time waited
--- chart: bar x=waited_from_s y=hazard_ratio format=percent
+-- chart: bar x=waited y=hazard_ratio format=percent
 -- check: hazard_ratio between 0 and 1
+-- check: abandoned_count <= ended_count
 with contacts as (
     select wait_s - wait_s % 10 as waited_from_s, is_abandoned
     from contacts_clean
-    where is_offered and wait_s is not null and started_at >= $since and started_at < $until
+    where is_offered and is_abandoned is not null and started_at >= $since and started_at < $until
 ),
 by_band as (
     select waited_from_s, count(*) as ended_count, count(*) filter (where is_abandoned) as abandoned_count
     from contacts
     group by waited_from_s
+),
+with_waiting as (
+    select
+        *,
+        case when waited_from_s is not null
+            then sum(ended_count) over (order by waited_from_s desc nulls last) end as waiting_count
+    from by_band
 )
 select
+    coalesce(cast(cast(waited_from_s as bigint) as text) || ' s', 'unknown') as waited,
     waited_from_s,
-    sum(ended_count) over (order by waited_from_s desc) as waiting_count,
+    waiting_count,
+    ended_count,
     abandoned_count,
-    abandoned_count / cast(sum(ended_count) over (order by waited_from_s desc) as double) as hazard_ratio
-from by_band
-order by waited_from_s
+    abandoned_count / cast(waiting_count as double) as hazard_ratio
+from with_waiting
+order by waited_from_s nulls last;
+
+-- notes: contacts without an outcome or a wait
+with figures as (
+    select
+        count(*) as offered_count,
+        count(*) - count(is_abandoned) as unknown_count,
+        count(*) filter (where is_abandoned) as abandoned_count,
+        count(*) filter (where is_abandoned and wait_s is null) as without_wait_count
+    from contacts_clean
+    where is_offered and started_at >= $since and started_at < $until
+)
+select unnest([
+    case when unknown_count > 0 then
+        unknown_count || ' of ' || offered_count || ' offered contacts are left out: abandoned or not is unknown'
+    end,
+    case when without_wait_count > 0 then
+        without_wait_count || ' of ' || abandoned_count || ' abandoned contacts have no wait: they are left out of '
+        || 'without_short_ratio and in the band unknown'
+    end
+])
+from figures

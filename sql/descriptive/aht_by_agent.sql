@@ -9,7 +9,7 @@
 -- check: aht_s >= 0
 -- check: contact_count > 0
 with contacts as (
-    select agent_id, channel, topic, talk_s, hold_s, wrap_s, is_abandoned, handle_s
+    select agent_id, channel, topic, talk_s, hold_s, wrap_s, handle_s
     from contacts_clean
     where handle_s is not null and agent_id is not null and started_at >= $since and started_at < $until
 ),
@@ -20,7 +20,7 @@ by_agent as (
     select
         agent_id,
         count(*) as contact_count,
-        aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s,
+        aht(talk_s, hold_s, wrap_s) as aht_s,
         1.96 * stddev(handle_s) / sqrt(count(*)) as aht_margin_s,
         median(cast(handle_s as double)) as median_s,
         avg(talk_s) as talk_mean_s,
@@ -45,4 +45,14 @@ select
     wrap_mean_s
 from by_agent
 left join agent_names on agent_names.agent_id = by_agent.agent_id
-order by difference_s desc, by_agent.agent_id
+order by difference_s desc, by_agent.agent_id;
+
+-- notes: contacts without a handle time
+with figures as (
+    select count(*) as answered_count, count(*) - count(handle_s) as without_count
+    from contacts_clean
+    where is_answered and agent_id is not null and started_at >= $since and started_at < $until
+)
+select without_count || ' of ' || answered_count || ' answered contacts have no talk, hold or wrap-up time: left out'
+from figures
+where without_count > 0

@@ -8,7 +8,7 @@
 -- check: aht_s >= 0
 -- check: median_s <= p90_s
 with contacts as (
-    select queue, channel, talk_s, hold_s, wrap_s, is_abandoned, handle_s
+    select queue, channel, talk_s, hold_s, wrap_s, handle_s
     from contacts_clean
     where handle_s is not null and started_at >= $since and started_at < $until
 )
@@ -16,7 +16,7 @@ select
     queue,
     channel,
     count(*) as contact_count,
-    aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s,
+    aht(talk_s, hold_s, wrap_s) as aht_s,
     1.96 * stddev(handle_s) / sqrt(count(*)) as aht_margin_s,
     median(cast(handle_s as double)) as median_s,
     percentile_cont(0.9) within group (order by cast(handle_s as double)) as p90_s,
@@ -38,7 +38,6 @@ with contacts as (
         talk_s,
         hold_s,
         wrap_s,
-        is_abandoned,
         handle_s
     from contacts_clean
     where handle_s is not null and started_at >= $since and started_at < $until
@@ -47,8 +46,18 @@ select
     month,
     queue,
     count(*) as contact_count,
-    aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s,
+    aht(talk_s, hold_s, wrap_s) as aht_s,
     sum(handle_s) / 3600.0 as workload_h
 from contacts
 group by month, queue
-order by month, queue
+order by month, queue;
+
+-- notes: contacts without a handle time
+with figures as (
+    select count(*) as answered_count, count(*) - count(handle_s) as without_count
+    from contacts_clean
+    where is_answered and started_at >= $since and started_at < $until
+)
+select without_count || ' of ' || answered_count || ' answered contacts have no talk, hold or wrap-up time: left out'
+from figures
+where without_count > 0

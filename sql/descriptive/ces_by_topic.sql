@@ -39,4 +39,14 @@ select
     mean_effort + quantile * standard_error as effort_high,
     easy_ratio
 from with_quantile
-order by mean_effort, topic
+order by mean_effort, topic;
+
+-- notes: answers without a score on the scale
+with figures as (
+    select count(*) as answer_count, count(*) - count(score) as unusable_count
+    from surveys_clean
+    where kind = 'ces' and responded_at >= $since and responded_at < $until
+)
+select unusable_count || ' of ' || answer_count || ' CES answers have no score on the scale: left out'
+from figures
+where unusable_count > 0

@@ -50,4 +50,14 @@ with answers as (
 select month, channel, count(*) as answer_count, csat(score, $satisfied_from) as csat_ratio, avg(score) as mean_score
 from answers
 group by month, channel
-order by month, channel
+order by month, channel;
+
+-- notes: answers without a score on the scale
+with figures as (
+    select count(*) as answer_count, count(*) - count(score) as unusable_count
+    from surveys_clean
+    where kind = 'csat' and responded_at >= $since and responded_at < $until
+)
+select unusable_count || ' of ' || answer_count || ' CSAT answers have no score on the scale: left out'
+from figures
+where unusable_count > 0

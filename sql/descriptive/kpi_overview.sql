@@ -33,13 +33,14 @@ figures as (
             count(*), count(distinct customer_id), fcr(is_first_contact_resolved), rate(is_repeat), rate(is_resolved),
             rate(transfer_count > 0), abandonment_rate(is_abandoned) filter (where is_offered),
             service_level(wait_s, is_abandoned, $threshold_s) filter (where is_offered),
-            avg(wait_s) filter (where is_offered and is_answered), aht(talk_s, hold_s, wrap_s, is_abandoned)
+            avg(wait_s) filter (where is_offered and is_answered),
+            aht(talk_s, hold_s, wrap_s) filter (where is_answered)
         ]) as value,
         unnest([
             count(*), count(customer_id), count(is_first_contact_resolved), count(is_repeat), count(is_resolved),
             count(transfer_count), count(is_abandoned) filter (where is_offered),
-            count(wait_s) filter (where is_offered), count(wait_s) filter (where is_offered and is_answered),
-            count(handle_s)
+            count(*) filter (where is_offered and (is_abandoned or not is_abandoned and wait_s is not null)),
+            count(wait_s) filter (where is_offered and is_answered), count(handle_s)
         ]) as known_count
     from contacts
     group by is_current

@@ -61,4 +61,14 @@ select
     ) / count(*)) as nps_margin
 from answers
 group by month, product
-order by month, product
+order by month, product;
+
+-- notes: answers without a score on the scale
+with figures as (
+    select count(*) as answer_count, count(*) - count(score) as unusable_count
+    from surveys_clean
+    where kind = 'nps' and responded_at >= $since and responded_at < $until
+)
+select unusable_count || ' of ' || answer_count || ' NPS answers have no score on the scale: left out'
+from figures
+where unusable_count > 0

@@ -1,22 +1,27 @@
 -- title: Occupancy by agent
 -- description: Time on contacts out of the time on contacts and idle, per agent and per hour of the day.
 -- Time on contacts is that in on_contact, after_call or wrap_up, as handle time has the wrap-up too. Breaks, training
--- and the like are in other_h and do not count. A stretch is split over the hours that it covers. Hours are UTC.
+-- and the like are in other_h and do not count. A state is split over the hours that it covers, and only its part from
+-- since to until counts. Hours are UTC.
 -- grain: one row per agent, then one per hour of the day
--- param: since timestamp = 1970-01-01     # first state start
--- param: until timestamp = 2200-01-01     # states before this time
+-- param: since timestamp = 1970-01-01     # from this time on
+-- param: until timestamp = 2200-01-01     # up to this time
 -- section: By agent
 -- chart: bar x=agent_name y=occupancy_ratio format=percent
 -- check: occupancy_ratio between 0 and 1
 -- alert: max(occupancy_ratio) > 0.9
 with states as (
-    select agent_id, state, date_part('epoch', ended_at - started_at) / 3600 as state_h
+    select
+        agent_id,
+        state,
+        date_part('epoch', least(ended_at, $until) - greatest(started_at, $since)) / 3600 as state_h
     from agent_states
-    where ended_at > started_at and started_at >= $since and started_at < $until
+    where ended_at > started_at and started_at < $until and ended_at > $since
 ),
 by_agent as (
     select
         agent_id,
+        count(*) as state_count,
         coalesce(sum(state_h) filter (where state in ('on_contact', 'after_call', 'wrap_up')), 0) as contact_h,
         coalesce(sum(state_h) filter (where state = 'idle'), 0) as idle_h,
         coalesce(sum(state_h) filter (where state not in ('on_contact', 'after_call', 'wrap_up', 'idle')), 0) as other_h
@@ -27,6 +32,7 @@ select
     by_agent.agent_id,
     coalesce(agent_name, by_agent.agent_id) as agent_name,
     agent_team,
+    state_count,
     contact_h,
     idle_h,
     other_h,
@@ -39,9 +45,9 @@ order by occupancy_ratio desc nulls last, by_agent.agent_id;
 -- chart: line x=hour y=occupancy_ratio format=percent
 -- check: occupancy_ratio between 0 and 1
 with states as (
-    select state, started_at, ended_at
+    select state, greatest(started_at, $since) as started_at, least(ended_at, $until) as ended_at
     from agent_states
-    where ended_at > started_at and started_at >= $since and started_at < $until
+    where ended_at > started_at and started_at < $until and ended_at > $since
 ),
 pieces as (
     select state, started_at, ended_at, unnest(generate_series(
@@ -68,4 +74,23 @@ by_hour as (
 )
 select hour, contact_h, idle_h, contact_h / nullif(contact_h + idle_h, 0) as occupancy_ratio
 from by_hour
-order by hour
+order by hour;
+
+-- notes: states that cannot be measured
+with figures as (
+    select
+        count(*) as state_count,
+        count(*) filter (where ended_at is null) as open_count,
+        count(*) filter (where ended_at <= started_at) as empty_count
+    from agent_states
+    where started_at < $until and coalesce(ended_at > $since, true)
+)
+select unnest([
+    case when open_count > 0 then
+        open_count || ' of ' || state_count || ' states have no end: left out'
+    end,
+    case when empty_count > 0 then
+        empty_count || ' of ' || state_count || ' states do not end after their start: left out'
+    end
+])
+from figures

@@ -28,7 +28,7 @@ by_hour as (
     select
         weekday,
         hour,
-        count(*) as offered_count,
+        count(*) filter (where is_abandoned or not is_abandoned and wait_s is not null) as offered_count,
         count(*) filter (where is_abandoned) as abandoned_count,
         service_level(wait_s, is_abandoned, $threshold_s) as service_level_ratio,
         avg(wait_s) filter (where not coalesce(is_abandoned, false)) as asa_s
@@ -44,4 +44,30 @@ select
     asa_s
 from hours
 left join by_hour on by_hour.weekday = hours.weekday and by_hour.hour = hours.hour
-order by hours.weekday, hours.hour
+order by hours.weekday, hours.hour;
+
+-- notes: contacts without an outcome or a wait
+with figures as (
+    select
+        count(*) as offered_count,
+        count(*) - count(is_abandoned) as unknown_count,
+        count(*) filter (where not is_abandoned) as answered_count,
+        count(*) filter (where not is_abandoned and wait_s is null) as answered_without_wait_count,
+        count(*) filter (where is_abandoned) as abandoned_count,
+        count(*) filter (where is_abandoned and wait_s is null) as abandoned_without_wait_count
+    from contacts_clean
+    where is_offered and coalesce(queue, '') like $queue and started_at >= $since and started_at < $until
+)
+select unnest([
+    case when unknown_count > 0 then
+        unknown_count || ' of ' || offered_count || ' offered contacts are left out: abandoned or not is unknown'
+    end,
+    case when answered_without_wait_count > 0 then
+        answered_without_wait_count || ' of ' || answered_count || ' answered contacts are left out: they have no wait'
+    end,
+    case when abandoned_without_wait_count > 0 then
+        abandoned_without_wait_count || ' of ' || abandoned_count || ' abandoned contacts have no wait: they count '
+        || 'as not answered in time'
+    end
+])
+from figures

@@ -1,7 +1,8 @@
 -- title: Service level by queue
 -- description: Service level per queue and day, and what the same contacts give under each usual definition.
 -- The definitions differ in how abandoned contacts count; see the page of service_level. A figure without its
--- definition cannot be compared with another's.
+-- definition cannot be compared with another's. offered_count is what offered_ratio rests on: contacts that were
+-- abandoned, and answered ones with a wait.
 -- grain: one row per queue, then one per week and queue
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -19,7 +20,10 @@ with contacts as (
 )
 select
     queue,
-    count(*) as offered_count,
+    count(*) filter (where is_abandoned or not is_abandoned and wait_s is not null) as offered_count,
+    count(*) filter (where not is_abandoned and wait_s is not null) as answered_count,
+    count(*) filter (where is_abandoned) as abandoned_count,
+    count(*) filter (where is_abandoned and wait_s is null) as abandoned_without_wait_count,
     service_level(wait_s, is_abandoned, $threshold_s) as offered_ratio,
     service_level(wait_s, is_abandoned, $threshold_s, 'answered') as answered_ratio,
     service_level(wait_s, is_abandoned, $threshold_s, 'late_abandons') as late_abandons_ratio,
@@ -41,9 +45,35 @@ with contacts as (
 select
     week,
     queue,
-    count(*) as offered_count,
+    count(*) filter (where is_abandoned or not is_abandoned and wait_s is not null) as offered_count,
     service_level(wait_s, is_abandoned, $threshold_s) as service_level_ratio,
     avg(wait_s) filter (where not coalesce(is_abandoned, false)) as asa_s
 from contacts
 group by week, queue
-order by week, queue
+order by week, queue;
+
+-- notes: contacts without an outcome or a wait
+with figures as (
+    select
+        count(*) as offered_count,
+        count(*) - count(is_abandoned) as unknown_count,
+        count(*) filter (where not is_abandoned) as answered_count,
+        count(*) filter (where not is_abandoned and wait_s is null) as answered_without_wait_count,
+        count(*) filter (where is_abandoned) as abandoned_count,
+        count(*) filter (where is_abandoned and wait_s is null) as abandoned_without_wait_count
+    from contacts_clean
+    where is_offered and started_at >= $since and started_at < $until
+)
+select unnest([
+    case when unknown_count > 0 then
+        unknown_count || ' of ' || offered_count || ' offered contacts are left out: abandoned or not is unknown'
+    end,
+    case when answered_without_wait_count > 0 then
+        answered_without_wait_count || ' of ' || answered_count || ' answered contacts are left out: they have no wait'
+    end,
+    case when abandoned_without_wait_count > 0 then
+        abandoned_without_wait_count || ' of ' || abandoned_count || ' abandoned contacts have no wait: they count in '
+        || 'offered_ratio and are left out of the definitions that need their wait'
+    end
+])
+from figures

@@ -49,4 +49,15 @@ select
     (churned_count + 1.9208 - spread) / (customer_count + 3.8416) as churn_low_ratio,
     (churned_count + 1.9208 + spread) / (customer_count + 3.8416) as churn_high_ratio
 from with_spread
-order by repeat_count
+order by repeat_count;
+
+-- notes: customers with several rows
+with figures as (
+    select count(customer_id) as row_count, count(customer_id) - count(distinct customer_id) as copy_count
+    from customers
+)
+select
+    copy_count || ' of ' || row_count || ' rows of customers (' || round(100.0 * copy_count / row_count, 1)
+    || ' %) share their customer_id with another: of these the latest churned_at counts'
+from figures
+where copy_count > 0.01 * row_count

@@ -1,7 +1,8 @@
 -- title: Handle-time outliers
 -- description: Contacts far from the usual handle time of their agent and channel, by month and by agent.
--- An outlier is beyond 3.5 on the modified z-score. A share that grows from month to month, with the median behind
--- it, is no run of odd cases but a shift of the work.
+-- An outlier is beyond 3.5 on the modified z-score of the logarithm of the handle time (see handle_time_scores): the
+-- long tail that handle times have is usual. A share that grows from month to month, with the median behind it, is no
+-- run of odd cases but a shift of the work.
 -- grain: one row per month, then one per agent, then one per contact
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -10,7 +11,7 @@
 -- chart: line x=month y=outlier_ratio format=percent
 -- check: outlier_ratio between 0 and 1
 -- check: median_s <= p95_s
--- alert: max(outlier_ratio) filter (where contact_count >= 30) > 0.05
+-- alert: max(outlier_ratio) filter (where contact_count >= 30) > 0.01
 with scores as (
     select cast(date_trunc('month', started_at) as date) as month, handle_s, is_outlier
     from handle_time_scores
@@ -66,4 +67,32 @@ select interaction_id, agent_id, channel, topic, product, started_at, handle_s, 
 from handle_time_scores
 where is_outlier and started_at >= $since and started_at < $until
 order by abs(modified_zscore) desc, interaction_id
-limit $max_rows
+limit $max_rows;
+
+-- notes: contacts that are not judged
+with figures as (
+    select
+        count(*) as answered_count,
+        count(*) filter (where handle_s is null) as without_count,
+        count(*) filter (where handle_s is not null and agent_id is null) as without_agent_count
+    from contacts_clean
+    where is_answered and started_at >= $since and started_at < $until
+),
+scores as (
+    select count(*) as handled_count, count(*) - count(is_outlier) as unjudged_count
+    from handle_time_scores
+    where started_at >= $since and started_at < $until
+)
+select unnest([
+    case when without_count > 0 then
+        without_count || ' of ' || answered_count || ' answered contacts have no talk, hold or wrap-up time: left out'
+    end,
+    case when without_agent_count > 0 then
+        without_agent_count || ' of ' || answered_count || ' answered contacts have no agent: left out'
+    end,
+    case when unjudged_count > 0 then
+        unjudged_count || ' of ' || handled_count || ' contacts are not judged: '
+        || 'their agent has fewer than 20 on the channel'
+    end
+])
+from figures cross join scores

@@ -45,4 +45,14 @@ select
     rate(sentiment <= -0.05) as negative_ratio
 from texts
 group by month, source
-order by month, source
+order by month, source;
+
+-- notes: texts that cannot be read
+with figures as (
+    select count(*) as text_count, count(*) - count(sentiment) as unread_count
+    from text_sentiments
+    where written_at >= $since and written_at < $until
+)
+select unread_count || ' of ' || text_count || ' texts are in a language or script that is not read: left out'
+from figures
+where unread_count > 0

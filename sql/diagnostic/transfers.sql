@@ -44,4 +44,14 @@ select
     transferred_aht_s,
     kept_aht_s
 from with_spread
-order by transferred_count desc, topic, queue
+order by transferred_count desc, topic, queue;
+
+-- notes: contacts whose transfers are unknown
+with figures as (
+    select count(*) as answered_count, count(*) - count(transfer_count) as unknown_count
+    from contacts_clean
+    where is_answered and started_at >= $since and started_at < $until
+)
+select unknown_count || ' of ' || answered_count || ' answered contacts have no transfer_count: left out'
+from figures
+where unknown_count > 0

@@ -20,7 +20,8 @@ with contacts as (
         wait_s,
         is_abandoned
     from contacts_clean
-    where is_offered and wait_s is not null and started_at >= $since and started_at < $until
+    where is_offered and (is_abandoned or not is_abandoned and wait_s is not null)
+        and started_at >= $since and started_at < $until
 ),
 by_queue as (
     select queue, service_level(wait_s, is_abandoned, $threshold_s) as queue_service_level_ratio
@@ -62,4 +63,30 @@ select
     abandonment_ratio
 from compared
 where zscore <= -$z_limit and offered_count >= $min_offered_count
-order by zscore, queue, weekday, hour
+order by zscore, queue, weekday, hour;
+
+-- notes: contacts without an outcome or a wait
+with figures as (
+    select
+        count(*) as offered_count,
+        count(*) - count(is_abandoned) as unknown_count,
+        count(*) filter (where not is_abandoned) as answered_count,
+        count(*) filter (where not is_abandoned and wait_s is null) as answered_without_wait_count,
+        count(*) filter (where is_abandoned) as abandoned_count,
+        count(*) filter (where is_abandoned and wait_s is null) as abandoned_without_wait_count
+    from contacts_clean
+    where is_offered and started_at >= $since and started_at < $until
+)
+select unnest([
+    case when unknown_count > 0 then
+        unknown_count || ' of ' || offered_count || ' offered contacts are left out: abandoned or not is unknown'
+    end,
+    case when answered_without_wait_count > 0 then
+        answered_without_wait_count || ' of ' || answered_count || ' answered contacts are left out: they have no wait'
+    end,
+    case when abandoned_without_wait_count > 0 then
+        abandoned_without_wait_count || ' of ' || abandoned_count || ' abandoned contacts have no wait: they count '
+        || 'as not answered in time'
+    end
+])
+from figures

@@ -4,7 +4,7 @@
 -- others these columns are NULL. Both ends of the data count: before 7 days since its beginning no contact is known to
 -- be a repeat or a first contact, and whether a first contact was resolved is known when its 7 days have elapsed, not
 -- as soon as a repeat is seen. What is not known is NULL.
--- grain: one row per interaction_id
+-- grain: one row per contact, that is per interaction_id unless is_key_shared
 -- check: previous_contact_at <= started_at
 -- check: started_at <= next_contact_at
 -- check: not (is_repeat and is_first_contact)

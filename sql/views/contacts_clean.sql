@@ -10,7 +10,7 @@
 --   is_fcr_eligible   inbound, answered, customer, start and topic (if the data has topics) known, the base of FCR
 --   handle_s          talk + hold + wrap-up of an answered contact
 --   closed_at         the end; without one the start, when the contact was abandoned, resolved or has a handle time
--- grain: one row per interaction_id
+-- grain: one row per contact, that is per interaction_id unless is_key_shared
 -- check: handle_s >= 0
 -- check: is_answered or handle_s is null
 -- check: closed_at >= started_at
@@ -67,4 +67,14 @@ select
         ended_at,
         case when is_abandoned or is_resolved or coalesce(talk_s, hold_s, wrap_s) is not null then started_at end
     ) as closed_at
-from flagged
+from flagged;
+
+-- notes: contacts that no period contains
+with figures as (
+    select count(*) as all_count, count(*) - count(*) filter (where started_at <= now()) as left_out_count
+    from interactions
+)
+select
+    left_out_count || ' of ' || all_count || ' contacts have no start or one in the future: no period contains them'
+from figures
+where left_out_count > 0.001 * all_count

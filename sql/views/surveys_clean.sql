@@ -1,15 +1,19 @@
 -- title: Clean surveys
 -- description: Every survey answer once, scores off the scale of their kind as NULL.
--- The scales are NPS 0 to 10, CSAT 1 to 5, CES 1 to 7.
--- grain: one row per survey_id
+-- The scales are NPS 0 to 10, CSAT 1 to 5, CES 1 to 7. Of rows with one survey_id the latest counts; questions of
+-- different kinds in one survey are answers of their own.
+-- grain: one row per survey_id and kind
 -- check: score between 0 and 10
-with versions as (
+with answers as (
+    select * replace (nullif(lower(trim(kind)), '') as kind) from surveys
+),
+versions as (
     select
-        * replace (nullif(lower(trim(kind)), '') as kind),
+        *,
         row_number() over (
-            partition by survey_id order by responded_at desc nulls last, interaction_id, kind, score
+            partition by survey_id, kind order by responded_at desc nulls last, interaction_id, score
         ) as version
-    from surveys
+    from answers
 )
 select
     * exclude (version) replace (
@@ -20,4 +24,22 @@ select
         end as score
     )
 from versions
-where version = 1 or survey_id is null
+where version = 1 or survey_id is null;
+
+-- notes: answers left out because their key repeats, or that no period contains
+with figures as (
+    select all_count, undated_count, all_count - kept_count as left_out_count
+    from (select count(*) as all_count, count(*) - count(responded_at) as undated_count from surveys) as raw
+    cross join (select count(*) as kept_count from surveys_clean) as kept
+)
+select unnest([
+    case when left_out_count > 0.01 * all_count then
+        left_out_count || ' of ' || all_count || ' survey answers (' || round(100.0 * left_out_count / all_count, 1)
+        || ' %) share their survey_id and kind with another and were left out; see cxql run duplicates. If they are no '
+        || 'copies, give each answer a key of its own in a view surveys'
+    end,
+    case when undated_count > 0.001 * all_count then
+        undated_count || ' of ' || all_count || ' survey answers have no responded_at: no period contains them'
+    end
+])
+from figures

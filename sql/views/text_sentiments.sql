@@ -1,6 +1,6 @@
 -- title: Sentiment of texts
 -- description: Every text of a contact and every survey comment with its sentiment from -1 to 1.
--- A text without a language is read as English. sentiment is NULL where the language cannot be read.
+-- A text without a language is read as English. sentiment is NULL where the language or the script cannot be read.
 -- grain: one row per text
 -- check: sentiment between -1 and 1
 with texts as (

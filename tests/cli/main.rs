@@ -4,6 +4,7 @@ mod config;
 mod data;
 mod functions;
 mod interrupt;
+mod measures;
 mod notes;
 mod output;
 mod pages;

@@ -4,7 +4,9 @@
 //!          threshold, S short abandons (abandoned within `short_abandon_s`). Service level is AW / (A + B) unless a
 //!          dialect says otherwise; AHT is the mean of talk + hold + wrap-up; abandonment rate is B / (A + B).
 //! Units:   seconds in; ratio in [0, 1] out (AHT: seconds).
-//! NULL:    a row that lacks what is needed to place it is skipped; no rows left gives NULL.
+//! NULL:    what a row must have depends on the formula. A NULL `is_abandoned` and an answered contact without a wait
+//!          are skipped. An abandoned contact without a wait counts in B, and is skipped by the formulas that need BW
+//!          or S, since it may belong there; no rows left gives NULL.
 //! Edges:   wait == threshold is within; wait == short_abandon_s is short; a duration that is negative, infinite or NaN
 //!          counts as NULL.
 //! Source:  Call Centre Helper, "Service Level Threshold Calculations", and ICMI QueueTips, 2002 (service level);
@@ -16,7 +18,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, Float64Array};
-use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::plan_err;
 use datafusion::error::Result;
@@ -65,6 +67,8 @@ struct ServiceLevelLines {
     met_s: [f64; 2],
     /// Up to here is left out.
     left_out_s: [f64; 2],
+    /// Whether an abandoned contact without a wait counts: all of B stands in the formula, and no part of it.
+    counts_unknown_abandons: bool,
 }
 
 impl ServiceLevelLines {
@@ -82,14 +86,25 @@ impl ServiceLevelLines {
             Dialect::ShortMet => (short_abandon_s, Self::NONE),
             Dialect::ShortExcluded => (Self::NONE, short_abandon_s),
         };
-        Self { met_s: [threshold_s, abandon_met_s], left_out_s: [Self::NONE, abandon_left_out_s] }
+        Self {
+            met_s: [threshold_s, abandon_met_s],
+            left_out_s: [Self::NONE, abandon_left_out_s],
+            counts_unknown_abandons: dialect == Dialect::Offered,
+        }
     }
 
-    /// One contact.
+    /// One contact, whose wait may be no duration.
     fn of(self, wait_s: f64, is_abandoned: bool) -> Share {
+        self.of_known(wait_s, true, is_abandoned)
+    }
+
+    /// One contact, of which the wait may be NULL.
+    fn of_known(self, wait_s: f64, has_wait: bool, is_abandoned: bool) -> Share {
         let pick = |[answered, abandoned]: [f64; 2]| if is_abandoned { abandoned } else { answered };
-        let is_known = (wait_s > pick(self.left_out_s)) & (wait_s < f64::INFINITY);
-        Share::of_known(wait_s <= pick(self.met_s), is_known)
+        let has_wait = has_wait & (wait_s > Self::NONE) & (wait_s < f64::INFINITY);
+        let is_counted =
+            (has_wait & (wait_s > pick(self.left_out_s))) | (!has_wait & is_abandoned & self.counts_unknown_abandons);
+        Share::of_known(has_wait & (wait_s <= pick(self.met_s)), is_counted)
     }
 }
 
@@ -102,14 +117,18 @@ impl Measure for ServiceLevelLines {
 
     fn each_row(&self, columns: &[ArrayRef], mut each: impl FnMut(Share)) -> Result<()> {
         let (waits, abandoned) = (numbers(columns, 0)?, flags(columns, 1)?);
-        match NullBuffer::union(waits.nulls(), abandoned.nulls()) {
-            None => each_with_bits(waits.values(), [abandoned.values()], |wait_s, [is_abandoned]| {
+        match (waits.nulls(), abandoned.nulls()) {
+            (None, None) => each_with_bits(waits.values(), [abandoned.values()], |wait_s, [is_abandoned]| {
                 each(self.of(wait_s, is_abandoned));
             }),
-            Some(known) => {
-                let bits = [abandoned.values(), known.inner()];
-                each_with_bits(waits.values(), bits, |wait_s, [is_abandoned, is_known]| {
-                    each(if is_known { self.of(wait_s, is_abandoned) } else { Share::default() });
+            (waits_known, outcomes_known) => {
+                let all = BooleanBuffer::new_set(waits.len());
+                let bits =
+                    |known: Option<&NullBuffer>| known.map_or_else(|| all.clone(), |known| known.inner().clone());
+                let (has_waits, is_known) = (bits(waits_known), bits(outcomes_known));
+                let bits = [abandoned.values(), &has_waits, &is_known];
+                each_with_bits(waits.values(), bits, |wait_s, [is_abandoned, has_wait, is_known]| {
+                    each(if is_known { self.of_known(wait_s, has_wait, is_abandoned) } else { Share::default() });
                 });
             }
         }
@@ -162,8 +181,10 @@ impl Function for ServiceLevel {
                  late_abandons AW / (A + B - BW); abandons_met, connect (AW + BW) / (A + B); short_met \
                  (AW + S) / (A + B); short_excluded, talkdesk, genesys AW / (A + B - S).\n\
                  Units: seconds in, ratio from 0 to 1 out.\n\
-                 NULL: a row whose wait_s or is_abandoned is NULL is skipped, since it is not known where it belongs; no \
-                 rows left gives NULL. A dialect or short_abandon_s that is NULL is taken as not given.\n\
+                 NULL: a row whose is_abandoned is NULL is skipped, and so is an answered contact whose wait_s is NULL: \
+                 it is not known where it belongs. An abandoned contact whose wait_s is NULL counts in offered, which \
+                 needs no wait of it, and is skipped by the dialects with BW or S. No rows left gives NULL. A dialect or \
+                 short_abandon_s that is NULL is taken as not given.\n\
                  Edges: wait_s equal to threshold_s is within, wait_s equal to short_abandon_s is short. A wait that is \
                  negative, infinite or NaN counts as NULL. The short_ dialects need short_abandon_s, the others ignore \
                  it. DISTINCT is refused.\n\
@@ -598,6 +619,22 @@ mod tests {
         assert_eq!(service_level("short_excluded", &[(5.0, true, 1)]), None);
     }
 
+    /// 4 answered within the threshold and 1 abandoned without a wait: 4 / 5 where the formula has all of B; where it has
+    /// BW or S the abandon is left out, and 4 / 4 remain.
+    #[test]
+    fn an_abandon_without_a_wait_counts_where_no_wait_is_needed() {
+        let lines = |dialect| ServiceLevelLines::new(dialect, 20.0, 5.0);
+        for (name, dialect) in DIALECTS {
+            let mut share = Share::default();
+            (0..4).for_each(|_| share.merge(lines(dialect).of_known(10.0, true, false)));
+            share.merge(lines(dialect).of_known(0.0, false, true));
+            // an answered contact without a wait is left out everywhere
+            share.merge(lines(dialect).of_known(0.0, false, false));
+            let expected = if name == "offered" { 0.8 } else { 1.0 };
+            assert_eq!(share.finish(), Some(expected), "{name}");
+        }
+    }
+
     #[test]
     fn only_abandons_have_no_answered_service_level() {
         assert_eq!(service_level("answered", &[(3.0, true, 2), (300.0, true, 5)]), None);
@@ -605,14 +642,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_does_not_count() {
+    fn what_is_no_duration_is_no_wait() {
         for wait_s in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             for (dialect, _) in DIALECTS {
-                assert_eq!(
-                    service_level(dialect, &[(wait_s, false, 1), (wait_s, true, 1)]),
-                    None,
-                    "{dialect} {wait_s}"
-                );
+                // an abandoned contact counts in A + B all the same: 0 / 1
+                let abandoned = (dialect == "offered").then_some(0.0);
+                assert_eq!(service_level(dialect, &[(wait_s, true, 1)]), abandoned, "{dialect} {wait_s}");
+                assert_eq!(service_level(dialect, &[(wait_s, false, 1)]), None, "{dialect} {wait_s}");
             }
             assert_eq!(HandleTime::of(wait_s, wait_s, wait_s), HandleTime::default(), "{wait_s}");
             assert_eq!(abandonment(wait_s, true, 5.0), Share::default(), "{wait_s}");

@@ -3,7 +3,8 @@
 //! Formula: sum of the rated words' valences under the rules of the language, punctuation added, brought into [-1, 1] by
 //!          s / sqrt(s^2 + 15), four digits; label: positive from .05, negative to -.05, else neutral.
 //! Units:   text in, score in [-1, 1] or 'positive', 'neutral', 'negative' out.
-//! NULL:    a NULL text gives NULL; so does a row in a language that is not supported. A NULL language is English.
+//! NULL:    a NULL text gives NULL; so does a row in a language that is not supported, and a text a fifth or more of
+//!          whose letters are of a script that the language does not have. A NULL language is English.
 //! Edges:   an empty text, or one without a rated word, is 0, neutral. A constant language that is not supported is an
 //!          error at planning.
 //! Source:  C.J. Hutto and E. Gilbert, VADER, ICWSM 2014; PyPI package vaderSentiment 3.3.2.
@@ -149,8 +150,9 @@ static SCORE_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          at most), two or three ? by .18 each, more by .96 together.\n\
          Units: text in; score from -1 (negative) to 1 (positive) out. The scale is compressed \
          towards its ends: .8 stands for about three times the sum of .4.\n\
-         NULL: a NULL text gives NULL, and so does a row in a language that is not supported. A NULL language counts as English.\n\
-         Edges: an empty text, or one without a rated word, gives 0, and so do words in other scripts. White space separates \
+         NULL: a NULL text gives NULL, and so does a row in a language that is not supported. A NULL language counts as \
+         English. A text of which a fifth or more of the letters are not Latin gives NULL: what stands there is not known.\n\
+         Edges: an empty text, or one without a rated word, gives 0. Emojis, digits and punctuation are no letters. White space separates \
          words; punctuation around a word is ignored, unless at most two characters would be left. A constant language that \
          is not supported is an error at planning.\n\
          Source: C.J. Hutto and E. Gilbert, VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text, \
@@ -193,7 +195,8 @@ static LABEL_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
         "Whether a text is positive, neutral or negative.\n\
          Formula: 'positive' when sentiment(text, language) >= .05, 'negative' when it is <= -.05, else 'neutral'.\n\
          Units: text in; 'positive', 'neutral' or 'negative' out.\n\
-         NULL: a NULL text gives NULL, and so does a row in a language that is not supported. A NULL language counts as English.\n\
+         NULL: a NULL text gives NULL, and so does a row in a language that is not supported. A NULL language counts as \
+         English. A text of which a fifth or more of the letters are not Latin gives NULL.\n\
          Edges: an empty text, or one without a rated word, is neutral. A score of exactly .05 is positive, of -.05 negative. \
          A constant language that is not supported is an error at planning.\n\
          Source: thresholds of Hutto and Gilbert, ICWSM 2014. Share of the authors' rated texts for which the label agrees with \
@@ -269,10 +272,11 @@ fn scores<'a>(
         let place = texts.place(row)?;
         let text = texts.values.get(place)?;
         let scorer = scorers.get_mut(language as usize)?.get_or_insert_with(|| new_scorer(language));
-        Some(match known.get_mut(place).and_then(|known| known.get_mut(language as usize)) {
-            Some(known) => *known.get_or_insert_with(|| scorer.score(text)),
-            None => scorer.score(text),
-        })
+        let mut score = || language.reads(text).then(|| scorer.score(text));
+        match known.get_mut(place).and_then(|known| known.get_mut(language as usize)) {
+            Some(known) => *known.get_or_insert_with(score),
+            None => score(),
+        }
     })
 }
 

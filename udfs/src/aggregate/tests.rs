@@ -160,8 +160,10 @@ fn cases() -> Vec<Case> {
         case("abandonment_rate", "abandonment_rate", &[3], vec![], rate),
         case("late abandonment_rate", "abandonment_rate", &[3, 0], vec![number(1.0)], abandonment),
         dialect("offered", None, |rows| {
-            let [aw, a, _, _, b] = queue_counts(rows);
-            ratio(aw, a + b)
+            let [aw, a, ..] = queue_counts(rows);
+            // an abandoned contact needs no wait
+            let abandoned = rows.iter().filter(|row| row.flag == Some(true)).count() as f64;
+            ratio(aw, a + abandoned)
         }),
         dialect("answered", None, |rows| {
             let [aw, a, ..] = queue_counts(rows);

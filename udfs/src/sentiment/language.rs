@@ -4,6 +4,21 @@
 
 use super::english::English;
 
+/// A text of which one letter in so many is of another script cannot be read.
+const OTHER_SCRIPT_PART: usize = 5;
+
+/// Letters of the Latin script (Unicode 16, Scripts.txt) but for those of styled alphabets, which no word list has.
+fn is_latin(character: char) -> bool {
+    matches!(u32::from(character),
+        0x41..=0x5A | 0x61..=0x7A | 0xAA | 0xBA | 0xC0..=0x2FF | 0x1D00..=0x1DBF | 0x1E00..=0x1EFF | 0x2071 | 0x207F
+        | 0x2090..=0x209C | 0x212A..=0x212B | 0x2C60..=0x2C7F | 0xA720..=0xA7FF | 0xAB30..=0xAB6F | 0xFB00..=0xFB06)
+}
+
+/// Letters that are used as symbols: micro sign, information, circled and squared letters.
+fn is_symbol(character: char) -> bool {
+    matches!(u32::from(character), 0xB5 | 0x2139 | 0x24B6..=0x24E9 | 0x1F100..=0x1F1FF)
+}
+
 /// Scores texts of one language.
 pub(super) trait Scorer {
     /// The sentiment of a text from -1 to 1; 0 when nothing in it has any.
@@ -33,6 +48,23 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.names().iter().any(|name| name.eq_ignore_ascii_case(primary)))
     }
 
+    /// Returns true if the language's words can be found in a text: fewer than a fifth of its letters are of another
+    /// script. A score of the rest would pass for one of the text, and 0 for "neutral". Emojis, digits and punctuation are
+    /// no letters; a text without letters can be read.
+    pub(super) fn reads(self, text: &str) -> bool {
+        if text.is_ascii() {
+            return true;
+        }
+        let (mut own, mut other) = (0_usize, 0_usize);
+        for character in text.chars().filter(|character| character.is_alphabetic() && !is_symbol(*character)) {
+            let is_own = match self {
+                Self::English => is_latin(character),
+            };
+            if is_own { own += 1 } else { other += 1 }
+        }
+        other == 0 || other * OTHER_SCRIPT_PART < own + other
+    }
+
     pub(super) fn scorer(self) -> Box<dyn Scorer> {
         match self {
             Self::English => Box::new(English::default()),
@@ -50,6 +82,54 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn english_reads_latin_letters_and_symbols() {
+        for text in [
+            "",
+            "good",
+            "très bien",
+            "naïve café Žižek ﬁne",
+            "😀👍🏽🎉",
+            "12 %",
+            "…?!",
+            "🅰🅱ℹ️Ⓜ",
+            "5 µm",
+            "🇩🇪🇨🇳",
+            "K ≤ 3 €",
+            // 2 of 14 letters
+            "I love the 寿司 here",
+        ] {
+            assert!(Language::English.reads(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn english_does_not_read_other_scripts() {
+        for text in [
+            "服务非常好，谢谢！",
+            "好",
+            "Спасибо",
+            "شكرا جزيلا",
+            "תודה רבה",
+            "ありがとう",
+            "감사합니다",
+            "ขอบคุณ",
+            "धन्यवाद",
+            "ευχαριστώ",
+            "good 服务非常好",
+            "很差！ bad",
+            "OK, спасибо",
+            "😀 谢谢",
+            "24小时没有人回复!!!",
+            "ｇｏｏｄ",
+            "𝗴𝗼𝗼𝗱",
+            // 2 of 10 letters
+            "服务 very good",
+        ] {
+            assert!(!Language::English.reads(text), "{text}");
+        }
+    }
 
     #[test]
     fn tags_and_names_of_english() {
