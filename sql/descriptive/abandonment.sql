@@ -3,7 +3,8 @@
 -- Short abandons are waits up to short_s; the second ratio leaves them out of both sides. In the second section each
 -- band starts with the contacts still waiting then: hazard_ratio is the share of them that gave up within the band. A
 -- contact without a wait counts in abandonment_ratio and is in the band unknown; an abandoned one is left out of
--- without_short_ratio, as it may be short. A contact of which is_abandoned is unknown is left out everywhere.
+-- without_short_ratio, as it may be short, and where no abandoned contact has a wait hazard_ratio is NULL. A contact of
+-- which is_abandoned is unknown is left out everywhere.
 -- grain: one row per queue, then one per band of 10 seconds waited
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -64,7 +65,9 @@ with_waiting as (
     select
         *,
         case when waited_from_s is not null
-            then sum(ended_count) over (order by waited_from_s desc nulls last) end as waiting_count
+            then sum(ended_count) over (order by waited_from_s desc nulls last) end as waiting_count,
+        sum(case when waited_from_s is not null then abandoned_count else 0 end) over () as with_wait_count,
+        sum(abandoned_count) over () as all_abandoned_count
     from by_band
 )
 select
@@ -73,7 +76,8 @@ select
     waiting_count,
     ended_count,
     abandoned_count,
-    abandoned_count / cast(waiting_count as double) as hazard_ratio
+    case when with_wait_count > 0 or all_abandoned_count = 0
+        then abandoned_count / cast(waiting_count as double) end as hazard_ratio
 from with_waiting
 order by waited_from_s nulls last;
 
