@@ -24,6 +24,7 @@
 
 mod arrow;
 mod csv;
+pub(crate) mod durations;
 mod error;
 mod format;
 pub(crate) mod html;

@@ -139,6 +139,7 @@ impl Project {
             memory,
             threads,
             temp_dir,
+            time_zone: file.time_zone,
             engine,
             s3: S3Config {
                 endpoint: options.s3_endpoint.clone().or(file.s3.endpoint),

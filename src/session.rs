@@ -90,6 +90,8 @@ pub(crate) struct SessionOptions {
     pub threads: Option<usize>,
     /// Folder for spill files; `None` takes the system's.
     pub temp_dir: Option<PathBuf>,
+    /// Time zone in which times are shown, and of days and hours; `None` is UTC.
+    pub time_zone: Option<String>,
     /// Switches and thresholds of optimizer rules and operators.
     pub engine: EngineOptions,
     /// S3 and compatible stores.
@@ -175,7 +177,11 @@ impl Session {
 
         let memory = options.memory.unwrap_or_else(default_memory);
         memory::fit_allocator(memory);
-        let config = session_config(options.threads, memory);
+        let mut config = session_config(options.threads, memory);
+        if let Some(zone) = options.time_zone {
+            settings::check_time_zone(&zone)?;
+            config.options_mut().execution.time_zone = Some(zone);
+        }
         let pool = SpillHeadroomPool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
         let folder = spill_folder(options.temp_dir.as_deref())?;

@@ -128,7 +128,10 @@ pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) ->
     let end = tokens.last().map(token_spot);
     let built = DFParserBuilder::new(tokens).with_recursion_limit(RECURSION_LIMIT).build();
     match built.and_then(|mut parser| parser.parse_statements()) {
-        Ok(statements) => Ok(statements),
+        Ok(mut statements) => {
+            statements.iter_mut().for_each(cxql_engine::rewrite_statement);
+            Ok(statements)
+        }
         Err(error) => Err(match error.find_root() {
             DataFusionError::SQL(parser, _) => parser_error(source, parser, end),
             other => Error::at(source, None, other.strip_backtrace()),
@@ -253,12 +256,13 @@ pub(crate) fn parse_tokens(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> 
     let dialect = GenericDialect {};
     let last = tokens.last().map(token_spot);
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
+    let mut statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         return Err(Error::at(source, Some(token_spot(&next)), format!("unexpected `{}`", next.token))
             .help("statements are separated by `;`"));
     }
+    cxql_engine::rewrite(&mut statement);
     Ok(statement)
 }
 

@@ -4,17 +4,33 @@
 //! documentation. Switch: `cxql.engine.function_overrides`, read when a session is built.
 
 pub(crate) mod calendar;
+mod duration_fields;
+pub(crate) mod extract;
+pub(crate) mod interval_extremes;
+pub(crate) mod interval_key;
+pub(crate) mod interval_scale;
+pub(crate) mod interval_text;
+pub(crate) mod local_time;
+mod operators;
 pub(crate) mod overrides;
 pub(crate) mod percentile;
+pub(crate) mod temporal_cast;
+pub(crate) mod time_zone;
+mod try_to_timestamp;
+mod zoned;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::TimeUnit;
+use datafusion::common::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-use self::overrides::FunctionOverride;
+use self::operators::OperatorPlanner;
+use self::overrides::{FunctionOverride, Repair};
 use self::percentile::PercentileCont;
+use self::time_zone::TimeZone;
+use self::try_to_timestamp::{TryToDate, TryToTimestamp};
 
 /// With a session time zone and a format these declare a timestamp with that time zone and return one without, which fails the
 /// query.
@@ -28,12 +44,23 @@ const CALENDAR: [&str; 2] = ["date_trunc", "date_part"];
 /// Replaces functions of a session that is being built. Functions that the builder does not have are skipped.
 pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
     for function in builder.scalar_functions().iter_mut().flatten() {
-        let strips_utc = CALENDAR.contains(&function.name());
-        if strips_utc || TO_TIMESTAMP.contains(&function.name()) {
-            let inner = Arc::clone(function);
-            *function = Arc::new(ScalarUDF::from(FunctionOverride { inner, strips_utc }));
-        }
+        let repair = match function.name() {
+            name if CALENDAR.contains(&name) => Repair::Calendar,
+            name if TO_TIMESTAMP.contains(&name) => Repair::ToTimestamp,
+            "date_bin" => Repair::Bin,
+            _ => continue,
+        };
+        let inner = Arc::clone(function);
+        *function = Arc::new(ScalarUDF::from(FunctionOverride { inner, repair }));
     }
+    if let Some(functions) = builder.scalar_functions() {
+        let default = ConfigOptions::default();
+        functions.extend([TimeZone::udf(&default), TryToTimestamp::udf(&default), TryToDate::udf()].map(Arc::new));
+    }
+    if let Some(planners) = builder.expr_planners() {
+        planners.insert(0, Arc::new(OperatorPlanner::new()));
+    }
+    extract::plan_with_override(builder);
     for function in builder.aggregate_functions().iter_mut().flatten() {
         // DataFusion's stores every value for every call
         if function.name() == "percentile_cont" {

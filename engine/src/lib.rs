@@ -49,6 +49,7 @@ pub mod memory;
 mod optimizer;
 mod options;
 pub mod rules;
+mod sql;
 pub mod window;
 
 use std::sync::Arc;
@@ -61,6 +62,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 pub use self::optimizer::hash_window_agg::sorted_window_reasons;
 pub use self::options::EngineOptions;
+pub use self::sql::{rewrite, rewrite_statement};
 
 /// Adds all rules and functions of this crate to a session that is being built, with `options` as `cxql.engine.*`.
 ///

@@ -122,10 +122,16 @@ pub struct OptionDescription {
 }
 
 engine_options! {
+    /// Rule: shows UTC timestamps of tables and literals in the time zone of the session, with local days and hours.
+    session_time_zone: bool = true;
     /// Rule: casts string views to plain strings below DataFusion's own window operators.
     plain_window_strings: bool = true;
     /// Rule: keeps `least(row_number() over (...), 20)` and its like an integer.
     unsigned_literal_coercion: bool = true;
+    /// Rule: casts between local and zoned times, and of strings to timestamps and intervals, as PostgreSQL makes them.
+    temporal_casts: bool = true;
+    /// Rule: compares, sorts and groups intervals by their length, with months of 30 days and days of 24 hours.
+    interval_comparison: bool = true;
     /// Rule: adds intervals to UTC timestamps without a time-zone lookup per row.
     utc_interval_arithmetic: bool = true;
     /// Rule: computes several `percentile_cont` of the same values in one aggregate.

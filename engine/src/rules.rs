@@ -17,8 +17,11 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::EngineOptions;
+use crate::analyzer::interval_comparison::IntervalComparison;
 use crate::analyzer::merge_percentiles::MergePercentiles;
 use crate::analyzer::plain_window_strings::PlainWindowStrings;
+use crate::analyzer::session_time_zone::SessionTimeZone;
+use crate::analyzer::temporal_casts::TemporalCasts;
 use crate::analyzer::unsigned_literal_coercion::UnsignedLiteralCoercion;
 use crate::analyzer::utc_interval_arithmetic::UtcIntervalArithmetic;
 use crate::optimizer::build_side_selection::BuildSideSelection;
@@ -71,6 +74,11 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
     }
     vec![
         placed(
+            SessionTimeZone,
+            Position::First,
+            "changes the types of columns: all rules below, and type coercion, must see the new ones",
+        ),
+        placed(
             PlainWindowStrings,
             Position::First,
             "changes the types of columns: type coercion must see the new ones",
@@ -79,6 +87,21 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             UnsignedLiteralCoercion,
             Position::First,
             "rewrites literals before type coercion makes a decimal of a signed and an unsigned integer",
+        ),
+        placed(
+            IntervalComparison::of_windows(),
+            Position::First,
+            "type coercion refuses windows that are ordered by a duration or an interval",
+        ),
+        placed(
+            TemporalCasts,
+            Position::Last,
+            "reaches the casts that type coercion adds; before IntervalComparison, which looks into casts of durations only",
+        ),
+        placed(
+            IntervalComparison::new(),
+            Position::Last,
+            "asks for the types of both sides, which type coercion has settled; before UtcIntervalArithmetic, whose calls it need not know",
         ),
         placed(
             UtcIntervalArithmetic::new(),
@@ -249,8 +272,10 @@ mod tests {
     fn rules_stand_in_their_positions() {
         let rules = place(Analyzer::new().rules, analyzer_rules()).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        assert_eq!(names[..2], ["plain_window_strings", "unsigned_literal_coercion"]);
-        assert_eq!(names[names.len() - 2..], ["utc_interval_arithmetic", "merge_percentiles"]);
+        let ours = ["session_time_zone", "plain_window_strings", "unsigned_literal_coercion", "interval_comparison"];
+        assert_eq!(names[..ours.len()], ours);
+        let ours = ["temporal_casts", "interval_comparison", "utc_interval_arithmetic", "merge_percentiles"];
+        assert_eq!(names[names.len() - ours.len()..], ours);
         let rules = place(PhysicalOptimizer::new().rules, optimizer_rules(footers())).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
         let ours = ["build_side_selection", "hash_window_agg", "clustered_aggregation", "unsplit_partitions"];

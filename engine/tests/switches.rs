@@ -14,6 +14,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 
 /// For each rule a query that it changes, a word of the plan, and whether that is there when the rule is on.
 const CASES: &[(&str, &str, &str, bool)] = &[
+    ("session_time_zone", "select count(distinct at) as n from steps", "Europe/Berlin", true),
     (
         "plain_window_strings",
         "select k, min(k) over (partition by c order by at rows between 1 preceding and current row) as s from calls",
@@ -26,6 +27,8 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         "Decimal128",
         false,
     ),
+    ("temporal_casts", "select cast(cast(v as varchar) || ' days' as interval) as i from steps", "temporal_cast", true),
+    ("interval_comparison", "select i, count(*) as n from steps group by i", "interval_key", true),
     (
         "utc_interval_arithmetic",
         "select at + interval '1 day' as next_day, at + i as next_month from steps",
@@ -159,6 +162,12 @@ async fn each_switch_reaches_its_rule_and_changes_no_answer() {
     for (name, sql, word, is_there) in CASES {
         let options = EngineOptions::default().with_option(name, "false").unwrap();
         let off = context(Some(options), folder.path()).await;
+        // the rule does nothing in UTC
+        let zone = if *name == "session_time_zone" { "Europe/Berlin" } else { "UTC" };
+        for context in [&on, &off] {
+            let set = format!("set datafusion.execution.time_zone = '{zone}'");
+            context.sql(&set).await.unwrap().collect().await.unwrap();
+        }
         let ((with_rule, rows), (without_rule, found)) = (run(&on, sql).await, run(&off, sql).await);
         assert_eq!(with_rule.contains(word), *is_there, "{name} is on: {sql}\n{with_rule}");
         assert_ne!(without_rule.contains(word), *is_there, "{name} is off: {sql}\n{without_rule}");

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use super::durations;
 use super::shape::any_part;
 use super::{Format, OutputError, Result};
 
@@ -39,7 +40,7 @@ pub(super) fn formatter<'a>(
     column: &'a dyn Array,
     options: &FormatOptions<'a>,
 ) -> Result<ArrayFormatter<'a>> {
-    ArrayFormatter::try_new(column, options).map_err(|source| OutputError::encode(format, source))
+    durations::formatter(column, options).map_err(|source| OutputError::encode(format, source))
 }
 
 pub(super) fn unprintable(format: Format, column: &str, row: u64, source: &ArrowError) -> OutputError {

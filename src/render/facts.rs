@@ -10,7 +10,7 @@ use cxql_udfs::docs;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::functions_aggregate::expr_fn::max;
@@ -18,6 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use futures::TryStreamExt;
 
 use crate::error::Result;
+use crate::output::durations;
 use crate::report::{BoundValues, Report};
 use crate::session::{Session, model};
 use crate::source::Source;
@@ -125,7 +126,7 @@ pub(crate) fn value_text(value: &ScalarValue) -> String {
         other => {
             let text = other.to_array().ok().and_then(|array| {
                 let options = FormatOptions::new().with_null("NULL");
-                Some(ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(0).to_string())
+                Some(durations::formatter(array.as_ref(), &options).ok()?.value(0).to_string())
             });
             text.unwrap_or_else(|| other.to_string())
         }

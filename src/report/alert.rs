@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
@@ -20,6 +20,7 @@ use futures::TryStreamExt;
 use super::condition::Condition;
 use super::param::{BoundValues, Param};
 use crate::error::{Error, Result};
+use crate::output::durations;
 use crate::session::Session;
 use crate::source::{Source, nearest};
 use crate::sqlfile::{self, HeaderLine};
@@ -336,7 +337,7 @@ fn cells(batch: &RecordBatch, row: usize) -> Vec<(String, String)> {
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     let schema = batch.schema();
     let cell = |(field, column): (&Arc<datafusion::arrow::datatypes::Field>, &datafusion::arrow::array::ArrayRef)| {
-        let text = ArrayFormatter::try_new(column.as_ref(), &options).map(|formatter| formatter.value(row).to_string());
+        let text = durations::formatter(column.as_ref(), &options).map(|formatter| formatter.value(row).to_string());
         (field.name().clone(), text.unwrap_or_else(|_| "?".into()))
     };
     schema.fields().iter().zip(batch.columns()).map(cell).collect()

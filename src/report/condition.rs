@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cxql_chart::{Form, Language};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::param::{BoundValues, Param};
 use crate::error::{Error, Result};
+use crate::output::durations;
 use crate::session::Session;
 use crate::source::{Source, Spot};
 use crate::sqlfile::{self, HeaderLine};
@@ -86,7 +87,8 @@ impl Condition {
         let end = Some(line.value_spot);
         let dialect = GenericDialect {};
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
-        let expr = parser.parse_expr().map_err(|error| sqlfile::parser_error(source, &error, end))?;
+        let mut expr = parser.parse_expr().map_err(|error| sqlfile::parser_error(source, &error, end))?;
+        cxql_engine::rewrite(&mut expr);
         let mut rest = Vec::new();
         loop {
             let next = parser.next_token();
@@ -226,7 +228,7 @@ fn describe(batch: &RecordBatch, row: usize) -> String {
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     let schema = batch.schema();
     let cells = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-        match ArrayFormatter::try_new(column.as_ref(), &options) {
+        match durations::formatter(column.as_ref(), &options) {
             Ok(formatter) => format!("{}={}", field.name(), formatter.value(row)),
             Err(_) => format!("{}=?", field.name()),
         }

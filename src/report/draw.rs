@@ -5,9 +5,10 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::util::display::FormatOptions;
 
 use super::Chart;
+use crate::output::durations;
 use crate::output::{SheetChart, visible};
 
 /// Maximum rows that a chart draws, which limits the memory of a page; the table has all rows.
@@ -177,7 +178,7 @@ fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
         }
         Values::Strings(texts) => {
             let options = FormatOptions::new().with_display_error(true);
-            let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+            let formatter = durations::formatter(column.as_ref(), &options)?;
             let nulls = column.logical_nulls();
             for row in 0..column.len() {
                 let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));

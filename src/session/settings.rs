@@ -10,6 +10,19 @@ use super::{CATALOG, Session, diagnose};
 use crate::error::{Error, Result};
 use crate::source::nearest;
 
+/// Checks the name of a time zone.
+///
+/// # Errors
+/// There is none of this name.
+pub(super) fn check_time_zone(zone: &str) -> Result<()> {
+    match zone.parse::<Tz>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::usage(format!(
+            "`{zone}` is no time zone; a name such as Europe/Berlin or an offset such as +01:00 is wanted"
+        ))),
+    }
+}
+
 impl Session {
     /// A copy of this session with another default schema or time zone. Views and reports are planned as before, so that
     /// their meaning does not change.
@@ -29,11 +42,7 @@ impl Session {
             state.config_mut().options_mut().catalog.default_schema = schema.to_owned();
         }
         if let Some(zone) = time_zone {
-            if zone.parse::<Tz>().is_err() {
-                return Err(Error::usage(format!(
-                    "`{zone}` is no time zone; a name such as Europe/Berlin or an offset such as +01:00 is wanted"
-                )));
-            }
+            check_time_zone(zone)?;
             state.config_mut().options_mut().execution.time_zone = Some(zone.to_owned());
         }
         let options: &ConfigOptions = state.config().options();

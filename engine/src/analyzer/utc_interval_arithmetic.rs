@@ -1,9 +1,11 @@
-//! [`UtcIntervalArithmetic`]: UTC timestamps plus and minus intervals by integer addition.
+//! [`UtcIntervalArithmetic`]: UTC timestamps plus and minus intervals by integer addition; in other time zones by local days.
 //!
 //! ```text
 //!  Filter: started_at + IntervalMonthDayNano(7 days) < $until  ->  Filter: utc_plus(started_at, IntervalMonthDayNano(..)) < $until
 //!    contacts                                                        contacts
 //! ```
+//! In a zone that is not UTC (`local_plus`) months and days are added to the local time, as PostgreSQL and DataFusion do, and a local
+//! time that does not exist or exists twice has an answer ([`crate::functions::local_time`]), where DataFusion's ends the query.
 //! Constants are folded later as for any function. Switch: `cxql.engine.utc_interval_arithmetic`.
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
+use crate::functions::local_time::LocalClock;
 use crate::functions::overrides::without_utc;
 use crate::functions::ticks_per_second;
 
@@ -36,14 +39,14 @@ use crate::functions::ticks_per_second;
 /// 24 hours, so that everything but months is an addition.
 #[derive(Debug)]
 pub(crate) struct UtcIntervalArithmetic {
-    plus: Arc<ScalarUDF>,
-    minus: Arc<ScalarUDF>,
+    utc: [Arc<ScalarUDF>; 2],
+    local: [Arc<ScalarUDF>; 2],
 }
 
 impl UtcIntervalArithmetic {
     pub(crate) fn new() -> Self {
-        let function = |is_minus| Arc::new(ScalarUDF::from(Shift::new(is_minus)));
-        Self { plus: function(false), minus: function(true) }
+        let functions = |is_utc| [false, true].map(|is_minus| Arc::new(ScalarUDF::from(Shift::new(is_minus, is_utc))));
+        Self { utc: functions(true), local: functions(false) }
     }
 
     fn rewritten(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -52,14 +55,16 @@ impl UtcIntervalArithmetic {
             return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
         }
         let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
-        let is_utc_timestamp = |data_type| without_utc(data_type).is_some();
+        let is_zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+        let is_utc = [&left_type, &right_type].into_iter().any(|data_type| without_utc(data_type).is_some());
         // an interval may stand on either side of `+`, but only on the right of `-`
         let args = match op {
-            _ if is_utc_timestamp(&left_type) && right_type == INTERVAL => (*left, *right),
-            Operator::Plus if left_type == INTERVAL && is_utc_timestamp(&right_type) => (*right, *left),
+            _ if is_zoned(&left_type) && right_type == INTERVAL => (*left, *right),
+            Operator::Plus if left_type == INTERVAL && is_zoned(&right_type) => (*right, *left),
             _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
         };
-        let function = if op == Operator::Minus { &self.minus } else { &self.plus };
+        let functions = if is_utc { &self.utc } else { &self.local };
+        let function = &functions[usize::from(op == Operator::Minus)];
         Ok(Transformed::yes(function.call(vec![args.0, args.1])))
     }
 }
@@ -76,7 +81,8 @@ impl AnalyzerRule for UtcIntervalArithmetic {
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-/// `utc_plus(timestamp, interval)` and `utc_minus(timestamp, interval)`: a timestamp shifted by an interval.
+/// `utc_plus(timestamp, interval)` and `utc_minus(timestamp, interval)`: a timestamp shifted by an interval; `local_plus` and
+/// `local_minus`: one whose zone is not UTC.
 ///
 /// Units: timestamps of any unit in and out; fractions of a tick are rounded down. NULL: NULL. Edges: months are calendar months
 /// and a day beyond the end of the month becomes its last day; as in DataFusion, months are added first, then days, then the
@@ -84,12 +90,13 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Shift {
     is_minus: bool,
+    is_utc: bool,
     signature: Signature,
 }
 
 impl Shift {
-    fn new(is_minus: bool) -> Self {
-        Self { is_minus, signature: Signature::any(2, Volatility::Immutable) }
+    fn new(is_minus: bool, is_utc: bool) -> Self {
+        Self { is_minus, is_utc, signature: Signature::any(2, Volatility::Immutable) }
     }
 
     fn shifted<T: ArrowTimestampType>(&self, at: &ColumnarValue, by: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
@@ -102,11 +109,23 @@ impl Shift {
             Some(at) => Ok(at),
             None => exec_err!("{at} and {by:?} give a timestamp beyond the range of {}", T::DATA_TYPE),
         };
-        let shift = |at: i64, by| checked(shift(at, by, self.is_minus, per_second), at, by);
+        let mut clock = match &time_zone {
+            Some(zone) if !self.is_utc => Some(LocalClock::new(zone)?),
+            _ => None,
+        };
+        let mut shift = |at: i64, by| {
+            let shifted = match &mut clock {
+                Some(clock) => shift_local(at, by, self.is_minus, per_second, clock),
+                None => shift(at, by, self.is_minus, per_second),
+            };
+            checked(shifted, at, by)
+        };
         let at = at.to_array(rows)?;
         let at = at.as_primitive::<T>();
         let shifted: PrimitiveArray<T> = match by {
-            ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) if by.months == 0 => {
+            ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by)))
+                if by.months == 0 && (self.is_utc || by.days == 0) =>
+            {
                 let ticks = day_and_time_ticks(*by, self.is_minus, per_second);
                 let add = |at| ticks.and_then(|ticks| checked_add(at, ticks));
                 match ticks {
@@ -117,7 +136,9 @@ impl Shift {
                     _ => at.try_unary(|at| checked(add(at), at, *by))?,
                 }
             }
-            ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) => at.try_unary(|at| shift(at, *by))?,
+            ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(by))) => {
+                at.iter().map(|at| at.map(|at| shift(at, *by)).transpose()).collect::<Result<_>>()?
+            }
             ColumnarValue::Scalar(_) => PrimitiveArray::new_null(rows),
             ColumnarValue::Array(by) => {
                 let Some(by) = by.as_primitive_opt::<IntervalMonthDayNanoType>() else {
@@ -150,6 +171,26 @@ fn shift(at: i64, by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> 
     checked_add(at, day_and_time_ticks(by, is_minus, per_second)?)
 }
 
+/// As [`shift`], with months and days added to the local time.
+fn shift_local(
+    at: i64,
+    by: IntervalMonthDayNano,
+    is_minus: bool,
+    per_second: i64,
+    clock: &mut LocalClock,
+) -> Option<i64> {
+    let IntervalMonthDayNano { months, days, nanoseconds } = by;
+    let at = if months == 0 && days == 0 {
+        at
+    } else {
+        let (seconds, ticks) = (at.div_euclid(per_second), at.rem_euclid(per_second));
+        let local = seconds.checked_add(clock.offset(seconds)?)?;
+        let local = shift(local, IntervalMonthDayNano { months, days, nanoseconds: 0 }, is_minus, 1)?;
+        clock.utc(local)?.checked_mul(per_second)?.checked_add(ticks)?
+    };
+    shift(at, IntervalMonthDayNano { months: 0, days: 0, nanoseconds }, is_minus, per_second)
+}
+
 /// The ticks of an interval's days and of its time; `None` beyond 64 bits.
 fn day_and_time_ticks(by: IntervalMonthDayNano, is_minus: bool, per_second: i64) -> Option<(i64, i64)> {
     let sign = if is_minus { -1 } else { 1 };
@@ -166,7 +207,12 @@ fn checked_add(at: i64, (days, time): (i64, i64)) -> Option<i64> {
 
 impl ScalarUDFImpl for Shift {
     fn name(&self) -> &str {
-        if self.is_minus { "utc_minus" } else { "utc_plus" }
+        match (self.is_utc, self.is_minus) {
+            (true, false) => "utc_plus",
+            (true, true) => "utc_minus",
+            (false, false) => "local_plus",
+            (false, true) => "local_minus",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -278,6 +324,25 @@ mod tests {
         assert_eq!(shift(0, by(i32::MIN, 0, 0), true, 1), None);
         assert_eq!(shift(0, by(0, 0, -1), false, 1_000_000), Some(-1));
         assert_eq!(shift(0, by(0, 0, 1), true, 1_000_000), Some(-1));
+    }
+
+    /// Expected values: PostgreSQL 15 with `set time zone 'Europe/Berlin'`.
+    #[test]
+    fn days_are_local_days() {
+        let seconds = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp();
+        for (at, by, is_minus, expected) in [
+            ("2025-03-29T12:00:00+01:00", (0, 1, 0), false, "2025-03-30T12:00:00+02:00"),
+            ("2025-03-29T02:30:00+01:00", (0, 1, 0), false, "2025-03-30T03:30:00+02:00"),
+            ("2025-10-25T02:30:00+02:00", (0, 1, 0), false, "2025-10-26T02:30:00+01:00"),
+            ("2025-03-29T12:00:00+01:00", (0, 0, 24), false, "2025-03-30T13:00:00+02:00"),
+            ("2025-03-31T12:00:00+02:00", (1, 1, 1), true, "2025-02-27T11:00:00+01:00"),
+            ("2025-04-30T02:30:00+02:00", (1, 0, 0), true, "2025-03-30T03:30:00+02:00"),
+        ] {
+            let by = IntervalMonthDayNano::new(by.0, by.1, by.2 * 3_600_000_000_000);
+            let mut clock = LocalClock::new("Europe/Berlin").unwrap();
+            let found = shift_local(seconds(at) * 1_000 + 5, by, is_minus, 1_000, &mut clock);
+            assert_eq!(found, Some(seconds(expected) * 1_000 + 5), "{at} {by:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,28 +1,28 @@
-//! Fast `date_part` and `date_trunc` for UTC timestamps, and `date_part('epoch', duration)`, by integer arithmetic.
+//! Fast `date_part` and `date_trunc` for UTC timestamps by integer arithmetic.
 //!
 //! Formula: floor division of ticks by the length of a second, minute, hour, day or week; months and years by [`Date`], days to
 //!          the proleptic Gregorian calendar in eras of 400 years.
-//! Units:   timestamps without a time zone of any unit in; Int32 (`date_part`), the same timestamps (`date_trunc`) or seconds as
-//!          Float64 (`epoch`) out.
+//! Units:   timestamps without a time zone of any unit in; Int32 (`date_part`) or the same timestamps (`date_trunc`) out.
 //! NULL:    NULL.
-//! Edges:   timestamps beyond 30,000 years from 1970, other fields and scalars return `None`: DataFusion's function evaluates
+//! Edges:   timestamps beyond 30,000 years from 1970, other fields return `None`: DataFusion's function evaluates
 //!          them.
-//! Source:  DataFusion 55.2, which constructs a date and a time for each row; its results are the expected values of the tests,
-//!          except for `epoch`, which loses the fraction from 2.147483648 s on and is NULL from 68 years on.
+//! Source:  DataFusion 55.2, which constructs a date and a time for each row; its results are the expected values of the tests.
+//!
+//! Durations and intervals: [`duration_fields`].
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, PrimitiveArray};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    ArrowTimestampType, DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    ArrowTimestampType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 
-use super::ticks_per_second;
+use super::extract::plain_field;
+use super::{duration_fields, ticks_per_second};
 use crate::kernels::hash::ODD;
 
 const DAY_S: i64 = 86_400;
@@ -38,11 +38,18 @@ const MAX_DISTANCE_S: i64 = 30_000 * 366 * DAY_S;
 pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<ColumnarValue> {
     let [ColumnarValue::Scalar(name), value] = args else { return None };
     let (ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) = name else { return None };
-    let name = name.to_lowercase();
-    if function == "date_part" && name == "epoch" {
-        return duration_seconds(value);
+    let name = plain_field(name);
+    if function == "date_part" && matches!(value.data_type(), DataType::Duration(_) | DataType::Interval(_)) {
+        return duration_fields::date_part(&name, value);
     }
-    let ColumnarValue::Array(timestamps) = value else { return None };
+    let timestamps = match value {
+        ColumnarValue::Array(timestamps) => timestamps,
+        // constants have the same answers as columns, years beyond 2262 too
+        ColumnarValue::Scalar(value) => {
+            let result = computed(function, &[args[0].clone(), ColumnarValue::Array(value.to_array().ok()?)])?;
+            return ScalarValue::try_from_array(&result.into_array(1).ok()?, 0).ok().map(ColumnarValue::Scalar);
+        }
+    };
     let result = match timestamps.data_type() {
         DataType::Timestamp(TimeUnit::Second, None) => {
             computed_ticks::<TimestampSecondType>(function, &name, timestamps)
@@ -59,23 +66,6 @@ pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<Columna
         _ => None,
     };
     result.map(ColumnarValue::Array)
-}
-
-/// The seconds of durations; `None` for other types.
-fn duration_seconds(durations: &ColumnarValue) -> Option<ColumnarValue> {
-    let DataType::Duration(unit) = durations.data_type() else { return None };
-    let second = ticks_per_second(unit) as f64;
-    let seconds = |ticks: &ArrayRef| -> Option<ArrayRef> {
-        let ticks = cast(ticks, &DataType::Int64).ok()?;
-        Some(Arc::new(ticks.as_primitive::<Int64Type>().unary::<_, Float64Type>(|ticks| ticks as f64 / second)))
-    };
-    match durations {
-        ColumnarValue::Array(durations) => seconds(durations).map(ColumnarValue::Array),
-        ColumnarValue::Scalar(duration) => {
-            let seconds = seconds(&duration.to_array().ok()?)?;
-            ScalarValue::try_from_array(&seconds, 0).ok().map(ColumnarValue::Scalar)
-        }
-    }
 }
 
 /// [`computed`] for one time unit.
@@ -295,27 +285,6 @@ mod tests {
                     assert_eq!(&ours, &theirs, "{} {name} {unit:?}", function.name());
                 }
             }
-        }
-    }
-
-    /// By hand, as column and as scalar.
-    #[test]
-    fn durations_keep_fractions_of_seconds() {
-        for (unit, ticks, expected) in [
-            (TimeUnit::Second, 3_000_000_000, 3e9),
-            (TimeUnit::Millisecond, 3_500, 3.5),
-            (TimeUnit::Microsecond, -86_400_250_000, -86_400.25),
-            (TimeUnit::Nanosecond, 2_147_483_648, 2.147_483_648),
-        ] {
-            let kind = DataType::Duration(unit);
-            let column = cast(&Int64Array::from(vec![Some(ticks), None]), &kind).unwrap();
-            let of = |value| {
-                let args = [ColumnarValue::Scalar("EPOCH".into()), value];
-                computed("date_part", &args).unwrap().into_array(1).unwrap().as_primitive::<Float64Type>().clone()
-            };
-            let alone = ColumnarValue::Scalar(ScalarValue::try_from_array(&column, 0).unwrap());
-            assert_eq!(of(alone).iter().collect::<Vec<_>>(), [Some(expected)], "{unit:?}");
-            assert_eq!(of(ColumnarValue::Array(column)).iter().collect::<Vec<_>>(), [Some(expected), None], "{unit:?}");
         }
     }
 

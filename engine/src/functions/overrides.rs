@@ -1,7 +1,9 @@
 //! [`FunctionOverride`]: a scalar function of DataFusion with corrected results or a faster path.
 //!
 //! - `to_timestamp` and the like return the type that they declare: the result is cast.
-//! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time zone, by [`calendar`] where it can.
+//! - `to_timestamp` and the like of strings without an offset are timestamps without a time zone, see [`reads_local_time`].
+//! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time zone, by [`calendar`] where it can; in other
+//!   time zones they and `date_bin` run on local time ([`zoned`]).
 //!
 //! All planning methods (signature, simplification, ordering) are those of the wrapped function.
 
@@ -22,16 +24,69 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-use super::calendar;
+use super::{calendar, temporal_cast, zoned};
 
-/// A function whose result has its declared type; `strips_utc` removes the time zone UTC from the arguments.
+/// What is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Repair {
+    /// `to_timestamp` and the like.
+    ToTimestamp,
+    /// `date_trunc` and `date_part`.
+    Calendar,
+    /// `date_bin`.
+    Bin,
+}
+
+/// A function whose result has its declared type, and is right.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct FunctionOverride {
     pub(super) inner: Arc<ScalarUDF>,
-    pub(super) strips_utc: bool,
+    pub(super) repair: Repair,
+}
+
+/// Whether `to_timestamp` reads strings that have no offset, so that the result is a local time, without a time zone.
+///
+/// With formats it depends on whether one has an offset (`%z` and the like); of a single literal on the literal. A column without
+/// a format may have both: the result has a time zone, and what has no offset is in that of the session.
+pub(super) fn reads_local_time(args: &ReturnFieldArgs) -> bool {
+    let is_string =
+        |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let [value, formats @ ..] = args.scalar_arguments else { return false };
+    if !args.arg_fields.first().is_some_and(|field| is_string(field.data_type())) {
+        return false;
+    }
+    let text = |value: &Option<&ScalarValue>| value.and_then(|value| value.try_as_str().flatten().map(str::to_string));
+    if formats.is_empty() {
+        return text(value).is_some_and(|text| temporal_cast::is_local(&text));
+    }
+    formats.iter().all(|format| text(format).is_some_and(|format| !has_offset(&format)))
+}
+
+/// Whether a format of `chrono` reads an offset, a time zone or seconds since 1970.
+fn has_offset(format: &str) -> bool {
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        rest = rest[at + 1..].trim_start_matches([':', '#', '-', '_', '0', '.', '3', '6', '9']);
+        if rest.starts_with(['z', 'Z', '+', 's']) {
+            return true;
+        }
+        rest = rest.get(rest.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
+    }
+    false
 }
 
 impl FunctionOverride {
+    /// A string as a local time: the function of a session in UTC reads it, and the ticks stay.
+    fn invoke_local(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let mut utc = ConfigOptions::default();
+        utc.execution.time_zone = None;
+        let result = match self.inner.inner().with_updated_config(&utc) {
+            Some(inner) => inner.inner().invoke_with_args(args)?,
+            None => self.inner.inner().invoke_with_args(args)?,
+        };
+        with_time_zone(result, None)
+    }
+
     fn invoke_without_utc(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         for (arg, field) in args.args.iter_mut().zip(&mut args.arg_fields) {
             if let Some(without) = without_utc(field.data_type()) {
@@ -100,12 +155,19 @@ impl ScalarUDFImpl for FunctionOverride {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        self.inner.return_field_from_args(args)
+        let is_local = self.repair == Repair::ToTimestamp && reads_local_time(&args);
+        let field = self.inner.return_field_from_args(args)?;
+        Ok(match field.data_type() {
+            DataType::Timestamp(unit, Some(_)) if is_local => {
+                Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(*unit, None)))
+            }
+            _ => field,
+        })
     }
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let inner = Arc::new(self.inner.inner().with_updated_config(config)?);
-        Some(ScalarUDF::from(Self { inner, strips_utc: self.strips_utc }))
+        Some(ScalarUDF::from(Self { inner, repair: self.repair }))
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
@@ -131,14 +193,22 @@ impl ScalarUDFImpl for FunctionOverride {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let declared = args.return_field.data_type().clone();
         // `inner.inner()`, the implementation: `ScalarUDF` around it checks the declared type, and would fail
-        let result = if self.strips_utc {
-            let result = self.invoke_without_utc(args)?;
-            match &declared {
-                DataType::Timestamp(_, time_zone) => with_time_zone(result, time_zone.clone())?,
-                _ => result,
+        let result = match self.repair {
+            Repair::Calendar | Repair::Bin => {
+                if let Some(result) = zoned::invoke(&self.inner, &args)? {
+                    return Ok(result);
+                }
+                let result = match self.repair {
+                    Repair::Calendar => self.invoke_without_utc(args)?,
+                    _ => self.inner.inner().invoke_with_args(args)?,
+                };
+                match &declared {
+                    DataType::Timestamp(_, time_zone) => with_time_zone(result, time_zone.clone())?,
+                    _ => result,
+                }
             }
-        } else {
-            self.inner.inner().invoke_with_args(args)?
+            Repair::ToTimestamp if matches!(declared, DataType::Timestamp(_, None)) => self.invoke_local(args)?,
+            Repair::ToTimestamp => self.inner.inner().invoke_with_args(args)?,
         };
         if result.data_type() == declared { Ok(result) } else { result.cast_to(&declared, None) }
     }

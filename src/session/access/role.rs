@@ -71,13 +71,15 @@ impl RoleExpr {
         let mut parser = Parser::new(&GenericDialect {})
             .with_recursion_limit(sqlfile::RECURSION_LIMIT)
             .with_tokens_with_locations(tokens);
-        let parsed = parser.parse_expr().map_err(|error| usage_error(&sqlfile::parser_error(&source, &error, None)))?;
+        let mut parsed =
+            parser.parse_expr().map_err(|error| usage_error(&sqlfile::parser_error(&source, &error, None)))?;
         let next = parser.peek_token();
         if next.token != Token::EOF {
             let spot = Some(sqlfile::token_spot(&next));
             let error = Error::at(&source, spot, format!("unexpected `{}` after the expression", next.token));
             return Err(usage_error(&error.help("one SQL expression over the columns of the table is wanted")));
         }
+        cxql_engine::rewrite(&mut parsed);
         Ok(Self { source, expr: parsed })
     }
 

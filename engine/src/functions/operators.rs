@@ -1,0 +1,137 @@
+//! [`OperatorPlanner`]: operators of dates, timestamps, intervals and durations that DataFusion plans wrongly or refuses.
+//!
+//! | operator | planned as | DataFusion 55.2 |
+//! |---|---|---|
+//! | `interval * number`, `number * interval`, `interval / number`, the same of durations | [`IntervalScale`] | an error |
+//! | `date + interval`, `date - interval` | the timestamp of the date's midnight plus the interval, unless the interval is a literal of whole days or months | a date: hours are lost |
+//! | `date + duration`, `date - duration` | the same | an error |
+//! | a timestamp with time zone minus one without, or minus a date, and the other way round | both with the time zone | depends on the unit: of one unit, the local time is taken for UTC |
+//! | `interval = '2 hours'`, and durations | the string as an interval | an error |
+//!
+//! Source: PostgreSQL, table 9.31 of operators; DuckDB answers the same. A plan of DataFusion's own programming interface, without
+//! SQL, does not come here.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use super::interval_key::INTERVAL;
+use super::interval_scale::IntervalScale;
+
+/// The planner; see the module.
+#[derive(Debug)]
+pub(super) struct OperatorPlanner {
+    times: Arc<ScalarUDF>,
+    over: Arc<ScalarUDF>,
+}
+
+impl OperatorPlanner {
+    pub(super) fn new() -> Self {
+        Self { times: Arc::new(IntervalScale::udf(false)), over: Arc::new(IntervalScale::udf(true)) }
+    }
+
+    fn planned(&self, op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+        use DataType::{Date32, Date64, Duration, Interval, Timestamp};
+        let op = match op {
+            BinaryOperator::Multiply => Operator::Multiply,
+            BinaryOperator::Divide => Operator::Divide,
+            BinaryOperator::Plus => Operator::Plus,
+            BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Eq => Operator::Eq,
+            BinaryOperator::NotEq => Operator::NotEq,
+            BinaryOperator::Lt => Operator::Lt,
+            BinaryOperator::LtEq => Operator::LtEq,
+            BinaryOperator::Gt => Operator::Gt,
+            BinaryOperator::GtEq => Operator::GtEq,
+            _ => return None,
+        };
+        let types = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
+        if !(types.0.is_temporal() || types.1.is_temporal()) {
+            return None;
+        }
+        let is_span = |data_type: &DataType| matches!(data_type, Interval(_) | Duration(_));
+        let binary = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+        let (left, right) = (left.clone(), right.clone());
+        Some(match (&types.0, op, &types.1) {
+            (span, Operator::Multiply, number) if is_span(span) && number.is_numeric() => {
+                self.times.call(vec![left, right])
+            }
+            (number, Operator::Multiply, span) if is_span(span) && number.is_numeric() => {
+                self.times.call(vec![right, left])
+            }
+            (span, Operator::Divide, number) if is_span(span) && number.is_numeric() => {
+                self.over.call(vec![left, right])
+            }
+            (Date32 | Date64, Operator::Plus | Operator::Minus, span) if is_span(span) && !is_whole_days(&right) => {
+                binary(cast(left, midnight(span)), right)
+            }
+            (span, Operator::Plus, Date32 | Date64) if is_span(span) && !is_whole_days(&left) => {
+                binary(left, cast(right, midnight(span)))
+            }
+            (Timestamp(_, Some(_)), Operator::Minus, Timestamp(unit, None)) => {
+                binary(left, cast(right, zoned(*unit, &types.0)))
+            }
+            (Timestamp(unit, None), Operator::Minus, Timestamp(_, Some(_))) => {
+                binary(cast(left, zoned(*unit, &types.1)), right)
+            }
+            (Timestamp(unit, Some(_)), Operator::Minus, Date32 | Date64) => {
+                binary(left, cast(right, zoned(*unit, &types.0)))
+            }
+            (Date32 | Date64, Operator::Minus, Timestamp(unit, Some(_))) => {
+                binary(cast(left, zoned(*unit, &types.1)), right)
+            }
+            (span, op, _) if is_span(span) && op.supports_propagation() && is_string(&right) => {
+                binary(left, cast(right, INTERVAL))
+            }
+            (_, op, span) if is_span(span) && op.supports_propagation() && is_string(&left) => {
+                binary(cast(left, INTERVAL), right)
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The type of a date's midnight to which a span is added. Microseconds reach the years that dates have in practice.
+fn midnight(span: &DataType) -> DataType {
+    match span {
+        DataType::Duration(unit) => DataType::Timestamp(*unit, None),
+        _ => DataType::Timestamp(TimeUnit::Microsecond, None),
+    }
+}
+
+fn zoned(unit: TimeUnit, other: &DataType) -> DataType {
+    match other {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(unit, zone.clone()),
+        _ => DataType::Timestamp(unit, None),
+    }
+}
+
+/// A literal interval without a time: a date plus it is a date.
+fn is_whole_days(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => interval.nanoseconds == 0,
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => interval.milliseconds == 0,
+        Expr::Literal(ScalarValue::IntervalYearMonth(_), _) => true,
+        Expr::Negative(inner) => is_whole_days(inner),
+        Expr::Alias(alias) => is_whole_days(&alias.expr),
+        _ => false,
+    }
+}
+
+fn is_string(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
+}
+
+impl ExprPlanner for OperatorPlanner {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        Ok(match self.planned(&expr.op, &expr.left, &expr.right, schema) {
+            Some(planned) => PlannerResult::Planned(planned),
+            None => PlannerResult::Original(expr),
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! [`TemporalCast`]: casts between local and zoned times, and of strings to timestamps and intervals.
+//!
+//! Formula: a zoned timestamp as a timestamp, date or time is the local time of its zone; a timestamp or date as a zoned timestamp
+//!          is the local time of that zone ([`super::local_time`] for clock changes). A string with an offset is that point in
+//!          time, without one a local time.
+//! Units:   any; fractions of a tick are rounded down.
+//! NULL:    NULL; `try_cast` gives NULL for what cannot be cast.
+//! Edges:   a value beyond the range of the unit is an error.
+//! Source:  PostgreSQL 15 and DuckDB. DataFusion 55.2 casts a zoned timestamp to the wall clock of UTC, fails at clock changes,
+//!          and reads neither `2025-04-03 08:00` nor `27:15:08`.
+
+use std::sync::Arc;
+
+use chrono::FixedOffset;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray};
+use datafusion::arrow::compute::kernels::cast_utils::{parse_interval_month_day_nano, string_to_datetime};
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano, IntervalUnit, TimeUnit};
+use datafusion::common::utils::take_function_args;
+use datafusion::common::{ScalarValue, exec_datafusion_err, internal_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::interval_text;
+use super::local_time::{LocalClock, as_local, from_local, midnights, timestamps, to_unit};
+use super::{overrides::without_utc, ticks_per_second};
+
+/// Whether the cast is one of those that [`TemporalCast`] makes.
+pub(crate) fn is_repaired(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Date64, Interval, LargeUtf8, Time32, Time64, Timestamp, Utf8, Utf8View};
+    let is_local = |zoned: &DataType| matches!(zoned, Timestamp(_, Some(_))) && without_utc(zoned).is_none();
+    match (from, to) {
+        (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Interval(IntervalUnit::MonthDayNano)) => true,
+        (from, Timestamp(_, None) | Date32 | Date64 | Time32(_) | Time64(_)) => is_local(from),
+        (Timestamp(_, None) | Date32 | Date64, to) => is_local(to),
+        _ => false,
+    }
+}
+
+/// A cast to `target`; see the module. No SQL name: only the analyzer rule `TemporalCasts` calls it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TemporalCast {
+    target: DataType,
+    is_try: bool,
+    signature: Signature,
+}
+
+impl TemporalCast {
+    pub(crate) fn udf(target: DataType, is_try: bool) -> ScalarUDF {
+        ScalarUDF::from(Self { target, is_try, signature: Signature::any(1, Volatility::Immutable) })
+    }
+
+    fn of(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        let is_safe = self.is_try;
+        let options = CastOptions { safe: is_safe, ..CastOptions::default() };
+        match (values.data_type(), &self.target) {
+            (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, target) => strings(values, target, is_safe),
+            (DataType::Timestamp(_, Some(_)), target) => {
+                let local = as_local(values, is_safe)?;
+                match target {
+                    DataType::Timestamp(unit, None) => to_unit(&local, *unit, is_safe),
+                    target => Ok(cast_with_options(&local, target, &options)?),
+                }
+            }
+            (from, DataType::Timestamp(unit, Some(zone))) => {
+                let local = match from {
+                    DataType::Timestamp(..) => to_unit(values, *unit, is_safe)?,
+                    _ => midnights(values, *unit, is_safe)?,
+                };
+                from_local(&local, zone, Some(Arc::clone(zone)), is_safe)
+            }
+            (from, target) => internal_err!("a cast of {from} to {target}"),
+        }
+    }
+}
+
+/// Strings as timestamps or intervals: by Arrow's cast, and what that cannot read one by one.
+fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayRef> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    if let Ok(cast) = cast_with_options(values, target, &options) {
+        return Ok(cast);
+    }
+    let values = cast(values, &DataType::Utf8)?;
+    let values = values.as_string::<i32>();
+    match target {
+        DataType::Timestamp(unit, zone) => string_timestamps(values, *unit, zone.clone(), is_safe),
+        _ => {
+            let intervals = values.iter().map(|text| match text.map(interval) {
+                Some(Ok(interval)) => Ok(Some(interval)),
+                Some(Err(error)) if !is_safe => Err(error),
+                _ => Ok(None),
+            });
+            Ok(Arc::new(intervals.collect::<Result<IntervalMonthDayNanoArray>>()?))
+        }
+    }
+}
+
+fn interval(text: &str) -> Result<IntervalMonthDayNano> {
+    let spelled = interval_text::spelled_out(text);
+    parse_interval_month_day_nano(spelled.as_deref().unwrap_or(text)).map_err(|_| {
+        exec_datafusion_err!("cannot cast string '{text}' to an interval; write it like 2 days 03:00:00 or 90 minutes")
+    })
+}
+
+/// Strings as timestamps: with an offset that point in time, without one a local time of `zone`.
+pub(crate) fn string_timestamps(
+    values: &StringArray,
+    unit: TimeUnit,
+    zone: Option<Arc<str>>,
+    is_safe: bool,
+) -> Result<ArrayRef> {
+    let mut clock = zone.as_deref().map(LocalClock::new).transpose()?;
+    let ticks = values.iter().map(|text| {
+        let Some(text) = text else { return Ok(None) };
+        match timestamp(text, unit, clock.as_mut()) {
+            None if !is_safe => Err(exec_datafusion_err!(
+                "cannot cast string '{text}' to a timestamp; write it like 2025-01-31 09:00:00, or read it with to_timestamp('{text}', format)"
+            )),
+            ticks => Ok(ticks),
+        }
+    });
+    Ok(timestamps(&ticks.collect::<Result<Int64Array>>()?, unit, zone))
+}
+
+/// Whether a string is a timestamp without an offset.
+pub(super) fn is_local(text: &str) -> bool {
+    read(text).is_some_and(|(_, is_local)| is_local)
+}
+
+/// A string as a point in time, that of UTC where it has no offset, and whether it has none.
+fn read(text: &str) -> Option<(chrono::DateTime<chrono::Utc>, bool)> {
+    let padded = padded(text.trim());
+    let text = padded.as_deref().unwrap_or(text.trim());
+    let read = |hours: i32| string_to_datetime(&FixedOffset::east_opt(hours * 3600)?, text).ok();
+    let at = read(0)?.to_utc();
+    // a string without an offset is another point in time elsewhere
+    Some((at, read(1)?.to_utc() != at))
+}
+
+/// The ticks of a string; `None` if it is no timestamp or beyond the range.
+fn timestamp(text: &str, unit: TimeUnit, clock: Option<&mut LocalClock>) -> Option<i64> {
+    let (at, is_local) = read(text)?;
+    let seconds = match clock {
+        Some(clock) if is_local => clock.utc(at.timestamp())?,
+        _ => at.timestamp(),
+    };
+    let per_second = ticks_per_second(unit);
+    let fraction = i64::from(at.timestamp_subsec_nanos()) / (1_000_000_000 / per_second);
+    seconds.checked_mul(per_second)?.checked_add(fraction)
+}
+
+/// `2025-04-03 08:00`, `2025-04-03T08:00Z` and `2025-4-3 8:00` with all digits and seconds; `None` where nothing is missing.
+fn padded(text: &str) -> Option<String> {
+    let (date, time) = match text.split_once(['T', ' ']) {
+        Some((date, time)) => (date, Some(time.trim_start())),
+        None => (text, None),
+    };
+    let mut parts = date.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.next().is_some() || year.len() != 4 || ![year, month, day].into_iter().all(is_number) {
+        return None;
+    }
+    let mut full = format!("{year}-{month:0>2}-{day:0>2}");
+    if let Some(time) = time {
+        let end = time.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(time.len());
+        let (clock, zone) = time.split_at(end);
+        full.push(' ');
+        match clock.split(':').collect::<Vec<_>>().as_slice() {
+            [hour, minute] if minute.len() == 2 => full.push_str(&format!("{hour:0>2}:{minute}:00")),
+            [hour, rest @ ..] if !rest.is_empty() => full.push_str(&format!("{hour:0>2}:{}", rest.join(":"))),
+            _ => full.push_str(clock),
+        }
+        full.push_str(zone);
+    }
+    Some(full)
+}
+
+impl ScalarUDFImpl for TemporalCast {
+    fn name(&self) -> &str {
+        if self.is_try { "temporal_try_cast" } else { "temporal_cast" }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(self.target.clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let [value] = take_function_args(self.name(), args.arg_fields)?;
+        let is_nullable = value.is_nullable() || self.is_try;
+        Ok(Arc::new(datafusion::arrow::datatypes::Field::new(self.name(), self.target.clone(), is_nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [value] = take_function_args(self.name(), args.args)?;
+        Ok(match value {
+            ColumnarValue::Array(values) => ColumnarValue::Array(self.of(&values)?),
+            ColumnarValue::Scalar(value) => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&self.of(&value.to_array()?)?, 0)?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values: PostgreSQL 15 with `set time zone 'Europe/Berlin'`, in UTC seconds.
+    #[test]
+    fn strings_are_read_as_postgresql_reads_them() {
+        for (text, expected) in [
+            ("2025-04-03 08:00", Some(1_743_660_000)),
+            ("2025-4-3 8:00", Some(1_743_660_000)),
+            ("2025-04-03T08:00Z", Some(1_743_667_200)),
+            ("2025-04-03 08:00+00", Some(1_743_667_200)),
+            ("2025-03-30 02:30:00", Some(1_743_298_200)),
+            ("2025-10-26 02:30:00", Some(1_761_442_200)),
+            ("2025-10-26 02:30:00+02:00", Some(1_761_438_600)),
+            ("2025-04-03", Some(1_743_631_200)),
+            ("3 April", None),
+            ("2025-13-01 08:00", None),
+            ("", None),
+        ] {
+            let mut clock = LocalClock::new("Europe/Berlin").unwrap();
+            assert_eq!(timestamp(text, TimeUnit::Second, Some(&mut clock)), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Rewrites of a parsed statement, before it is planned.
+//!
+//! | SQL | as | why |
+//! |---|---|---|
+//! | `value at time zone zone` | `timezone(zone, value)` | DataFusion plans a cast, which does not tell local times from points in time; the zone may be a column |
+//! | `to_timestamp(text) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
+//! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
+//!
+//! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{CopyToSource, Statement};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName,
+    Value, VisitMut, visit_expressions_mut,
+};
+
+use crate::functions::interval_text;
+use crate::functions::time_zone::TIME_ZONE_FUNCTION;
+
+/// Rewrites a statement; see the module.
+pub fn rewrite_statement(statement: &mut Statement) {
+    match statement {
+        Statement::Statement(statement) => rewrite(statement.as_mut()),
+        Statement::Explain(explain) => rewrite_statement(&mut explain.statement),
+        Statement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => rewrite(query.as_mut()),
+            CopyToSource::Relation(_) => {}
+        },
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => {}
+    }
+}
+
+/// Rewrites the expressions of a statement, a query or an expression; see the module.
+pub fn rewrite<T: VisitMut>(tree: &mut T) {
+    let _: ControlFlow<()> = visit_expressions_mut(tree, |expr| {
+        match expr {
+            Expr::AtTimeZone { .. } => at_time_zone(expr),
+            Expr::Interval(interval) => spelled_interval(interval),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+fn at_time_zone(expr: &mut Expr) {
+    let Expr::AtTimeZone { timestamp, time_zone } = std::mem::replace(expr, Expr::Value(Value::Null.into())) else {
+        return;
+    };
+    let args = [*time_zone, single_string(*timestamp)];
+    *expr = Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(TIME_ZONE_FUNCTION)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).into(),
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    });
+}
+
+/// The argument of `to_timestamp(x)`; other expressions unchanged.
+fn single_string(expr: Expr) -> Expr {
+    if let Expr::Function(function) = &expr
+        && function.name.to_string().eq_ignore_ascii_case("to_timestamp")
+        && let FunctionArguments::List(list) = &function.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] = list.args.as_slice()
+    {
+        return arg.clone();
+    }
+    expr
+}
+
+fn spelled_interval(interval: &mut Interval) {
+    if let Expr::Value(value) = interval.value.as_mut()
+        && let Value::SingleQuotedString(text) = &mut value.value
+        && interval.leading_field.is_none()
+        && let Some(spelled) = interval_text::spelled_out(text)
+    {
+        *text = spelled;
+    }
+}
