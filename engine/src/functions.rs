@@ -4,6 +4,7 @@
 //! documentation. Switch: `cxql.engine.function_overrides`, read when a session is built.
 
 pub(crate) mod calendar;
+pub(crate) mod duration_average;
 mod duration_fields;
 pub(crate) mod extract;
 pub(crate) mod interval_extremes;

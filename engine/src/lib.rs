@@ -60,6 +60,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+pub use self::functions::interval_text::shown as shown_interval;
 pub use self::optimizer::hash_window_agg::sorted_window_reasons;
 pub use self::options::EngineOptions;
 pub use self::sql::{rewrite, rewrite_statement};

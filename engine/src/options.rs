@@ -258,7 +258,7 @@ mod tests {
         for (key, value, expected) in [
             ("cxql.engine.perfect_hash_bits", "99", "from 1 to 24, got `99`"),
             ("cxql.engine.dictionary_scan", "maybe", "is true or false, got `maybe`"),
-            ("cxql.engine.hash_windows", "true", "no option cxql.engine.hash_windows; there are plain_window_strings"),
+            ("cxql.engine.hash_windows", "true", "no option cxql.engine.hash_windows; there are session_time_zone"),
             ("cxql.windows", "true", "options are cxql.engine.NAME"),
             ("cxql.engine.function_overrides", "true", "when a session is built"),
         ] {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `value at time zone zone` | `timezone(zone, value)` | DataFusion plans a cast, which does not tell local times from points in time; the zone may be a column |
 //! | `to_timestamp(text) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
+//! | `timestamp '9999-12-31'`, a cast of such a string | `timestamp(6) '9999-12-31'` | nanoseconds reach from 1677 to 2262 |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
 //!
 //! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
@@ -12,8 +13,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName,
-    Value, VisitMut, visit_expressions_mut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
+    ObjectName, Value, VisitMut, visit_expressions_mut,
 };
 
 use crate::functions::interval_text;
@@ -38,6 +39,18 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
         match expr {
             Expr::AtTimeZone { .. } => at_time_zone(expr),
             Expr::Interval(interval) => spelled_interval(interval),
+            Expr::TypedString(typed) => {
+                if let Value::SingleQuotedString(text) = &typed.value.value {
+                    wide_timestamp(&mut typed.data_type, text);
+                }
+            }
+            Expr::Cast { expr, data_type, .. } => {
+                if let Expr::Value(value) = expr.as_ref()
+                    && let Value::SingleQuotedString(text) = &value.value
+                {
+                    wide_timestamp(data_type, text);
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -84,5 +97,15 @@ fn spelled_interval(interval: &mut Interval) {
         && let Some(spelled) = interval_text::spelled_out(text)
     {
         *text = spelled;
+    }
+}
+
+/// Microseconds for years that nanoseconds do not reach.
+fn wide_timestamp(data_type: &mut DataType, text: &str) {
+    let year: Option<u32> = text.trim().split('-').next().and_then(|year| year.parse().ok());
+    if let DataType::Timestamp(precision @ None, _) = data_type
+        && year.is_some_and(|year| !(1678..2262).contains(&year))
+    {
+        *precision = Some(6);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use cxql_engine::shown_interval;
 use datafusion::arrow::array::{Array, AsArray, IntervalMonthDayNanoArray, PrimitiveArray};
 use datafusion::arrow::datatypes::{
     DataType, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Field,
@@ -86,42 +87,16 @@ impl DisplayIndex for Column {
             Values::Durations(ticks, _) if ticks.is_null(row) => self.null.clone(),
             Values::Durations(ticks, tick) => {
                 let length = i128::from(ticks.value(row)) * tick;
-                shown(0, length / DAY_NS, length % DAY_NS)
+                shown_interval(0, length / DAY_NS, length % DAY_NS)
             }
             Values::Intervals(intervals) if intervals.is_null(row) => self.null.clone(),
             Values::Intervals(intervals) => {
                 let IntervalMonthDayNano { months, days, nanoseconds } = intervals.value(row);
-                shown(months, days.into(), nanoseconds.into())
+                shown_interval(months, days.into(), nanoseconds.into())
             }
         };
         Ok(out.write_str(&text)?)
     }
-}
-
-/// Months, days and nanoseconds as PostgreSQL writes them.
-fn shown(months: i32, days: i128, time_ns: i128) -> String {
-    let mut parts: Vec<String> = vec![];
-    let mut is_after_negative = false;
-    let counted = [(i128::from(months / 12), "year"), (i128::from(months % 12), "mon"), (days, "day")];
-    for (count, unit) in counted.into_iter().filter(|(count, _)| *count != 0) {
-        let sign = if is_after_negative && count > 0 { "+" } else { "" };
-        parts.push(format!("{sign}{count} {unit}{}", if count == 1 { "" } else { "s" }));
-        is_after_negative = count < 0;
-    }
-    if time_ns != 0 || parts.is_empty() {
-        let sign = match time_ns {
-            ..0 => "-",
-            _ if is_after_negative => "+",
-            _ => "",
-        };
-        let (seconds, fraction) = (time_ns.unsigned_abs() / 1_000_000_000, time_ns.unsigned_abs() % 1_000_000_000);
-        let mut time = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        if fraction != 0 {
-            time.push_str(format!(".{fraction:09}").trim_end_matches('0'));
-        }
-        parts.push(time);
-    }
-    parts.join(" ")
 }
 
 /// A formatter of a column: ours for durations and intervals, at any depth, Arrow's for all other types.
@@ -133,33 +108,5 @@ pub(crate) fn formatter<'a>(
     match Durations.create_array_formatter(column, &options, None)? {
         Some(formatter) => Ok(formatter),
         None => ArrayFormatter::try_new(column, &options),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Expected values: PostgreSQL 15.
-    #[test]
-    fn values_are_written_as_postgresql_writes_them() {
-        let second = SECOND_NS;
-        for (months, days, time_ns, expected) in [
-            (0, 0, 0, "00:00:00"),
-            (0, 2, 3 * 3600 * second, "2 days 03:00:00"),
-            (0, 0, 245_250_000_000, "00:04:05.25"),
-            (0, 0, -245_250_000_000, "-00:04:05.25"),
-            (0, -1, -2 * 3600 * second, "-1 days -02:00:00"),
-            (0, -1, 2 * 3600 * second, "-1 days +02:00:00"),
-            (14, -3, second, "1 year 2 mons -3 days +00:00:01"),
-            (-14, 3, 0, "-1 years -2 mons +3 days"),
-            (1, 1, 0, "1 mon 1 day"),
-            (0, 0, 36 * 3600 * second, "36:00:00"),
-            (0, 0, 1_000, "00:00:00.000001"),
-        ] {
-            assert_eq!(shown(months, days, time_ns), expected);
-        }
-        // PostgreSQL has no nanoseconds
-        assert_eq!(shown(0, 0, 1), "00:00:00.000000001");
     }
 }

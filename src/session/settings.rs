@@ -24,8 +24,8 @@ pub(super) fn check_time_zone(zone: &str) -> Result<()> {
 }
 
 impl Session {
-    /// A copy of this session with another default schema or time zone. Views and reports are planned as before, so that
-    /// their meaning does not change.
+    /// A copy of this session with another default schema or time zone. Views and reports resolve names as before; their
+    /// times are shown in the time zone of the copy. Row conditions and masks of roles do not change.
     ///
     /// # Errors
     /// An unknown schema or time zone.

@@ -10,7 +10,7 @@
 //! ```
 //! A key is the length in nanoseconds, a decimal. Comparisons of any form (`=`, `<`, IS DISTINCT FROM, BETWEEN, IN, ANY, ALL, CASE with an operand, `nullif`), join conditions,
 //! ORDER BY, PARTITION BY and GROUP BY, DISTINCT, UNION, INTERSECT and EXCEPT use [`IntervalKey`]; `min`, `max`, `least` and
-//! `greatest` are functions of their own. The values that are shown stay as they are: of a group with several spellings of one
+//! `greatest` are functions of their own, and so is the average of durations ([`DurationAverage`]). The values that are shown stay as they are: of a group with several spellings of one
 //! length the one with the fewest months, then days. Intervals within lists and structs are not reached.
 //! Switch: `cxql.engine.interval_comparison`.
 
@@ -33,6 +33,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
+use crate::functions::duration_average::DurationAverage;
 use crate::functions::interval_extremes::{IntervalExtreme, IntervalSelection};
 use crate::functions::interval_key::{INTERVAL, INTERVAL_KEY, IntervalKey, JUSTIFIED_INTERVAL, length as length_of};
 
@@ -45,6 +46,7 @@ pub(crate) struct IntervalComparison {
     greatest: Arc<ScalarUDF>,
     min: Arc<AggregateUDF>,
     max: Arc<AggregateUDF>,
+    average: Arc<AggregateUDF>,
     is_before_coercion: bool,
 }
 
@@ -58,27 +60,54 @@ impl IntervalComparison {
             greatest: Arc::new(IntervalSelection::udf(true)),
             min: Arc::new(IntervalExtreme::udf(false)),
             max: Arc::new(IntervalExtreme::udf(true)),
+            average: Arc::new(DurationAverage::udf()),
         }
     }
 }
 
 impl IntervalComparison {
-    /// The part for ORDER BY of windows, before type coercion, which refuses RANGE frames over intervals and durations: the
+    /// The part for averages of durations, and for ORDER BY of windows, before type coercion, which refuses RANGE frames over intervals and durations: the
     /// frame that windows with ORDER BY have by default.
     pub(crate) fn of_windows() -> Self {
         Self { is_before_coercion: true, ..Self::new() }
     }
 
+    /// Our average of durations in place of DataFusion's, whose sum wraps.
+    fn averages_durations(
+        &self,
+        function: &mut Arc<AggregateUDF>,
+        args: &[Expr],
+        is_distinct: bool,
+        schema: &DFSchema,
+    ) -> bool {
+        let is_duration =
+            |arg: &Expr| arg.get_type(schema).is_ok_and(|data_type| matches!(data_type, DataType::Duration(_)));
+        if is_distinct || function.name() != "avg" || *function == self.average || !args.iter().any(is_duration) {
+            return false;
+        }
+        *function = Arc::clone(&self.average);
+        true
+    }
+
     fn windows_ordered(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let mut has_window = false;
         plan.apply_with_subqueries(|plan| {
-            has_window |= matches!(plan, LogicalPlan::Window(_));
+            has_window |= match plan {
+                LogicalPlan::Window(_) => true,
+                LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().any(is_average),
+                _ => false,
+            };
             Ok(if has_window { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         if !has_window {
             return Ok(plan);
         }
         rewrite_expressions(plan, |mut expr, schema| {
+            if let Expr::AggregateFunction(call) = &mut expr {
+                let is_changed =
+                    self.averages_durations(&mut call.func, &call.params.args, call.params.distinct, schema);
+                return Ok(if is_changed { Transformed::yes(expr) } else { Transformed::no(expr) });
+            }
             let Expr::WindowFunction(call) = &mut expr else { return Ok(Transformed::no(expr)) };
             let params = &mut call.params;
             let is_span = |sort: &SortExpr| {
@@ -86,7 +115,12 @@ impl IntervalComparison {
                 !is_key(&sort.expr) && sort.expr.get_type(schema).is_ok_and(is_span)
             };
             let is_first = params.order_by.first().is_some_and(is_span);
-            let mut is_changed = false;
+            let mut is_changed = match &mut call.fun {
+                WindowFunctionDefinition::AggregateUDF(function) => {
+                    self.averages_durations(function, &params.args, params.distinct, schema)
+                }
+                WindowFunctionDefinition::WindowUDF(_) => false,
+            };
             for sort in &mut params.order_by {
                 if is_span(sort) {
                     sort.expr = self.key(std::mem::take(&mut sort.expr), schema);
@@ -152,6 +186,14 @@ fn is_key(expr: &Expr) -> bool {
     match expr {
         Expr::ScalarFunction(call) => matches!(call.func.name(), INTERVAL_KEY | JUSTIFIED_INTERVAL),
         Expr::Alias(alias) => is_key(&alias.expr),
+        _ => false,
+    }
+}
+
+fn is_average(expr: &Expr) -> bool {
+    match expr {
+        Expr::AggregateFunction(call) => call.func.name() == "avg",
+        Expr::Alias(alias) => is_average(&alias.expr),
         _ => false,
     }
 }

@@ -18,10 +18,13 @@ use datafusion::arrow::datatypes::{
     ArrowTimestampType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, exec_err};
+use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 
 use super::extract::plain_field;
+use super::interval_key::{DAY_NS, INTERVAL};
+use super::local_time::{ticks, timestamps};
 use super::{duration_fields, ticks_per_second};
 use crate::kernels::hash::ODD;
 
@@ -66,6 +69,46 @@ pub(super) fn computed(function: &str, args: &[ColumnarValue]) -> Option<Columna
         _ => None,
     };
     result.map(ColumnarValue::Array)
+}
+
+/// `date_bin` of timestamps without a zone or in UTC, by a constant stride of days or less; `None` for other arguments.
+///
+/// DataFusion's function converts to nanoseconds and returns NULL before 1677 and after 2262.
+pub(super) fn binned(args: &[ColumnarValue]) -> Option<Result<ColumnarValue>> {
+    let [ColumnarValue::Scalar(stride), value, origin @ ..] = args else { return None };
+    let ScalarValue::IntervalMonthDayNano(Some(stride)) = stride.cast_to(&INTERVAL).ok()? else { return None };
+    let DataType::Timestamp(unit, zone) = value.data_type() else { return None };
+    let tick = 1_000_000_000 / i128::from(ticks_per_second(unit));
+    let stride_ns = i128::from(stride.days) * DAY_NS + i128::from(stride.nanoseconds);
+    let origin_ns = match origin {
+        [] => 0,
+        [ColumnarValue::Scalar(origin)] => {
+            let DataType::Timestamp(unit, _) = origin.data_type() else { return None };
+            let origin = ticks(&origin.to_array().ok()?).ok()?;
+            let origin = origin.is_valid(0).then(|| origin.value(0))?;
+            i128::from(origin) * (1_000_000_000 / i128::from(ticks_per_second(unit)))
+        }
+        _ => return None,
+    };
+    if stride.months != 0 || stride_ns <= 0 || stride_ns % tick != 0 || origin_ns % tick != 0 {
+        return None;
+    }
+    let (stride, origin) = (stride_ns / tick, origin_ns / tick);
+    let bin = |at: i64| i64::try_from(i128::from(at) - (i128::from(at) - origin).rem_euclid(stride)).ok();
+    let bins = |values: &ArrayRef| -> Result<ArrayRef> {
+        let bins = ticks(values)?.iter().map(|at| match at.map(bin) {
+            Some(None) => exec_err!("date_bin: a bin starts beyond the range of Timestamp({unit})"),
+            bin => Ok(bin.flatten()),
+        });
+        Ok(timestamps(&bins.collect::<Result<_>>()?, unit, zone.clone()))
+    };
+    Some(match value {
+        ColumnarValue::Array(values) => bins(values).map(ColumnarValue::Array),
+        ColumnarValue::Scalar(value) => value
+            .to_array()
+            .and_then(|values| ScalarValue::try_from_array(&bins(&values)?, 0))
+            .map(ColumnarValue::Scalar),
+    })
 }
 
 /// [`computed`] for one time unit.

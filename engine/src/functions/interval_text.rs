@@ -1,4 +1,5 @@
-//! Spellings of intervals that Arrow's parser does not know: `27:15:08`, `2 days 03:00:00`, `-00:05`, ISO 8601 (`P1DT2H`).
+//! Intervals as strings: spellings that Arrow's parser does not know (`27:15:08`, `2 days 03:00:00`, `-00:05`, ISO 8601 as `P1DT2H`),
+//! and the one of PostgreSQL, in which they are written.
 
 /// The interval in words that Arrow's parser reads; `None` where it has nothing to spell out.
 ///
@@ -72,6 +73,34 @@ fn iso_words(text: &str) -> Option<String> {
     (number.is_empty() && !words.is_empty()).then(|| words.join(" "))
 }
 
+/// Months, days and nanoseconds as PostgreSQL writes them: `1 year 2 mons -3 days +00:00:01.5`.
+///
+/// Parts that are 0 are left out, nothing is `00:00:00`. After a negative part a positive one has a sign.
+pub fn shown(months: i32, days: i128, time_ns: i128) -> String {
+    let mut parts: Vec<String> = vec![];
+    let mut is_after_negative = false;
+    let counted = [(i128::from(months / 12), "year"), (i128::from(months % 12), "mon"), (days, "day")];
+    for (count, unit) in counted.into_iter().filter(|(count, _)| *count != 0) {
+        let sign = if is_after_negative && count > 0 { "+" } else { "" };
+        parts.push(format!("{sign}{count} {unit}{}", if count == 1 { "" } else { "s" }));
+        is_after_negative = count < 0;
+    }
+    if time_ns != 0 || parts.is_empty() {
+        let sign = match time_ns {
+            ..0 => "-",
+            _ if is_after_negative => "+",
+            _ => "",
+        };
+        let (seconds, fraction) = (time_ns.unsigned_abs() / 1_000_000_000, time_ns.unsigned_abs() % 1_000_000_000);
+        let mut time = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if fraction != 0 {
+            time.push_str(format!(".{fraction:09}").trim_end_matches('0'));
+        }
+        parts.push(time);
+    }
+    parts.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
@@ -100,5 +129,28 @@ mod tests {
         for text in ["7 days", "1:2:3:4", "12:75", "a:b", "P", "P1H", "2025-01-01"] {
             assert_eq!(spelled_out(text), None, "{text}");
         }
+    }
+
+    /// Expected values: PostgreSQL 15.
+    #[test]
+    fn values_are_written_as_postgresql_writes_them() {
+        let second = 1_000_000_000_i128;
+        for (months, days, time_ns, expected) in [
+            (0, 0, 0, "00:00:00"),
+            (0, 2, 3 * 3600 * second, "2 days 03:00:00"),
+            (0, 0, 245_250_000_000, "00:04:05.25"),
+            (0, 0, -245_250_000_000, "-00:04:05.25"),
+            (0, -1, -2 * 3600 * second, "-1 days -02:00:00"),
+            (0, -1, 2 * 3600 * second, "-1 days +02:00:00"),
+            (14, -3, second, "1 year 2 mons -3 days +00:00:01"),
+            (-14, 3, 0, "-1 years -2 mons +3 days"),
+            (1, 1, 0, "1 mon 1 day"),
+            (0, 0, 36 * 3600 * second, "36:00:00"),
+            (0, 0, 1_000, "00:00:00.000001"),
+        ] {
+            assert_eq!(shown(months, days, time_ns), expected);
+        }
+        // PostgreSQL has no nanoseconds
+        assert_eq!(shown(0, 0, 1), "00:00:00.000000001");
     }
 }

@@ -55,18 +55,18 @@ impl OperatorPlanner {
             return None;
         }
         let is_span = |data_type: &DataType| matches!(data_type, Interval(_) | Duration(_));
+        // NULL is any number
+        let is_number = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
         let binary = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
         let (left, right) = (left.clone(), right.clone());
         Some(match (&types.0, op, &types.1) {
-            (span, Operator::Multiply, number) if is_span(span) && number.is_numeric() => {
+            (span, Operator::Multiply, number) if is_span(span) && is_number(number) => {
                 self.times.call(vec![left, right])
             }
-            (number, Operator::Multiply, span) if is_span(span) && number.is_numeric() => {
+            (number, Operator::Multiply, span) if is_span(span) && is_number(number) => {
                 self.times.call(vec![right, left])
             }
-            (span, Operator::Divide, number) if is_span(span) && number.is_numeric() => {
-                self.over.call(vec![left, right])
-            }
+            (span, Operator::Divide, number) if is_span(span) && is_number(number) => self.over.call(vec![left, right]),
             (Date32 | Date64, Operator::Plus | Operator::Minus, span) if is_span(span) && !is_whole_days(&right) => {
                 binary(cast(left, midnight(span)), right)
             }

@@ -14,8 +14,8 @@ use datafusion::arrow::datatypes::{
     ArrowTimestampType, DataType, FieldRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
-use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -101,6 +101,15 @@ impl FunctionOverride {
             args.return_field = Arc::new(args.return_field.as_ref().clone().with_data_type(without));
         }
         self.inner.inner().invoke_with_args(args)
+    }
+}
+
+/// The NULLs of a value.
+fn null_count(value: Option<&ColumnarValue>) -> usize {
+    match value {
+        Some(ColumnarValue::Array(values)) => values.null_count(),
+        Some(ColumnarValue::Scalar(value)) => usize::from(value.is_null()),
+        None => 0,
     }
 }
 
@@ -200,7 +209,20 @@ impl ScalarUDFImpl for FunctionOverride {
                 }
                 let result = match self.repair {
                     Repair::Calendar => self.invoke_without_utc(args)?,
-                    _ => self.inner.inner().invoke_with_args(args)?,
+                    _ => match calendar::binned(&args.args) {
+                        Some(bins) => bins?,
+                        None => {
+                            let is_null =
+                                |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(arg) if arg.is_null());
+                            let has_null = args.args.iter().any(is_null);
+                            let nulls = null_count(args.args.get(1));
+                            let bins = self.inner.inner().invoke_with_args(args)?;
+                            if !has_null && null_count(Some(&bins)) > nulls {
+                                return exec_err!("date_bin by months wants timestamps from 1677 to 2262");
+                            }
+                            bins
+                        }
+                    },
                 };
                 match &declared {
                     DataType::Timestamp(_, time_zone) => with_time_zone(result, time_zone.clone())?,

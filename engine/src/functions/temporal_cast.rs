@@ -1,4 +1,4 @@
-//! [`TemporalCast`]: casts between local and zoned times, and of strings to timestamps and intervals.
+//! [`TemporalCast`]: casts between local and zoned times, of strings to timestamps and intervals, and of those to strings.
 //!
 //! Formula: a zoned timestamp as a timestamp, date or time is the local time of its zone; a timestamp or date as a zoned timestamp
 //!          is the local time of that zone ([`super::local_time`] for clock changes). A string with an offset is that point in
@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::interval_key::{DAY_NS, as_month_day_nano, duration_ticks};
 use super::interval_text;
 use super::local_time::{LocalClock, as_local, from_local, midnights, timestamps, to_unit};
 use super::{overrides::without_utc, ticks_per_second};
@@ -32,6 +33,7 @@ pub(crate) fn is_repaired(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Date64, Interval, LargeUtf8, Time32, Time64, Timestamp, Utf8, Utf8View};
     let is_local = |zoned: &DataType| matches!(zoned, Timestamp(_, Some(_))) && without_utc(zoned).is_none();
     match (from, to) {
+        (Interval(_) | DataType::Duration(_), Utf8 | LargeUtf8 | Utf8View) => true,
         (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Interval(IntervalUnit::MonthDayNano)) => true,
         (from, Timestamp(_, None) | Date32 | Date64 | Time32(_) | Time64(_)) => is_local(from),
         (Timestamp(_, None) | Date32 | Date64, to) => is_local(to),
@@ -57,6 +59,7 @@ impl TemporalCast {
         let options = CastOptions { safe: is_safe, ..CastOptions::default() };
         match (values.data_type(), &self.target) {
             (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, target) => strings(values, target, is_safe),
+            (DataType::Interval(_) | DataType::Duration(_), target) => Ok(cast(&shown(values)?, target)?),
             (DataType::Timestamp(_, Some(_)), target) => {
                 let local = as_local(values, is_safe)?;
                 match target {
@@ -74,6 +77,27 @@ impl TemporalCast {
             (from, target) => internal_err!("a cast of {from} to {target}"),
         }
     }
+}
+
+/// Durations and intervals as PostgreSQL writes them.
+fn shown(values: &ArrayRef) -> Result<ArrayRef> {
+    let texts: StringArray = if let Some((unit, ticks)) = duration_ticks(values) {
+        let tick = 1_000_000_000 / i128::from(ticks_per_second(unit));
+        let text = |(row, ticks): (usize, &i64)| {
+            let length = i128::from(*ticks) * tick;
+            (!values.is_null(row)).then(|| interval_text::shown(0, length / DAY_NS, length % DAY_NS))
+        };
+        ticks.iter().enumerate().map(text).collect()
+    } else if let Some(intervals) = as_month_day_nano(values) {
+        let text = |interval: IntervalMonthDayNano| {
+            let IntervalMonthDayNano { months, days, nanoseconds } = interval;
+            interval_text::shown(months, days.into(), nanoseconds.into())
+        };
+        intervals.iter().map(|interval| interval.map(text)).collect()
+    } else {
+        return internal_err!("an interval was expected, not {}", values.data_type());
+    };
+    Ok(Arc::new(texts))
 }
 
 /// Strings as timestamps or intervals: by Arrow's cast, and what that cannot read one by one.
@@ -115,6 +139,9 @@ pub(crate) fn string_timestamps(
     let ticks = values.iter().map(|text| {
         let Some(text) = text else { return Ok(None) };
         match timestamp(text, unit, clock.as_mut()) {
+            None if !is_safe && read(text).is_some() => Err(exec_datafusion_err!(
+                "'{text}' is beyond the range of Timestamp({unit}); cast it to timestamp(6), whose microseconds reach further"
+            )),
             None if !is_safe => Err(exec_datafusion_err!(
                 "cannot cast string '{text}' to a timestamp; write it like 2025-01-31 09:00:00, or read it with to_timestamp('{text}', format)"
             )),

@@ -95,6 +95,11 @@ fn local_result(function: &Arc<ScalarUDF>, args: &ScalarFunctionArgs, local: &Ar
             }
         });
     }
+    if function.name() == "date_bin"
+        && let Some(bins) = calendar::binned(&values)
+    {
+        return bins?.into_array(rows);
+    }
     if let Some(result) = calendar::computed(function.name(), &values) {
         return result.into_array(rows);
     }

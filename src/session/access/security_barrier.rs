@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cxql_engine::EngineOptions;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -61,8 +62,12 @@ impl BarrierTable {
         scan: LogicalPlan,
         table_type: TableType,
         policy: RowColumnPolicy,
-        state: SessionState,
+        mut state: SessionState,
     ) -> Self {
+        // the schema of the table is that of its scan, and a user's time zone does not change which rows a condition permits
+        let engine = EngineOptions::of(state.config().options());
+        let options = state.config_mut().options_mut();
+        options.extensions.insert(EngineOptions { session_time_zone: false, ..engine });
         let RowColumnPolicy { filter, columns: masks } = policy;
         let fields = scan.schema().fields().iter().map(|field| {
             // a mask may be NULL where the column is not
