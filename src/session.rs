@@ -6,6 +6,7 @@ mod diagnose;
 mod discover;
 mod memory;
 pub(crate) mod model;
+mod parquet_interval;
 mod reads;
 mod settings;
 mod stores;
@@ -327,7 +328,10 @@ impl Session {
     /// # Errors
     /// DataFusion's, as [`Session::logical_plan`].
     pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        self.state().create_physical_plan(plan).await
+        let physical = self.state().create_physical_plan(plan).await?;
+        let footers = self.context.runtime_env().cache_manager.get_file_metadata_cache();
+        parquet_interval::check(&physical, &footers)?;
+        Ok(physical)
     }
 
     /// Starts operators, which must not have run before.

@@ -501,3 +501,24 @@ fn wide_batches_are_encoded_in_pieces() {
     assert_eq!(writer::slices(&awkward()).len(), 1);
     assert_eq!(writer::slices(&awkward().slice(0, 0)).len(), 0);
 }
+
+/// Expected values: PostgreSQL 15; in JSON ISO 8601.
+#[tokio::test]
+async fn durations_are_written_as_people_write_them() {
+    let durations = DurationMillisecondArray::from(vec![Some(183_600_000), Some(-245_250), None]);
+    let intervals =
+        IntervalMonthDayNanoArray::from(vec![Some(IntervalMonthDayNano::new(14, -3, 1_000_000_000)), None, None]);
+    let list = ListArray::from_iter_primitive::<datafusion::arrow::datatypes::DurationSecondType, _, _>([
+        Some(vec![Some(90), None]),
+        None,
+        None,
+    ]);
+    let rows = batch(vec![("d", array(durations)), ("i", array(intervals)), ("l", array(list))]);
+    let csv = text(Format::Csv, &[(None, vec![rows.clone()])]).await;
+    let expected = "d,i,l\n2 days 03:00:00,1 year 2 mons -3 days +00:00:01,\"[00:01:30, NULL]\"\n-00:04:05.25,,\n,,\n";
+    assert_eq!(csv, expected);
+    let markdown = text(Format::Markdown, &[(None, vec![rows.clone()])]).await;
+    assert!(markdown.contains("| 2 days 03:00:00 | 1 year 2 mons -3 days +00:00:01 |"), "{markdown}");
+    let json = text(Format::Ndjson, &[(None, vec![rows])]).await;
+    assert!(json.contains("\"d\":\"PT183600S\"") && json.contains("\"i\":\"P"), "{json}");
+}

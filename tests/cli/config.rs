@@ -32,11 +32,30 @@ fn an_unusable_value_of_the_file_is_named() {
     said("memory = \"lots\"\n", &["cxql.toml", "memory", "`lots`", "4GB"]);
     said("threads = 0\n", &["cxql.toml", "threads", "at least 1"]);
     said("data = \"nowhere\"\n", &["nowhere", "no data folder"]);
+    said("time_zone = \"Mars\"\n", &["`Mars`", "no time zone", "Europe/Berlin"]);
     said("temp_dir = \"nowhere\"\n", &["nowhere", "folder"]);
     let folder = Folder::new();
     folder.write("cxql.toml", b"data = \"caf\xe9\"\n");
     folder.query("select 1 as a").fails(2, &["cxql.toml", "UTF-8"]);
     folder.cxql(&["query", "select 1 as a", "--config", "nowhere.toml"]).fails(2, &["nowhere.toml"]);
+}
+
+/// Expected values: PostgreSQL 15 with `set time zone 'Europe/Berlin'`. 22:30 UTC is after midnight in Berlin.
+#[test]
+fn days_are_those_of_the_time_zone() {
+    let calls = "id,at\n1,2025-06-01T21:30:00Z\n2,2025-06-01T22:30:00Z\n3,2025-06-02T08:00:00Z\n";
+    let folder = Folder::with(&[("data/calls.csv", calls)]);
+    let columns = "[tables.calls]\npath = \"calls.csv\"\ncolumns = { at = \"timestamp\" }\n";
+    folder.write("cxql.toml", format!("time_zone = \"Europe/Berlin\"\n{columns}"));
+    let days = "select date_trunc('day', at) as day, count(*) as n from calls group by 1 order by 1";
+    let local = "day,n\n2025-06-01T00:00:00+02:00,1\n2025-06-02T00:00:00+02:00,2\n";
+    assert_eq!(folder.query(days).out(), local);
+    let hours = "select extract(hour from at) as h, cast(at as date) as d from calls order by id limit 2";
+    assert_eq!(folder.query(hours).out(), "h,d\n23,2025-06-01\n0,2025-06-02\n");
+    let since = "select count(*) as n from calls where at >= date '2025-06-02' and at < timestamptz '2025-06-02 09:00Z'";
+    assert_eq!(folder.query(since).out(), "n\n2\n");
+    folder.write("cxql.toml", columns);
+    assert_eq!(folder.query(days).out(), "day,n\n2025-06-01T00:00:00Z,2\n2025-06-02T00:00:00Z,1\n");
 }
 
 #[test]

@@ -96,7 +96,8 @@ pub(super) fn binned(args: &[ColumnarValue]) -> Option<Result<ColumnarValue>> {
     let (stride, origin) = (stride_ns / tick, origin_ns / tick);
     let bin = |at: i64| i64::try_from(i128::from(at) - (i128::from(at) - origin).rem_euclid(stride)).ok();
     let bins = |values: &ArrayRef| -> Result<ArrayRef> {
-        let bins = ticks(values)?.iter().map(|at| match at.map(bin) {
+        let values = ticks(values)?;
+        let bins = values.iter().map(|at| match at.map(bin) {
             Some(None) => exec_err!("date_bin: a bin starts beyond the range of Timestamp({unit})"),
             bin => Ok(bin.flatten()),
         });
