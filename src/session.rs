@@ -330,7 +330,7 @@ impl Session {
     pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let physical = self.state().create_physical_plan(plan).await?;
         let footers = self.context.runtime_env().cache_manager.get_file_metadata_cache();
-        parquet_interval::check(&physical, &footers)?;
+        parquet_interval::check(&physical, footers.as_ref())?;
         Ok(physical)
     }
 

@@ -14,6 +14,7 @@
 //! - `analyzer`, `optimizer`: one file per rule. A rule chooses an operator, an operator does not depend on a rule.
 //! - [`window`], [`aggregate`], [`join`]: the operators. Each has a page: what it computes, when it is chosen, its memory.
 //! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
+//! - `sql`: rewrites of a parsed statement before it is planned, [`rewrite_statement`].
 //! - [`memory`]: pools that keep a memory limit.
 //! - `clustering`: which operators emit clustered rows, and where a column of a plan comes from.
 //! - `kernels`: hash constants, scatter, string interner, key comparison. `exec_util`: what every operator repeats.
