@@ -3,7 +3,7 @@
 //! | SQL | as | why |
 //! |---|---|---|
 //! | `value at time zone zone` | `timezone(zone, value)` | DataFusion plans a cast, which does not tell local times from points in time; the zone may be a column |
-//! | `to_timestamp(text) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
+//! | `to_timestamp(column) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
 //! | `timestamp '9999-12-31'`, a cast of such a string | `timestamp(6) '9999-12-31'` | nanoseconds reach from 1677 to 2262 |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
 //!
@@ -84,6 +84,8 @@ fn single_string(expr: Expr) -> Expr {
         && function.name.to_string().eq_ignore_ascii_case("to_timestamp")
         && let FunctionArguments::List(list) = &function.args
         && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] = list.args.as_slice()
+        // of a literal it is known whether it has an offset
+        && !matches!(arg, Expr::Value(_))
     {
         return arg.clone();
     }

@@ -237,6 +237,7 @@ async fn time_zones() {
             ("select at at time zone 'Europe/Berlin' from (select to_timestamp(t, '%d.%m.%Y %H:%M') as at from (values ('30.03.2025 12:00')) as v (t))", &["2025-03-30T10:00:00Z"]),
             ("select to_timestamp(t, '%d.%m.%Y %H:%M %z') at time zone 'Europe/Berlin' from (values ('30.03.2025 12:00 +0000')) as v (t)", &["2025-03-30T14:00:00"]),
             ("select to_timestamp('2025-03-30 12:00:00') at time zone 'Europe/Berlin'", &["2025-03-30T10:00:00Z"]),
+            ("select to_timestamp('2025-03-30T12:00:00Z') at time zone 'Europe/Berlin'", &["2025-03-30T14:00:00"]),
             ("select to_timestamp(t) at time zone 'Europe/Berlin' from (values ('2025-03-30T12:00:00Z'), ('2025-03-30T12:00:00')) as v (t) order by 1", &["2025-03-30T10:00:00Z", "2025-03-30T12:00:00Z"]),
             ("select date_trunc('day', timestamptz '2025-03-30 22:30Z' at time zone 'Europe/Berlin') = date '2025-03-31'", &["true"]),
             ("select date_bin(interval '1 day', timestamptz '2025-06-01 22:30Z' at time zone 'Europe/Berlin', timestamp '2025-01-01')", &["2025-06-02T00:00:00"]),

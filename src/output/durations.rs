@@ -23,7 +23,15 @@ const DAY_NS: i128 = 86_400 * SECOND_NS;
 
 /// Formats durations and intervals, at any depth of a type.
 #[derive(Debug)]
-struct Durations;
+struct Durations {
+    is_iso: bool,
+}
+
+/// For readers.
+static SHOWN: Durations = Durations { is_iso: false };
+
+/// ISO 8601, for JSON.
+static ISO: Durations = Durations { is_iso: true };
 
 impl ArrayFormatterFactory for Durations {
     fn create_array_formatter<'formatter>(
@@ -33,7 +41,7 @@ impl ArrayFormatterFactory for Durations {
         _field: Option<&'formatter Field>,
     ) -> Result<Option<ArrayFormatter<'formatter>>, ArrowError> {
         let Some(values) = values(array) else { return Ok(None) };
-        let column = Column { values, null: options.null().to_owned() };
+        let column = Column { values, null: options.null().to_owned(), is_iso: self.is_iso };
         Ok(Some(ArrayFormatter::new(Box::new(column), options.safe())))
     }
 }
@@ -79,34 +87,97 @@ fn values(array: &dyn Array) -> Option<Values> {
 struct Column {
     values: Values,
     null: String,
+    is_iso: bool,
 }
 
 impl DisplayIndex for Column {
     fn write(&self, row: usize, out: &mut dyn Write) -> FormatResult {
+        let shown = if self.is_iso { iso_interval } else { shown_interval };
         let text = match &self.values {
             Values::Durations(ticks, _) if ticks.is_null(row) => self.null.clone(),
             Values::Durations(ticks, tick) => {
                 let length = i128::from(ticks.value(row)) * tick;
-                shown_interval(0, length / DAY_NS, length % DAY_NS)
+                shown(0, length / DAY_NS, length % DAY_NS)
             }
             Values::Intervals(intervals) if intervals.is_null(row) => self.null.clone(),
             Values::Intervals(intervals) => {
                 let IntervalMonthDayNano { months, days, nanoseconds } = intervals.value(row);
-                shown_interval(months, days.into(), nanoseconds.into())
+                shown(months, days.into(), nanoseconds.into())
             }
         };
         Ok(out.write_str(&text)?)
     }
 }
 
-/// A formatter of a column: ours for durations and intervals, at any depth, Arrow's for all other types.
+/// ISO 8601, each part with its sign: `P1Y2M-3DT1.5S`.
+fn iso_interval(months: i32, days: i128, time_ns: i128) -> String {
+    let (seconds, fraction) = (time_ns.unsigned_abs() / 1_000_000_000, time_ns.unsigned_abs() % 1_000_000_000);
+    let sign = if time_ns < 0 { "-" } else { "" };
+    let mut text = String::from("P");
+    for (count, unit) in [(i128::from(months / 12), 'Y'), (i128::from(months % 12), 'M'), (days, 'D')] {
+        if count != 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    if time_ns != 0 || text == "P" {
+        text.push('T');
+        for (count, unit) in [(seconds / 3600, 'H'), (seconds / 60 % 60, 'M')] {
+            if count != 0 {
+                text.push_str(&format!("{sign}{count}{unit}"));
+            }
+        }
+        let fraction = format!(".{fraction:09}");
+        let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+        if seconds % 60 != 0 || !fraction.is_empty() || text.ends_with('T') {
+            text.push_str(&format!("{sign}{}{fraction}S", seconds % 60));
+        }
+    }
+    text
+}
+
+/// A formatter of a column for readers: ours for durations and intervals, at any depth, Arrow's for all other types.
 pub(crate) fn formatter<'a>(
     column: &'a dyn Array,
     options: &FormatOptions<'a>,
 ) -> Result<ArrayFormatter<'a>, ArrowError> {
-    let options = options.clone().with_formatter_factory(Some(&Durations));
-    match Durations.create_array_formatter(column, &options, None)? {
+    formatter_by(&SHOWN, column, options)
+}
+
+/// As [`formatter`], in ISO 8601.
+pub(super) fn iso_formatter<'a>(
+    column: &'a dyn Array,
+    options: &FormatOptions<'a>,
+) -> Result<ArrayFormatter<'a>, ArrowError> {
+    formatter_by(&ISO, column, options)
+}
+
+fn formatter_by<'a>(
+    durations: &'static Durations,
+    column: &'a dyn Array,
+    options: &FormatOptions<'a>,
+) -> Result<ArrayFormatter<'a>, ArrowError> {
+    let options = options.clone().with_formatter_factory(Some(durations));
+    match durations.create_array_formatter(column, &options, None)? {
         Some(formatter) => Ok(formatter),
         None => ArrayFormatter::try_new(column, &options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values: PostgreSQL 15 with `set intervalstyle = 'iso_8601'`.
+    #[test]
+    fn intervals_in_iso_8601() {
+        for (months, days, time_ns, expected) in [
+            (0, 0, 0, "PT0S"),
+            (14, -3, 1_500_000_000, "P1Y2M-3DT1.5S"),
+            (0, 2, 10_800_000_000_000, "P2DT3H"),
+            (0, 0, -245_250_000_000, "PT-4M-5.25S"),
+            (-1, 0, 0, "P-1M"),
+        ] {
+            assert_eq!(iso_interval(months, days, time_ns), expected);
+        }
     }
 }

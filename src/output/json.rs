@@ -22,16 +22,19 @@ use super::{FinishState, Format, OutputError, Result, Sink};
 
 fn shape(format: Format, schema: &SchemaRef) -> Shape {
     Shape::new(format, schema, |data_type| {
-        let has_text_only_parts = any_part(data_type, &|part| match part {
-            DataType::Union(..) => true,
-            DataType::Map(entries, _) => match entries.data_type() {
-                DataType::Struct(fields) => !fields.first().is_some_and(|key| {
-                    matches!(key.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-                }),
-                _ => true,
-            },
-            _ => false,
-        });
+        // Arrow's encoder writes the words of an interval
+        let is_interval = matches!(data_type, DataType::Interval(_));
+        let has_text_only_parts = is_interval
+            || any_part(data_type, &|part| match part {
+                DataType::Union(..) => true,
+                DataType::Map(entries, _) => match entries.data_type() {
+                    DataType::Struct(fields) => !fields.first().is_some_and(|key| {
+                        matches!(key.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+                    }),
+                    _ => true,
+                },
+                _ => false,
+            });
         // the encoder writes "" for a NULL in the values of a dictionary
         if has_text_only_parts { Fit::Text } else { Fit::As(plain(data_type)) }
     })

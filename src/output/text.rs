@@ -40,7 +40,11 @@ pub(super) fn formatter<'a>(
     column: &'a dyn Array,
     options: &FormatOptions<'a>,
 ) -> Result<ArrayFormatter<'a>> {
-    durations::formatter(column, options).map_err(|source| OutputError::encode(format, source))
+    let formatter = match format {
+        Format::Json | Format::Ndjson => durations::iso_formatter(column, options),
+        _ => durations::formatter(column, options),
+    };
+    formatter.map_err(|source| OutputError::encode(format, source))
 }
 
 pub(super) fn unprintable(format: Format, column: &str, row: u64, source: &ArrowError) -> OutputError {

@@ -52,7 +52,8 @@ fn days_are_those_of_the_time_zone() {
     assert_eq!(folder.query(days).out(), local);
     let hours = "select extract(hour from at) as h, cast(at as date) as d from calls order by id limit 2";
     assert_eq!(folder.query(hours).out(), "h,d\n23,2025-06-01\n0,2025-06-02\n");
-    let since = "select count(*) as n from calls where at >= date '2025-06-02' and at < timestamptz '2025-06-02 09:00Z'";
+    let since =
+        "select count(*) as n from calls where at >= date '2025-06-02' and at < timestamptz '2025-06-02 09:00Z'";
     assert_eq!(folder.query(since).out(), "n\n2\n");
     folder.write("cxql.toml", columns);
     assert_eq!(folder.query(days).out(), "day,n\n2025-06-01T00:00:00Z,2\n2025-06-02T00:00:00Z,1\n");
