@@ -71,4 +71,17 @@ select
     repeat_ratio,
     logged_resolved_ratio
 from with_spread
-order by contact_count desc, topic
+order by contact_count desc, topic;
+
+-- notes: contacts that first-contact resolution leaves out
+with figures as (
+    select
+        count(*) as answered_count,
+        count(*) filter (where not is_fcr_eligible) as left_out_count
+    from contacts_clean
+    where is_inbound and is_answered and started_at >= $since and started_at < $until
+)
+select
+    left_out_count || ' of ' || answered_count || ' answered inbound contacts are left out: no customer or topic'
+from figures
+where left_out_count > 0

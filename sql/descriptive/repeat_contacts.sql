@@ -74,4 +74,17 @@ from contacts
 group by customer_id
 having count(*) filter (where is_repeat) > 0
 order by repeat_count desc, contact_count desc, customer_id
-limit $max_rows
+limit $max_rows;
+
+-- notes: contacts that first-contact resolution leaves out
+with figures as (
+    select
+        count(*) as answered_count,
+        count(*) filter (where not is_fcr_eligible) as left_out_count
+    from contacts_clean
+    where is_inbound and is_answered and started_at >= $since and started_at < $until
+)
+select
+    left_out_count || ' of ' || answered_count || ' answered inbound contacts are left out: no customer or topic'
+from figures
+where left_out_count > 0

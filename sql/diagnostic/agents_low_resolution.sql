@@ -56,4 +56,23 @@ select
 from by_agent
 left join agent_names on agent_names.agent_id = by_agent.agent_id
 where known_count >= $min_known_count or logged_count >= $min_known_count
-order by least(coalesce(fcr_zscore, 0), coalesce(logged_zscore, 0)), by_agent.agent_id
+order by least(coalesce(fcr_zscore, 0), coalesce(logged_zscore, 0)), by_agent.agent_id;
+
+-- notes: contacts that first-contact resolution leaves out
+with figures as (
+    select
+        count(*) as answered_count,
+        count(*) filter (where not is_fcr_eligible) as left_out_count,
+        count(*) filter (where is_fcr_eligible and agent_id is null) as without_agent_count
+    from contacts_clean
+    where is_inbound and is_answered and started_at >= $since and started_at < $until
+)
+select unnest([
+    case when left_out_count > 0 then
+        left_out_count || ' of ' || answered_count || ' answered inbound contacts are left out: no customer or topic'
+    end,
+    case when without_agent_count > 0 then
+        without_agent_count || ' of ' || answered_count || ' answered inbound contacts are left out: no agent is known'
+    end
+])
+from figures

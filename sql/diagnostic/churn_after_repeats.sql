@@ -60,4 +60,15 @@ select
     copy_count || ' of ' || row_count || ' rows of customers (' || round(100.0 * copy_count / row_count, 1)
     || ' %) share their customer_id with another: of these the latest churned_at counts'
 from figures
-where copy_count > 0.01 * row_count
+where copy_count > 0.01 * row_count;
+
+-- notes: contacts of customers that are not in the table
+with figures as (
+    select count(*) as contact_count, count(*) - count(people.customer_id) as left_out_count
+    from contacts_clean
+    left join (select distinct customer_id from customers) as people on people.customer_id = contacts_clean.customer_id
+    where is_fcr_eligible
+)
+select left_out_count || ' of ' || contact_count || ' contacts are left out: their customer is not in customers'
+from figures
+where left_out_count > 0

@@ -284,3 +284,19 @@ fn a_channel_without_survey_answers_stands_with_zero() {
     assert!(ran.err.contains("1 of 3 survey answers are left out: their contact or its start is unknown"), "{ran:?}");
     assert!(ran.err.contains("1 of 3 survey answers are left out: their contact was not answered"), "{ran:?}");
 }
+
+#[test]
+fn first_contact_resolution_notes_what_it_leaves_out() {
+    // I2 has no customer, I3 no topic, I4 no agent, I5 is abandoned: 2 of the 4 answered are left out, 1 more by agent
+    let folder = contacts(
+        "I1,C1,A1,2025-03-03T10:00:00,,phone,q,t,false,5,60\nI2,,A1,2025-03-03T10:00:00,,phone,q,t,false,5,60\n\
+         I3,C3,A1,2025-03-03T10:00:00,,phone,q,,false,5,60\nI4,C4,,2025-03-03T10:00:00,,phone,q,t,false,5,60\n\
+         I5,C5,A1,2025-03-03T10:00:00,,phone,q,t,true,5,\n",
+    );
+    let customer = "2 of 4 answered inbound contacts are left out: no customer or topic";
+    let agent = "1 of 4 answered inbound contacts are left out: no agent is known";
+    folder.cxql(&["run", "fcr_by_topic"]).says(customer);
+    folder.cxql(&["run", "repeat_contacts"]).says(customer);
+    folder.cxql(&["run", "fcr_by_agent"]).says(customer).says(agent);
+    folder.cxql(&["run", "agents_low_resolution"]).says(customer).says(agent);
+}

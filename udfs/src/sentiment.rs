@@ -151,7 +151,8 @@ static SCORE_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          Units: text in; score from -1 (negative) to 1 (positive) out. The scale is compressed \
          towards its ends: .8 stands for about three times the sum of .4.\n\
          NULL: a NULL text gives NULL, and so does a row in a language that is not supported. A NULL language counts as \
-         English. A text of which a fifth or more of the letters are not Latin gives NULL: what stands there is not known.\n\
+         English. A text of which a fifth or more of the letters are not Latin gives NULL: what stands there is not known \
+         (a Chinese, Japanese or Korean character counts as three letters).\n\
          Edges: an empty text, or one without a rated word, gives 0. Emojis, digits and punctuation are no letters. White space separates \
          words; punctuation around a word is ignored, unless at most two characters would be left. A constant language that \
          is not supported is an error at planning.\n\
@@ -196,7 +197,8 @@ static LABEL_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          Formula: 'positive' when sentiment(text, language) >= .05, 'negative' when it is <= -.05, else 'neutral'.\n\
          Units: text in; 'positive', 'neutral' or 'negative' out.\n\
          NULL: a NULL text gives NULL, and so does a row in a language that is not supported. A NULL language counts as \
-         English. A text of which a fifth or more of the letters are not Latin gives NULL.\n\
+         English. A text of which a fifth or more of the letters are not Latin gives NULL (a Chinese, Japanese or Korean \
+         character counts as three letters).\n\
          Edges: an empty text, or one without a rated word, is neutral. A score of exactly .05 is positive, of -.05 negative. \
          A constant language that is not supported is an error at planning.\n\
          Source: thresholds of Hutto and Gilbert, ICWSM 2014. Share of the authors' rated texts for which the label agrees with \

@@ -7,6 +7,15 @@ use super::english::English;
 /// A text of which one letter in so many is of another script cannot be read.
 const OTHER_SCRIPT_PART: usize = 5;
 
+/// A Chinese, Japanese or Korean character stands for a syllable or a word: it counts as so many letters.
+const CJK_LETTERS: usize = 3;
+
+/// Kana, ideographs and Hangul syllables.
+fn is_cjk(character: char) -> bool {
+    matches!(u32::from(character),
+        0x3040..=0x30FF | 0x3400..=0x9FFF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0x20000..=0x323AF)
+}
+
 /// Letters of the Latin script (Unicode 16, Scripts.txt) but for those of styled alphabets, which no word list has.
 fn is_latin(character: char) -> bool {
     matches!(u32::from(character),
@@ -49,7 +58,7 @@ impl Language {
     }
 
     /// Returns true if the language's words can be found in a text: fewer than a fifth of its letters are of another
-    /// script. A score of the rest would pass for one of the text, and 0 for "neutral". Emojis, digits and punctuation are
+    /// script (a CJK character counts as three). A score of the rest would pass for one of the text, and 0 for "neutral". Emojis, digits and punctuation are
     /// no letters; a text without letters can be read.
     pub(super) fn reads(self, text: &str) -> bool {
         if text.is_ascii() {
@@ -60,7 +69,11 @@ impl Language {
             let is_own = match self {
                 Self::English => is_latin(character),
             };
-            if is_own { own += 1 } else { other += 1 }
+            match (is_own, is_cjk(character)) {
+                (true, _) => own += 1,
+                (false, true) => other += CJK_LETTERS,
+                (false, false) => other += 1,
+            }
         }
         other == 0 || other * OTHER_SCRIPT_PART < own + other
     }
@@ -97,8 +110,8 @@ mod tests {
             "5 µm",
             "🇩🇪🇨🇳",
             "K ≤ 3 €",
-            // 2 of 14 letters
-            "I love the 寿司 here",
+            // 9 of 52 letters, three for each character of the name
+            "I spoke with 王小明 and he was very helpful, thank you so much",
         ] {
             assert!(Language::English.reads(text), "{text}");
         }
@@ -124,8 +137,10 @@ mod tests {
             "24小时没有人回复!!!",
             "ｇｏｏｄ",
             "𝗴𝗼𝗼𝗱",
-            // 2 of 10 letters
-            "服务 very good",
+            // 6 of 16 letters, three for each Chinese character
+            "The service 很差",
+            // 8 of 38 letters
+            "Great service from Владимир, thank you so much!",
         ] {
             assert!(!Language::English.reads(text), "{text}");
         }
