@@ -217,11 +217,9 @@ fn contacts_of(folder: &Path) -> Vec<Contact> {
             }
             let is_first = before.is_none_or(|before| at - contacts[before].started > WINDOW);
             let comes_back = chain.get(place + 1).is_some_and(|&next| contacts[next].started - at <= WINDOW);
-            contacts[index].first_contact_resolved = match (is_first, comes_back) {
-                (false, _) => None,
-                (true, true) => Some(false),
-                (true, false) => (at + WINDOW <= END).then_some(true),
-            };
+            // Nothing is known of what was before the data, nor of repeats that are still to come.
+            let is_known = at >= START + WINDOW && at + WINDOW <= END;
+            contacts[index].first_contact_resolved = (is_first && is_known).then_some(!comes_back);
         }
     }
     contacts

@@ -2,7 +2,8 @@
 -- description: Contacts opened, closed and still open at the end of each day or other step.
 -- Steps without any contact have a row too. A contact is open from its start to its end; without an end it stays
 -- open, unless it was abandoned, logged as resolved or has a handle time. open_count is NULL where the data knows no
--- ends at all.
+-- ends at all. Contacts from before the data begins are not in it: while they are worked off, the true backlog is
+-- higher.
 -- grain: one row per step of the observed period
 -- param: step text = month                # day, week, month or quarter
 -- chart: line x=period y=open_count

@@ -100,4 +100,18 @@ select
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio
 from with_spread
-order by window_days
+order by window_days;
+
+-- notes: windows for which the data is too short
+with windows as (
+    select unnest([1, 3, 7, 14, 30]) as days
+),
+covered as (
+    select days, date_part('epoch', observed_until - observed_from) / 86400 as covered_days
+    from observed_period cross join windows
+)
+select 'a window of ' || days || ' days: nothing is known, as the data would have to hold ' || days
+    || ' days before and after a contact'
+from covered
+where covered_days < 2 * days
+order by days

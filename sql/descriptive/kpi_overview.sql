@@ -81,4 +81,10 @@ select
     (known_count * value + 1.9208 - spread) / (known_count + 3.8416) as value_low,
     (known_count * value + 1.9208 + spread) / (known_count + 3.8416) as value_high
 from with_spread
-order by position
+order by position;
+
+-- notes: first-contact resolution of a short period
+select 'first-contact resolution of the newest period is not known: the 7 days of its contacts have not elapsed; a longer '
+    || 'period has it'
+from observed_period
+where observed_until - $period >= observed_until - interval '7 days'

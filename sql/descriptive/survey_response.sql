@@ -1,17 +1,22 @@
 -- title: Survey response
 -- description: How many answered contacts got a survey answer, by channel and kind, and how many answers can be used.
 -- Only answers about answered contacts count. A figure from few answers, or from one channel only, does not speak for
--- all contacts; a channel without any answer stands with 0.
+-- all contacts; a channel without any answer stands with 0. The share is that of known_count, the contacts whose time to
+-- answer has elapsed by the end of the data: the newest have had none.
 -- grain: one row per channel and kind of survey
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
+-- param: within interval = 7 days         # answers that come later after the start of the contact are not counted
 -- chart: bar x=channel y=response_ratio series=kind format=percent
 -- check: response_ratio between 0 and 1
 -- check: valid_count <= answer_count
--- check: surveyed_count <= contact_count
+-- check: surveyed_count <= known_count and known_count <= contact_count
 with contacts as (
-    select channel, count(*) as contact_count
-    from contacts_clean
+    select
+        channel,
+        count(*) as contact_count,
+        count(*) filter (where started_at + $within <= observed_until) as known_count
+    from observed_period cross join contacts_clean
     where is_answered and started_at >= $since and started_at < $until
     group by channel
 ),
@@ -20,9 +25,11 @@ answers as (
         channel,
         kind,
         count(*) as answer_count,
-        count(distinct interaction_id) as surveyed_count,
+        count(distinct interaction_id) filter (
+            where started_at + $within <= observed_until and responded_at <= started_at + $within
+        ) as surveyed_count,
         count(score) as valid_count
-    from survey_contacts
+    from observed_period cross join survey_contacts
     where is_answered and started_at >= $since and started_at < $until
     group by channel, kind
 ),
@@ -33,8 +40,9 @@ select
     contacts.channel,
     kinds.kind,
     contact_count,
+    known_count,
     coalesce(surveyed_count, 0) as surveyed_count,
-    coalesce(surveyed_count, 0) / cast(contact_count as double) as response_ratio,
+    coalesce(surveyed_count, 0) / nullif(cast(known_count as double), 0) as response_ratio,
     coalesce(answer_count, 0) as answer_count,
     coalesce(valid_count, 0) as valid_count
 from contacts

@@ -1,40 +1,53 @@
 -- title: Churn after repeated contacts
--- description: Share of customers who left, by how often they had to come back before.
--- Repeats within 7 days on the same topic, counted before the customer left. Customers are those who had a contact.
--- Where no leaving is recorded at all the share is NULL, not zero. More repeats need more time as a customer, which
--- makes the difference look smaller than it is; it shows no cause.
--- grain: one row per number of repeat contacts, 4 and more together
+-- description: Share of customers who left within a month of coming back, by how often they had come back.
+-- Each customer counts once per row: from a contact before any repeat in the row 0, from the first, second, third and
+-- fourth repeat within 7 days on the same topic in the others. The share is that of known_count, the customers whose
+-- month has elapsed by the end of the data, whether or not they have left already: those who came back last have had no
+-- time to leave. Contacts less than 7 days after the data begins are left out. Where no leaving is recorded at all the
+-- share is NULL, not zero. It shows no cause.
+-- grain: one row per number of repeat contacts, 0 to 4
+-- param: within interval = 30 days        # who leaves later is not counted
 -- chart: bar x=repeat_count y=churn_ratio low=churn_low_ratio high=churn_high_ratio format=percent
 -- check: churn_ratio between 0 and 1
 -- check: churn_ratio between churn_low_ratio - 1e-9 and churn_high_ratio + 1e-9
--- check: churned_count <= customer_count
+-- check: churned_count <= known_count and known_count <= customer_count
 -- alert: max(churn_low_ratio) filter (where repeat_count > 0) > max(churn_high_ratio) filter (where repeat_count = 0)
 with people as (
     select customer_id, max(churned_at) as churned_at from customers where customer_id is not null group by customer_id
 ),
 contacts as (
-    select people.customer_id, people.churned_at, is_repeat
+    select
+        people.customer_id,
+        people.churned_at,
+        started_at,
+        count(*) filter (where is_repeat) over (
+            partition by people.customer_id order by started_at, interaction_id
+        ) as repeat_count
     from contact_outcomes
     inner join people on people.customer_id = contact_outcomes.customer_id
-    where is_fcr_eligible and (people.churned_at is null or started_at <= people.churned_at)
+    where is_repeat is not null and (people.churned_at is null or started_at <= people.churned_at)
 ),
-by_customer as (
-    select
-        customer_id,
-        least(count(*) filter (where is_repeat), 4) as repeat_count,
-        count(*) as contact_count,
-        max(churned_at) is not null as is_churned
+reached as (
+    select customer_id, repeat_count, min(started_at) as reached_at, max(churned_at) as churned_at
     from contacts
-    group by customer_id
+    where repeat_count <= 4
+    group by customer_id, repeat_count
+),
+outcomes as (
+    select
+        repeat_count,
+        case when reached_at + $within <= observed_until
+            then coalesce(churned_at <= reached_at + $within, false) end as is_churned
+    from reached cross join observed_period
 ),
 by_repeats as (
     select
         repeat_count,
         count(*) as customer_count,
-        avg(contact_count) as mean_contact_count,
+        count(is_churned) as known_count,
         count(*) filter (where is_churned) as churned_count,
         case when (select count(churned_at) from people) > 0 then rate(is_churned) end as churn_ratio
-    from by_customer
+    from outcomes
     group by repeat_count
 ),
 with_spread as (
@@ -43,11 +56,11 @@ with_spread as (
 select
     repeat_count,
     customer_count,
-    mean_contact_count,
+    known_count,
     churned_count,
     churn_ratio,
-    (churned_count + 1.9208 - spread) / (customer_count + 3.8416) as churn_low_ratio,
-    (churned_count + 1.9208 + spread) / (customer_count + 3.8416) as churn_high_ratio
+    (churned_count + 1.9208 - spread) / (known_count + 3.8416) as churn_low_ratio,
+    (churned_count + 1.9208 + spread) / (known_count + 3.8416) as churn_high_ratio
 from with_spread
 order by repeat_count;
 

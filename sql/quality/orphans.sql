@@ -1,6 +1,7 @@
 -- title: Dangling references
 -- description: Rows that name a contact, customer or agent that its own table does not have.
--- A reference to an empty or absent table is not checked.
+-- A reference to an empty or absent table is not checked. Answers of the first days may be about contacts from before
+-- the data begins.
 -- grain: one row per reference, then one per missing customer of contacts
 -- param: max_rows integer = 50            # how many missing customers to list
 -- section: By reference

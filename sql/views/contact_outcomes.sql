@@ -29,4 +29,9 @@ select
     case when is_fcr_eligible then is_repeated end as is_repeat,
     case when is_fcr_eligible then not is_repeated end as is_first_contact,
     case when is_fcr_eligible then is_resolved_first end as is_first_contact_resolved
-from followed
+from followed;
+
+-- notes: first-contact resolution where the data is too short
+select 'first-contact resolution is not known: the data would have to hold 7 days before and after a contact'
+from observed_period
+where observed_from + interval '7 days' > observed_until - interval '7 days'

@@ -1,10 +1,10 @@
-"""Expected figures of the KPI overview over the sample data, computed without cxql.
+"""Expected figures of the KPI overview and of churn after repeats over the sample data, computed without cxql.
 
     pip install pandas pyarrow
     python sample.py ../../data
 
-Writes sample_kpi.csv beside this script: the newest 28 days and the 28 days before them, by plain loops and pandas. Run it
-again when the sample data was made anew.
+Writes sample_kpi.csv and sample_churn.csv beside this script: the newest 28 days and the 28 days before them, and who left
+within 30 days of a repeat, by plain loops and pandas. Run it again when the sample data was made anew.
 """
 
 import re
@@ -22,6 +22,7 @@ SYNONYMS = {
 }
 WEEK = pd.Timedelta(days=7)
 PERIOD = pd.Timedelta(days=28)
+MONTH = pd.Timedelta(days=30)
 
 
 def label(value: str | None, synonyms: dict[str, str]) -> str | None:
@@ -94,6 +95,30 @@ def figures(frame: pd.DataFrame, answers: pd.DataFrame, every: pd.DataFrame, end
     }
 
 
+def churn(frame: pd.DataFrame, left_at: pd.Series) -> pd.DataFrame:
+    """Who left within a month of a contact before any repeat, of the first, .. and of the fourth repeat."""
+    until = frame.started_at.max()
+    counts = {number: [0, 0, 0] for number in range(5)}
+    known = frame[frame.repeat.notna()].sort_values(["started_at", "interaction_id"])
+    for customer, matter in known.groupby("customer_id"):
+        if customer not in left_at.index:
+            continue
+        left, number, seen = left_at[customer], 0, set()
+        for at, is_repeat in zip(matter.started_at, matter.repeat):
+            if pd.notna(left) and at > left:
+                continue
+            number += bool(is_repeat)
+            if number > 4 or number in seen:
+                continue
+            seen.add(number)
+            counts[number][0] += 1
+            if at + MONTH <= until:
+                counts[number][1] += 1
+                counts[number][2] += pd.notna(left) and left <= at + MONTH
+    rows = [(number, *count, count[2] / count[1]) for number, count in counts.items()]
+    return pd.DataFrame(rows, columns=["repeat_count", "customer_count", "known_count", "churned_count", "churn_ratio"])
+
+
 def main(folder: str) -> None:
     data = Path(folder)
     every = contacts(data)
@@ -109,7 +134,9 @@ def main(folder: str) -> None:
         for end in (until, until - PERIOD)
     )
     table = pd.DataFrame({"kpi": list(now), "value": list(now.values()), "previous_value": list(before.values())})
-    table.to_csv(HERE / "sample_kpi.csv", index=False, float_format="%.12g", lineterminator="\n")
+    left_at = pd.read_parquet(data / "customers.parquet").groupby("customer_id").churned_at.max()
+    for name, frame in [("kpi", table), ("churn", churn(every, left_at))]:
+        frame.to_csv(HERE / f"sample_{name}.csv", index=False, float_format="%.12g", lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 //! the docs show and list is checked here too.
 
 mod docs;
+mod ends;
 mod gallery;
 mod golden;
 mod operators;
