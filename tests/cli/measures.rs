@@ -268,7 +268,7 @@ fn a_long_tail_is_no_outlier() {
 fn a_channel_without_survey_answers_stands_with_zero() {
     let folder = contacts(
         "I1,C1,A1,2025-03-03T10:00:00,,phone,q,t,false,5,60\nI2,C2,A1,2025-03-03T10:00:00,,phone,q,t,true,5,\n\
-         I3,C3,A1,2025-03-03T10:00:00,,chat,q,t,false,5,60\n",
+         I3,C3,A1,2025-03-03T10:00:00,,chat,q,t,false,5,60\nI4,C4,A1,2025-03-10T10:00:00,,phone,q,t,true,5,\n",
     );
     folder.write(
         "data/surveys.csv",
@@ -278,7 +278,8 @@ fn a_channel_without_survey_answers_stands_with_zero() {
     let tables = "[tables.interactions]\npath = \"contacts.csv\"\n[tables.surveys]\npath = \"surveys.csv\"\n";
     folder.write("cxql.toml", tables);
     let ran = folder.cxql(&["run", "survey_response", "-f", "csv"]);
-    // one answered phone contact with an answer; the answers about I2, abandoned, and I9, unknown, are left out
+    // one answered phone contact with an answer; the answers about I2, abandoned, and I9, unknown, are left out. The data
+    // ends 7 days later with I4, abandoned: the time to answer has elapsed
     let found = columns(&ran, &["channel", "contact_count", "surveyed_count", "response_ratio", "answer_count"]);
     assert_eq!(found, [["chat", "1", "0", "0.0", "0"], ["phone", "1", "1", "1.0", "1"]]);
     assert!(ran.err.contains("1 of 3 survey answers are left out: their contact or its start is unknown"), "{ran:?}");
