@@ -1,7 +1,10 @@
 //! Analyzer rules, one file each; their order is in [`crate::rules`].
 
+pub(crate) mod like_escape;
 pub(crate) mod merge_percentiles;
+pub(crate) mod multiset_operations;
 pub(crate) mod plain_window_strings;
+pub(crate) mod subqueries;
 pub(crate) mod unsigned_literal_coercion;
 pub(crate) mod utc_interval_arithmetic;
 

@@ -6,15 +6,19 @@
 pub(crate) mod calendar;
 pub(crate) mod overrides;
 pub(crate) mod percentile;
+mod percentile_disc;
+mod window_shift;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::TimeUnit;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use self::overrides::FunctionOverride;
 use self::percentile::PercentileCont;
+use self::percentile_disc::PercentileDisc;
+use self::window_shift::WindowShift;
 
 /// With a session time zone and a format these declare a timestamp with that time zone and return one without, which fails the
 /// query.
@@ -34,6 +38,14 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
             *function = Arc::new(ScalarUDF::from(FunctionOverride { inner, strips_utc }));
         }
     }
+    for function in builder.window_functions().iter_mut().flatten() {
+        if matches!(function.name(), "lag" | "lead") {
+            let shift = WindowShift { inner: Arc::clone(function), is_reversed: false };
+            *function = Arc::new(WindowUDF::from(shift));
+        }
+    }
+    let aggregates = builder.aggregate_functions().get_or_insert_default();
+    aggregates.push(Arc::new(AggregateUDF::from(PercentileDisc::new())));
     for function in builder.aggregate_functions().iter_mut().flatten() {
         // DataFusion's stores every value for every call
         if function.name() == "percentile_cont" {
