@@ -314,7 +314,7 @@ impl Session {
     /// # Errors
     /// DataFusion's.
     pub(crate) async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
-        cxql_engine::sql::statement_to_plan(&self.state(), statement).await
+        cxql_engine::planning::statement_to_plan(&self.state(), statement).await
     }
 
     /// The operators of a plan, optimised.

@@ -49,8 +49,8 @@ pub mod memory;
 mod name_guard;
 mod optimizer;
 mod options;
+pub mod planning;
 pub mod rules;
-pub mod sql;
 mod unordered;
 pub mod window;
 
@@ -89,7 +89,7 @@ pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Res
     if options.function_overrides {
         functions::override_builtins(&mut builder);
     }
-    builder.relation_planners().get_or_insert_default().insert(0, Arc::new(sql::using_joins::UsingJoins));
+    builder.relation_planners().get_or_insert_default().insert(0, Arc::new(planning::using_joins::UsingJoins));
     builder.config().get_or_insert_default().options_mut().extensions.insert(options);
     Ok(builder)
 }

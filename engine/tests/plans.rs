@@ -68,7 +68,7 @@ async fn rows(context: &SessionContext, sql: &str) -> Result<String> {
     let state = context.state();
     let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
     let plan = match state.config_options().extensions.get::<EngineOptions>() {
-        Some(_) => cxql_engine::sql::statement_to_plan(&state, statement).await?,
+        Some(_) => cxql_engine::planning::statement_to_plan(&state, statement).await?,
         None => state.statement_to_plan(statement).await?,
     };
     let batches = context.execute_logical_plan(plan).await?.collect().await?;
@@ -109,7 +109,7 @@ async fn check(cases: &[Case]) {
     }
 }
 
-/// <https://github.com/apache/datafusion/issues/22881>, see `sql/using_joins.rs`.
+/// <https://github.com/apache/datafusion/issues/22881>, see `planning/using_joins.rs`.
 #[tokio::test]
 async fn the_key_of_using_is_that_of_the_side_that_has_the_row() {
     check(&[

@@ -143,7 +143,7 @@ async fn context(options: Option<EngineOptions>, folder: &std::path::Path) -> Se
 async fn run(context: &SessionContext, sql: &str) -> (String, Vec<String>) {
     let state = context.state();
     let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).unwrap();
-    let plan = cxql_engine::sql::statement_to_plan(&state, statement).await.unwrap();
+    let plan = cxql_engine::planning::statement_to_plan(&state, statement).await.unwrap();
     let frame = context.execute_logical_plan(plan).await.unwrap();
     let logical = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
     let plan = frame.create_physical_plan().await.unwrap();
