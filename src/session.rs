@@ -3,6 +3,7 @@
 mod access;
 mod catalog;
 mod diagnose;
+mod dictionary_bounds;
 mod discover;
 mod memory;
 pub(crate) mod model;
@@ -320,7 +321,7 @@ impl Session {
     /// # Errors
     /// DataFusion's.
     pub(crate) async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
-        self.state().statement_to_plan(statement).await
+        cxql_engine::planning::statement_to_plan(&self.state(), statement).await
     }
 
     /// The operators of a plan, optimised.

@@ -45,7 +45,7 @@ async fn fresh(kind: Kind, request: &Value) -> Result<SessionContext, String> {
 
 async fn answer(context: SessionContext, sql: String) -> Value {
     let task = tokio::spawn(async move {
-        let frame = context.sql(&sql).await?;
+        let frame = cxql_engine::planning::sql(&context, &sql).await?;
         let fields = frame.schema().fields().clone();
         let batches = frame.collect().await?;
         let columns =

@@ -52,7 +52,7 @@ fn is_for_us(conditions: &[Condition]) -> bool {
 async fn answer(context: &SessionContext, sql: &str) -> Result<Vec<Vec<String>>, String> {
     let (context, sql) = (context.clone(), sql.to_string());
     let task = tokio::spawn(async move {
-        let frame = context.sql(&sql).await?;
+        let frame = cxql_engine::planning::sql(&context, &sql).await?;
         let batches = frame.collect().await?;
         values::rows(&batches)
     });

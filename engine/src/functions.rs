@@ -19,19 +19,23 @@ pub(crate) mod temporal_cast;
 pub(crate) mod time_zone;
 mod try_to_timestamp;
 mod zoned;
+mod percentile_disc;
+mod window_shift;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::TimeUnit;
 use datafusion::common::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use self::operators::OperatorPlanner;
 use self::overrides::{FunctionOverride, Repair};
 use self::percentile::PercentileCont;
 use self::time_zone::TimeZone;
 use self::try_to_timestamp::{TryToDate, TryToTimestamp};
+use self::percentile_disc::PercentileDisc;
+use self::window_shift::WindowShift;
 
 /// With a session time zone and a format these declare a timestamp with that time zone and return one without, which fails the
 /// query.
@@ -62,6 +66,14 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
         planners.insert(0, Arc::new(OperatorPlanner::new()));
     }
     extract::plan_with_override(builder);
+    for function in builder.window_functions().iter_mut().flatten() {
+        if matches!(function.name(), "lag" | "lead") {
+            let shift = WindowShift { inner: Arc::clone(function), is_reversed: false };
+            *function = Arc::new(WindowUDF::from(shift));
+        }
+    }
+    let aggregates = builder.aggregate_functions().get_or_insert_default();
+    aggregates.push(Arc::new(AggregateUDF::from(PercentileDisc::new())));
     for function in builder.aggregate_functions().iter_mut().flatten() {
         // DataFusion's stores every value for every call
         if function.name() == "percentile_cont" {

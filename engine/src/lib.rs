@@ -47,10 +47,13 @@ mod functions;
 pub mod join;
 mod kernels;
 pub mod memory;
+mod name_guard;
 mod optimizer;
 mod options;
+pub mod planning;
 pub mod rules;
 mod sql;
+mod unordered;
 pub mod window;
 
 use std::sync::Arc;
@@ -58,10 +61,12 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 pub use self::functions::interval_text::shown as shown_interval;
+use self::optimizer::equijoin_keys;
 pub use self::optimizer::hash_window_agg::sorted_window_reasons;
 pub use self::options::EngineOptions;
 pub use self::sql::{rewrite, rewrite_statement};
@@ -81,9 +86,14 @@ pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Res
     analyzer.rules = rules::place(std::mem::take(&mut analyzer.rules), rules::analyzer_rules())?;
     let optimizer = builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new);
     optimizer.rules = rules::place(std::mem::take(&mut optimizer.rules), rules::optimizer_rules(footers))?;
+    let optimizer = builder.optimizer().get_or_insert_with(Optimizer::new);
+    for rule in optimizer.rules.iter_mut().filter(|rule| equijoin_keys::WRAPPED.contains(&rule.name())) {
+        *rule = Arc::new(equijoin_keys::EquijoinKeys(Arc::clone(rule)));
+    }
     if options.function_overrides {
         functions::override_builtins(&mut builder);
     }
+    builder.relation_planners().get_or_insert_default().insert(0, Arc::new(planning::using_joins::UsingJoins));
     builder.config().get_or_insert_default().options_mut().extensions.insert(options);
     Ok(builder)
 }

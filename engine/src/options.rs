@@ -124,6 +124,16 @@ pub struct OptionDescription {
 engine_options! {
     /// Rule: shows UTC timestamps of tables and literals in the time zone of the session, with local days and hours.
     session_time_zone: bool = true;
+    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued.
+    sql_rewrites: bool = true;
+    /// Rule: subqueries that DataFusion answers wrongly or refuses are joined.
+    subqueries: bool = true;
+    /// Rule: `INTERSECT ALL` and `EXCEPT ALL` count duplicates.
+    multiset_operations: bool = true;
+    /// Rule: `LIKE ... ESCAPE` takes any character.
+    like_escape: bool = true;
+    /// Rule: an equality does not become a key of a join in which NULL equals NULL (`is not distinct from`).
+    equijoin_keys: bool = true;
     /// Rule: casts string views to plain strings below DataFusion's own window operators.
     plain_window_strings: bool = true;
     /// Rule: keeps `least(row_number() over (...), 20)` and its like an integer.
@@ -152,6 +162,10 @@ engine_options! {
     clustered_aggregation: bool = true;
     /// Rule: operators over clustered rows get batches in which no partition is split.
     unsplit_partitions: bool = true;
+    /// Rule: joins and grouping sets do not claim an order that their rows do not have.
+    ordering_claims: bool = true;
+    /// Rule: filters are not pushed by name through projections in which a name is there twice (`a.k` and `b.k`).
+    duplicate_names: bool = true;
     /// Rule: groups by low-cardinality keys through a directly indexed table.
     perfect_hash_aggregation: bool = true;
     /// Bits of the codes of all keys of a group, from 1 to 24: the table has at most two to this power slots, of 4 bytes each per input partition.
@@ -168,7 +182,7 @@ engine_options! {
     bloom_filter_bits: usize = 8, within 1..=64;
     /// Probe rows of an input partition after which a filter that drops less than half is disabled; from 1 to 1,000,000,000.
     bloom_filter_sample_rows: usize = 32_768, within 1..=1_000_000_000;
-    /// Repaired built-in functions (`date_part`, `date_trunc`, `to_timestamp`, `percentile_cont`); off, the faults of DataFusion are back. Read when a session is built, `SET` refuses it.
+    /// Repaired built-in functions (`date_part`, `date_trunc`, `to_timestamp`, `percentile_cont`, `lag`, `lead`); off, the faults of DataFusion are back. Read when a session is built, `SET` refuses it.
     function_overrides: bool = true;
 }
 

@@ -18,18 +18,23 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::EngineOptions;
 use crate::analyzer::interval_comparison::IntervalComparison;
+use crate::analyzer::like_escape::LikeEscape;
 use crate::analyzer::merge_percentiles::MergePercentiles;
+use crate::analyzer::multiset_operations::MultisetOperations;
 use crate::analyzer::plain_window_strings::PlainWindowStrings;
 use crate::analyzer::session_time_zone::SessionTimeZone;
 use crate::analyzer::temporal_casts::TemporalCasts;
+use crate::analyzer::subqueries::Subqueries;
 use crate::analyzer::unsigned_literal_coercion::UnsignedLiteralCoercion;
 use crate::analyzer::utc_interval_arithmetic::UtcIntervalArithmetic;
 use crate::optimizer::build_side_selection::BuildSideSelection;
 use crate::optimizer::clustered_aggregation::ClusteredAggregation;
 use crate::optimizer::cooperative_joins::CooperativeJoins;
 use crate::optimizer::dictionary_scan::DictionaryScan;
+use crate::optimizer::duplicate_names::DuplicateNames;
 use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
+use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
 
@@ -79,6 +84,17 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             "changes the types of columns: all rules below, and type coercion, must see the new ones",
         ),
         placed(
+            Subqueries,
+            Position::First,
+            "makes comparisons of what type coercion would otherwise coerce as IN and ANY; windows of limits for the next rules",
+        ),
+        placed(
+            MultisetOperations,
+            Position::First,
+            "while set operations are the only joins in which NULL equals NULL; makes windows for the next rule",
+        ),
+        placed(LikeEscape, Position::First, "while patterns are the literals that were written"),
+        placed(
             PlainWindowStrings,
             Position::First,
             "changes the types of columns: type coercion must see the new ones",
@@ -127,6 +143,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
     }
     let before_requirements = Position::Before(ENSURE_REQUIREMENTS);
     vec![
+        placed(DuplicateNames, Position::First, "before filters are pushed down"),
         placed(
             BuildSideSelection,
             before_requirements,
@@ -146,6 +163,16 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             UnsplitPartitions,
             before_requirements,
             "after both rules above, which make the operators that it connects",
+        ),
+        placed(
+            OrderingClaims::BeforeSorts,
+            before_requirements,
+            "after all rules that swap or replace joins; before the sorts that wrong claims would leave out",
+        ),
+        placed(
+            OrderingClaims::AfterSorts,
+            Position::Last,
+            "after EnsureRequirements, whose sorts below ordered aggregates bring claims back",
         ),
         placed(
             PerfectHashAggregation,
@@ -272,16 +299,36 @@ mod tests {
     fn rules_stand_in_their_positions() {
         let rules = place(Analyzer::new().rules, analyzer_rules()).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        let ours = ["session_time_zone", "plain_window_strings", "unsigned_literal_coercion", "interval_comparison"];
+        let ours = [
+            "session_time_zone",
+            "subqueries",
+            "multiset_operations",
+            "like_escape",
+            "plain_window_strings",
+            "unsigned_literal_coercion",
+            "interval_comparison",
+        ];
         assert_eq!(names[..ours.len()], ours);
         let ours = ["temporal_casts", "interval_comparison", "utc_interval_arithmetic", "merge_percentiles"];
         assert_eq!(names[names.len() - ours.len()..], ours);
         let rules = place(PhysicalOptimizer::new().rules, optimizer_rules(footers())).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        let ours = ["build_side_selection", "hash_window_agg", "clustered_aggregation", "unsplit_partitions"];
+        let ours = [
+            "build_side_selection",
+            "hash_window_agg",
+            "clustered_aggregation",
+            "unsplit_partitions",
+            "ordering_claims",
+        ];
         let end = names.iter().position(|name| *name == ENSURE_REQUIREMENTS).unwrap();
         assert_eq!(names[end - ours.len()..end], ours);
-        let ours = ["perfect_hash_aggregation", "dictionary_scan", "cooperative_joins", "join_bloom_filter"];
+        let ours = [
+            "ordering_claims",
+            "perfect_hash_aggregation",
+            "dictionary_scan",
+            "cooperative_joins",
+            "join_bloom_filter",
+        ];
         assert_eq!(names[names.len() - ours.len()..], ours);
     }
 

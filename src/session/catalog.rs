@@ -317,7 +317,7 @@ impl ProjectSchema {
             None => state,
         };
         let statement = DataFusionStatement::Statement(Box::new(statement));
-        match state.statement_to_plan(statement).await {
+        match cxql_engine::planning::statement_to_plan(&state, statement).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(diagnose::statement_error(error, &view.source, &state, self).await),
         }

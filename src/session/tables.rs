@@ -23,6 +23,7 @@ use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::diagnose;
+use super::dictionary_bounds::DictionaryBounds;
 use crate::config::{TableConfig, TableFormat};
 use crate::error::{Error, Result};
 use crate::source::nearest;
@@ -53,6 +54,8 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     let typed = Arc::clone(&schema);
     let schema = if marker.is_some() { as_text(&schema) } else { schema };
     let partitions = partition_columns(&url, &files);
+    let has_dictionary = schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
+    let handler: Arc<dyn FileFormat> = if has_dictionary { Arc::new(DictionaryBounds(handler)) } else { handler };
     let mut options =
         ListingOptions::new(handler).with_table_partition_cols(partitions).with_file_extension(String::new());
     if url.is_collection() && config.path.ends_with('/') {

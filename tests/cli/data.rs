@@ -195,3 +195,16 @@ fn files_that_are_not_there_are_named() {
     // a file without quotes is no table
     folder.query("select * from calls.csv").fails(1, &["`calls.csv`", "'calls.csv'"]).points_at("calls.csv");
 }
+
+/// Categories of pandas: a dictionary column in two files, one of them NULL throughout. Expected rows: by hand.
+#[test]
+fn categories_in_a_file_of_nulls_do_not_end_a_query() {
+    let folder = Folder::new();
+    let category = |value: &str, rows: &str| {
+        format!("select arrow_cast({value}, 'Dictionary(Int8, Utf8)') as q, column2 as n from (values {rows}) as v")
+    };
+    folder.make("data/d/a.parquet", &category("column1", "('x', 1), ('y', 2), ('x', 3)"));
+    folder.make("data/d/b.parquet", &category("cast(null as text)", "(1, 4), (1, 5)"));
+    let sql = "select q, count(*) as c from d where n > 0 group by q having count(*) > 1 order by q";
+    assert_eq!(folder.query(sql).out(), "q,c\nx,2\n,2\n");
+}

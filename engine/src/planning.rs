@@ -1,0 +1,56 @@
+//! Planning of SQL: what has to be decided before there is a plan.
+
+mod any_of_arrays;
+pub(crate) mod using_joins;
+
+use datafusion::common::Result;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{CopyToSource, Statement};
+use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
+
+use crate::EngineOptions;
+
+/// Plans a statement as [`SessionState::statement_to_plan`] does, with the repairs of this crate that need its SQL.
+///
+/// # Errors
+/// Those of DataFusion.
+pub async fn statement_to_plan(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    let options = state.config_options().extensions.get::<EngineOptions>();
+    // a session without the options has no planner for such joins either
+    if options.is_some_and(|options| options.sql_rewrites) {
+        visit(&mut statement, &mut any_of_arrays::AnyOfArrays);
+        visit(&mut statement, &mut using_joins::Nesting::default());
+    }
+    state.statement_to_plan(statement).await
+}
+
+/// Plans one statement as [`SessionContext::sql`] does, with the repairs of this crate.
+///
+/// # Errors
+/// SQL that does not parse, or those of DataFusion.
+pub async fn sql(context: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let state = context.state();
+    let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+    let plan = statement_to_plan(&state, statement).await?;
+    context.execute_logical_plan(plan).await
+}
+
+/// Lets a visitor rewrite the SQL of a statement.
+fn visit(statement: &mut Statement, visitor: &mut impl VisitorMut<Break = ()>) {
+    // no visitor here breaks off
+    match statement {
+        Statement::Statement(statement) => {
+            let _ = statement.visit(visitor);
+        }
+        Statement::Explain(explain) => visit(&mut explain.statement, visitor),
+        Statement::CopyTo(copy) => {
+            if let CopyToSource::Query(query) = &mut copy.source {
+                let _ = query.visit(visitor);
+            }
+        }
+        _ => {}
+    }
+}
