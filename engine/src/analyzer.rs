@@ -1,8 +1,9 @@
 //! Analyzer rules, one file each; their order is in [`crate::rules`].
 
+pub(crate) mod exact_arithmetic;
+pub(crate) mod float_equality;
 pub(crate) mod merge_percentiles;
 pub(crate) mod plain_window_strings;
-pub(crate) mod unsigned_literal_coercion;
 pub(crate) mod utc_interval_arithmetic;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};

@@ -4,6 +4,7 @@ pub(crate) mod build_side_selection;
 pub(crate) mod clustered_aggregation;
 pub(crate) mod cooperative_joins;
 pub(crate) mod dictionary_scan;
+pub(crate) mod float_statistics;
 pub(crate) mod hash_window_agg;
 pub(crate) mod join_bloom_filter;
 pub(crate) mod perfect_hash_aggregation;

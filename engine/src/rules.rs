@@ -17,14 +17,16 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::EngineOptions;
+use crate::analyzer::exact_arithmetic::ExactArithmeticRule;
+use crate::analyzer::float_equality::FloatEquality;
 use crate::analyzer::merge_percentiles::MergePercentiles;
 use crate::analyzer::plain_window_strings::PlainWindowStrings;
-use crate::analyzer::unsigned_literal_coercion::UnsignedLiteralCoercion;
 use crate::analyzer::utc_interval_arithmetic::UtcIntervalArithmetic;
 use crate::optimizer::build_side_selection::BuildSideSelection;
 use crate::optimizer::clustered_aggregation::ClusteredAggregation;
 use crate::optimizer::cooperative_joins::CooperativeJoins;
 use crate::optimizer::dictionary_scan::DictionaryScan;
+use crate::optimizer::float_statistics::FloatStatistics;
 use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
@@ -76,9 +78,9 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             "changes the types of columns: type coercion must see the new ones",
         ),
         placed(
-            UnsignedLiteralCoercion,
+            ExactArithmeticRule,
             Position::First,
-            "rewrites literals before type coercion makes a decimal of a signed and an unsigned integer",
+            "widens integers before type coercion settles on their types, and before it casts unsigned ones to decimals",
         ),
         placed(
             UtcIntervalArithmetic::new(),
@@ -89,6 +91,11 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             MergePercentiles::new(),
             Position::Last,
             "compares arguments, which are equal only after the same casts were added to them",
+        ),
+        placed(
+            FloatEquality::new(),
+            Position::Last,
+            "after type coercion, by which constants have the type of the columns beside them; comparisons that other rules make are included",
         ),
     ]
 }
@@ -104,6 +111,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
     }
     let before_requirements = Position::Before(ENSURE_REQUIREMENTS);
     vec![
+        placed(
+            FloatStatistics,
+            Position::First,
+            "before AggregateStatistics and every other rule that reads statistics",
+        ),
         placed(
             BuildSideSelection,
             before_requirements,
@@ -249,8 +261,9 @@ mod tests {
     fn rules_stand_in_their_positions() {
         let rules = place(Analyzer::new().rules, analyzer_rules()).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        assert_eq!(names[..2], ["plain_window_strings", "unsigned_literal_coercion"]);
-        assert_eq!(names[names.len() - 2..], ["utc_interval_arithmetic", "merge_percentiles"]);
+        assert_eq!(names[..2], ["plain_window_strings", "exact_arithmetic"]);
+        let ours = ["utc_interval_arithmetic", "merge_percentiles", "float_equality"];
+        assert_eq!(names[names.len() - ours.len()..], ours);
         let rules = place(PhysicalOptimizer::new().rules, optimizer_rules(footers())).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
         let ours = ["build_side_selection", "hash_window_agg", "clustered_aggregation", "unsplit_partitions"];
