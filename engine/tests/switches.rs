@@ -5,7 +5,9 @@ mod common;
 use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -130,7 +132,9 @@ async fn run(context: &SessionContext, sql: &str) -> (String, Vec<String>) {
     let frame = context.sql(sql).await.unwrap();
     let logical = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
     let plan = frame.create_physical_plan().await.unwrap();
-    let shown = format!("{logical}\n{}", displayable(plan.as_ref()).set_show_statistics(true).indent(false));
+    let physical = displayable(plan.as_ref()).indent(false).to_string();
+    let statistics = displayable(plan.as_ref()).set_show_statistics(true).indent(false).to_string();
+    let shown = format!("{logical}\n{physical}\n{statistics}");
     let shown: Vec<&str> = shown.lines().map(str::trim_start).collect();
     let shown = shown.join("\n");
     let rows = pretty_format_batches(&collect(plan, context.task_ctx()).await.unwrap()).unwrap().to_string();

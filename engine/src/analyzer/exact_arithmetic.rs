@@ -46,7 +46,9 @@ fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 .or((op == Operator::Modulo).then_some(Operation::Divide))
                 .and_then(|operation| Some((operation, type_of(&left)?, type_of(&right)?)));
             match types {
-                Some((operation, left_type, right_type)) if is_integer(&left, &left_type) && is_integer(&right, &right_type) => {
+                Some((operation, left_type, right_type))
+                    if is_integer(&left, &left_type) && is_integer(&right, &right_type) =>
+                {
                     if operation != Operation::Divide {
                         return call(ExactArithmetic::new(operation), vec![*left, *right]);
                     }
@@ -93,7 +95,8 @@ fn call(function: impl Into<ScalarUDF>, args: Vec<Expr>) -> Transformed<Expr> {
 
 /// An integer that has a signed counterpart.
 fn is_integer(expr: &Expr, data_type: &DataType) -> bool {
-    let is_beyond = matches!(expr, Expr::Literal(ScalarValue::UInt64(Some(value)), _) if i64::try_from(*value).is_err());
+    let is_beyond =
+        matches!(expr, Expr::Literal(ScalarValue::UInt64(Some(value)), _) if i64::try_from(*value).is_err());
     data_type.is_integer() && !is_beyond
 }
 

@@ -137,7 +137,10 @@ impl FloatEquality {
     fn is_canonical(expr: &Expr, schema: &DFSchema) -> bool {
         match expr {
             Expr::ScalarFunction(call) => call.name() == NAME,
-            Expr::Literal(value, _) => canonical_scalar(value.clone()) == *value && constant(expr).is_none_or(|value| !(value == 0.0 && value.is_sign_negative())),
+            Expr::Literal(value, _) => {
+                canonical_scalar(value.clone()) == *value
+                    && constant(expr).is_none_or(|value| !(value == 0.0 && value.is_sign_negative()))
+            }
             Expr::Alias(alias) => Self::is_canonical(&alias.expr, schema),
             // numbers that are no floats have neither
             Expr::Cast(cast) => cast.expr.get_type(schema).is_ok_and(|from| {
@@ -154,8 +157,21 @@ impl FloatEquality {
         }
         Transformed::yes(match expr {
             Expr::Literal(value, metadata) => Expr::Literal(canonical_scalar(value), metadata),
-            Expr::Alias(Alias { expr, relation, name, .. }) => self.canonical.call(vec![*expr]).alias_qualified(relation, name),
+            Expr::Alias(Alias { expr, relation, name, .. }) => {
+                self.canonical.call(vec![*expr]).alias_qualified(relation, name)
+            }
             expr => self.canonical.call(vec![expr]),
+        })
+    }
+
+    /// As [`Self::wrapped`], with the name that the expression had.
+    fn wrapped_as_named(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let (relation, name) = expr.qualified_name();
+        self.wrapped(expr, schema).update_data(|expr| match expr {
+            Expr::ScalarFunction(call) if call.name() == NAME => {
+                Expr::ScalarFunction(call).alias_qualified(relation, name)
+            }
+            expr => expr,
         })
     }
 
@@ -295,7 +311,10 @@ impl FloatEquality {
 
     /// A comparison of floats, see the page of this module.
     fn comparison(&self, left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Transformed<Expr> {
-        if constant(&left).is_some() && constant(&right).is_none() && let Some(op) = op.swap() {
+        if constant(&left).is_some()
+            && constant(&right).is_none()
+            && let Some(op) = op.swap()
+        {
             return self.comparison(right, op, left, schema);
         }
         let is_distinct = matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
@@ -434,9 +453,9 @@ impl FloatEquality {
                         keys.push(expr.clone());
                         return Ok(Transformed::no(expr));
                     }
-                    Ok(self.wrapped(expr, &schema))
+                    Ok(self.wrapped_as_named(expr, &schema))
                 })?,
-                expr => self.wrapped(expr, &schema),
+                expr => self.wrapped_as_named(expr, &schema),
             };
             is_changed |= expr.transformed;
             group_expr.push(expr.data);

@@ -188,9 +188,7 @@ impl AggregateUDFImpl for AggregateOverride {
                 let scale = decimal_avg::input_scale(args.expr_fields);
                 Ok(Box::new(decimal_avg::AverageGroups::new(data_type, scale)))
             }
-            Repair::Extreme { is_max } if data_type.is_floating() => {
-                extremes::groups_accumulator(&data_type, is_max)
-            }
+            Repair::Extreme { is_max } if data_type.is_floating() => extremes::groups_accumulator(&data_type, is_max),
             _ => self.inner.create_groups_accumulator(args),
         }
     }

@@ -14,9 +14,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowNativeTypeOp, AsArray, Int64Array, PrimitiveArray,
-};
+use datafusion::arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, Int64Array, PrimitiveArray};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{CastOptions, cast_with_options, kernels::numeric};
 use datafusion::arrow::datatypes::{
@@ -310,9 +308,7 @@ fn quotients(left: &ArrayRef, right: &ArrayRef, data_type: &DataType) -> Result<
         DataType::Decimal128(..) => {
             quotients_of::<Decimal128Type>(left, right, data_type, shift, i256::from_i128, i256::to_i128)
         }
-        DataType::Decimal256(..) => {
-            quotients_of::<Decimal256Type>(left, right, data_type, shift, |value| value, Some)
-        }
+        DataType::Decimal256(..) => quotients_of::<Decimal256Type>(left, right, data_type, shift, |value| value, Some),
         // of at most 18 digits: the scale is cut where four more do not fit
         _ => Ok(numeric::div(left, right)?),
     }
@@ -364,8 +360,12 @@ impl RoundingCast {
         let options = CastOptions { safe: self.is_try, ..CastOptions::default() };
         let whole: ArrayRef = match values.data_type() {
             DataType::Float16 => return self.cast(&cast_with_options(values, &DataType::Float32, &options)?),
-            DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round_ties_even)),
-            DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even)),
+            DataType::Float32 => {
+                Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round_ties_even))
+            }
+            DataType::Float64 => {
+                Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even))
+            }
             // Arrow rounds decimals to decimals half away from zero, and truncates them to integers
             DataType::Decimal32(precision, _) if self.to.is_integer() => {
                 cast_with_options(values, &DataType::Decimal32(*precision, 0), &options)?

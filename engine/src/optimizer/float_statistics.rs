@@ -68,7 +68,8 @@ fn without_constants(scan: &DataSourceExec) -> Option<Arc<dyn ExecutionPlan>> {
     is_changed.then(|| {
         let known = config.statistics();
         let known = weakened(&known, schema).unwrap_or(known);
-        let config = FileScanConfigBuilder::from(config.clone()).with_file_groups(groups).with_statistics(known).build();
+        let config =
+            FileScanConfigBuilder::from(config.clone()).with_file_groups(groups).with_statistics(known).build();
         DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>
     })
 }

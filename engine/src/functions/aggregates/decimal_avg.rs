@@ -214,7 +214,8 @@ impl GroupsAccumulator for AverageGroups {
         let values = values_of(values, self.scale)?;
         self.averages.resize(count, Average::default());
         for (row, group) in groups.iter().enumerate() {
-            let is_counted = values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+            let is_counted =
+                values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
             if let Some(average) = self.averages.get_mut(*group).filter(|_| is_counted) {
                 average.merge(values.value(row), 1)?;
             }
@@ -249,7 +250,8 @@ impl GroupsAccumulator for AverageGroups {
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let [values] = values else { return internal_err!("an average of {} columns", values.len()) };
         let values = values_of(values, self.scale)?;
-        let is_counted = |row| values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        let is_counted =
+            |row| values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
         let counts: UInt64Array = (0..values.len()).map(|row| u64::from(is_counted(row))).collect::<Vec<_>>().into();
         let sums: Decimal128Array = (0..values.len()).map(|row| is_counted(row).then(|| values.value(row))).collect();
         Ok(vec![Arc::new(counts), Arc::new(sums.with_precision_and_scale(38, self.scale)?)])

@@ -165,7 +165,8 @@ impl<T: FloatType> GroupsAccumulator for ExtremeGroups<T> {
         };
         self.values.resize(count, None);
         for (row, group) in groups.iter().enumerate() {
-            let is_counted = values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+            let is_counted =
+                values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
             let Some(best) = self.values.get_mut(*group).filter(|_| is_counted) else { continue };
             let value = values.value(row);
             *best = Some(match *best {

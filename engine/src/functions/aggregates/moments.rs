@@ -99,14 +99,15 @@ impl Moments {
             Statistic::CovarianceSample => from(2.0, self.products / (n - 1.0)),
             Statistic::CovariancePopulation => from(1.0, self.products / n),
             Statistic::Correlation => {
-                let scale = self.squares_y.sqrt() * self.squares_x.sqrt();
+                // one root rounds once; two do not overflow
+                let product = self.squares_y * self.squares_x;
+                let scale =
+                    if product.is_normal() { product.sqrt() } else { self.squares_y.sqrt() * self.squares_x.sqrt() };
                 // rounding must not leave [-1, 1]; NaN stays
                 varies(scale, (self.products / scale).clamp(-1.0, 1.0))
             }
             Statistic::Slope => varies(self.squares_x, self.products / self.squares_x),
-            Statistic::Intercept => {
-                varies(self.squares_x, self.mean_y - self.products / self.squares_x * self.mean_x)
-            }
+            Statistic::Intercept => varies(self.squares_x, self.mean_y - self.products / self.squares_x * self.mean_x),
             Statistic::Determination => varies(
                 if self.squares_y == 0.0 { 0.0 } else { self.squares_x },
                 self.products / self.squares_x * (self.products / self.squares_y),

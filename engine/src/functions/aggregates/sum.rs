@@ -165,7 +165,9 @@ fn overflow<T>(data_type: &DataType, value: Option<i256>) -> Result<T> {
         DataType::Duration(_) => {
             exec_err!("a sum is out of the range of a duration{value} ticks; write sum(date_part('epoch', ...))")
         }
-        other => exec_err!("a sum is out of the range of {other}{value} in units of the last digit; write sum(cast(... as double))"),
+        other => exec_err!(
+            "a sum is out of the range of {other}{value} in units of the last digit; write sum(cast(... as double))"
+        ),
     }
 }
 
@@ -463,4 +465,3 @@ impl GroupsAccumulator for CheckedGroups {
         self.inner.size() + wide
     }
 }
-
