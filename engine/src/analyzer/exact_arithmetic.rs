@@ -11,13 +11,16 @@
 //!
 //! Switch: `cxql.engine.exact_arithmetic`.
 
-use datafusion::arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
@@ -33,8 +36,34 @@ impl AnalyzerRule for ExactArithmeticRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite_expressions(plan, |expr, schema| Ok(exact(expr, schema)))
+        let plan = rewrite_expressions(plan, |expr, schema| Ok(exact(expr, schema)))?;
+        plan.transform_up_with_subqueries(with_static_types).map(|plan| plan.data)
     }
+}
+
+/// The recursive term of a query has the types of the static one, also where its integers are wider now.
+fn with_static_types(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::RecursiveQuery(mut query) = plan else { return Ok(Transformed::no(plan)) };
+    let (wanted, found) = (query.static_term.schema(), query.recursive_term.schema());
+    let mut is_changed = false;
+    let columns = found.iter().zip(wanted.fields()).map(|((relation, field), wanted)| {
+        let column = Expr::from((relation, field));
+        if field.data_type() == wanted.data_type()
+            || !(field.data_type().is_integer() && wanted.data_type().is_integer())
+        {
+            return column;
+        }
+        is_changed = true;
+        Expr::Cast(Cast::new(Box::new(column), wanted.data_type().clone()))
+            .alias_qualified(relation.cloned(), field.name())
+    });
+    let columns: Vec<Expr> = columns.collect();
+    if !is_changed {
+        return Ok(Transformed::no(LogicalPlan::RecursiveQuery(query)));
+    }
+    let projection = Projection::try_new(columns, Arc::clone(&query.recursive_term))?;
+    query.recursive_term = Arc::new(LogicalPlan::Projection(projection));
+    Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
 }
 
 /// Rewrites an operator or a cast. Expressions without a type (parameters, unresolved names) are left to DataFusion.
@@ -59,10 +88,10 @@ fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                     let expr = Expr::BinaryExpr(BinaryExpr::new(signed(left), op, signed(right)));
                     if is_unsigned { Transformed::yes(expr) } else { Transformed::no(expr) }
                 }
-                Some((Operation::Divide, left_type, right_type))
-                    if op == Operator::Divide && divides_decimals(&left_type, &right_type) =>
+                Some((operation, left_type, right_type))
+                    if op != Operator::Modulo && is_inexact_decimal(op, &left_type, &right_type) =>
                 {
-                    call(ExactArithmetic::new(Operation::Divide), vec![*left, *right])
+                    call(ExactArithmetic::new(operation), vec![*left, *right])
                 }
                 _ => Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right))),
             }
@@ -100,7 +129,20 @@ fn is_integer(expr: &Expr, data_type: &DataType) -> bool {
     data_type.is_integer() && !is_beyond
 }
 
-fn divides_decimals(left: &DataType, right: &DataType) -> bool {
+/// Returns true if DataFusion's operator on decimals truncates, or may exceed the digits of its result.
+fn is_inexact_decimal(op: Operator, left: &DataType, right: &DataType) -> bool {
     let is_exact = |data_type: &DataType| data_type.is_decimal() || data_type.is_integer();
-    is_exact(left) && is_exact(right) && (left.is_decimal() || right.is_decimal())
+    if !(is_exact(left) && is_exact(right) && (left.is_decimal() || right.is_decimal())) {
+        return false;
+    }
+    if op == Operator::Divide {
+        return true;
+    }
+    // below the most digits of a type the result has room for every value
+    match BinaryTypeCoercer::new(left, &op, right).get_result_type() {
+        Ok(DataType::Decimal128(precision, _)) => precision == DECIMAL128_MAX_PRECISION,
+        Ok(DataType::Decimal256(precision, _)) => precision == DECIMAL256_MAX_PRECISION,
+        Ok(data_type) => data_type.is_decimal(),
+        Err(_) => false,
+    }
 }

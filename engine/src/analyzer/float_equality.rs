@@ -93,7 +93,25 @@ fn is_float_expr(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema).is_ok_and(|data_type| is_float(&data_type))
 }
 
-/// The value of a constant, which may be cast.
+/// A constant without its cast: type coercion leaves `cast(5 as double)`, which is folded later.
+fn folded(expr: Expr) -> Expr {
+    let value = match &expr {
+        Expr::Cast(cast) => match cast.expr.as_ref() {
+            Expr::Literal(value, _) => value.cast_to(cast.field.data_type()).ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    value.map_or(expr, |value| Expr::Literal(value, None))
+}
+
+/// Returns true if a value is one of an outer query. DataFusion decorrelates `column = outer column` only as it is; it equates
+/// zeros there, and NaN of the same sign.
+fn is_correlated(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..)))).unwrap_or(true)
+}
+
+/// The value of a constant.
 fn constant(expr: &Expr) -> Option<f64> {
     let Expr::Literal(value, _) = expr else { return None };
     match value {
@@ -223,6 +241,7 @@ impl FloatEquality {
                 self.between(*expr, negated, *low, *high, schema)
             }
             Expr::InList(InList { expr, list, negated }) if is_float_expr(&expr, schema) => {
+                let list: Vec<Expr> = list.into_iter().map(folded).collect();
                 // constants other than 0 and NaN are found by their bits
                 let is_plain = |value: &Expr| constant(value).is_some_and(|value| value != 0.0 && !value.is_nan());
                 if is_column(&expr) && list.iter().all(is_plain) {
@@ -311,6 +330,10 @@ impl FloatEquality {
 
     /// A comparison of floats, see the page of this module.
     fn comparison(&self, left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let (left, right) = (folded(left), folded(right));
+        if is_correlated(&left) || is_correlated(&right) {
+            return Transformed::no(compare(left, op, right));
+        }
         if constant(&left).is_some()
             && constant(&right).is_none()
             && let Some(op) = op.swap()
@@ -353,6 +376,7 @@ impl FloatEquality {
     }
 
     fn between(&self, expr: Expr, negated: bool, low: Expr, high: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let (low, high) = (folded(low), folded(high));
         let is_number = |bound: &Expr| constant(bound).is_some_and(|value| !value.is_nan());
         let between = |expr: Expr, low: Expr, high: Expr| {
             Expr::Between(Between { expr: Box::new(expr), negated, low: Box::new(low), high: Box::new(high) })

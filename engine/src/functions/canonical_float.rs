@@ -9,11 +9,13 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
-use datafusion::arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float16Type, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// The name by which the physical plan shows it.
 pub(crate) const NAME: &str = "canonical_float";
@@ -91,6 +93,13 @@ impl ScalarUDFImpl for CanonicalFloatFunction {
         match arg_types {
             [data_type] => Ok(data_type.clone()),
             _ => internal_err!("{NAME} of {} arguments", arg_types.len()),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        match args.arg_fields {
+            [field] => Ok(Arc::new(Field::new(NAME, field.data_type().clone(), field.is_nullable()))),
+            fields => internal_err!("{NAME} of {} arguments", fields.len()),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Integer and decimal arithmetic that is exact or an error, and casts that round. The rule `exact_arithmetic` puts these
 //! functions in place of operators and casts; they have no SQL name, and output columns are named as the operators.
 //!
-//! [`ExactArithmetic`]: `+`, `-`, `*` and unary minus of integers in `Int64`, and `/` of decimals.
+//! [`ExactArithmetic`]: `+`, `-`, `*` and unary minus of integers in `Int64`, and operators on decimals.
 //!   Formula: that of the operator; the quotient of decimals has the scale that DataFusion declares, rounded half away from zero.
-//!   Edges:   beyond `Int64` is an error that shows the operands; division by zero is an error.
+//!   Edges:   beyond `Int64`, or the digits of a decimal, is an error; division by zero is an error.
 //!
 //! [`RoundingCast`]: `cast(x as bigint)` and its like of doubles and decimals, and of decimals to a smaller scale.
 //!   Formula: doubles round half to even, decimals half away from zero, as PostgreSQL 17 and DuckDB 1.4 do.
@@ -18,14 +18,16 @@ use datafusion::arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, Int6
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{CastOptions, cast_with_options, kernels::numeric};
 use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type, Int64Type, i256,
+    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Field, FieldRef, Float32Type,
+    Float64Type, Int64Type, i256,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 /// An operator on integers, or the division of decimals.
@@ -102,9 +104,10 @@ impl ScalarUDFImpl for ExactArithmetic {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match (self.operation, arg_types) {
-            (Operation::Divide, [left, right]) => {
-                let (left, right) = BinaryTypeCoercer::new(left, &Operator::Divide, right).get_input_types()?;
+        match arg_types {
+            [left, right] if left.is_decimal() || right.is_decimal() => {
+                let operator = self.operation.operator();
+                let (left, right) = BinaryTypeCoercer::new(left, &operator, right).get_input_types()?;
                 Ok(vec![left, right])
             }
             _ => Ok(vec![DataType::Int64; arg_types.len()]),
@@ -112,12 +115,18 @@ impl ScalarUDFImpl for ExactArithmetic {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        match (self.operation, arg_types) {
-            (Operation::Divide, [left, right]) => {
-                BinaryTypeCoercer::new(left, &Operator::Divide, right).get_result_type()
+        match arg_types {
+            [left, right] if left.is_decimal() || right.is_decimal() => {
+                BinaryTypeCoercer::new(left, &self.operation.operator(), right).get_result_type()
             }
             _ => Ok(DataType::Int64),
         }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, is_nullable)))
     }
 
     fn is_strict(&self) -> bool {
@@ -149,6 +158,9 @@ impl ScalarUDFImpl for ExactArithmetic {
             }
             [left, right] if self.operation == Operation::Divide => {
                 quotients(&left.to_array(rows)?, &right.to_array(rows)?, args.return_field.data_type())?
+            }
+            [left, right] if args.return_field.data_type().is_decimal() => {
+                decimals(self.operation, &left.to_array(rows)?, &right.to_array(rows)?)?
             }
             [left, right] => combined(self.operation, left, right, rows)?,
             _ => return internal_err!("{} of {} arguments", self.name(), args.args.len()),
@@ -259,6 +271,31 @@ fn negated(values: &Int64Array) -> Result<Int64Array> {
     checked.collect()
 }
 
+/// `left operation right` of decimals. Arrow checks the bits of the result, and not its digits.
+fn decimals(operation: Operation, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
+    let result = match operation {
+        Operation::Add => numeric::add(left, right)?,
+        Operation::Subtract => numeric::sub(left, right)?,
+        _ => numeric::mul(left, right)?,
+    };
+    match result.data_type() {
+        DataType::Decimal32(precision, _) => {
+            result.as_primitive::<Decimal32Type>().validate_decimal_precision(*precision)?
+        }
+        DataType::Decimal64(precision, _) => {
+            result.as_primitive::<Decimal64Type>().validate_decimal_precision(*precision)?
+        }
+        DataType::Decimal128(precision, _) => {
+            result.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)?;
+        }
+        DataType::Decimal256(precision, _) => {
+            result.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision)?;
+        }
+        other => return internal_err!("decimals that give {other}"),
+    }
+    Ok(result)
+}
+
 /// Quotients of decimals, rounded half away from zero.
 fn quotients(left: &ArrayRef, right: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     fn quotients_of<T: DecimalType>(
@@ -292,8 +329,8 @@ fn quotients(left: &ArrayRef, right: &ArrayRef, data_type: &DataType) -> Result<
             }
         });
         let quotients = quotients.collect::<Result<PrimitiveArray<T>>>()?.with_data_type(data_type.clone());
-        let (precision, scale) = (quotients.precision(), quotients.scale());
-        Ok(Arc::new(quotients.with_precision_and_scale(precision, scale)?))
+        quotients.validate_decimal_precision(quotients.precision())?;
+        Ok(Arc::new(quotients))
     }
     let scale = |data_type: &DataType| match data_type {
         DataType::Decimal32(_, scale)
@@ -404,6 +441,11 @@ impl ScalarUDFImpl for RoundingCast {
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
         Ok(self.to.clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let is_nullable = self.is_try || args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.to.clone(), is_nullable)))
     }
 
     fn is_strict(&self) -> bool {

@@ -64,7 +64,9 @@ impl Average {
         let dividend = power(shift).and_then(|power| i256::from_i128(self.sum).checked_mul(power));
         let divisor = power(-shift).and_then(|power| i256::from_i128(i128::from(self.count)).checked_mul(power));
         let quotient = dividend.zip(divisor).and_then(|(dividend, divisor)| rounded_quotient(dividend, divisor));
-        quotient.and_then(i256::to_i128).map(Some).ok_or_else(overflow)
+        let limit = 10_u128.pow(38);
+        let quotient = quotient.and_then(i256::to_i128).filter(|quotient| quotient.unsigned_abs() < limit);
+        quotient.map(Some).ok_or_else(overflow)
     }
 }
 
