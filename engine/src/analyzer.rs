@@ -1,14 +1,15 @@
 //! Analyzer rules, one file each; their order is in [`crate::rules`].
 
+pub(crate) mod exact_arithmetic;
+pub(crate) mod float_equality;
 pub(crate) mod interval_comparison;
 pub(crate) mod like_escape;
 pub(crate) mod merge_percentiles;
 pub(crate) mod multiset_operations;
 pub(crate) mod plain_window_strings;
 pub(crate) mod session_time_zone;
-pub(crate) mod temporal_casts;
 pub(crate) mod subqueries;
-pub(crate) mod unsigned_literal_coercion;
+pub(crate) mod temporal_casts;
 pub(crate) mod utc_interval_arithmetic;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};

@@ -3,9 +3,12 @@
 //! [`override_builtins`] wraps the functions of a session builder; a wrapped function keeps its name, signature and
 //! documentation. Switch: `cxql.engine.function_overrides`, read when a session is built.
 
+pub(crate) mod aggregates;
 pub(crate) mod calendar;
+pub(crate) mod canonical_float;
 pub(crate) mod duration_average;
 mod duration_fields;
+pub(crate) mod exact;
 pub(crate) mod extract;
 pub(crate) mod interval_extremes;
 pub(crate) mod interval_key;
@@ -15,12 +18,13 @@ pub(crate) mod local_time;
 mod operators;
 pub(crate) mod overrides;
 pub(crate) mod percentile;
+mod percentile_disc;
+pub(crate) mod signed;
 pub(crate) mod temporal_cast;
 pub(crate) mod time_zone;
 mod try_to_timestamp;
-mod zoned;
-mod percentile_disc;
 mod window_shift;
+mod zoned;
 
 use std::sync::Arc;
 
@@ -29,12 +33,14 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use self::aggregates::{AggregateOverride, AggregateRepair};
 use self::operators::OperatorPlanner;
 use self::overrides::{FunctionOverride, Repair};
 use self::percentile::PercentileCont;
+use self::percentile_disc::PercentileDisc;
+use self::signed::{SignedAggregate, SignedScalar, SignedWindow};
 use self::time_zone::TimeZone;
 use self::try_to_timestamp::{TryToDate, TryToTimestamp};
-use self::percentile_disc::PercentileDisc;
 use self::window_shift::WindowShift;
 
 /// With a session time zone and a format these declare a timestamp with that time zone and return one without, which fails the
@@ -53,6 +59,10 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
             name if CALENDAR.contains(&name) => Repair::Calendar,
             name if TO_TIMESTAMP.contains(&name) => Repair::ToTimestamp,
             "date_bin" => Repair::Bin,
+            name if signed::SCALAR.contains(&name) => {
+                *function = Arc::new(ScalarUDF::from(SignedScalar { inner: Arc::clone(function) }));
+                continue;
+            }
             _ => continue,
         };
         let inner = Arc::clone(function);
@@ -66,18 +76,24 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
         planners.insert(0, Arc::new(OperatorPlanner::new()));
     }
     extract::plan_with_override(builder);
-    for function in builder.window_functions().iter_mut().flatten() {
-        if matches!(function.name(), "lag" | "lead") {
-            let shift = WindowShift { inner: Arc::clone(function), is_reversed: false };
-            *function = Arc::new(WindowUDF::from(shift));
-        }
-    }
-    let aggregates = builder.aggregate_functions().get_or_insert_default();
-    aggregates.push(Arc::new(AggregateUDF::from(PercentileDisc::new())));
     for function in builder.aggregate_functions().iter_mut().flatten() {
         // DataFusion's stores every value for every call
         if function.name() == "percentile_cont" {
             *function = Arc::new(AggregateUDF::from(PercentileCont::new(Arc::clone(function))));
+        } else if signed::AGGREGATE.contains(&function.name()) {
+            *function = Arc::new(AggregateUDF::from(SignedAggregate { inner: Arc::clone(function) }));
+        } else if let Some(repair) = AggregateRepair::of(function.name()) {
+            *function = Arc::new(AggregateUDF::from(AggregateOverride::new(Arc::clone(function), repair)));
+        }
+    }
+    let aggregates = builder.aggregate_functions().get_or_insert_default();
+    aggregates.push(Arc::new(AggregateUDF::from(PercentileDisc::new())));
+    for function in builder.window_functions().iter_mut().flatten() {
+        if signed::WINDOW.contains(&function.name()) {
+            *function = Arc::new(WindowUDF::from(SignedWindow { inner: Arc::clone(function) }));
+        } else if matches!(function.name(), "lag" | "lead") {
+            let shift = WindowShift { inner: Arc::clone(function), is_reversed: false };
+            *function = Arc::new(WindowUDF::from(shift));
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod cooperative_joins;
 pub(crate) mod dictionary_scan;
 pub(crate) mod duplicate_names;
 pub(crate) mod equijoin_keys;
+pub(crate) mod float_statistics;
 pub(crate) mod hash_window_agg;
 pub(crate) mod join_bloom_filter;
 pub(crate) mod ordering_claims;

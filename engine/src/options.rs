@@ -136,16 +136,20 @@ engine_options! {
     equijoin_keys: bool = true;
     /// Rule: casts string views to plain strings below DataFusion's own window operators.
     plain_window_strings: bool = true;
-    /// Rule: keeps `least(row_number() over (...), 20)` and its like an integer.
-    unsigned_literal_coercion: bool = true;
+    /// Rule: integer arithmetic is exact or an error; casts and quotients of decimals round.
+    exact_arithmetic: bool = true;
     /// Rule: casts between local and zoned times, and of strings to timestamps and intervals, as PostgreSQL makes them.
     temporal_casts: bool = true;
     /// Rule: compares, sorts and groups intervals by their length, with months of 30 days and days of 24 hours.
     interval_comparison: bool = true;
+    /// Rule: -0.0 equals 0.0, and NaN equals NaN and is the largest value, in keys and comparisons.
+    float_equality: bool = true;
     /// Rule: adds intervals to UTC timestamps without a time-zone lookup per row.
     utc_interval_arithmetic: bool = true;
     /// Rule: computes several `percentile_cont` of the same values in one aggregate.
     merge_percentiles: bool = true;
+    /// Rule: Parquet statistics, which leave NaN out, do not replace a float column by a constant.
+    float_statistics: bool = true;
     /// Rule: chooses the build side of hash joins by estimates through aggregates and filters.
     build_side_selection: bool = true;
     /// Rows of a build side from which sides are swapped by estimate.
@@ -182,7 +186,7 @@ engine_options! {
     bloom_filter_bits: usize = 8, within 1..=64;
     /// Probe rows of an input partition after which a filter that drops less than half is disabled; from 1 to 1,000,000,000.
     bloom_filter_sample_rows: usize = 32_768, within 1..=1_000_000_000;
-    /// Repaired built-in functions (`date_part`, `date_trunc`, `to_timestamp`, `percentile_cont`, `lag`, `lead`); off, the faults of DataFusion are back. Read when a session is built, `SET` refuses it.
+    /// Repaired built-in functions (counts and ranks as `bigint`, `sum`, `avg`, `min`, `max`, sliding variances, `date_part`, `date_trunc`, `to_timestamp`, `percentile_cont`, `lag`, `lead`); off, the faults of DataFusion are back. Read when a session is built, `SET` refuses it.
     function_overrides: bool = true;
 }
 

@@ -17,21 +17,23 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::EngineOptions;
+use crate::analyzer::exact_arithmetic::ExactArithmeticRule;
+use crate::analyzer::float_equality::FloatEquality;
 use crate::analyzer::interval_comparison::IntervalComparison;
 use crate::analyzer::like_escape::LikeEscape;
 use crate::analyzer::merge_percentiles::MergePercentiles;
 use crate::analyzer::multiset_operations::MultisetOperations;
 use crate::analyzer::plain_window_strings::PlainWindowStrings;
 use crate::analyzer::session_time_zone::SessionTimeZone;
-use crate::analyzer::temporal_casts::TemporalCasts;
 use crate::analyzer::subqueries::Subqueries;
-use crate::analyzer::unsigned_literal_coercion::UnsignedLiteralCoercion;
+use crate::analyzer::temporal_casts::TemporalCasts;
 use crate::analyzer::utc_interval_arithmetic::UtcIntervalArithmetic;
 use crate::optimizer::build_side_selection::BuildSideSelection;
 use crate::optimizer::clustered_aggregation::ClusteredAggregation;
 use crate::optimizer::cooperative_joins::CooperativeJoins;
 use crate::optimizer::dictionary_scan::DictionaryScan;
 use crate::optimizer::duplicate_names::DuplicateNames;
+use crate::optimizer::float_statistics::FloatStatistics;
 use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 use crate::optimizer::ordering_claims::OrderingClaims;
@@ -100,9 +102,9 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             "changes the types of columns: type coercion must see the new ones",
         ),
         placed(
-            UnsignedLiteralCoercion,
+            ExactArithmeticRule,
             Position::First,
-            "rewrites literals before type coercion makes a decimal of a signed and an unsigned integer",
+            "widens integers before type coercion settles on their types, and before it casts unsigned ones to decimals",
         ),
         placed(
             IntervalComparison::of_windows(),
@@ -129,6 +131,11 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             Position::Last,
             "compares arguments, which are equal only after the same casts were added to them",
         ),
+        placed(
+            FloatEquality::new(),
+            Position::Last,
+            "after type coercion, by which constants have the type of the columns beside them; comparisons that other rules make are included",
+        ),
     ]
 }
 
@@ -144,6 +151,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
     let before_requirements = Position::Before(ENSURE_REQUIREMENTS);
     vec![
         placed(DuplicateNames, Position::First, "before filters are pushed down"),
+        placed(
+            FloatStatistics,
+            Position::First,
+            "before AggregateStatistics and every other rule that reads statistics",
+        ),
         placed(
             BuildSideSelection,
             before_requirements,
@@ -305,11 +317,12 @@ mod tests {
             "multiset_operations",
             "like_escape",
             "plain_window_strings",
-            "unsigned_literal_coercion",
+            "exact_arithmetic",
             "interval_comparison",
         ];
         assert_eq!(names[..ours.len()], ours);
-        let ours = ["temporal_casts", "interval_comparison", "utc_interval_arithmetic", "merge_percentiles"];
+        let ours =
+            ["temporal_casts", "interval_comparison", "utc_interval_arithmetic", "merge_percentiles", "float_equality"];
         assert_eq!(names[names.len() - ours.len()..], ours);
         let rules = place(PhysicalOptimizer::new().rules, optimizer_rules(footers())).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();

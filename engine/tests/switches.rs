@@ -5,7 +5,9 @@ mod common;
 use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -30,14 +32,16 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         "AS Utf8)",
         true,
     ),
+    ("exact_arithmetic", "select max(v + 1) as n from calls", "exact_add", true),
     (
-        "unsigned_literal_coercion",
-        "select least(row_number() over (partition by c order by at), 2) as n from calls",
-        "Decimal128",
-        false,
+        "float_equality",
+        "select count(distinct f) as n, max(f) as m from (select cast(v as double) / 2 as f from calls)",
+        "canonical_float",
+        true,
     ),
     ("temporal_casts", "select cast(cast(v as varchar) || ' days' as interval) as i from steps", "temporal_cast", true),
     ("interval_comparison", "select i, count(*) as n from steps group by i", "interval_key", true),
+    ("float_statistics", "select h from halves", "Max=Exact(Float64(499.5))", false),
     (
         "utc_interval_arithmetic",
         "select at + interval '1 day' as next_day, at + i as next_month from steps",
@@ -134,6 +138,15 @@ async fn context(options: Option<EngineOptions>, folder: &std::path::Path) -> Se
         writer.close().unwrap();
     }
     context.register_parquet("calls", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+    let path = folder.join("halves.parquet");
+    if !path.exists() {
+        let halves: ArrayRef = Arc::new(Float64Array::from_iter_values((0..1000).map(|row| f64::from(row) / 2.0)));
+        let rows = RecordBatch::try_from_iter([("h", halves)]).unwrap();
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+    }
+    context.register_parquet("halves", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
     // reads the footer into the cache of the session
     context.sql("select count(*) from calls where v > 500").await.unwrap().collect().await.unwrap();
     let steps = "create table steps as select column1 as v, timestamptz '2025-01-01T00:00:00Z' as at, interval '1 month' as i \
@@ -150,7 +163,9 @@ async fn run(context: &SessionContext, sql: &str) -> (String, Vec<String>) {
     let frame = context.execute_logical_plan(plan).await.unwrap();
     let logical = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
     let plan = frame.create_physical_plan().await.unwrap();
-    let shown = format!("{logical}\n{}", displayable(plan.as_ref()).indent(false));
+    let physical = displayable(plan.as_ref()).indent(false).to_string();
+    let statistics = displayable(plan.as_ref()).set_show_statistics(true).indent(false).to_string();
+    let shown = format!("{logical}\n{physical}\n{statistics}");
     let shown: Vec<&str> = shown.lines().map(str::trim_start).collect();
     let shown = shown.join("\n");
     let rows = pretty_format_batches(&collect(plan, context.task_ctx()).await.unwrap()).unwrap().to_string();

@@ -146,11 +146,13 @@ impl WindowCall {
                     None => internal_err!("{} has no grouped form", function.name()),
                 }
             }
-            CallKind::RowNumber => Ok(evaluate::map_rows(partitions, |range, row| (row - range.start) as u64 + 1)),
-            CallKind::Rank => Ok(evaluate::map_rows(partitions, |range, row| {
-                partitions.peers_of(&range, row).start.abs_diff(range.start) as u64 + 1
+            CallKind::RowNumber => {
+                self.declared(evaluate::map_rows(partitions, |range, row| (row - range.start) as i64 + 1))
+            }
+            CallKind::Rank => self.declared(evaluate::map_rows(partitions, |range, row| {
+                partitions.peers_of(&range, row).start.abs_diff(range.start) as i64 + 1
             })),
-            CallKind::DenseRank => Ok(evaluate::dense_ranks(partitions)),
+            CallKind::DenseRank => self.declared(evaluate::dense_ranks(partitions)),
             CallKind::Shift { by, default } => {
                 let [values] = values else { return internal_err!("{} without its column", self.field.name()) };
                 evaluate::shift(values, *by, default, partitions)
@@ -181,6 +183,14 @@ impl WindowCall {
                 )
             }
         }
+    }
+}
+
+impl WindowCall {
+    /// Ranks with their declared type: unsigned if DataFusion's functions are not overridden.
+    fn declared(&self, ranks: ArrayRef) -> Result<ArrayRef> {
+        let data_type = self.field.data_type();
+        if ranks.data_type() == data_type { Ok(ranks) } else { Ok(cast(&ranks, data_type)?) }
     }
 }
 

@@ -3,12 +3,13 @@
 //! Partitions of this field have 1.4 rows on average (contacts of a customer and topic), so that one call per partition, as
 //! DataFusion's `PartitionEvaluator` is used, would cost more than the evaluation.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, UInt32Array, UInt64Array, make_comparator,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, UInt32Array, make_comparator,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
@@ -20,12 +21,12 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use super::frame::{Frame, FrameBound, Partitions};
 
 /// Maps each row, with the range of its partition, to a number.
-pub(super) fn map_rows(partitions: &Partitions<'_>, value: impl Fn(Range<usize>, usize) -> u64) -> ArrayRef {
+pub(super) fn map_rows(partitions: &Partitions<'_>, value: impl Fn(Range<usize>, usize) -> i64) -> ArrayRef {
     let mut values = Vec::with_capacity(partitions.rows());
     for range in partitions.ranges() {
         values.extend(range.clone().map(|row| value(range.clone(), row)));
     }
-    Arc::new(UInt64Array::from(values))
+    Arc::new(Int64Array::from(values))
 }
 
 /// `dense_rank`. Without ORDER BY all rows are peers and have rank 1.
@@ -34,11 +35,11 @@ pub(super) fn dense_ranks(partitions: &Partitions<'_>) -> ArrayRef {
     for range in partitions.ranges() {
         let mut rank = 0;
         for row in range.clone() {
-            rank += u64::from(partitions.peers_of(&range, row).start == row);
+            rank += i64::from(partitions.peers_of(&range, row).start == row);
             ranks.push(rank.max(1));
         }
     }
-    Arc::new(UInt64Array::from(ranks))
+    Arc::new(Int64Array::from(ranks))
 }
 
 /// `lag` (`by` >= 0) and `lead` (`by` < 0); `default` where the row is outside the partition.
@@ -137,9 +138,32 @@ pub(super) fn running_sums(
         DataType::Float64 => {
             running_fold(end, partitions, values.as_primitive::<Float64Type>(), |sum, value| sum + value)
         }
-        DataType::Int64 => running_fold(end, partitions, values.as_primitive::<Int64Type>(), i64::wrapping_add),
+        DataType::Int64 => {
+            let values = values.as_primitive::<Int64Type>();
+            let has_overflow = Cell::new(false);
+            let sums = running_fold(end, partitions, values, |sum, value| {
+                let (sum, overflows) = sum.overflowing_add(value);
+                has_overflow.set(has_overflow.get() || overflows);
+                sum
+            });
+            if has_overflow.get() { wide_running_sums(end, partitions, values)? } else { sums }
+        }
         other => return exec_err!("a running sum of {other}"),
     })
+}
+
+/// Running sums of which one may be beyond `Int64`; an error if it is not only on the way to a sum.
+fn wide_running_sums(end: FrameBound, partitions: &Partitions<'_>, values: &Int64Array) -> Result<ArrayRef> {
+    let value = |row| values.is_valid(row).then(|| i128::from(values.value(row)));
+    let sums = fold_nullable(end, partitions, value, |sum, value| sum + value);
+    let narrow = |sum: i128| match i64::try_from(sum) {
+        Ok(sum) => Ok(sum),
+        Err(_) => exec_err!(
+            "a running sum is out of the range of BIGINT: {sum}; write sum(cast(... as decimal(38, 0))) or sum(cast(... as double))"
+        ),
+    };
+    let sums = sums.into_iter().map(|sum| sum.map(narrow).transpose());
+    Ok(Arc::new(sums.collect::<Result<Int64Array>>()?))
 }
 
 /// Folds primitive values over frames that start with the partition.

@@ -1,0 +1,148 @@
+//! [`ExactArithmeticRule`]: integer arithmetic is exact or an error, casts and quotients of decimals round.
+//!
+//! ```text
+//!  Projection: u - v, x + Int64(1), CAST(y AS Int64)   ->  Projection: exact_subtract(u, v), exact_add(x, Int64(1)), rounding_cast(y)
+//!    TableScan: u, v UInt8; x Int64; y Float64               TableScan: u, v UInt8; x Int64; y Float64
+//! ```
+//! DataFusion adds integers with `fail_on_overflow: false`, which nothing sets, in the type of the operands: `u - v` is 255
+//! for -1. Integers of all widths are computed in `Int64`, signed; so are `/` and `%` with an unsigned side. A literal
+//! beyond `Int64` leaves the expression to DataFusion, which makes decimals of both sides. Casts become functions and not
+//! `cast(round(x) as bigint)`, since DataFusion compares `cast(d as bigint) = 2` of a decimal as `d = 2.00`.
+//!
+//! Switch: `cxql.engine.exact_arithmetic`.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::rewrite_expressions;
+use crate::functions::exact::{ExactArithmetic, Operation, RoundingCast};
+
+/// See the page of this module.
+#[derive(Debug)]
+pub(crate) struct ExactArithmeticRule;
+
+impl AnalyzerRule for ExactArithmeticRule {
+    fn name(&self) -> &str {
+        "exact_arithmetic"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = rewrite_expressions(plan, |expr, schema| Ok(exact(expr, schema)))?;
+        plan.transform_up_with_subqueries(with_static_types).map(|plan| plan.data)
+    }
+}
+
+/// The recursive term of a query has the types of the static one, also where its integers are wider now.
+fn with_static_types(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::RecursiveQuery(mut query) = plan else { return Ok(Transformed::no(plan)) };
+    let (wanted, found) = (query.static_term.schema(), query.recursive_term.schema());
+    let mut is_changed = false;
+    let columns = found.iter().zip(wanted.fields()).map(|((relation, field), wanted)| {
+        let column = Expr::from((relation, field));
+        if field.data_type() == wanted.data_type()
+            || !(field.data_type().is_integer() && wanted.data_type().is_integer())
+        {
+            return column;
+        }
+        is_changed = true;
+        Expr::Cast(Cast::new(Box::new(column), wanted.data_type().clone()))
+            .alias_qualified(relation.cloned(), field.name())
+    });
+    let columns: Vec<Expr> = columns.collect();
+    if !is_changed {
+        return Ok(Transformed::no(LogicalPlan::RecursiveQuery(query)));
+    }
+    let projection = Projection::try_new(columns, Arc::clone(&query.recursive_term))?;
+    query.recursive_term = Arc::new(LogicalPlan::Projection(projection));
+    Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
+}
+
+/// Rewrites an operator or a cast. Expressions without a type (parameters, unresolved names) are left to DataFusion.
+fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let type_of = |expr: &Expr| expr.get_type(schema).ok();
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let types = Operation::of(op)
+                .or((op == Operator::Modulo).then_some(Operation::Divide))
+                .and_then(|operation| Some((operation, type_of(&left)?, type_of(&right)?)));
+            match types {
+                Some((operation, left_type, right_type))
+                    if is_integer(&left, &left_type) && is_integer(&right, &right_type) =>
+                {
+                    if operation != Operation::Divide {
+                        return call(ExactArithmetic::new(operation), vec![*left, *right]);
+                    }
+                    let is_unsigned = left_type.is_unsigned_integer() || right_type.is_unsigned_integer();
+                    let signed = |expr: Box<Expr>| {
+                        if is_unsigned { Box::new(Expr::Cast(Cast::new(expr, DataType::Int64))) } else { expr }
+                    };
+                    let expr = Expr::BinaryExpr(BinaryExpr::new(signed(left), op, signed(right)));
+                    if is_unsigned { Transformed::yes(expr) } else { Transformed::no(expr) }
+                }
+                Some((operation, left_type, right_type))
+                    if op != Operator::Modulo && is_inexact_decimal(op, &left_type, &right_type) =>
+                {
+                    call(ExactArithmetic::new(operation), vec![*left, *right])
+                }
+                _ => Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right))),
+            }
+        }
+        Expr::Negative(value) => match type_of(&value) {
+            Some(value_type) if is_integer(&value, &value_type) => {
+                call(ExactArithmetic::new(Operation::Negate), vec![*value])
+            }
+            _ => Transformed::no(Expr::Negative(value)),
+        },
+        Expr::Cast(cast) => match type_of(&cast.expr) {
+            Some(from) if RoundingCast::rounds(&from, cast.field.data_type()) => {
+                call(RoundingCast::new(cast.field.data_type().clone(), false), vec![*cast.expr])
+            }
+            _ => Transformed::no(Expr::Cast(cast)),
+        },
+        Expr::TryCast(cast) => match type_of(&cast.expr) {
+            Some(from) if RoundingCast::rounds(&from, cast.field.data_type()) => {
+                call(RoundingCast::new(cast.field.data_type().clone(), true), vec![*cast.expr])
+            }
+            _ => Transformed::no(Expr::TryCast(cast)),
+        },
+        other => Transformed::no(other),
+    }
+}
+
+fn call(function: impl Into<ScalarUDF>, args: Vec<Expr>) -> Transformed<Expr> {
+    Transformed::yes(function.into().call(args))
+}
+
+/// An integer that has a signed counterpart.
+fn is_integer(expr: &Expr, data_type: &DataType) -> bool {
+    let is_beyond =
+        matches!(expr, Expr::Literal(ScalarValue::UInt64(Some(value)), _) if i64::try_from(*value).is_err());
+    data_type.is_integer() && !is_beyond
+}
+
+/// Returns true if DataFusion's operator on decimals truncates, or may exceed the digits of its result.
+fn is_inexact_decimal(op: Operator, left: &DataType, right: &DataType) -> bool {
+    let is_exact = |data_type: &DataType| data_type.is_decimal() || data_type.is_integer();
+    if !(is_exact(left) && is_exact(right) && (left.is_decimal() || right.is_decimal())) {
+        return false;
+    }
+    if op == Operator::Divide {
+        return true;
+    }
+    // below the most digits of a type the result has room for every value
+    match BinaryTypeCoercer::new(left, &op, right).get_result_type() {
+        Ok(DataType::Decimal128(precision, _)) => precision == DECIMAL128_MAX_PRECISION,
+        Ok(DataType::Decimal256(precision, _)) => precision == DECIMAL256_MAX_PRECISION,
+        Ok(data_type) => data_type.is_decimal(),
+        Err(_) => false,
+    }
+}

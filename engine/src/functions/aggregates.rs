@@ -1,0 +1,239 @@
+//! [`AggregateOverride`]: aggregate functions of DataFusion with exact sums, rounded averages, NaN as the largest value, and
+//! sliding frames that forget what has left them.
+//!
+//! | function | DataFusion 55.2 | here |
+//! |---|---|---|
+//! | `sum` of integers, decimals, durations | wraps | exact, an error if the result does not fit ([`sum`]) |
+//! | `sum`, `avg` of doubles over a sliding frame | subtracts: digits are lost, NaN stays | [`sliding`] |
+//! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
+//! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
+//! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
+//!
+//! Everything else of a function (signature, states of its partial aggregate, documentation) is that of the wrapped one.
+
+pub(crate) mod decimal_avg;
+pub(crate) mod extremes;
+pub(crate) mod moments;
+pub(crate) mod sliding;
+pub(crate) mod sum;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
+    Signature, StatisticsArgs, Volatility,
+};
+
+use self::moments::Statistic;
+use self::sliding::{SlidingFloats, SlidingMoments};
+use self::sum::{CheckedGroups, CheckedSum};
+
+/// What is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum AggregateRepair {
+    Sum,
+    Average,
+    Extreme { is_max: bool },
+    Moments(Statistic),
+}
+
+impl AggregateRepair {
+    /// The repair of a function of DataFusion.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "sum" => Self::Sum,
+            "avg" => Self::Average,
+            "min" => Self::Extreme { is_max: false },
+            "max" => Self::Extreme { is_max: true },
+            _ => Self::Moments(Statistic::of(name)?),
+        })
+    }
+}
+
+/// See the page of this module.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AggregateOverride {
+    inner: Arc<AggregateUDF>,
+    repair: AggregateRepair,
+    signature: Signature,
+}
+
+impl AggregateOverride {
+    pub(crate) fn new(inner: Arc<AggregateUDF>, repair: AggregateRepair) -> Self {
+        // sums of unsigned integers are `Int64`
+        let signature = match repair {
+            AggregateRepair::Sum => Signature::user_defined(Volatility::Immutable),
+            _ => inner.signature().clone(),
+        };
+        Self { inner, repair, signature }
+    }
+}
+
+fn is_exact_sum(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int64 | DataType::Duration(_)) || data_type.is_decimal()
+}
+
+fn is_averaged_here(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..))
+}
+
+impl AggregateUDFImpl for AggregateOverride {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        if self.repair != AggregateRepair::Sum {
+            return self.inner.coerce_types(arg_types);
+        }
+        let field = |data_type: &DataType| -> FieldRef {
+            Arc::new(datafusion::arrow::datatypes::Field::new("value", data_type.clone(), true))
+        };
+        let fields: Vec<FieldRef> = arg_types.iter().map(field).collect();
+        let coerced = fields_with_udf(&fields, self.inner.as_ref())?;
+        let signed = |field: FieldRef| match field.data_type() {
+            DataType::UInt64 => DataType::Int64,
+            other => other.clone(),
+        };
+        Ok(coerced.into_iter().map(signed).collect())
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(arg_types)
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.inner.is_nullable()
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        match self.repair {
+            AggregateRepair::Average if is_averaged_here(args.return_field.data_type()) && !args.is_distinct => {
+                Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), &args.input_fields))
+            }
+            _ => self.inner.state_fields(args),
+        }
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let data_type = args.return_field.data_type().clone();
+        match self.repair {
+            AggregateRepair::Sum if is_exact_sum(&data_type) && args.is_distinct => {
+                Ok(Box::new(sum::DistinctSum::new(self.inner.accumulator(args)?, data_type)))
+            }
+            AggregateRepair::Sum if is_exact_sum(&data_type) => Ok(Box::new(CheckedSum::new(data_type))),
+            AggregateRepair::Average if is_averaged_here(&data_type) => {
+                let scale = decimal_avg::input_scale(args.expr_fields);
+                if args.is_distinct {
+                    let inner = self.inner.accumulator(args)?;
+                    return Ok(Box::new(decimal_avg::DistinctAverage::new(inner, data_type, scale)));
+                }
+                Ok(Box::new(decimal_avg::AverageAccumulator::new(data_type, scale)))
+            }
+            AggregateRepair::Extreme { is_max } if data_type.is_floating() => {
+                Ok(Box::new(extremes::ExtremeAccumulator::new(data_type, is_max)))
+            }
+            _ => self.inner.accumulator(args),
+        }
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let data_type = args.return_field.data_type().clone();
+        if args.is_distinct {
+            return match self.repair {
+                AggregateRepair::Sum if data_type == DataType::Int64 => {
+                    Ok(Box::new(sum::SlidingDistinctSum::default()))
+                }
+                // not sliding: DataFusion then says that DISTINCT has no sliding form, or evaluates growing frames
+                AggregateRepair::Sum | AggregateRepair::Average if is_exact_sum(&data_type) => self.accumulator(args),
+                _ => self.inner.create_sliding_accumulator(args),
+            };
+        }
+        match self.repair {
+            AggregateRepair::Sum if is_exact_sum(&data_type) => Ok(Box::new(CheckedSum::new(data_type))),
+            AggregateRepair::Sum | AggregateRepair::Average if data_type == DataType::Float64 => {
+                Ok(Box::new(SlidingFloats::new(self.repair == AggregateRepair::Average)))
+            }
+            AggregateRepair::Average if is_averaged_here(&data_type) => self.accumulator(args),
+            AggregateRepair::Extreme { is_max } if data_type.is_floating() => {
+                Ok(Box::new(extremes::SlidingExtreme::new(data_type, is_max)))
+            }
+            AggregateRepair::Moments(statistic) => Ok(Box::new(SlidingMoments::new(statistic))),
+            _ => self.inner.create_sliding_accumulator(args),
+        }
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        self.inner.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let data_type = args.return_field.data_type().clone();
+        match self.repair {
+            AggregateRepair::Sum if is_exact_sum(&data_type) => {
+                Ok(Box::new(CheckedGroups::new(self.inner.create_groups_accumulator(args)?, data_type)))
+            }
+            AggregateRepair::Average if is_averaged_here(&data_type) => {
+                let scale = decimal_avg::input_scale(args.expr_fields);
+                Ok(Box::new(decimal_avg::AverageGroups::new(data_type, scale)))
+            }
+            AggregateRepair::Extreme { is_max } if data_type.is_floating() => {
+                extremes::groups_accumulator(&data_type, is_max)
+            }
+            _ => self.inner.create_groups_accumulator(args),
+        }
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        self.inner.order_sensitivity()
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        match self.inner.reverse_udf() {
+            ReversedUDAF::Reversed(_) => ReversedUDAF::NotSupported,
+            other => other,
+        }
+    }
+
+    fn is_descending(&self) -> Option<bool> {
+        self.inner.is_descending()
+    }
+
+    fn value_from_stats(&self, args: &StatisticsArgs) -> Option<ScalarValue> {
+        // statistics of floats leave NaN out, those of sums may have wrapped
+        let is_usable = match self.repair {
+            AggregateRepair::Extreme { .. } => !args.return_type.is_floating(),
+            _ => false,
+        };
+        if is_usable { self.inner.value_from_stats(args) } else { None }
+    }
+
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        self.inner.default_value(data_type)
+    }
+
+    fn supports_null_handling_clause(&self) -> bool {
+        self.inner.supports_null_handling_clause()
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+
+    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
+        self.inner.inner().set_monotonicity(data_type)
+    }
+}

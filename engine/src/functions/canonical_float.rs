@@ -1,0 +1,129 @@
+//! `canonical_float(x)`: 0.0 for both zeros and one NaN for all, everything else unchanged. No SQL name: the rule
+//! `float_equality` puts it around keys and compared values.
+//!
+//! DataFusion hashes, sorts and compares floats by their bits (IEEE 754 `totalOrder`): -0.0 and 0.0 are two values, and a NaN
+//! with the sign bit, as x86 computes it for 0.0 / 0.0, is the smallest value. With one zero and one NaN that order is the
+//! one of PostgreSQL and DuckDB: NaN equals NaN and is larger than all numbers.
+//! NULL: gives NULL.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float16Type, Float32Type, Float64Type};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// The name by which the physical plan shows it.
+pub(crate) const NAME: &str = "canonical_float";
+
+/// Floats, which have several forms of 0 and NaN.
+pub(crate) trait FloatType: ArrowPrimitiveType {
+    /// The value with one zero and one NaN.
+    fn canonical(value: Self::Native) -> Self::Native;
+    fn is_nan(value: Self::Native) -> bool;
+}
+
+macro_rules! float_type {
+    ($T:ty, $nan:expr, $zero:expr) => {
+        impl FloatType for $T {
+            fn canonical(value: Self::Native) -> Self::Native {
+                // -0.0 + 0.0 is 0.0
+                if value.is_nan() { $nan } else { value + $zero }
+            }
+            fn is_nan(value: Self::Native) -> bool {
+                value.is_nan()
+            }
+        }
+    };
+}
+type Half = <Float16Type as ArrowPrimitiveType>::Native;
+float_type!(Float16Type, Half::NAN, Half::ZERO);
+float_type!(Float32Type, f32::NAN, 0.0);
+float_type!(Float64Type, f64::NAN, 0.0);
+
+/// The canonical form of a column of floats; other columns unchanged.
+pub(crate) fn canonical_array(values: &ArrayRef) -> ArrayRef {
+    fn of<T: FloatType>(values: &ArrayRef) -> ArrayRef {
+        Arc::new(values.as_primitive::<T>().unary::<_, T>(T::canonical))
+    }
+    match values.data_type() {
+        DataType::Float16 => of::<Float16Type>(values),
+        DataType::Float32 => of::<Float32Type>(values),
+        DataType::Float64 => of::<Float64Type>(values),
+        _ => Arc::clone(values),
+    }
+}
+
+/// The canonical form of a float; other values unchanged.
+pub(crate) fn canonical_scalar(value: ScalarValue) -> ScalarValue {
+    match value {
+        ScalarValue::Float16(value) => ScalarValue::Float16(value.map(Float16Type::canonical)),
+        ScalarValue::Float32(value) => ScalarValue::Float32(value.map(Float32Type::canonical)),
+        ScalarValue::Float64(value) => ScalarValue::Float64(value.map(Float64Type::canonical)),
+        other => other,
+    }
+}
+
+/// See the page of this module.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CanonicalFloatFunction {
+    signature: Signature,
+}
+
+impl CanonicalFloatFunction {
+    pub(crate) fn new() -> Self {
+        Self { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for CanonicalFloatFunction {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        match arg_types {
+            [data_type] => Ok(data_type.clone()),
+            _ => internal_err!("{NAME} of {} arguments", arg_types.len()),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        match args.arg_fields {
+            [field] => Ok(Arc::new(Field::new(NAME, field.data_type().clone(), field.is_nullable()))),
+            fields => internal_err!("{NAME} of {} arguments", fields.len()),
+        }
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        match inputs {
+            [input] => Interval::make_unbounded(&input.data_type()),
+            _ => internal_err!("{NAME} of {} arguments", inputs.len()),
+        }
+    }
+
+    fn output_ordering(&self, _inputs: &[ExprProperties]) -> Result<SortProperties> {
+        // a NaN with the sign bit moves from one end of the order to the other
+        Ok(SortProperties::Unordered)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match args.args.as_slice() {
+            [ColumnarValue::Array(values)] => Ok(ColumnarValue::Array(canonical_array(values))),
+            [ColumnarValue::Scalar(value)] => Ok(ColumnarValue::Scalar(canonical_scalar(value.clone()))),
+            _ => internal_err!("{NAME} of {} arguments", args.args.len()),
+        }
+    }
+}
