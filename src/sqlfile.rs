@@ -140,7 +140,9 @@ pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) ->
 pub(crate) fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
-        Error::at(source, Some(spot), error.message)
+        let is_string = error.message.contains("string literal");
+        let error = Error::at(source, Some(spot), error.message);
+        if is_string { error.help("a quote within a string is doubled: 'it''s'") } else { error }
     })?;
     let mut depth = 0usize;
     for token in &tokens {
@@ -287,7 +289,12 @@ pub(crate) fn parser_error(source: &Arc<Source>, error: &ParserError, end: Optio
     let (text, spot) = split_location(&message);
     let spot = spot.or_else(|| end.map(|end| Spot { column: end.column + end.length, length: 1, ..end }));
     let length = spot.map_or(1, |spot| word_length(source, spot));
-    Error::at(source, spot.map(|spot| Spot { length, ..spot }), text.to_string())
+    let spot = spot.map(|spot| Spot { length, ..spot });
+    let error = Error::at(source, spot, text.to_string());
+    match spot.and_then(|spot| source.text_at(spot)).and_then(crate::session::nearest_keyword) {
+        Some(near) => error.label(format!("did you mean `{near}`?")),
+        None => error,
+    }
 }
 
 /// Splits `... at Line: 2, Column: 5` into the message and the position.
