@@ -78,7 +78,7 @@ pub(super) async fn run(args: ShowArgs, project: Project) -> Result<ExitCode> {
         }
     }
     for notes in &report.notes {
-        line("notes", notes.about.as_deref().unwrap_or("on the figures, after each run"));
+        line(&mut text, "notes", notes.about.as_deref().unwrap_or("on the figures, after each run"));
     }
     super::print(&format!("{text}\n{}\n", report.source.text.trim_end()))?;
     Ok(ExitCode::SUCCESS)

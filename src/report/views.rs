@@ -77,6 +77,10 @@ impl CallableReports for ReportSchema {
         let Some(file) = self.files.get(report) else { return Ok(None) };
         Ok(Some(parameters(&file.parse()?)))
     }
+
+    fn names(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
+    }
 }
 
 #[async_trait]

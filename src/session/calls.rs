@@ -58,6 +58,9 @@ pub(crate) trait CallableReports: fmt::Debug + Send + Sync {
     /// # Errors
     /// A report whose file cannot be parsed.
     fn parameters(&self, report: &str) -> Result<Option<Vec<CallParameter>>>;
+
+    /// The names of all reports.
+    fn names(&self) -> Vec<String>;
 }
 
 /// The values of a statement's own parameters `$1`, `$2`, ..., which its calls may use.
@@ -178,7 +181,8 @@ impl Binder<'_> {
         }
         let parameters = if is_report(&report) { self.reports.parameters(&report)? } else { None };
         let Some(parameters) = parameters else {
-            let names = schema.map(|schema| schema.table_names()).unwrap_or_default();
+            // only those that the user may read are suggested
+            let names: Vec<String> = self.reports.names().into_iter().filter(|name| is_report(name)).collect();
             let error = self.at(spot, format!("there is no report `{report}`"));
             let error = match nearest(&report, names.iter().map(String::as_str)) {
                 Some(near) => error.label(format!("did you mean `{REPORTS}.{near}`?")),
