@@ -266,11 +266,11 @@ mod tests {
         assert_eq!((options.dictionary_scan_bytes, options.build_side_collect_bytes), (65_536, 1 << 30));
         assert!(!options.join_bloom_filter && !options.hash_window_agg && options.dictionary_scan);
         for (key, value, expected) in [
+            ("cxql.engine.dictionary_scan_bytes", "64 apples", "such as 65536 or 64KB, got `64 apples`"),
+            ("cxql.engine.build_side_min_rows", "64KB", "is an integer, got `64KB`"),
             ("cxql.engine.perfect_hash_bits", "99", "from 1 to 24, got `99`"),
             ("cxql.engine.dictionary_scan", "maybe", "is true or false, got `maybe`"),
             ("cxql.engine.hash_windows", "true", "no option cxql.engine.hash_windows; there are plain_window_strings"),
-            ("cxql.engine.dictionary_scan_bytes", "64 apples", "such as 65536 or 64KB, got `64 apples`"),
-            ("cxql.engine.build_side_min_rows", "64KB", "is an integer, got `64KB`"),
             ("cxql.windows", "true", "options are cxql.engine.NAME"),
             ("cxql.engine.function_overrides", "true", "when a session is built"),
         ] {

@@ -182,22 +182,18 @@ impl Headings<'_> {
             return vec![];
         }
         let mut texts = Vec::with_capacity(select.projection.len());
-        for item in &select.projection {
+        for _ in &select.projection {
             let begin = parser.index();
-            let Ok(parsed) = parser.parse_select_item() else { break };
+            let Ok(parsed) = parser.parse_select_item() else { return vec![] };
             let text = self.text(first + begin..first + parser.index());
-            // a report's statement has `$1` where its file has a name
-            let is_same = parsed == *item || self.has_placeholder(first + begin..first + parser.index());
-            texts.push(is_same.then_some(text));
+            // not compared with the statement, which has other names of parameters and may have been rewritten
+            texts.push(matches!(parsed, SelectItem::UnnamedExpr(_)).then_some(text));
             if !parser.consume_token(&Token::Comma) {
                 break;
             }
         }
-        texts
-    }
-
-    fn has_placeholder(&self, range: std::ops::Range<usize>) -> bool {
-        self.tokens[range].iter().any(|token| matches!(token.token, Token::Placeholder(_)))
+        // a statement that was parsed from another text has other items
+        if texts.len() == select.projection.len() { texts } else { vec![] }
     }
 
     /// The text of tokens: comments are left out, line breaks folded.
