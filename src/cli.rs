@@ -129,7 +129,7 @@ enum Command {
     User(user::UserArgs),
     /// List reports, views and tables
     List(list::ListArgs),
-    /// Show a report: what it is, its parameters, its columns, its SQL
+    /// Show a report or view: what it is, its parameters, its columns, its SQL
     Show(show::ShowArgs),
     /// Plan every view and report against the data and run their checks
     Check(check::CheckArgs),

@@ -169,10 +169,29 @@ pub(crate) struct RoleConfig {
     pub tables: Vec<String>,
     /// SQL conditions by table: rows that do not meet them are not there.
     #[serde(default)]
-    pub rows: BTreeMap<String, String>,
+    pub rows: BTreeMap<String, SqlText>,
     /// SQL expressions by table and column, which show in place of the column.
     #[serde(default)]
-    pub masks: BTreeMap<String, BTreeMap<String, String>>,
+    pub masks: BTreeMap<String, BTreeMap<String, SqlText>>,
+}
+
+/// A SQL expression, with its line in the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SqlText {
+    /// The expression.
+    pub sql: String,
+    /// The line, counted from 1; 0 if it is not known.
+    pub line: usize,
+    /// Bytes before it in the file.
+    offset: usize,
+}
+
+impl<'de> Deserialize<'de> for SqlText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = toml::Spanned::<String>::deserialize(deserializer)?;
+        let offset = text.span().start;
+        Ok(Self { sql: text.into_inner(), line: 0, offset })
+    }
 }
 
 impl std::fmt::Debug for UserConfig {
@@ -267,6 +286,16 @@ impl ConfigFile {
     /// # Errors
     /// As [`ConfigFile::read`].
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self> {
+        let mut config = Self::parse_toml(text, name)?;
+        for role in config.roles.values_mut() {
+            for sql in role.masks.values_mut().flat_map(BTreeMap::values_mut).chain(role.rows.values_mut()) {
+                sql.line = text.get(..sql.offset).map_or(0, |before| before.matches('\n').count() + 1);
+            }
+        }
+        Ok(config)
+    }
+
+    fn parse_toml(text: &str, name: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| {
             let message = error.message();
             let help = message.strip_prefix("unknown field `").and_then(|rest| {

@@ -100,13 +100,28 @@ pub(crate) struct OutputOptions {
     pub table: TableOptions,
     /// Rows of a section that a page shows; 0 shows all. Default 1,000.
     pub page_rows: usize,
+    /// Whether CSV and TSV hold several sections: blocks with a line `# TITLE` and an empty line between them. Default false.
+    pub csv_blocks: bool,
     /// Memory limit of the encoder in bytes, for formats that buffer rows (Parquet). Default: no limit.
     pub memory: usize,
 }
 
+impl OutputOptions {
+    /// Returns true if an output of this format can hold several sections.
+    pub(crate) fn holds_sections(&self, format: Format) -> bool {
+        format.holds_sections() || self.csv_blocks && matches!(format, Format::Csv | Format::Tsv)
+    }
+}
+
 impl Default for OutputOptions {
     fn default() -> Self {
-        Self { sections: 1, table: TableOptions::default(), page_rows: PAGE_ROWS, memory: usize::MAX }
+        Self {
+            sections: 1,
+            table: TableOptions::default(),
+            page_rows: PAGE_ROWS,
+            csv_blocks: false,
+            memory: usize::MAX,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use self::condition::{Check, Condition, Verdict};
 pub(crate) use self::draw::ChartData;
 pub(crate) use self::library::{Library, ReportFile};
 pub(crate) use self::param::{BoundValues, Param};
-pub(crate) use self::plan::{CheckedPlan, plan_notes, plan_section, plan_view};
+pub(crate) use self::plan::{CheckedPlan, integer_divisions, plan_notes, plan_section, plan_view};
 pub(crate) use self::views::register;
 
 use crate::error::{Error, Result};

@@ -1,15 +1,21 @@
 //! The only place that builds a DataFusion session: limits, object stores, tables, views, functions.
 
 mod access;
+mod calls;
 mod catalog;
 mod diagnose;
 mod dictionary_bounds;
 mod discover;
+mod divisions;
+mod headings;
+mod joins;
 mod memory;
 pub(crate) mod model;
 mod parquet_interval;
 mod reads;
 mod settings;
+mod sql_types;
+mod statement;
 mod stores;
 mod tables;
 mod virtual_table;
@@ -22,18 +28,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cxql_engine::EngineOptions;
 use cxql_engine::memory::{SpillHeadroomPool, with_query_limit};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
-use datafusion::common::TableReference;
-use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::common::config::{ConfigNonZeroUsize, ConfigOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, SetVariable, Statement as PlanStatement};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -43,14 +49,15 @@ use url::Url;
 
 use self::access::AccessPolicy;
 pub(crate) use self::access::{ADMIN, ReadAccess, Role};
+pub(crate) use self::calls::{CallParameter, CallableReports, StatementValues, base_name, decoded};
 use self::catalog::ProjectSchema;
 pub(crate) use self::catalog::View;
-pub(crate) use self::diagnose::is_missing;
+pub(crate) use self::diagnose::{is_missing, nearest_keyword};
 pub(crate) use self::memory::default_memory;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
-use crate::source::Source;
+use crate::source::{Source, Spot};
 
 /// The catalog of a session.
 pub(crate) const CATALOG: &str = "cxql";
@@ -107,6 +114,8 @@ pub(crate) struct Session {
     context: SessionContext,
     schema: Arc<ProjectSchema>,
     memory: usize,
+    /// The options with which the session was opened, to which RESET returns.
+    initial_options: Arc<ConfigOptions>,
     /// What may be read; `None` allows everything.
     policy: Option<Arc<AccessPolicy>>,
     /// The session of the filtered catalog, over which views are planned if there is a policy.
@@ -210,12 +219,24 @@ impl Session {
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);
         schema.attach(context.state_weak_ref());
-        Ok(Self { context, schema, memory, policy: None, filtered: None })
+        let initial_options = Arc::clone(context.state().config_options());
+        Ok(Self { context, schema, memory, initial_options, policy: None, filtered: None })
     }
 
     /// The DataFusion context, for statements that change the session.
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
+    }
+
+    /// The statement that sets an option to the value that it had when the session was opened: RESET of DataFusion returns
+    /// to its own defaults, and does not know our options. `None` if it had no value.
+    pub(crate) fn reset(&self, variable: &str) -> Option<LogicalPlan> {
+        let entries = self.initial_options.entries();
+        let value = entries.into_iter().find(|entry| entry.key.eq_ignore_ascii_case(variable))?.value?;
+        Some(LogicalPlan::Statement(PlanStatement::SetVariable(SetVariable {
+            variable: variable.to_lowercase(),
+            value,
+        })))
     }
 
     /// A copy of the state, with now as the time of the query.
@@ -309,19 +330,70 @@ impl Session {
     /// # Errors
     /// At the place in the text where the fault is, with what was probably meant.
     pub(crate) async fn plan(&self, source: &Arc<Source>, statement: Statement) -> Result<LogicalPlan> {
-        match self.logical_plan(statement).await {
+        self.plan_with(source, statement, &[]).await
+    }
+
+    /// Plans a statement of `source`. Its arguments of reports may use parameters `$1`, `$2`, ... with these values.
+    ///
+    /// # Errors
+    /// As [`Session::plan`].
+    pub(crate) async fn plan_with(
+        &self,
+        source: &Arc<Source>,
+        statement: Statement,
+        values: &[ScalarValue],
+    ) -> Result<LogicalPlan> {
+        match self.logical_plan(source, statement, StatementValues::Given(values)).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(self.error(error, source).await),
         }
     }
 
-    /// Plans a statement. [`Session::error`] turns a DataFusion error into ours; here it is DataFusion's own, for
+    /// Plans a statement of `source`. [`Session::error`] turns a DataFusion error into ours; here it is DataFusion's own, for
     /// those who need its kind.
     ///
     /// # Errors
     /// DataFusion's.
-    pub(crate) async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
-        cxql_engine::planning::statement_to_plan(&self.state(), statement).await
+    pub(crate) async fn logical_plan(
+        &self,
+        source: &Arc<Source>,
+        statement: Statement,
+        values: StatementValues<'_>,
+    ) -> Result<LogicalPlan, DataFusionError> {
+        statement::plan(&self.state(), &self.schema, source, statement, values).await
+    }
+
+    /// The types of the parameters `$1`, `$2`, ... of a statement that are arguments of reports.
+    ///
+    /// # Errors
+    /// As [`Session::logical_plan`], about the arguments.
+    pub(crate) fn call_parameters(
+        &self,
+        source: &Arc<Source>,
+        statement: &Statement,
+    ) -> Result<BTreeMap<usize, DataType>, DataFusionError> {
+        let reports = self.schema.callable_reports();
+        calls::bind(&self.state(), reports, source, &mut statement.clone(), StatementValues::Later)
+    }
+
+    /// The positions of divisions of two integers in a statement, which drop the fraction.
+    pub(crate) async fn integer_divisions(&self, source: &Arc<Source>, statement: Statement) -> Vec<Spot> {
+        divisions::of_integers(&self.state(), source, statement).await
+    }
+
+    /// As [`Session::integer_divisions`], for a view.
+    ///
+    /// # Errors
+    /// A view that does not parse.
+    pub(crate) async fn integer_divisions_of_view(&self, view: &View) -> Result<Vec<Spot>> {
+        let statement = Statement::Statement(Box::new(view.parse()?.statement));
+        let state = self.schema.view_state(view).await?;
+        Ok(divisions::of_integers(&state, &view.source, statement).await)
+    }
+
+    /// Lets statements call reports with arguments.
+    pub(crate) fn set_callable_reports(&self, reports: Arc<dyn CallableReports>) {
+        self.schema.set_callable_reports(reports);
     }
 
     /// The operators of a plan, optimised.

@@ -49,6 +49,11 @@ impl Source {
         start..end.unwrap_or(line_end).max(start)
     }
 
+    /// The text at a spot.
+    pub fn text_at(&self, spot: Spot) -> Option<&str> {
+        self.text.get(self.range(spot))
+    }
+
     /// The position of a byte offset.
     pub fn spot_at(&self, offset: usize, length: usize) -> Spot {
         let before = self.text.get(..offset).unwrap_or(&self.text);

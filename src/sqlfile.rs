@@ -128,10 +128,7 @@ pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) ->
     let end = tokens.last().map(token_spot);
     let built = DFParserBuilder::new(tokens).with_recursion_limit(RECURSION_LIMIT).build();
     match built.and_then(|mut parser| parser.parse_statements()) {
-        Ok(mut statements) => {
-            statements.iter_mut().for_each(cxql_engine::rewrite_statement);
-            Ok(statements)
-        }
+        Ok(statements) => Ok(statements),
         Err(error) => Err(match error.find_root() {
             DataFusionError::SQL(parser, _) => parser_error(source, parser, end),
             other => Error::at(source, None, other.strip_backtrace()),
@@ -143,7 +140,9 @@ pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) ->
 pub(crate) fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
-        Error::at(source, Some(spot), error.message)
+        let is_string = error.message.contains("string literal");
+        let error = Error::at(source, Some(spot), error.message);
+        if is_string { error.help("a quote within a string is doubled: 'it''s'") } else { error }
     })?;
     let mut depth = 0usize;
     for token in &tokens {
@@ -256,13 +255,12 @@ pub(crate) fn parse_tokens(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> 
     let dialect = GenericDialect {};
     let last = tokens.last().map(token_spot);
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
-    let mut statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
+    let statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         return Err(Error::at(source, Some(token_spot(&next)), format!("unexpected `{}`", next.token))
             .help("statements are separated by `;`"));
     }
-    cxql_engine::rewrite(&mut statement);
     Ok(statement)
 }
 
@@ -291,7 +289,12 @@ pub(crate) fn parser_error(source: &Arc<Source>, error: &ParserError, end: Optio
     let (text, spot) = split_location(&message);
     let spot = spot.or_else(|| end.map(|end| Spot { column: end.column + end.length, length: 1, ..end }));
     let length = spot.map_or(1, |spot| word_length(source, spot));
-    Error::at(source, spot.map(|spot| Spot { length, ..spot }), text.to_string())
+    let spot = spot.map(|spot| Spot { length, ..spot });
+    let error = Error::at(source, spot, text.to_string());
+    match spot.and_then(|spot| source.text_at(spot)).and_then(crate::session::nearest_keyword) {
+        Some(near) => error.label(format!("did you mean `{near}`?")),
+        None => error,
+    }
 }
 
 /// Splits `... at Line: 2, Column: 5` into the message and the position.

@@ -37,18 +37,38 @@ const NAMES: [(&str, BaseType); 7] = [
     ("interval", BaseType::Interval),
 ];
 
+/// The SQL names of these types, as [`type_name`] shows them, and their usual synonyms.
+const SQL_NAMES: [(&str, BaseType); 9] = [
+    ("varchar", BaseType::Text),
+    ("bigint", BaseType::Integer),
+    ("int", BaseType::Integer),
+    ("int8", BaseType::Integer),
+    ("double", BaseType::Float),
+    ("double precision", BaseType::Float),
+    ("bool", BaseType::Boolean),
+    ("timestamp with time zone", BaseType::Timestamp),
+    ("timestamptz", BaseType::Timestamp),
+];
+
 impl BaseType {
     /// Parses a type name.
     ///
     /// # Errors
     /// An unknown name; lists the names and the nearest.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, base)| *base);
+        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = name.as_str();
+        let known = NAMES.iter().chain(&SQL_NAMES).find(|(known, _)| *known == name).map(|(_, base)| *base);
         known.ok_or_else(|| {
             let names = NAMES.map(|(name, _)| name);
             let hint = nearest(name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             format!("unknown type `{name}`: the types are {}{hint}", names.join(", "))
         })
+    }
+
+    /// The usual SQL names of types.
+    pub(crate) fn sql_names() -> [&'static str; 9] {
+        ["text", "bigint", "integer", "double", "decimal(10,2)", "boolean", "date", "timestamp", "interval"]
     }
 
     /// The name that users write.
@@ -82,7 +102,11 @@ impl BaseType {
         }
     }
 
-    fn value(self, text: &str) -> Result<ScalarValue, String> {
+    /// Parses a value.
+    ///
+    /// # Errors
+    /// As [`ParamType::value`].
+    pub(crate) fn value(self, text: &str) -> Result<ScalarValue, String> {
         let wrong = || format!("`{text}` is no {}; write it like {}", self.name(), self.example());
         let value = match self {
             Self::Text => return Ok(ScalarValue::Utf8(Some(text.to_string()))),
@@ -109,73 +133,148 @@ impl BaseType {
     }
 }
 
-/// The user's name of an Arrow type; types without one keep Arrow's.
+/// The SQL name of an Arrow type: `text`, `bigint`, `decimal(10,2)`, `timestamp with time zone`, `text[]`.
 pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
-        DataType::Dictionary(_, value) => type_name(value),
+        DataType::Null => "null".into(),
         DataType::Boolean => "boolean".into(),
+        DataType::Int8 => "tinyint".into(),
+        DataType::Int16 => "smallint".into(),
+        DataType::Int32 => "integer".into(),
+        DataType::Int64 => "bigint".into(),
+        DataType::UInt8 => "tinyint unsigned".into(),
+        DataType::UInt16 => "smallint unsigned".into(),
+        DataType::UInt32 => "integer unsigned".into(),
+        DataType::UInt64 => "bigint unsigned".into(),
+        DataType::Float16 | DataType::Float32 => "real".into(),
+        DataType::Float64 => "double".into(),
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "bytea".into()
+        }
         DataType::Date32 | DataType::Date64 => "date".into(),
-        DataType::Timestamp(_, _) => "timestamp".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "time".into(),
+        DataType::Timestamp(_, None) => "timestamp".into(),
+        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".into(),
         DataType::Interval(_) | DataType::Duration(_) => "interval".into(),
-        DataType::List(field) | DataType::LargeList(field) => format!("list({})", type_name(field.data_type())),
-        other if other.is_integer() => "integer".into(),
-        other if other.is_floating() => "float".into(),
-        other => other.to_string(),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field) => format!("{}[]", type_name(field.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type()))).collect();
+            format!("struct({})", fields.join(", "))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let parts: Vec<String> = fields.iter().map(|field| type_name(field.data_type())).collect();
+                format!("map({})", parts.join(", "))
+            }
+            _ => "map".into(),
+        },
+        DataType::Union(..) => "union".into(),
+        DataType::Dictionary(_, values) => type_name(values),
+        DataType::RunEndEncoded(_, values) => type_name(values.data_type()),
     }
 }
 
-/// Replaces the names of Arrow types in a message by the user's names.
+/// Replaces the names of Arrow types in a message by SQL names, and literals of DataFusion's plans by SQL literals:
+/// `Int64(6)` by `6`, `Utf8("EPOCH")` by `'EPOCH'`.
 pub(crate) fn with_type_names(message: &str) -> String {
-    const NAMES: [(&str, &str); 20] = [
-        ("Utf8View", "text"),
-        ("LargeUtf8", "text"),
-        ("Utf8", "text"),
-        ("UInt64", "integer"),
-        ("UInt32", "integer"),
-        ("UInt16", "integer"),
-        ("UInt8", "integer"),
-        ("Int64", "integer"),
-        ("Int32", "integer"),
-        ("Int16", "integer"),
-        ("Int8", "integer"),
-        ("Float64", "float"),
-        ("Float32", "float"),
-        ("Float16", "float"),
-        ("Boolean", "boolean"),
-        ("Date32", "date"),
-        ("Date64", "date"),
-        ("Timestamp(", "timestamp"),
-        ("Interval(", "interval"),
-        ("Duration(", "interval"),
-    ];
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(c) = rest.chars().next() {
         let is_inside_word = text.chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '_');
-        let found = NAMES.iter().find(|(name, _)| {
-            let after = rest.get(name.len()..).and_then(|after| after.chars().next());
-            let ends = name.ends_with('(') || !after.is_some_and(|after| after.is_alphanumeric() || after == '_');
-            !is_inside_word && rest.starts_with(name) && ends
-        });
-        match found {
-            Some((name, ours)) => {
-                text.push_str(ours);
-                rest = &rest[name.len()..];
-                if name.ends_with('(') {
-                    rest = rest.find(')').map_or("", |end| &rest[end + 1..]);
-                }
-            }
-            None => {
-                text.push(c);
-                rest = &rest[c.len_utf8()..];
-            }
+        if let (false, Some((name, length))) = (is_inside_word || !c.is_ascii_uppercase(), sql_name(rest)) {
+            text.push_str(&name);
+            rest = &rest[length..];
+        } else {
+            text.push(c);
+            rest = &rest[c.len_utf8()..];
         }
     }
     text
 }
 
-/// A parameter's type: a scalar type or a list of one, written `list(text)`.
+/// The SQL name of the Arrow type, or the SQL literal of the value, with which `text` starts, and its length.
+fn sql_name(text: &str) -> Option<(String, usize)> {
+    // words that are no types in most messages
+    const WORDS: [&str; 5] = ["Null", "Binary", "Struct", "Map", "Union"];
+    let word = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    if text[word..].starts_with('(')
+        && let Some(length) = closing(&text[word..]).map(|end| word + end)
+    {
+        let whole = &text[..length];
+        if let Ok(data_type) = whole.parse::<DataType>() {
+            return Some((type_name(&data_type), length));
+        }
+        return literal(&text[..word], &text[word + 1..length - 1]).map(|literal| (literal, length));
+    }
+    let name = &text[..word];
+    if WORDS.contains(&name) {
+        return None;
+    }
+    name.parse::<DataType>().ok().map(|data_type| (type_name(&data_type), word))
+}
+
+/// The length up to the parenthesis that closes the first one; quotes are honoured.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted) = (0usize, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The SQL literal of a value as plans show it, such as `Int64(6)`.
+fn literal(name: &str, value: &str) -> Option<String> {
+    let quoted = || value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let is_null = value == "NULL" || value.starts_with("NULL,");
+    match name {
+        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" | "Float16" | "Float32"
+        | "Float64" | "Boolean"
+            if value.parse::<f64>().is_ok() || is_null || ["true", "false"].contains(&value) =>
+        {
+            Some(value.to_string())
+        }
+        "Utf8"
+        | "LargeUtf8"
+        | "Utf8View"
+        | "Date32"
+        | "Date64"
+        | "IntervalMonthDayNano"
+        | "TimestampNanosecond"
+        | "TimestampMicrosecond"
+        | "TimestampMillisecond"
+        | "TimestampSecond"
+        | "DurationNanosecond"
+            if is_null =>
+        {
+            Some("NULL".into())
+        }
+        "Utf8" | "LargeUtf8" | "Utf8View" => Some(format!("'{}'", quoted()?.replace('\'', "''"))),
+        "Date32" | "Date64" => Some(format!("date '{}'", quoted()?)),
+        _ => None,
+    }
+}
+
+/// A parameter's type: a scalar type or a list of one, written `list(text)` or `text[]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ParamType {
     /// The type, or that of the elements.
@@ -185,12 +284,13 @@ pub(crate) struct ParamType {
 }
 
 impl ParamType {
-    /// Parses `text` or `list(text)`.
+    /// Parses `text`, `list(text)` or `text[]`.
     ///
     /// # Errors
     /// As [`BaseType::parse`].
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        match name.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')')) {
+        let elements = name.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')'));
+        match elements.or_else(|| name.strip_suffix("[]")) {
             Some(base) => Ok(Self { base: BaseType::parse(base.trim())?, is_list: true }),
             None => Ok(Self { base: BaseType::parse(name)?, is_list: false }),
         }
@@ -199,6 +299,20 @@ impl ParamType {
     /// The name that users write.
     pub(crate) fn name(self) -> String {
         if self.is_list { format!("list({})", self.base.name()) } else { self.base.name().to_string() }
+    }
+
+    /// A value of the type as SQL.
+    pub(crate) fn sql_example(self) -> String {
+        let base = match self.base {
+            BaseType::Text => "'billing'",
+            BaseType::Integer => "42",
+            BaseType::Float => "0.5",
+            BaseType::Boolean => "true",
+            BaseType::Date => "date '2025-01-31'",
+            BaseType::Timestamp => "timestamp '2025-01-31 09:00:00'",
+            BaseType::Interval => "interval '7 days'",
+        };
+        if self.is_list { format!("[{base}, ...]") } else { base.to_string() }
     }
 
     /// The Arrow type.
@@ -383,9 +497,52 @@ mod tests {
     #[test]
     fn messages_use_our_names_of_types() {
         assert_eq!(
-            with_type_names("got Utf8 and Timestamp(µs, \"UTC\"), MyInt64 stays, List(Int64)"),
-            "got text and timestamp, MyInt64 stays, List(integer)"
+            with_type_names("got Utf8 and Timestamp(µs, \"UTC\"), MyInt64 stays, List(Int64), Timestamp(ns)"),
+            "got text and timestamp with time zone, MyInt64 stays, bigint[], timestamp"
         );
+        assert_eq!(
+            with_type_names("Dictionary(Int8, Utf8View) Decimal128(10, 2), Null is NULL: Utf8(\"it's\") + Int64(6)"),
+            "text decimal(10,2), Null is NULL: 'it''s' + 6"
+        );
+        assert_eq!(with_type_names("sum(Utf8) (Date32(\"2025-01-01\"))"), "sum(text) (date '2025-01-01')");
+    }
+
+    #[test]
+    fn parameters_may_have_sql_names_of_types() {
+        for (name, same) in [
+            ("bigint", "integer"),
+            ("double  precision", "float"),
+            ("timestamp with time zone", "timestamp"),
+            ("text[]", "list(text)"),
+            ("list(bigint)", "list(integer)"),
+        ] {
+            assert_eq!(ParamType::parse(name).unwrap(), ParamType::parse(same).unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn types_have_the_names_that_cast_takes() {
+        use datafusion::sql::sqlparser::dialect::GenericDialect;
+        use datafusion::sql::sqlparser::parser::Parser;
+        let list = |data_type| DataType::List(Arc::new(Field::new_list_field(data_type, true)));
+        for (data_type, name) in [
+            (DataType::Utf8View, "text"),
+            (DataType::Int64, "bigint"),
+            (DataType::Int32, "integer"),
+            (DataType::UInt64, "bigint unsigned"),
+            (DataType::Float64, "double"),
+            (DataType::Decimal128(10, 2), "decimal(10,2)"),
+            (DataType::Timestamp(TimeUnit::Nanosecond, None), "timestamp"),
+            (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), "timestamp with time zone"),
+            (DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), "text"),
+            (DataType::Duration(TimeUnit::Second), "interval"),
+            (list(DataType::Utf8), "text[]"),
+            (list(list(DataType::Int64)), "bigint[][]"),
+        ] {
+            assert_eq!(type_name(&data_type), name);
+            let parsed = Parser::parse_sql(&GenericDialect {}, &format!("select cast(a as {name})"));
+            assert!(parsed.is_ok(), "{name}: {parsed:?}");
+        }
     }
 
     #[test]

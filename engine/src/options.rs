@@ -36,7 +36,17 @@ impl OptionValue for usize {
     const WANTED: &'static str = "an integer";
 
     fn parse(text: &str) -> Option<Self> {
-        text.replace('_', "").parse().ok()
+        // a size may have a unit, a power of 1024: `64KB`
+        let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '_')).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let factor: usize = match unit.trim().to_ascii_lowercase().as_str() {
+            "" => 1,
+            "kb" | "kib" => 1 << 10,
+            "mb" | "mib" => 1 << 20,
+            "gb" | "gib" => 1 << 30,
+            _ => return None,
+        };
+        number.replace('_', "").parse::<usize>().ok()?.checked_mul(factor)
     }
 
     fn is_within(self, range: Option<&RangeInclusive<usize>>) -> bool {
@@ -49,11 +59,14 @@ impl OptionValue for usize {
 }
 
 fn parsed<T: OptionValue>(key: &str, text: &str, range: Option<RangeInclusive<usize>>) -> Result<T> {
-    match T::parse(text.trim()).filter(|value| value.is_within(range.as_ref())) {
+    // only sizes have a unit
+    let has_unit = text.trim().ends_with(['b', 'B']) && !key.ends_with("_bytes");
+    match T::parse(text.trim()).filter(|_| !has_unit).filter(|value| value.is_within(range.as_ref())) {
         Some(value) => Ok(value),
         None => {
             let range = range.map(|range| format!(" from {} to {}", range.start(), range.end())).unwrap_or_default();
-            config_err!("cxql.engine.{key} is {}{range}, got `{text}`", T::WANTED)
+            let size = if key.ends_with("_bytes") { ", such as 65536 or 64KB" } else { "" };
+            config_err!("cxql.engine.{key} is {}{range}{size}, got `{text}`", T::WANTED)
         }
     }
 }
@@ -270,10 +283,15 @@ mod tests {
         config.set("cxql.engine.perfect_hash_bits", "10").unwrap();
         config.set("cxql.engine.join_bloom_filter", "FALSE").unwrap();
         config.set("cxql.grouped_windows", "false").unwrap();
+        config.set("cxql.engine.dictionary_scan_bytes", "64 KB").unwrap();
+        config.set("cxql.engine.build_side_collect_bytes", "1GiB").unwrap();
         let options = EngineOptions::of(&config);
         assert_eq!(options.perfect_hash_bits, 10);
+        assert_eq!((options.dictionary_scan_bytes, options.build_side_collect_bytes), (65_536, 1 << 30));
         assert!(!options.join_bloom_filter && !options.hash_window_agg && options.dictionary_scan);
         for (key, value, expected) in [
+            ("cxql.engine.dictionary_scan_bytes", "64 apples", "such as 65536 or 64KB, got `64 apples`"),
+            ("cxql.engine.build_side_min_rows", "64KB", "is an integer, got `64KB`"),
             ("cxql.engine.perfect_hash_bits", "99", "from 1 to 24, got `99`"),
             ("cxql.engine.dictionary_scan", "maybe", "is true or false, got `maybe`"),
             ("cxql.engine.hash_windows", "true", "no option cxql.engine.hash_windows; there are session_time_zone"),

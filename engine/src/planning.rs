@@ -21,6 +21,7 @@ pub async fn statement_to_plan(state: &SessionState, mut statement: Statement) -
     let options = state.config_options().extensions.get::<EngineOptions>();
     // a session without the options has no planner for such joins either
     if options.is_some_and(|options| options.sql_rewrites) {
+        crate::sql::rewrite_statement(&mut statement);
         visit(&mut statement, &mut any_of_arrays::AnyOfArrays);
         visit(&mut statement, &mut using_joins::Nesting::default());
     }

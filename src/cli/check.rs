@@ -8,9 +8,10 @@ use futures::StreamExt;
 use crate::error::{Error, Result};
 use crate::notes::PlannedNotes;
 use crate::project::Project;
-use crate::report::{Check, Report, plan_section, plan_view};
+use crate::report::{Check, Report, integer_divisions, plan_section, plan_view};
 use crate::schedule;
 use crate::session::{Session, View};
+use crate::source::{Source, Spot};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -78,8 +79,40 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
     for text in session.take_notes() {
         super::note(&text);
     }
+    for text in division_warnings(&session, &project, &views, &args.names).await {
+        super::print(&format!("warning: {text}\n"))?;
+    }
     super::print(&format!("{passed} passed, {failures} failed\n"))?;
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// A warning for each division of integers in the files. A file with an error has none: the error is shown elsewhere.
+async fn division_warnings(session: &Session, project: &Project, views: &[&View], names: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let warning = |source: &Source, spot: &Spot| {
+        format!(
+            "{}:{spot}: a division of integers, which drops the fraction: 7 / 2 is 3; write `x / 2.0` or \
+             `cast(x as double) / y` for 3.5, `floor(x / y)` if 3 is meant",
+            source.name
+        )
+    };
+    for view in views.iter().filter(|view| names.is_empty() || names.contains(&view.name)) {
+        let spots = session.integer_divisions_of_view(view).await.unwrap_or_default();
+        warnings.extend(spots.iter().map(|spot| warning(&view.source, spot)));
+    }
+    let reports: Vec<Result<Report>> = match names {
+        [] => project.library.reports().into_iter().map(|file| file.parse()).collect(),
+        names => names
+            .iter()
+            .filter(|name| !views.iter().any(|view| view.name == **name))
+            .map(|name| project.library.report(name))
+            .collect(),
+    };
+    for report in reports.into_iter().flatten() {
+        let spots = integer_divisions(session, &report).await.unwrap_or_default();
+        warnings.extend(spots.iter().map(|spot| warning(&report.source, spot)));
+    }
+    warnings
 }
 
 /// What is printed of a view or report that is in order.

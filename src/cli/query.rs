@@ -95,6 +95,10 @@ pub(super) async fn plan(
     if !may_write && writes(&plan) {
         return Err(refused(source));
     }
+    let plan = match &plan {
+        LogicalPlan::Statement(PlanStatement::ResetVariable(reset)) => session.reset(&reset.variable).unwrap_or(plan),
+        _ => plan,
+    };
     match &plan {
         LogicalPlan::Statement(PlanStatement::SetVariable(_) | PlanStatement::ResetVariable(_))
         | LogicalPlan::Ddl(_) => match session.context().execute_logical_plan(plan).await {

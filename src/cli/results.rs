@@ -80,7 +80,10 @@ impl ResultArgs {
         let defaults = OutputOptions::default();
         let max_rows = self.max_rows.unwrap_or(defaults.table.max_rows);
         let table = TableOptions { width, max_rows, ..defaults.table };
-        OutputOptions { sections, table, page_rows: self.max_rows.unwrap_or(defaults.page_rows), ..defaults }
+        let page_rows = self.max_rows.unwrap_or(defaults.page_rows);
+        // who names no format gets all sections into a pipe
+        let csv_blocks = self.format.is_none() && self.output.is_none();
+        OutputOptions { sections, table, page_rows, csv_blocks, ..defaults }
     }
 }
 

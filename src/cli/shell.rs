@@ -16,7 +16,7 @@ use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::query;
@@ -30,13 +30,17 @@ use crate::session::Session;
 use crate::source::{Source, nearest};
 use crate::sqlfile;
 
+/// The prompts of a statement's first line and of those after it, equally wide.
+const PROMPT: &str = "cxql> ";
+const CONTINUATION: &str = " ...> ";
+
 const HELP: &str = "\
 statements end with `;` and may span lines; Tab completes, Ctrl-C stops a query, Ctrl-D leaves
   \\d            tables and views               \\d NAME       columns of a table or view
   \\r            reports                        \\r NAME [p=v ...]  run a report
   \\f FORMAT     format of results              \\o [PATH]     write the next results to a file, or no longer
   \\timing       time and bytes after a result  \\h [FUNCTION] this help, or the page of a function
-  \\q            leave
+  \\q            leave, also within a statement; `exit` and `quit` on a line of their own as well
 ";
 
 #[derive(Debug, Args)]
@@ -58,13 +62,13 @@ pub(super) async fn run(args: ShellArgs, project: Project) -> Result<ExitCode> {
     let names = Names::collect(&shell.session, &shell.project).await;
     let config = Config::builder()
         .completion_type(CompletionType::List)
-        .auto_add_history(true)
+        .auto_add_history(false)
         .max_history_size(10_000)
         .map_err(|error| Error::Engine { message: error.to_string() })?
         .build();
     let mut editor: Editor<SqlHelper, FileHistory> =
         Editor::with_config(config).map_err(|error| Error::Engine { message: error.to_string() })?;
-    editor.set_helper(Some(SqlHelper { names, is_interactive }));
+    editor.set_helper(Some(SqlHelper { names }));
     let history = history_file();
     if is_interactive {
         if let Some(path) = &history {
@@ -75,7 +79,11 @@ pub(super) async fn run(args: ShellArgs, project: Project) -> Result<ExitCode> {
     }
     let mut pending = String::new();
     loop {
-        let prompt = if !is_interactive { "" } else { "cxql> " };
+        let prompt = match (is_interactive, pending.is_empty()) {
+            (false, _) => "",
+            (true, true) => PROMPT,
+            (true, false) => CONTINUATION,
+        };
         let (line, returned) = tokio::task::spawn_blocking(move || {
             let line = editor.readline(prompt);
             (line, editor)
@@ -85,15 +93,24 @@ pub(super) async fn run(args: ShellArgs, project: Project) -> Result<ExitCode> {
         editor = returned;
         match line {
             Ok(line) => {
+                if leaves(&pending, &line) {
+                    if !pending.trim().is_empty() {
+                        shell.failed = true;
+                        super::note("the statement before it has no `;` and was not run");
+                    }
+                    break;
+                }
                 pending.push_str(&line);
                 pending.push('\n');
-                if !is_interactive && !is_complete(&pending) {
+                if !is_complete(&pending) {
                     continue;
                 }
                 let text = std::mem::take(&mut pending);
-                if !shell.enter(&text).await? {
-                    break;
+                if is_interactive && !text.trim().is_empty() {
+                    // a statement that cannot be kept is not in the history, no more
+                    let _ = editor.add_history_entry(text.trim_end());
                 }
+                shell.enter(&text).await?;
             }
             Err(ReadlineError::Interrupted) => pending.clear(),
             Err(ReadlineError::Eof) => {
@@ -131,27 +148,24 @@ struct Shell {
 }
 
 impl Shell {
-    /// Executes the input. Returns false to end the shell; errors are shown and do not end it.
-    async fn enter(&mut self, text: &str) -> Result<bool> {
+    /// Executes the input; errors are shown.
+    async fn enter(&mut self, text: &str) -> Result<()> {
         let trimmed = text.trim();
         if trimmed.is_empty() {
-            return Ok(true);
-        }
-        if ["\\q", "exit", "quit", "exit;", "quit;"].contains(&trimmed) {
-            return Ok(false);
+            return Ok(());
         }
         let outcome = tokio::select! {
             outcome = self.carry_out(trimmed) => outcome,
             _ = tokio::signal::ctrl_c() => {
                 let _ = writeln!(std::io::stderr(), "stopped");
-                return Ok(true);
+                return Ok(());
             }
         };
         if let Err(error) = outcome {
             self.failed = true;
             super::report(&error);
         }
-        Ok(true)
+        Ok(())
     }
 
     async fn carry_out(&mut self, text: &str) -> Result<()> {
@@ -234,10 +248,17 @@ impl Shell {
     }
 }
 
+/// Returns true if a line leaves the shell: one of the words alone, also after the first lines of a statement, but not
+/// within a quoted string or a comment that they begin.
+fn leaves(pending: &str, line: &str) -> bool {
+    let is_word = ["\\q", "exit", "quit", "exit;", "quit;"].contains(&line.trim());
+    is_word && Tokenizer::new(&GenericDialect {}, pending).tokenize().is_ok()
+}
+
 /// Returns true if the input is a command, or statements of which the last ends with `;`.
 fn is_complete(text: &str) -> bool {
     let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.starts_with('\\') || ["exit", "quit"].contains(&trimmed) {
+    if trimmed.is_empty() || trimmed.starts_with('\\') {
         return true;
     }
     match Tokenizer::new(&GenericDialect {}, trimmed).tokenize() {
@@ -282,7 +303,6 @@ impl Names {
 
 struct SqlHelper {
     names: Names,
-    is_interactive: bool,
 }
 
 impl Helper for SqlHelper {}
@@ -297,12 +317,7 @@ impl Highlighter for SqlHelper {
     }
 }
 
-impl Validator for SqlHelper {
-    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let is_done = !self.is_interactive || is_complete(context.input());
-        Ok(if is_done { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
-    }
-}
+impl Validator for SqlHelper {}
 
 impl Completer for SqlHelper {
     type Candidate = Pair;
@@ -341,12 +356,20 @@ mod tests {
     }
 
     #[test]
+    fn the_shell_is_left_within_a_statement_but_not_within_a_string() {
+        assert!(leaves("", "exit") && leaves("", " quit; ") && leaves("", "\\q"));
+        assert!(leaves("select 1,\n", "exit") && leaves("select 1 -- it's\n", "\\q"));
+        assert!(!leaves("select 'a\n", "exit") && !leaves("/* a\n", "quit"));
+        assert!(!leaves("select 1\n", "exit, 2") && !leaves("", "exit 1"));
+    }
+
+    #[test]
     fn words_are_completed_by_their_start() {
         let names = Names {
             words: vec!["interactions".into(), "interval".into(), "nps".into(), "reports.kpi_overview".into()],
             reports: vec!["kpi_overview".into()],
         };
-        let helper = SqlHelper { names, is_interactive: true };
+        let helper = SqlHelper { names };
         let history = FileHistory::new();
         let complete = |line: &str| {
             let (start, pairs) = helper.complete(line, line.len(), &Context::new(&history)).unwrap();

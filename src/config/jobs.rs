@@ -262,7 +262,7 @@ pub(crate) struct Span(pub Duration);
 /// # Errors
 /// The rejected text and the accepted form.
 pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("a length of time such as 90s, 5m, 2h or 1d is wanted, got `{text}`");
+    let wrong = || format!("a duration such as 90s, 5m, 2h or 1d is wanted, got `{text}`");
     let trimmed = text.trim();
     let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(digits);
@@ -278,7 +278,7 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     // a year is longer than any wait
     match number.checked_mul(millis) {
         Some(millis) if millis <= 366 * 86_400_000 => Ok(Duration::from_millis(millis)),
-        _ => Err(format!("a length of time of at most a year is wanted, got `{text}`")),
+        _ => Err(format!("a duration of at most a year is wanted, got `{text}`")),
     }
 }
 
@@ -441,7 +441,7 @@ enabled = false
     fn a_password_in_the_file_is_refused_and_not_shown_twice() {
         let text = "[mail]\nfrom = \"a@b.c\"\nhost = \"h\"\npassword = \"hush\"\n";
         let text = ConfigFile::parse(text, "cxql.toml").unwrap_err().to_string();
-        assert!(text.contains("cxql.toml:4:12") && text.contains("secrets do not stand in cxql.toml"), "{text}");
+        assert!(text.contains("cxql.toml:4:12") && text.contains("cxql.toml holds no secrets"), "{text}");
         assert_eq!(text.matches("hush").count(), 0, "{text}");
     }
 

@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use crate::error::{Error, Result};
 
 /// What is said of a secret that stands in `cxql.toml` itself.
-pub(super) const MISPLACED: &str = "secrets do not stand in cxql.toml: write { env = \"NAME\" } or { file = \"PATH\" }";
+pub(super) const MISPLACED: &str = "cxql.toml holds no secrets: write { env = \"NAME\" } or { file = \"PATH\" }";
 
 /// Where a secret is: `{ env = "NAME" }` or `{ file = "PATH" }`, relative to the project folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

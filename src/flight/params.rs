@@ -282,7 +282,7 @@ mod tests {
             RecordBatch::try_from_iter([("1", Arc::new(StringArray::from(values)) as ArrayRef)]).unwrap()
         };
         let error = rows(&[typed("1", Some(DataType::Int64))], &[batch(vec!["x"])]).unwrap_err();
-        assert!(error.message().contains("parameter $1: integer is wanted"), "{error}");
+        assert!(error.message().contains("parameter $1: bigint is wanted"), "{error}");
         let two = [typed("1", None), typed("2", None)];
         assert!(rows(&two, &[batch(vec!["x"])]).unwrap_err().message().contains("2 parameters and 1 values"));
         assert!(rows(&two[..1], &[batch(vec!["x"; MAX_ROWS + 1])]).unwrap_err().message().contains("at most"));

@@ -25,7 +25,7 @@ use super::query_log::QueryEntry;
 use super::stream::{PlannedQuery, QueryStep, TicketKey};
 use super::{recent, status};
 use crate::error::{Error, Result};
-use crate::session::{Session, writes};
+use crate::session::{Session, StatementValues, writes};
 use crate::source::Source;
 use crate::sqlfile;
 use crate::types::sql_type;
@@ -103,13 +103,19 @@ impl StatementStore {
             Statement::Statement(statement) if !names.is_empty() => Some(statement.as_ref().clone()),
             _ => None,
         };
-        let (plan, statement_to_replan) = match session.logical_plan(statement).await {
+        let call_params = match session.call_parameters(&source, &statement) {
+            Ok(call_params) => call_params,
+            Err(error) => return Err(status::failure(session, &source, error).await),
+        };
+        let (plan, statement_to_replan) = match session.logical_plan(&source, statement, StatementValues::Later).await {
+            // the arguments of a report are part of its plan
+            Ok(plan) if !call_params.is_empty() => (plan, simple),
             Ok(plan) => (plan, None),
             // a function may need the type of its argument: Utf8 until there are values
             Err(error) => match &simple {
                 Some(statement) => {
                     let texts = names.iter().map(|_| ScalarValue::Utf8(None)).collect::<Vec<_>>();
-                    match plan_typed(session, statement, &texts).await {
+                    match plan_typed(session, &source, statement, &texts, StatementValues::Later).await {
                         Ok(plan) => (plan, simple),
                         Err(_) => return Err(status::failure(session, &source, error).await),
                     }
@@ -121,11 +127,20 @@ impl StatementStore {
             return Err(refusal(&source));
         }
         let params = match statement_to_replan {
-            Some(_) => Ok(names.into_iter().map(|name| StatementParameter { name, data_type: None }).collect()),
-            None => params::params(&plan, names),
+            Some(_) if call_params.is_empty() => {
+                Ok(names.into_iter().map(|name| StatementParameter { name, data_type: None }).collect())
+            }
+            _ => params::params(&plan, names),
         };
         let params = match params {
-            Ok(params) => params,
+            Ok(mut params) => {
+                for (number, data_type) in call_params {
+                    if let Some(param) = number.checked_sub(1).and_then(|index| params.get_mut(index)) {
+                        param.data_type.get_or_insert(data_type);
+                    }
+                }
+                params
+            }
             Err(error) => return Err(status::failure(session, &source, error).await),
         };
         let origins = origins(session, &source, &plan);
@@ -197,7 +212,9 @@ impl StatementStore {
         for (number, values) in rows.into_iter().enumerate() {
             let planned = async {
                 let plan = match &prepared.statement_to_replan {
-                    Some(statement) => plan_typed(&session, statement, &values).await?,
+                    Some(statement) => {
+                        plan_typed(&session, &source, statement, &values, StatementValues::Given(&values)).await?
+                    }
                     None => prepared.plan.clone(),
                 };
                 let plan = plan.with_param_values(ParamValues::from(values))?;
@@ -293,8 +310,10 @@ async fn with_nulls(
 /// Plans a statement with the types of these parameter values.
 async fn plan_typed(
     session: &Session,
+    source: &Arc<Source>,
     statement: &ast::Statement,
     values: &[ScalarValue],
+    call_values: StatementValues<'_>,
 ) -> Result<LogicalPlan, DataFusionError> {
     let data_types = values.iter().map(|value| sql_type(&value.data_type())).collect::<Result<Vec<_>, _>>();
     let prepare = ast::Statement::Prepare {
@@ -302,7 +321,7 @@ async fn plan_typed(
         data_types: data_types.map_err(DataFusionError::Plan)?,
         statement: Box::new(statement.clone()),
     };
-    match session.logical_plan(Statement::Statement(Box::new(prepare))).await? {
+    match session.logical_plan(source, Statement::Statement(Box::new(prepare)), call_values).await? {
         LogicalPlan::Statement(PlanStatement::Prepare(prepared)) => Ok(Arc::unwrap_or_clone(prepared.input)),
         other => Ok(other),
     }

@@ -199,9 +199,8 @@ fn insert(
 }
 
 impl Store {
-    /// Records a job's due runs and advances its cursor in one transaction, so that of two schedulers polling at once
-    /// only one records them. `due` is called with the time of the last poll and returns the runs to queue and the
-    /// missed ones. Returns the runs that are new, with their states.
+    /// Records a job's due runs, those to queue and the missed ones, and advances its cursor in one transaction, so that of
+    /// two schedulers polling at once only one records them. Returns the runs that are new, with their states.
     ///
     /// # Errors
     /// A history that cannot be written.
@@ -210,12 +209,10 @@ impl Store {
         job: &str,
         overlap: Overlap,
         now: DateTime<Utc>,
-        due: impl FnOnce(Option<DateTime<Utc>>) -> (Vec<NewRun>, Vec<NewRun>),
+        due: Vec<NewRun>,
+        missed: Vec<NewRun>,
     ) -> Result<Vec<(NewRun, RunState)>> {
         self.write(|transaction| {
-            let sql = "SELECT looked_at FROM cursors WHERE job = ?";
-            let polled_at: Option<i64> = transaction.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
-            let (run, missed) = due(polled_at.map(timestamp));
             let mut recorded = Vec::new();
             for run in missed {
                 if insert(transaction, &run, RunState::Missed, Some("no scheduler ran at this time"), now)? {
@@ -228,7 +225,7 @@ impl Store {
             );
             let mut before: Vec<String> =
                 transaction.prepare(&sql)?.query_map([job], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            for run in run {
+            for run in due {
                 let state = match overlap {
                     Overlap::Skip if !before.is_empty() => RunState::Skipped,
                     _ => RunState::Queued,

@@ -138,7 +138,7 @@ fn a_run_that_is_due_while_another_runs_is_left_out_or_waits_or_stops_it() {
         store.add_run(&new_run(0, Trigger::Schedule), at(0)).unwrap();
         store.claim("a-0", at(0)).unwrap().unwrap();
         let due = vec![new_run(1, Trigger::Schedule)];
-        let recorded = store.record_due("a", overlap, at(1), |_| (due, vec![])).unwrap();
+        let recorded = store.record_due("a", overlap, at(1), due, vec![]).unwrap();
         assert_eq!(recorded[0].1, new, "{overlap:?}");
         assert_eq!(store.is_stop_requested("a-0").unwrap(), old_stops, "{overlap:?}");
     }
@@ -149,7 +149,7 @@ fn runs_that_catch_up_do_not_leave_one_another_out() {
     let history = TempHistory::new();
     let store = history.open();
     let due: Vec<NewRun> = (0..3).map(|second| new_run(second, Trigger::CatchUp)).collect();
-    let recorded = store.record_due("a", Overlap::Skip, at(9), |_| (due, vec![])).unwrap();
+    let recorded = store.record_due("a", Overlap::Skip, at(9), due, vec![]).unwrap();
     assert!(recorded.iter().all(|(_, state)| *state == RunState::Queued));
 }
 

@@ -3,6 +3,8 @@
 //! NULL is an empty field and the empty string is `""`, as PostgreSQL and DuckDB write them. In a single column NULL is
 //! `""` too: most readers skip an empty line. TSV is quoted as CSV, which spreadsheets and data frames read back;
 //! floats have all their digits; lists, structs and maps are formatted by Arrow.
+//!
+//! Several sections are blocks: a line `# TITLE`, the header and the rows; an empty line ends all blocks but the last.
 
 use std::io::Write;
 
@@ -23,11 +25,12 @@ pub(crate) struct CsvSink {
     separator: u8,
     options: Vec<FormatOptions<'static>>,
     rows: u64,
+    sections: usize,
 }
 
 impl CsvSink {
     pub(crate) fn new(format: Format, separator: u8) -> Self {
-        Self { format, separator, options: Vec::new(), rows: 0 }
+        Self { format, separator, options: Vec::new(), rows: 0, sections: 0 }
     }
 
     fn put(&self, text: &[u8], out: &mut Vec<u8>) {
@@ -87,7 +90,15 @@ impl<'a> Values<'a> {
 }
 
 impl Sink for CsvSink {
-    fn begin_section(&mut self, _: Option<&str>, schema: &SchemaRef, out: &mut Vec<u8>) -> Result<()> {
+    fn begin_section(&mut self, title: Option<&str>, schema: &SchemaRef, out: &mut Vec<u8>) -> Result<()> {
+        if self.sections > 0 {
+            out.push(b'\n');
+        }
+        self.sections += 1;
+        self.rows = 0;
+        if let Some(title) = title {
+            out.extend_from_slice(format!("# {}\n", text::visible(title)).as_bytes());
+        }
         self.options = schema.fields().iter().map(|field| text::options(field.data_type(), Times::Iso)).collect();
         for (index, field) in schema.fields().iter().enumerate() {
             if index > 0 {

@@ -89,6 +89,9 @@ const LEAST_HEADER: usize = 14;
 /// Maximum characters of a cell, even of a table of unlimited width.
 const LONGEST_CELL: usize = 10_000;
 
+/// Maximum characters of a header: longer expressions lose their middle.
+const LONGEST_HEADER: usize = 60;
+
 /// The width of the placeholder for omitted columns.
 const GAP: usize = 1;
 
@@ -232,8 +235,20 @@ impl Column {
         }
         let at_right = text::is_number(data_type);
         let can_be_cut = !(at_right || data_type.is_temporal() || *data_type == DataType::Boolean);
-        Ok(Self { header: text::shortened(field.name(), LONGEST_CELL), cells, at_right, can_be_cut })
+        Ok(Self { header: text::visible(&short_header(field.name())), cells, at_right, can_be_cut })
     }
+}
+
+/// A header without its middle if it is long: the end of an expression tells it from others that begin as it does.
+fn short_header(name: &str) -> String {
+    let count = name.chars().count();
+    if count <= LONGEST_HEADER {
+        return name.to_owned();
+    }
+    let (first, last) = (LONGEST_HEADER * 2 / 3, LONGEST_HEADER - LONGEST_HEADER * 2 / 3 - 1);
+    let head: String = name.chars().take(first).collect();
+    let tail: String = name.chars().skip(count - last).collect();
+    format!("{}…{}", head.trim_end(), tail.trim_start())
 }
 
 /// Preferred and minimum width of a column.

@@ -30,6 +30,7 @@ type SinkTask = JoinHandle<(Box<dyn Sink>, Vec<u8>, Result<FinishState>)>;
 pub(crate) struct Writer {
     format: Format,
     sections: usize,
+    holds_sections: bool,
     begun: usize,
     in_section: bool,
     /// Set if a call failed, or was cancelled and may have lost rows.
@@ -68,7 +69,7 @@ impl Writer {
         if destination.is_terminal() && format.is_binary() {
             return Err(OutputError::BinaryToTerminal { format });
         }
-        if options.sections > 1 && !format.holds_sections() {
+        if options.sections > 1 && !options.holds_sections(format) {
             return Err(OutputError::Sections { format, sections: options.sections });
         }
         let target = Target::open(destination).await?;
@@ -79,6 +80,7 @@ impl Writer {
         Self {
             format,
             sections: options.sections,
+            holds_sections: options.holds_sections(format),
             begun: 0,
             in_section: false,
             torn: false,
@@ -104,7 +106,7 @@ impl Writer {
 
     async fn begin(&mut self, title: Option<&str>, schema: SchemaRef) -> Result<ReaderState> {
         self.begun += 1;
-        let fits = self.format.holds_sections() && (self.format != Format::Json || self.sections > 1);
+        let fits = self.holds_sections && (self.format != Format::Json || self.sections > 1);
         if self.begun > 1 && !fits {
             return Err(OutputError::Sections { format: self.format, sections: self.begun });
         }

@@ -180,7 +180,8 @@ impl Alert {
             }
             self.rows(plan, expr, &groups)
         } else {
-            self.aggregated(source, plan, expr, aggregates, &groups)?
+            let calls = self.condition.plan_calls(session, source, values, plan).await?;
+            self.aggregated(source, plan, expr, aggregates, &groups, &calls)?
         };
         match built {
             Ok(plan) => Ok(AlertPlan { plan, group_count: groups.len() }),
@@ -200,7 +201,8 @@ impl Alert {
         LogicalPlanBuilder::from(plan.clone()).filter(is_true(expr))?.project(columns)?.build()
     }
 
-    /// Groups that meet a condition with aggregates.
+    /// Groups that meet a condition with aggregates. `calls` are the function calls of the condition with their texts, by
+    /// which the aggregates are named.
     fn aggregated(
         &self,
         source: &Arc<Source>,
@@ -208,6 +210,7 @@ impl Alert {
         expr: Expr,
         aggregates: Vec<Expr>,
         groups: &[Expr],
+        calls: &[(Expr, &str)],
     ) -> Result<datafusion::error::Result<LogicalPlan>> {
         let aggregated = match LogicalPlanBuilder::from(plan.clone())
             .aggregate(groups.to_vec(), aggregates.clone())
@@ -234,7 +237,13 @@ impl Alert {
                 .help(format!("put it into an aggregate, or add `per {}`", column.name)));
         }
         self.boolean(source, rebased.get_type(aggregated.schema()).ok())?;
-        let figures = aggregates.iter().map(|part| Expr::Column(Column::from_name(part.schema_name().to_string())));
+        let figures = aggregates.iter().map(|part| {
+            let figure = Expr::Column(Column::from_name(part.schema_name().to_string()));
+            match calls.iter().find(|(call, _)| call == part) {
+                Some((_, text)) => figure.alias(*text),
+                None => figure,
+            }
+        });
         let columns: Vec<Expr> = groups.iter().cloned().chain(figures).collect();
         Ok(LogicalPlanBuilder::from(aggregated)
             .filter(is_true(rebased))
@@ -286,9 +295,7 @@ impl Alert {
             for row in 0..batch.num_rows() {
                 let mut cells = cells(batch, row);
                 let figures = cells.split_off(planned.group_count.min(cells.len()));
-                let figures = figures
-                    .iter()
-                    .map(|(name, value)| format!("{}={}", name.replace("count(Int64(1))", "count(*)"), short(value)));
+                let figures = figures.iter().map(|(name, value)| format!("{name}={}", short(value)));
                 let figures = figures.collect::<Vec<_>>();
                 let found = Bad { group: cells, figures: figures.join(", ") };
                 // rows with the same labels are one group
@@ -407,10 +414,15 @@ mod tests {
 
     #[tokio::test]
     async fn aggregates_look_at_the_whole_result_or_at_groups() {
-        assert_eq!(bad("min(fcr_ratio) < 0.45").await.unwrap(), ["|min(t.fcr_ratio)=0.4"]);
+        assert_eq!(bad("min(fcr_ratio) < 0.45").await.unwrap(), ["|min(fcr_ratio)=0.4"]);
         assert!(bad("min(fcr_ratio) < 0.4").await.unwrap().is_empty());
+        // figures have the names that stand in the condition
+        assert_eq!(
+            bad("Round(sum(n + 6) filter (where team = 'a'), 1) > 1 and count( * ) > 0").await.unwrap(),
+            ["|sum(n + 6) filter (where team = 'a')=16, count( * )=3"]
+        );
         let groups = bad("avg(fcr_ratio) < 0.6 and count(*) > 0 per queue").await.unwrap();
-        assert_eq!(groups, ["queue=delivery|avg(t.fcr_ratio)=0.5, count(*)=1"]);
+        assert_eq!(groups, ["queue=delivery|avg(fcr_ratio)=0.5, count(*)=1"]);
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ use crate::output::durations;
 use crate::session::Session;
 use crate::source::{Source, Spot};
 use crate::sqlfile::{self, HeaderLine};
+use crate::types::type_name;
 
 /// A parsed condition.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub(crate) struct Condition {
     pub spot: Spot,
     /// The syntax tree, with parameters as `$1`, `$2`, ...
     expr: ast::Expr,
+    /// The function calls in the condition, each with its text as written.
+    calls: Vec<(ast::Expr, String)>,
 }
 
 /// The result of a check.
@@ -86,9 +89,11 @@ impl Condition {
         }
         let end = Some(line.value_spot);
         let dialect = GenericDialect {};
+        let mut calls = calls(line, &tokens);
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let mut expr = parser.parse_expr().map_err(|error| sqlfile::parser_error(source, &error, end))?;
         cxql_engine::rewrite(&mut expr);
+        calls.iter_mut().for_each(|(call, _)| cxql_engine::rewrite(call));
         let mut rest = Vec::new();
         loop {
             let next = parser.next_token();
@@ -97,7 +102,7 @@ impl Condition {
             }
             rest.push(next);
         }
-        Ok((Self { text: line.value.clone(), spot: line.value_spot, expr }, rest))
+        Ok((Self { text: line.value.clone(), spot: line.value_spot, expr, calls }, rest))
     }
 
     /// Plans the condition over the columns of `plan` as a boolean expression.
@@ -108,7 +113,32 @@ impl Condition {
         values: &BoundValues,
         plan: &LogicalPlan,
     ) -> Result<Expr> {
-        let expr = session.plan_expr(source, self.expr.clone(), plan).await?;
+        Self::plan_part(&self.expr, session, source, values, plan).await
+    }
+
+    /// The function calls in the condition as expressions over the columns of `plan`, each with its text as written.
+    pub(super) async fn plan_calls(
+        &self,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &BoundValues,
+        plan: &LogicalPlan,
+    ) -> Result<Vec<(Expr, &str)>> {
+        let mut calls = Vec::with_capacity(self.calls.len());
+        for (call, text) in &self.calls {
+            calls.push((Self::plan_part(call, session, source, values, plan).await?, text.as_str()));
+        }
+        Ok(calls)
+    }
+
+    async fn plan_part(
+        part: &ast::Expr,
+        session: &Session,
+        source: &Arc<Source>,
+        values: &BoundValues,
+        plan: &LogicalPlan,
+    ) -> Result<Expr> {
+        let expr = session.plan_expr(source, part.clone(), plan).await?;
         let bound = expr.transform_up(|expr| match &expr {
             Expr::Placeholder(placeholder) => {
                 let index = placeholder.id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
@@ -165,10 +195,31 @@ impl Condition {
     pub(super) fn boolean(&self, source: &Arc<Source>, data_type: &DataType) -> Result<()> {
         match data_type {
             DataType::Boolean | DataType::Null => Ok(()),
-            other => Err(Error::at(source, Some(self.spot), format!("a condition is true or false, this is {other}"))
-                .help("compare it with something, such as `x >= 0`")),
+            other => {
+                let title = format!("a condition is true or false, this is {}", type_name(other));
+                Err(Error::at(source, Some(self.spot), title).help("compare it with something, such as `x >= 0`"))
+            }
         }
     }
+}
+
+/// The function calls among the tokens of a condition, each with its text.
+fn calls(line: &HeaderLine, tokens: &[TokenWithSpan]) -> Vec<(ast::Expr, String)> {
+    let dialect = GenericDialect {};
+    let is_call = |at: usize| {
+        matches!(tokens[at].token, Token::Word(_)) && tokens.get(at + 1).is_some_and(|next| next.token == Token::LParen)
+    };
+    let starts = (0..tokens.len()).filter(|at| is_call(*at));
+    let calls = starts.filter_map(|start| {
+        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens[start..].to_vec());
+        // no operator binds as strongly: the call alone
+        let call = parser.parse_subexpr(u8::MAX).ok().filter(|call| matches!(call, ast::Expr::Function(_)))?;
+        let last = tokens.get(start + parser.index() - 1)?;
+        let column = |column: u64| (column as usize).saturating_sub(line.value_spot.column);
+        let (from, to) = (column(tokens[start].span.start.column), column(last.span.end.column));
+        Some((call, line.value.chars().skip(from).take(to.saturating_sub(from)).collect()))
+    });
+    calls.collect()
 }
 
 /// A check that is evaluated on each batch.

@@ -14,7 +14,7 @@ use super::condition::Check;
 use super::{BoundValues, Condition, Param, Report, Section, param};
 use crate::error::{Error, Result};
 use crate::session::{Session, View};
-use crate::source::Source;
+use crate::source::{Source, Spot};
 use crate::sqlfile;
 #[cfg(test)]
 use crate::types::ParamType;
@@ -123,14 +123,7 @@ pub(super) async fn plan_statement(
         let statement = DataFusionStatement::Statement(Box::new(statement.clone()));
         return read_only(report, session.plan(source, statement).await?);
     }
-    // PREPARE gives each parameter its type while the statement is planned
-    let data_types = report.params.iter().map(|param: &Param| sql_type(&param.param_type.data_type()));
-    let prepare = Statement::Prepare {
-        name: Ident::new("report"),
-        data_types: data_types.collect::<Result<_, _>>().map_err(|message| Error::Engine { message })?,
-        statement: Box::new(statement.clone()),
-    };
-    let plan = session.plan(source, DataFusionStatement::Statement(Box::new(prepare))).await?;
+    let plan = session.plan_with(source, prepared(report, statement)?, values).await?;
     let LogicalPlan::Statement(PlanStatement::Prepare(prepared)) = plan else {
         return Err(Error::Engine { message: "a prepared statement has no plan".into() });
     };
@@ -139,6 +132,28 @@ pub(super) async fn plan_statement(
         Ok(plan) => read_only(report, plan),
         Err(error) => Err(session.error(error, source).await),
     }
+}
+
+/// A statement with the types of the report's parameters: PREPARE gives each its type while it is planned.
+fn prepared(report: &Report, statement: &Statement) -> Result<DataFusionStatement> {
+    let data_types = report.params.iter().map(|param: &Param| sql_type(&param.param_type.data_type()));
+    Ok(DataFusionStatement::Statement(Box::new(Statement::Prepare {
+        name: Ident::new("report"),
+        data_types: data_types.collect::<Result<_, _>>().map_err(|message| Error::Engine { message })?,
+        statement: Box::new(statement.clone()),
+    })))
+}
+
+/// The positions of divisions of two integers in a report, which drop the fraction.
+///
+/// # Errors
+/// A type that no parameter has.
+pub(crate) async fn integer_divisions(session: &Session, report: &Report) -> Result<Vec<Spot>> {
+    let mut spots = Vec::new();
+    for section in &report.sections {
+        spots.extend(session.integer_divisions(&report.source, prepared(report, &section.statement)?).await);
+    }
+    Ok(spots)
 }
 
 fn read_only(report: &Report, plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -1,6 +1,7 @@
-//! The schema `reports`: every report whose parameters all have defaults is a view of its first section.
+//! The schema `reports`: every report is a view of its first section, with the defaults of its parameters, or with
+//! arguments: `reports.NAME(since => date '2025-12-01')`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
@@ -10,9 +11,9 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
 use super::plan::plan_statement;
-use super::{Library, ReportFile};
+use super::{Library, Param, Report, ReportFile};
 use crate::error::{Error, Result};
-use crate::session::{REPORTS, Session};
+use crate::session::{CallParameter, CallableReports, REPORTS, Session, base_name, decoded};
 
 /// Registers the schema `reports` in a session.
 ///
@@ -21,8 +22,9 @@ use crate::session::{REPORTS, Session};
 pub(crate) fn register(session: &Arc<Session>, library: &Library) -> Result<()> {
     let files: HashMap<String, ReportFile> =
         library.reports().into_iter().map(|file| (file.name.to_lowercase(), file.clone())).collect();
-    let schema = ReportSchema { files, planned: Mutex::default(), session: Arc::downgrade(session) };
-    session.add_schema(REPORTS, Arc::new(schema))
+    let schema = Arc::new(ReportSchema { files, planned: Mutex::default(), session: Arc::downgrade(session) });
+    session.set_callable_reports(Arc::clone(&schema) as Arc<dyn CallableReports>);
+    session.add_schema(REPORTS, schema)
 }
 
 #[derive(Debug)]
@@ -33,23 +35,51 @@ struct ReportSchema {
 }
 
 impl ReportSchema {
-    async fn plan(&self, file: &ReportFile) -> Result<Arc<dyn TableProvider>> {
+    /// Plans a report. `call` is the name of the table that stands for a call with arguments.
+    async fn plan(&self, file: &ReportFile, call: Option<&str>) -> Result<Arc<dyn TableProvider>> {
         let session = self.session.upgrade();
         let session = session.ok_or_else(|| Error::Engine { message: "the session has ended".into() })?;
         let report = file.parse()?;
-        if let Some(param) = report.params.iter().find(|param| param.default.is_none()) {
-            return Err(Error::at(
-                &report.source,
-                Some(param.spot),
-                format!("reports.{} cannot be read: its parameter `{}` has no default", report.name, param.name),
-            )
-            .help(format!("run it with `cxql run {} -p {}=...`, or give it a default", report.name, param.name)));
+        let given = match call {
+            Some(call) => decoded(call, &parameters(&report))?,
+            None => BTreeMap::new(),
+        };
+        let mut values = Vec::with_capacity(report.params.len());
+        for param in &report.params {
+            let value = given.get(&param.name).or(param.default.as_ref().map(|(_, value)| value)).cloned();
+            values.push(value.ok_or_else(|| {
+                let title =
+                    format!("reports.{} cannot be read: its parameter `{}` has no default", report.name, param.name);
+                let (name, example) = (&param.name, param.param_type.sql_example());
+                Error::at(&report.source, Some(param.spot), title)
+                    .help(format!("read reports.{}({name} => {example})", report.name))
+                    .help(format!("run it with `cxql run {} -p {name}=...`, or give it a default", report.name))
+            })?);
         }
-        let values = report.bind(&Default::default())?;
         let name = format!("{REPORTS}.{}", file.name.to_lowercase());
         let planning = Box::pin(plan_statement(&session, &report, &report.sections[0].statement, &values));
         let plan = session.planning(&name, &report.source, planning).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(report.source.text.to_string()))))
+    }
+}
+
+fn parameters(report: &Report) -> Vec<CallParameter> {
+    let parameter = |param: &Param| CallParameter {
+        name: param.name.clone(),
+        param_type: param.param_type,
+        is_needed: param.default.is_none(),
+    };
+    report.params.iter().map(parameter).collect()
+}
+
+impl CallableReports for ReportSchema {
+    fn parameters(&self, report: &str) -> Result<Option<Vec<CallParameter>>> {
+        let Some(file) = self.files.get(report) else { return Ok(None) };
+        Ok(Some(parameters(&file.parse()?)))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
     }
 }
 
@@ -64,15 +94,23 @@ impl SchemaProvider for ReportSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        let report = base_name(name);
         if let Some(session) = self.session.upgrade() {
-            session.record_read(&format!("{REPORTS}.{name}"));
+            session.record_read(&format!("{REPORTS}.{report}"));
+        }
+        if report != name {
+            // a call is planned each time: its arguments are of one statement
+            return match self.files.get(report) {
+                Some(file) => Ok(Some(self.plan(file, Some(name)).await?)),
+                None => Ok(None),
+            };
         }
         let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone);
         if known.is_some() {
             return Ok(known);
         }
         let Some(file) = self.files.get(name) else { return Ok(None) };
-        let view = self.plan(file).await?;
+        let view = self.plan(file, None).await?;
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), Arc::clone(&view));
         Ok(Some(view))
     }
@@ -82,6 +120,6 @@ impl SchemaProvider for ReportSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.files.contains_key(name)
+        self.files.contains_key(base_name(name))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rand::Rng;
+use uuid::Uuid;
 
 use super::job::{Job, jobs};
 use crate::error::{Error, Result};
@@ -122,7 +122,9 @@ pub(crate) fn backoff(delay: Duration, max: Duration, tries: u32, random: f64) -
 
 /// The time of the next attempt after `tries` failures.
 pub(super) fn retry_at(now: DateTime<Utc>, delay: Duration, max: Duration, tries: u32) -> DateTime<Utc> {
-    let wait = backoff(delay, max, tries, rand::rng().random());
+    // a random UUID: the `rand` of the workspace has no generator of its own
+    let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    let wait = backoff(delay, max, tries, random);
     now + chrono::Duration::from_std(wait).unwrap_or_default()
 }
 

@@ -173,7 +173,7 @@ impl Scheduler {
         let trigger = |at: &DateTime<Utc>| if due.late.contains(at) { Trigger::CatchUp } else { Trigger::Schedule };
         let run: Vec<NewRun> = due.run.iter().map(|at| job.new_run(*at, trigger(at))).collect();
         let missed: Vec<NewRun> = due.missed.iter().map(|at| job.new_run(*at, Trigger::Schedule)).collect();
-        let recorded = self.context.store.record_due(&job.name, job.overlap, now, |_| (run, missed))?;
+        let recorded = self.context.store.record_due(&job.name, job.overlap, now, run, missed)?;
         for (run, state) in &recorded {
             match state {
                 RunState::Skipped => {

@@ -27,8 +27,9 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use parking_lot::RwLock;
 
+use super::calls::{CallableReports, StatementValues};
 use super::reads::Reads;
-use super::{CATALOG, REPORTS, SCHEMA, SYSTEM, diagnose, model, tables};
+use super::{CATALOG, REPORTS, SCHEMA, SYSTEM, diagnose, model, statement, tables};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::source::{Source, nearest};
@@ -118,6 +119,7 @@ pub(crate) struct ProjectSchema {
     /// For a restricted session: the schema that opens the tables, and the names that error messages may suggest.
     base: Option<(Arc<ProjectSchema>, BTreeSet<String>)>,
     state: OnceLock<Weak<RwLock<SessionState>>>,
+    reports: OnceLock<Arc<dyn CallableReports>>,
 }
 
 impl fmt::Debug for ProjectSchema {
@@ -153,6 +155,7 @@ impl ProjectSchema {
             reads: Mutex::default(),
             base: None,
             state: OnceLock::new(),
+            reports: OnceLock::new(),
         }
     }
 
@@ -172,6 +175,7 @@ impl ProjectSchema {
             reads: Mutex::default(),
             base: Some((Arc::clone(base), known)),
             state: OnceLock::new(),
+            reports: OnceLock::new(),
         }
     }
 
@@ -188,6 +192,16 @@ impl ProjectSchema {
     pub(crate) fn attach(&self, state: Weak<RwLock<SessionState>>) {
         // the first call wins: a schema belongs to one session
         self.state.get_or_init(|| state);
+    }
+
+    /// The reports that statements of this session can call.
+    pub(crate) fn callable_reports(&self) -> Option<&Arc<dyn CallableReports>> {
+        self.reports.get()
+    }
+
+    pub(crate) fn set_callable_reports(&self, reports: Arc<dyn CallableReports>) {
+        // the first call wins: a session has one library
+        self.reports.get_or_init(|| reports);
     }
 
     pub(crate) fn views(&self) -> impl Iterator<Item = &View> {
@@ -289,6 +303,15 @@ impl ProjectSchema {
         Ok(Arc::new(ViewTable::new(plan, Some(view.source.text.to_string()))))
     }
 
+    /// The state in which a view is planned: in its own SQL its name is the table that it shadows, if there is one.
+    pub(super) async fn view_state(&self, view: &View) -> Result<SessionState> {
+        let state = self.state()?;
+        match self.shadowed_table(&view.name).await? {
+            Some(table) => with_shadowing_table(state, &view.name, table),
+            None => Ok(state),
+        }
+    }
+
     async fn view_plan(&self, view: &View) -> Result<LogicalPlan> {
         self.plan_statement(view, view.parse()?.statement).await
     }
@@ -310,14 +333,9 @@ impl ProjectSchema {
 
     /// Plans a statement of a view's file.
     async fn plan_statement(&self, view: &View, statement: Statement) -> Result<LogicalPlan> {
-        let state = self.state()?;
-        // in its own SQL the view's name is the table that it shadows, if there is one
-        let state = match self.shadowed_table(&view.name).await? {
-            Some(table) => with_shadowing_table(state, &view.name, table)?,
-            None => state,
-        };
+        let state = self.view_state(view).await?;
         let statement = DataFusionStatement::Statement(Box::new(statement));
-        match cxql_engine::planning::statement_to_plan(&state, statement).await {
+        match statement::plan(&state, self, &view.source, statement, StatementValues::Given(&[])).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(diagnose::statement_error(error, &view.source, &state, self).await),
         }

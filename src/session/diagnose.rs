@@ -1,6 +1,7 @@
 //! Converts DataFusion's errors to ours: the position in the user's SQL, the name that was probably meant, the remedy.
 
 mod files;
+mod statement;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use datafusion::catalog::SchemaProvider;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use self::files::storage_error;
 pub(crate) use self::files::{broken_file, data_error, file_error, store_error};
+pub(crate) use self::statement::nearest_keyword;
 use super::catalog::{self, ProjectSchema};
 use super::tables::display_address;
 use crate::error::Error;
@@ -47,11 +49,17 @@ pub(crate) async fn statement_error(
     if let DataFusionError::SchemaError(schema_error, _) = root {
         return column_error(schema_error, source, spot);
     }
+    if let Some(error) = option_error(&text, source, state) {
+        return error;
+    }
     if let Some(name) = between(&text, "table '", "' not found") {
         return table_error(name, source, spot, state, schema);
     }
     if let Some(name) = between(&text, "Invalid function '", "'") {
         return function_error(name, source, spot, state);
+    }
+    if let Some(error) = statement::known_error(&text, source, spot) {
+        return error;
     }
     if let Some(error) = storage_error(&error, "") {
         return error;
@@ -93,23 +101,56 @@ pub(crate) async fn statement_error(
     let spot = spot.or_else(|| word_spot(source, &title)).or_else(|| word_spot(source, &text));
     let mut ours = Error::at(source, spot, title.clone());
     if let Some(call) = text.split("Candidate functions:").nth(1).and_then(|calls| calls.trim().lines().next()) {
-        let call = call.trim().trim_end_matches('.');
-        let name = call.split('(').next().unwrap_or(call);
+        let name = call.trim().split('(').next().unwrap_or(call);
         let has_page = cxql_udfs::docs::page(name).is_some();
-        ours = ours.help(if has_page { format!("see `cxql functions {name}`") } else { format!("write {call}") });
+        ours = match statement::candidates(&text).as_slice() {
+            _ if has_page => ours.help(format!("see `cxql functions {name}`")),
+            [] => ours,
+            calls => ours.help(format!("write {}", calls.join(" or "))),
+        };
     }
     if let Some(diagnostic) = error.diagnostic() {
         for note in diagnostic.notes.iter().map(|note| &note.message) {
-            ours = ours.help(note.clone());
+            ours = ours.help(with_type_names(note));
         }
         for help in diagnostic.helps.iter().map(|help| &help.message) {
-            ours = ours.help(help.clone());
+            ours = ours.help(with_type_names(help).replace("count(1)", "count(*)"));
         }
     }
     match remedy(root, &text) {
         Some(remedy) => ours.help(remedy),
         None => ours,
     }
+}
+
+/// The error of SET, RESET or SHOW of an option that does not exist, with the nearest name.
+fn option_error(text: &str, source: &Arc<Source>, state: &SessionState) -> Option<Error> {
+    let is_unknown = ["Could not find config namespace", "not found on", "there is no option", "is not a variable"];
+    if !is_unknown.iter().any(|part| text.contains(part)) {
+        return None;
+    }
+    let tokens = sqlfile::tokenize(source).ok()?;
+    let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    let is_of_option = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if ["set", "reset", "show"].contains(&word.value.to_lowercase().as_str()));
+    words.next().filter(|token| is_of_option(token))?;
+    let name: Vec<&TokenWithSpan> =
+        words.take_while(|token| matches!(token.token, Token::Word(_) | Token::Period)).collect();
+    let spot = name.first().map(|token| sqlfile::token_spot(token));
+    let name: String = name.iter().map(|token| token.token.to_string()).collect::<String>().to_lowercase();
+    let spot = spot.map(|spot| Spot { length: name.chars().count(), ..spot });
+    let keys: Vec<String> = state.config_options().entries().into_iter().map(|entry| entry.key).collect();
+    let error = Error::at(source, spot, format!("there is no option `{name}`"));
+    // the last part alone may be what is misspelled, or the prefix be left out
+    let last = name.rsplit('.').next().unwrap_or(&name);
+    let near = nearest(&name, keys.iter().map(String::as_str)).map(str::to_string).or_else(|| {
+        let parts = keys.iter().filter_map(|key| key.rsplit('.').next());
+        let part = nearest(last, parts)?;
+        keys.iter().find(|key| key.rsplit('.').next() == Some(part)).cloned()
+    });
+    Some(match near {
+        Some(near) => error.label(format!("did you mean `{near}`?")),
+        None => error.help("`show all` lists the options"),
+    })
 }
 
 /// Unwraps one of our errors that DataFusion has passed on.
@@ -188,6 +229,26 @@ pub(super) fn column_error(error: &SchemaError, source: &Arc<Source>, spot: Opti
             let mut names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
             names.sort_unstable();
             names.dedup();
+            // the column is there, its qualifier is not
+            let is_there = valid_fields.iter().any(|column| column.name == field.name);
+            if let (Some(qualifier), true) = (&field.relation, is_there) {
+                let mut tables: Vec<&str> = valid_fields
+                    .iter()
+                    .filter_map(|column| column.relation.as_ref())
+                    .map(|table| table.table())
+                    .collect();
+                tables.sort_unstable();
+                tables.dedup();
+                let title = format!("there is no table `{}` in FROM", qualifier.table());
+                let ours = Error::at(source, spot, title);
+                return if tables.is_empty() {
+                    ours
+                } else {
+                    ours.help(format!("the tables here are {}", listed(&tables)))
+                };
+            }
+            let helps = statement::column_helps(source, &field.name, spot);
+            let ours = helps.into_iter().fold(ours, Error::help);
             let same_case = names.iter().find(|name| name.to_lowercase() == field.name.to_lowercase());
             let ours = match (same_case, nearest(&field.name, names.iter().copied())) {
                 (Some(name), _) => ours
@@ -231,8 +292,13 @@ fn table_error(
             .help("name the file under [tables] in cxql.toml; files in FROM are for `cxql query` and `cxql shell`");
     }
     let mut ours = Error::at(source, spot, format!("there is no table or view `{name}`"));
+    let reports = state.catalog_list().catalog(super::CATALOG).and_then(|catalog| catalog.schema(super::REPORTS));
+    if reports.as_ref().is_some_and(|reports| reports.table_exist(name)) {
+        return ours
+            .label(format!("did you mean `reports.{name}`?"))
+            .help(format!("`{name}` is a report: read `reports.{name}`, or run it with `cxql run {name}`"));
+    }
     if let Some(report) = name.strip_prefix("reports.") {
-        let reports = state.catalog_list().catalog(super::CATALOG).and_then(|catalog| catalog.schema(super::REPORTS));
         let reports = reports.map(|schema| schema.table_names()).unwrap_or_default();
         if let Some(near) = nearest(report, reports.iter().map(String::as_str)) {
             ours = ours.label(format!("did you mean `reports.{near}`?"));
@@ -288,7 +354,10 @@ fn function_error(name: &str, source: &Arc<Source>, spot: Option<Spot>, state: &
     let ours = Error::at(source, spot, format!("there is no function `{name}`"));
     let mut names: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
     names.sort_unstable();
-    let ours = match nearest(name, names.iter().map(String::as_str)) {
+    if let Some(here) = statement::elsewhere(name) {
+        return ours.help(format!("write {here}"));
+    }
+    let ours = match statement::nearest_function(name, names.iter().map(String::as_str)) {
         Some(near) => ours.label(format!("did you mean `{near}`?")),
         None => ours,
     };
@@ -337,6 +406,12 @@ fn word_spot(source: &Arc<Source>, message: &str) -> Option<Spot> {
             _ => false,
         })
         .map(sqlfile::token_spot)
+}
+
+/// The message of a DataFusion error in our words, without a position.
+pub(super) fn message(error: &DataFusionError) -> String {
+    let root = error.find_root();
+    clean(root, &root.strip_backtrace())
 }
 
 /// DataFusion's message without its prefixes.

@@ -14,3 +14,4 @@ mod shell;
 mod sql;
 mod views;
 mod ways;
+mod words;

@@ -110,7 +110,7 @@ fn a_query_has_no_parameters() {
 #[test]
 fn several_results_need_a_format_that_holds_them() {
     let folder = Folder::new();
-    let ran = folder.query("select 1 as a; select 2 as b");
+    let ran = folder.cxql(&["query", "select 1 as a; select 2 as b", "-f", "csv"]);
     ran.fails(2, &["csv holds one table", "2 sections", "--section N", "json"]);
     assert_eq!(ran.text(), "");
     assert_eq!(folder.cxql(&["query", "select 1 as a; select 2 as b", "--section", "2"]).out(), "b\n2\n");

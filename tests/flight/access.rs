@@ -367,9 +367,9 @@ fn roles_that_cannot_be_are_refused_at_the_start() {
         ("[roles.a]\ntables = ['survyes']\n", "did you mean `surveys`?"),
         ("[roles.a]\ntables = ['reports.kpi']\n", "there is no table, view or report `reports.kpi`"),
         ("[roles.a]\nschemas = ['public']\nrows.surveys = 'scor > 3'\n", "did you mean `score`?"),
-        ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score >'\n", "cxql.toml, [roles.a] rows, surveys"),
+        ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score >'\n", "cxql.toml:3, [roles.a] rows, surveys"),
         ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score > 3; select 1'\n", "unexpected `;`"),
-        ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score + 1'\n", "a condition is wanted, this is integer"),
+        ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score + 1'\n", "a condition is wanted, this is bigint"),
         ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score > (select 1)'\n", "a subquery cannot stand here"),
         ("[roles.a]\nschemas = ['public']\nrows.surveys = 'max(score) > 1'\n", "an aggregate cannot stand here"),
         ("[roles.a]\nschemas = ['public']\nrows.surveys = 'score > $1'\n", "a parameter cannot stand here"),
@@ -378,6 +378,13 @@ fn roles_that_cannot_be_are_refused_at_the_start() {
             "`surveys` has no column `scor`; did you mean",
         ),
         ("[roles.a]\nschemas = ['public']\nmasks.surveys.score = '[1]'\n", "`score` is integer"),
+        // can be planned, cannot be computed
+        (
+            "[roles.a]\nschemas = ['public']\n\n[roles.a.masks.surveys]\nscore = \"'hidden'\"\n",
+            "cxql.toml:5, [roles.a] masks, surveys, score",
+        ),
+        ("[roles.a]\nschemas = ['public']\nmasks.surveys.score = \"'hidden'\"\n", "'hidden'"),
+        ("[roles.a]\nschemas = ['public']\nrows.surveys = '1 / (1 - 1) > 0'\n", "ivide by zero"),
         ("[roles.a]\nschemas = ['public']\nmask.surveys.score = '1'\n", "did you mean `masks`?"),
         ("[roles.admin]\nschemas = ['public']\n", "the role is there already"),
         ("[roles.a]\nschemas = ['public']\n", "nobody logs in"),
@@ -464,4 +471,39 @@ fn a_way_around_a_condition_is_warned_of() {
     );
     let log = served.log();
     assert!(log.contains("restricts a view") && log.contains("view=\"clean\" table=\"calls\""), "{log}");
+}
+
+/// A call of a report is restricted as the report: granted by its name, over filtered tables, with its own masks.
+#[tokio::test]
+async fn reports_with_arguments_are_restricted_as_reports() {
+    let roles = "[roles.masked]\ntables = ['reports.aht_by_agent']\nrows.interactions = \"lower(channel) = 'chat'\"\n\
+                 [roles.masked.masks.'reports.aht_by_agent']\nagent_name = \"'hidden'\"\n";
+    let config = [config(), roles.to_owned(), user("fay", &["masked"])].join("\n");
+    let served = Served::start(&[("cxql.toml", &config)], &["--data", &sample()]);
+    let mut eve = as_user(&served, "eve").await;
+    let report = "reports.aht_by_agent(since => '2025-02-01', until => '2025-06-01')";
+    let contacts = format!("select cast(sum(contact_count) as bigint) from {report}");
+    let chats = "select count(*) from contacts_clean where handle_s is not null and agent_id is not null and \
+                 interaction_id in (select interaction_id from interactions where lower(channel) = 'chat') and \
+                 started_at >= '2025-02-01' and started_at < '2025-06-01'";
+    let (all, chats) = (number(&mut eve, &contacts).await, number(&mut eve, chats).await);
+    assert!(chats > 0 && chats < all, "{chats} {all}");
+    for name in ["ana", "fay"] {
+        let mut client = as_user(&served, name).await;
+        assert_eq!(number(&mut client, &contacts).await, chats, "{name}");
+        // neither a call nor the name that stands for it reaches another report
+        for sql in [
+            "select * from reports.kpi_overview()",
+            "select * from reports.\"kpi_overview()\"",
+            "select * from reports.\"kpi_overview(since => '2025-01-01')\"",
+        ] {
+            let error = query(&mut client, sql).await.expect_err(sql);
+            let text = error.message();
+            assert!(text.contains("there is no") && !text.contains("parameter"), "{name}, {sql}: {text}");
+        }
+        let plan = ask(&mut client, &format!("explain {contacts}")).await.join("\n");
+        assert!(plan.contains("BarrierExec") && !plan.contains("contacts_clean"), "{plan}");
+    }
+    let mut fay = as_user(&served, "fay").await;
+    assert_eq!(ask(&mut fay, &format!("select distinct agent_name from {report}")).await, ["hidden"]);
 }

@@ -68,7 +68,7 @@ async fn a_table_is_made_appended_to_and_replaced() {
     let other = RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]).unwrap();
     let error = bring(&mut client, "t", None, APPEND, vec![other]).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
-    assert!(error.message().contains("`a` is integer, got text"), "{error:?}");
+    assert!(error.message().contains("`a` is bigint, got text"), "{error:?}");
     // what was refused has changed nothing
     assert_eq!(number(&mut client, "select sum(a) from scratch.t").await, 10);
     bring(&mut client, "t", None, REPLACE, vec![rows(&[7])]).await.unwrap();

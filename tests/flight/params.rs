@@ -6,7 +6,7 @@ use datafusion::arrow::array::{
     ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, NullArray, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit};
 use tonic::{Code, Status};
 
 use crate::server::{Client, Served, fetch, query, status};
@@ -184,7 +184,7 @@ async fn wrong_values_are_told_by_the_parameters_name() {
     let error =
         run(&mut client, "select * from interactions where wait_s > ?", row(vec![text("soon")])).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
-    assert!(error.message().contains("parameter $1: integer is wanted"), "{error:?}");
+    assert!(error.message().contains("parameter $1: bigint is wanted"), "{error:?}");
     let mut prepared = client.prepare("select ? + ?".into(), None).await.unwrap();
     prepared.set_parameters(row(vec![int(1)])).unwrap();
     let error = status(prepared.execute().await.unwrap_err());
@@ -207,4 +207,43 @@ async fn a_closed_statement_is_gone() {
     assert_eq!(error.code(), Code::NotFound, "{error:?}");
     // what was started before goes on
     assert_eq!(fetch(&mut client, info).await.unwrap().num_rows(), 1);
+}
+
+#[tokio::test]
+async fn arguments_of_reports_are_parameters() {
+    let served = Served::sample();
+    let mut client = served.client().await;
+    let expected = query(
+        &mut client,
+        "select * from reports.fcr_by_topic(since => timestamp '2025-02-01', window => interval '3 days') order by topic",
+    );
+    let expected = expected.await.unwrap();
+    assert!(expected.num_rows() > 0);
+    let sql =
+        "select * from reports.fcr_by_topic(since => ?, window => interval '3 days') where topic <> ? order by topic";
+    let prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+    // the type of the argument is that of the report's header
+    let schema = prepared.parameter_schema().unwrap().clone();
+    let at = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    assert_eq!((schema.field(0).data_type(), schema.field(1).data_type()), (&at, &DataType::Utf8));
+    let columns = |schema: &Schema| -> Vec<(String, DataType)> {
+        schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    };
+    assert_eq!(columns(prepared.dataset_schema().unwrap()), columns(&expected.schema()));
+    for since in [text("2025-02-01"), text("2025-02-01T00:00:00Z")] {
+        let got = run(&mut client, sql, row(vec![since, text("no topic")])).await.unwrap();
+        assert_eq!(got.columns(), expected.columns());
+    }
+    // each execution has its own values
+    let later = run(&mut client, sql, row(vec![text("2031-01-01"), text("no topic")])).await.unwrap();
+    assert_ne!(later.columns(), expected.columns());
+    let error = run(&mut client, sql, row(vec![text("soon"), text("x")])).await.unwrap_err();
+    assert!(error.code() == Code::InvalidArgument && error.message().contains("$1"), "{error:?}");
+    for (sql, part) in [
+        ("select * from reports.fcr_by_topic(sinse => ?)", "did you mean `since`?"),
+        ("select * from reports.fcr_by_topic(since => 5)", "is timestamp with time zone, this is bigint"),
+    ] {
+        let error = query(&mut client, sql).await.unwrap_err();
+        assert!(error.code() == Code::InvalidArgument && error.message().contains(part), "{sql}: {error:?}");
+    }
 }

@@ -359,3 +359,21 @@ async fn many_clients_are_served_at_once() {
         task.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn columns_are_named_as_they_were_typed() {
+    let served = Served::sample();
+    let mut client = served.client().await;
+    let sql = "select channel, round(avg(wait_s), 6), count(*) filter (where is_abandoned), count(*), count(*) \
+               from interactions group by channel order by count(*)";
+    let batch = query(&mut client, sql).await.unwrap();
+    let names: Vec<String> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let expected =
+        ["channel", "round(avg(wait_s), 6)", "count(*) filter (where is_abandoned)", "count(*)", "count(*) (2)"];
+    assert_eq!(names, expected);
+    let prepared = client.prepare("select abs(wait_s) + ? from interactions".to_owned(), None).await.unwrap();
+    assert_eq!(prepared.dataset_schema().unwrap().field(0).name(), "abs(wait_s) + ?");
+    let types = query(&mut client, "describe interactions").await.unwrap();
+    let types: Vec<&str> = types.column(1).as_string::<i32>().iter().flatten().collect();
+    assert!(types.contains(&"timestamp with time zone") && types.contains(&"text"), "{types:?}");
+}

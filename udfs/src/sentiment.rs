@@ -271,11 +271,11 @@ fn scores<'a>(
     let mut known = vec![[None; Language::ALL.len()]; if texts.is_shared() { texts.values.len() } else { 0 }];
     (0..rows).map(move |row| {
         let language = languages.map_or(Some(Language::DEFAULT), |languages| languages.get(row))?;
-        let place = texts.place(row)?;
-        let text = texts.values.get(place)?;
+        let index = texts.index(row)?;
+        let text = texts.values.get(index)?;
         let scorer = scorers.get_mut(language as usize)?.get_or_insert_with(|| new_scorer(language));
         let mut score = || language.reads(text).then(|| scorer.score(text));
-        match known.get_mut(place).and_then(|known| known.get_mut(language as usize)) {
+        match known.get_mut(index).and_then(|known| known.get_mut(language as usize)) {
             Some(known) => *known.get_or_insert_with(score),
             None => score(),
         }

@@ -24,7 +24,7 @@ use super::role::{Role, TableName, display_name, usage_error};
 use super::security_barrier::{self, BarrierTable};
 use crate::error::{Error, Result};
 use crate::session::catalog::ProjectSchema;
-use crate::session::{CATALOG, SCHEMA, Session, diagnose, model};
+use crate::session::{CATALOG, SCHEMA, Session, base_name, diagnose, model};
 use crate::source::nearest;
 
 /// A schema of the filtered catalog: all tables, the restricted ones behind barriers.
@@ -49,8 +49,10 @@ impl SchemaProvider for FilteredSchema {
             return Ok(built);
         }
         let Some(table) = self.inner.table(name).await? else { return Ok(None) };
-        let filtered = self.policy.filtered(&(self.schema.clone(), name.to_owned()), Arc::clone(&table))?;
-        if !Arc::ptr_eq(&table, &filtered) {
+        // a call of a report is restricted as the report
+        let report = base_name(name);
+        let filtered = self.policy.filtered(&(self.schema.clone(), report.to_owned()), Arc::clone(&table))?;
+        if report == name && !Arc::ptr_eq(&table, &filtered) {
             let mut barriers = self.barriers.lock().unwrap_or_else(PoisonError::into_inner);
             barriers.insert(name.to_owned(), Arc::clone(&filtered));
         }
@@ -75,8 +77,9 @@ pub(super) struct AuthorizedSchema {
 }
 
 impl AuthorizedSchema {
+    /// The name for which grants are looked up: that of the report for a call of a report.
     fn qualified(&self, name: &str) -> TableName {
-        (self.schema.clone(), name.to_owned())
+        (self.schema.clone(), base_name(name).to_owned())
     }
 }
 
@@ -89,12 +92,12 @@ impl SchemaProvider for AuthorizedSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        let name = self.qualified(name);
-        if !self.policy.grants(&name) {
+        let granted = self.qualified(name);
+        if !self.policy.grants(&granted) {
             return Ok(None);
         }
-        let found = self.filtered.table(&name.1).await.map_err(security_barrier::redacted)?;
-        found.map(|table| self.policy.authorized(&name, table)).transpose()
+        let found = self.filtered.table(name).await.map_err(security_barrier::redacted)?;
+        found.map(|table| self.policy.authorized(&granted, table)).transpose()
     }
 
     async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
@@ -168,6 +171,7 @@ impl Session {
             context,
             schema: Arc::clone(&schema),
             memory: self.memory,
+            initial_options: Arc::clone(&self.initial_options),
             policy: Some(Arc::clone(&policy)),
             filtered: None,
         });
@@ -180,7 +184,9 @@ impl Session {
             Some((schema, Arc::new(authorized) as Arc<dyn SchemaProvider>))
         });
         let context = SessionContext::new_with_state(with_schemas(&state, authorized)?);
-        Ok(Self { context, schema, memory: self.memory, policy: Some(policy), filtered: Some(filtered) })
+        let initial_options = Arc::clone(&self.initial_options);
+        let (policy, filtered) = (Some(policy), Some(filtered));
+        Ok(Self { context, schema, memory: self.memory, initial_options, policy, filtered })
     }
 
     /// A copy of this session with one more schema.
@@ -212,6 +218,7 @@ impl Session {
             context,
             schema: Arc::clone(&self.schema),
             memory: self.memory,
+            initial_options: Arc::clone(&self.initial_options),
             policy: self.policy.clone(),
             filtered: self.filtered.clone(),
         }
@@ -289,6 +296,7 @@ impl Session {
                 // a type error only shows in the physical plan
                 if let Some(barrier) = table.downcast_ref::<BarrierTable>() {
                     barrier.physical_plan(None, &[], None).await.map_err(failed)?;
+                    policy.evaluate_once(role, name, barrier.scan_plan()).map_err(failed)?;
                 }
                 for input in policy.unrestricted_inputs(role, name).await.map_err(failed)? {
                     let (role, view, table) = (role.name.as_str(), display_name(name), display_name(&input));

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::compute::can_cast_types;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -114,6 +115,32 @@ impl AccessPolicy {
             }
         }
         Ok(policy)
+    }
+
+    /// Evaluates the row filter and the masks of one role over a row of NULLs: `'hidden'` in a column of integers can be
+    /// planned, but not computed.
+    ///
+    /// # Errors
+    /// An expression that cannot be computed, with its position.
+    pub(super) fn evaluate_once(&self, role: &Role, name: &TableName, input: &LogicalPlan) -> DataFusionResult<()> {
+        let schema = input.schema();
+        let fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field).with_nullable(true)).collect();
+        let nulls = fields.iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), nulls, &options)?;
+        let evaluate = |expr: &RoleExpr, wanted: &DataType| {
+            let value = cast(expr.plan(&self.state, input)?, wanted.clone());
+            let evaluated = self.state.create_physical_expr(value, schema).and_then(|value| value.evaluate(&row));
+            evaluated.map(drop).map_err(|error| expr.located(error))
+        };
+        if let Some(filter) = role.rows.get(name) {
+            evaluate(filter, &DataType::Boolean)?;
+        }
+        for (column, mask) in role.masks.get(name).into_iter().flatten() {
+            let (_, data_type) = self.masked_column(name, column, &[Some(mask)], input)?;
+            evaluate(mask, &data_type)?;
+        }
+        Ok(())
     }
 
     /// Index and type of a masked column.

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::config::RoleConfig;
+use crate::config::{RoleConfig, SqlText};
 use crate::error::{Error, Result};
 use crate::session::{REPORTS, SCHEMA, diagnose};
 use crate::source::Source;
@@ -63,9 +63,10 @@ pub(super) fn display_name((schema, name): &TableName) -> String {
 
 impl RoleExpr {
     /// Parses the SQL expression at the key `key` of `cxql.toml`.
-    fn parse(key: &str, text: &str) -> Result<Self> {
-        let source =
-            Source { name: format!("cxql.toml, {key}"), path: Some("cxql.toml".into()), ..Source::query(text) };
+    fn parse(key: &str, text: &SqlText) -> Result<Self> {
+        let line = if text.line == 0 { String::new() } else { format!(":{}", text.line) };
+        let name = format!("cxql.toml{line}, {key}");
+        let source = Source { name, path: Some("cxql.toml".into()), ..Source::query(&text.sql) };
         let source = Arc::new(source);
         let tokens = sqlfile::tokenize(&source).map_err(|error| usage_error(&error))?;
         let mut parser = Parser::new(&GenericDialect {})
@@ -117,7 +118,7 @@ impl RoleExpr {
     pub(super) fn located(&self, error: DataFusionError) -> DataFusionError {
         match error.find_root() {
             DataFusionError::SchemaError(error, _) => diagnose::column_error(error, &self.source, None).into(),
-            other => self.error(other.strip_backtrace()),
+            other => self.error(diagnose::message(other)),
         }
     }
 
@@ -143,7 +144,8 @@ impl Role {
             )));
         }
         let rows = config.rows.iter().map(|(table, text)| {
-            Ok((parse_name(table), RoleExpr::parse(&format!("[roles.{name}] rows, {table}"), text)?))
+            let key = format!("[roles.{name}] rows, {table}");
+            Ok((parse_name(table), RoleExpr::parse(&key, text)?))
         });
         let rows = rows.collect::<Result<_>>()?;
         let mut masks = BTreeMap::new();

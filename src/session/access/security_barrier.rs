@@ -78,6 +78,11 @@ impl BarrierTable {
         Self { name, scan, table_type, filter, masks, schema, state }
     }
 
+    /// The scan of the unrestricted table.
+    pub(super) fn scan_plan(&self) -> &LogicalPlan {
+        &self.scan
+    }
+
     /// The logical plan below the barrier. The user's `filters` run before the row filter.
     fn logical_plan(
         &self,

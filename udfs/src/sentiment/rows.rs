@@ -27,7 +27,7 @@ impl Held {
         match self {
             Self::Constant(array) => {
                 let column = Column::new(array)?;
-                Ok(Column { places: Places::Same(column.place(0)), ..column })
+                Ok(Column { indices: RowIndices::Same(column.index(0)), ..column })
             }
             Self::Rows(array) => Column::new(array),
         }
@@ -37,10 +37,11 @@ impl Held {
 /// Strings, and which of them each row has.
 pub(super) struct Column<'a> {
     pub(super) values: Strings<'a>,
-    places: Places,
+    indices: RowIndices,
 }
 
-enum Places {
+/// Which string each row has.
+enum RowIndices {
     /// Every row has its own.
     Own,
     /// Every row has this one.
@@ -54,25 +55,25 @@ enum Places {
 impl<'a> Column<'a> {
     pub(super) fn new(array: &'a dyn Array) -> Result<Self> {
         let Some(dictionary) = array.as_any_dictionary_opt() else {
-            return Ok(Self { values: Strings::new(array)?, places: Places::Own });
+            return Ok(Self { values: Strings::new(array)?, indices: RowIndices::Own });
         };
         let values = dictionary.values();
         // `normalized_keys` wants a value; a dictionary without one has only NULL rows.
         let keys = if values.is_empty() { vec![] } else { dictionary.normalized_keys() };
-        let places = Places::Keyed { keys, nulls: dictionary.keys().nulls().cloned() };
-        Ok(Self { values: Strings::new(values)?, places })
+        let indices = RowIndices::Keyed { keys, nulls: dictionary.keys().nulls().cloned() };
+        Ok(Self { values: Strings::new(values)?, indices })
     }
 
     pub(super) fn is_shared(&self) -> bool {
-        !matches!(self.places, Places::Own)
+        !matches!(self.indices, RowIndices::Own)
     }
 
-    pub(super) fn place(&self, row: usize) -> Option<usize> {
-        match &self.places {
-            Places::Own => Some(row),
-            Places::Same(place) => *place,
-            Places::Keyed { nulls: Some(nulls), .. } if nulls.is_null(row) => None,
-            Places::Keyed { keys, .. } => keys.get(row).copied(),
+    pub(super) fn index(&self, row: usize) -> Option<usize> {
+        match &self.indices {
+            RowIndices::Own => Some(row),
+            RowIndices::Same(index) => *index,
+            RowIndices::Keyed { nulls: Some(nulls), .. } if nulls.is_null(row) => None,
+            RowIndices::Keyed { keys, .. } => keys.get(row).copied(),
         }
     }
 }
@@ -104,11 +105,11 @@ impl<'a> Strings<'a> {
         }
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<&'a str> {
+    pub(super) fn get(&self, index: usize) -> Option<&'a str> {
         match self {
-            Self::Utf8(strings) => strings.is_valid(place).then(|| strings.value(place)),
-            Self::LargeUtf8(strings) => strings.is_valid(place).then(|| strings.value(place)),
-            Self::Utf8View(strings) => strings.is_valid(place).then(|| strings.value(place)),
+            Self::Utf8(strings) => strings.is_valid(index).then(|| strings.value(index)),
+            Self::LargeUtf8(strings) => strings.is_valid(index).then(|| strings.value(index)),
+            Self::Utf8View(strings) => strings.is_valid(index).then(|| strings.value(index)),
         }
     }
 }
@@ -123,15 +124,15 @@ pub(super) struct Languages<'a> {
 impl<'a> Languages<'a> {
     pub(super) fn new(tags: Column<'a>) -> Self {
         let shared = if tags.is_shared() { tags.values.len() } else { 0 };
-        let known = (0..shared).map(|place| Self::read(tags.values.get(place))).collect();
+        let known = (0..shared).map(|index| Self::read(tags.values.get(index))).collect();
         Self { tags, known }
     }
 
     /// `None` when the language is not supported.
     pub(super) fn get(&self, row: usize) -> Option<Language> {
-        match self.tags.place(row) {
+        match self.tags.index(row) {
             None => Some(Language::DEFAULT),
-            Some(place) => self.known.get(place).copied().unwrap_or_else(|| Self::read(self.tags.values.get(place))),
+            Some(index) => self.known.get(index).copied().unwrap_or_else(|| Self::read(self.tags.values.get(index))),
         }
     }
 
