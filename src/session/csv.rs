@@ -18,6 +18,8 @@ mod profile;
 mod settings;
 mod sniff;
 mod source;
+#[cfg(test)]
+mod stock;
 mod tokenizer;
 mod value;
 
