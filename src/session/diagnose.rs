@@ -184,7 +184,8 @@ pub(crate) fn is_missing(error: &DataFusionError) -> bool {
 /// The function that a message says wants a number, and the type of the string that it has.
 fn text_argument(text: &str) -> Option<(&str, &'static str)> {
     let function = between(text, "Function '", "' failed to match any signature")?;
-    (text.contains("requires integer") && text.contains("but received String")).then_some((function, "text"))
+    let wants_numbers = text.to_lowercase().contains("requires decimal");
+    (wants_numbers && text.contains("but received String")).then_some((function, "text"))
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

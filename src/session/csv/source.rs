@@ -135,25 +135,28 @@ impl FileSource for CsvSource {
             return Ok(None);
         }
         let share = total.div_ceil(target_partitions as u64).max(1);
-        let mut parts: Vec<PartitionedFile> = files.iter().flat_map(|file| self.split(file, share)).collect();
+        let parts: Vec<PartitionedFile> = files.iter().flat_map(|file| self.split(file, share)).collect();
         if parts.len() == files.len() {
             return Ok(None);
         }
-        let size = |part: &PartitionedFile| match &part.range {
-            Some(range) => range.end - range.start,
-            None => signed(part.object_meta.size),
-        };
-        // the largest first, each to the group that has least
-        parts.sort_by_key(|part| std::cmp::Reverse(size(part)));
-        let mut groups: Vec<(i64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); target_partitions.min(parts.len())];
+        // in the order of the files, so that the first rows come first
+        let mut groups: Vec<Vec<PartitionedFile>> = Vec::new();
+        let mut room = 0;
         for part in parts {
-            if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
-                *bytes += size(&part);
+            if room <= 0 && groups.len() < target_partitions {
+                groups.push(Vec::new());
+                room = signed(share);
+            }
+            room -= match &part.range {
+                Some(range) => range.end - range.start,
+                None => signed(part.object_meta.size),
+            };
+            if let Some(group) = groups.last_mut() {
                 group.push(part);
             }
         }
         let mut config = config.clone();
-        config.file_groups = groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect();
+        config.file_groups = groups.into_iter().map(FileGroup::new).collect();
         Ok(Some(config))
     }
 

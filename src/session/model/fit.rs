@@ -129,13 +129,14 @@ fn fit_column(field: &Field, wanted: &DataType) -> Fit {
     if has.is_nested() {
         let wanted = name_of(wanted);
         return match has {
-            DataType::Struct(_) => misfit(wanted, "get_field({}, 'FIELD')", ", or of a field of that name `{}.FIELD`"),
+            DataType::Struct(_) => misfit(wanted, "get_field({}, 'FIELD')", " for one of its fields"),
+            DataType::Map(..) => misfit(wanted, "map_extract({}, 'KEY')[1]", " for one of its values"),
             _ => misfit(wanted, "{}[1]", " for its first element, or `array_to_string(..., ', ')` for all of them"),
         };
     }
     match wanted {
         DataType::Utf8 if is_text(has) => Fit::As,
-        DataType::Utf8 if has.is_integer() => Fit::Cast(DataType::Utf8),
+        DataType::Utf8 if has.is_integer() || matches!(has, DataType::Decimal128(_, 0)) => Fit::Cast(DataType::Utf8),
         DataType::Utf8 if has.is_floating() || matches!(has, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
             misfit(
                 "text",
@@ -195,6 +196,7 @@ fn described(data_type: &DataType) -> String {
             "a list".into()
         }
         DataType::Map(..) => "a map".into(),
+        DataType::Decimal128(..) | DataType::Decimal256(..) => "a decimal".into(),
         DataType::Time32(_) | DataType::Time64(_) => "a time of day".into(),
         _ if is_binary(data_type) => "binary".into(),
         _ => {
