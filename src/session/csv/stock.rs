@@ -22,20 +22,6 @@ async fn column(frame: DataFrame) -> Vec<i64> {
     batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
 }
 
-/// apache/arrow-rs-object-store#650
-#[tokio::test]
-async fn stock_inference_splits_records_at_line_breaks_inside_quotes() {
-    // quotes whose state is lost between two pieces of the file
-    let mut text = String::from("id,text\n");
-    (0..2000).for_each(|row| text.push_str(&format!("{row},\"line one\nline, \"\"two\"\" {row}\"\n")));
-    let (_folder, read) = stock(&[("a.csv", &text)]).await;
-    let is_right = match read {
-        Ok(frame) => frame.count().await.is_ok_and(|count| count == 2000),
-        Err(_) => false,
-    };
-    assert!(!is_right, "DataFusion reads line breaks inside quotes");
-}
-
 /// apache/datafusion#4918
 #[tokio::test]
 async fn stock_files_are_read_by_the_position_of_their_columns() {
