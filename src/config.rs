@@ -225,19 +225,51 @@ pub(crate) struct TableConfig {
     pub path: String,
     /// Format; default from the path's ending.
     pub format: Option<TableFormat>,
-    /// CSV: the character between fields; default `,`.
+    /// CSV: the character between fields; default the one of `,`, `;`, tab and `|` by which all lines agree.
     pub delimiter: Option<char>,
     /// CSV: whether the first line holds the names; default true.
     pub header: Option<bool>,
+    /// CSV: the character around fields with delimiters or line breaks, empty for none; default `"`.
+    pub quote: Option<String>,
+    /// CSV: the character before a quote inside a quoted field; default a second quote, or `\` where the file has that.
+    pub escape: Option<char>,
+    /// CSV: lines before the header.
+    pub skip_lines: Option<u64>,
     /// CSV: text that means NULL, beside the empty field.
-    pub null: Option<String>,
-    /// CSV: quoted fields may hold line breaks; default true.
+    pub null: Option<NullWords>,
+    /// CSV: `.` or `,` in numbers; default `.`.
+    pub decimal: Option<char>,
+    /// CSV: encoding; default UTF-8, or as the byte order mark says.
+    pub encoding: Option<String>,
+    /// CSV: `error`, `skip` or `fill` for rows with another number of fields than the header; default `error`.
+    pub bad_rows: Option<String>,
+    /// Without effect: quoted fields may always hold line breaks.
     pub multiline: Option<bool>,
     /// Declared columns `name = "text"`, which win over inferred types.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
     /// `gzip`, `zstd`, `bzip2` or `xz`; default from the path's ending.
     pub compression: Option<String>,
+}
+
+/// One word, or several.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum NullWords {
+    /// `null = "N/A"`.
+    One(String),
+    /// `null = ["N/A", "-"]`.
+    Many(Vec<String>),
+}
+
+impl NullWords {
+    /// The words.
+    pub(crate) fn words(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Many(words) => words,
+        }
+    }
 }
 
 /// The formats that a table can have.
@@ -262,7 +294,13 @@ impl TableConfig {
             format: None,
             delimiter: None,
             header: None,
+            quote: None,
+            escape: None,
+            skip_lines: None,
             null: None,
+            decimal: None,
+            encoding: None,
+            bad_rows: None,
             multiline: None,
             columns: BTreeMap::new(),
             compression: None,

@@ -3,6 +3,7 @@
 mod access;
 mod calls;
 mod catalog;
+mod csv;
 mod diagnose;
 mod dictionary_bounds;
 mod discover;
@@ -11,6 +12,7 @@ mod headings;
 mod joins;
 mod memory;
 pub(crate) mod model;
+mod ndjson;
 mod parquet_interval;
 mod reads;
 mod settings;
@@ -286,6 +288,11 @@ impl Session {
     /// When it exists and cannot be opened.
     pub(crate) async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         self.schema.find(name).await
+    }
+
+    /// Columns of the model's tables that nearly have a name of the model: table, column, name.
+    pub(crate) async fn near_names(&self) -> Vec<(&'static str, String, String)> {
+        self.schema.near_names().await
     }
 
     /// Plans a view or report called `name`; one that depends on itself is an error that names the cycle.

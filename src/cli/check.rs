@@ -1,8 +1,12 @@
 //! `cxql check`: plans every view and report against the data and runs their checks.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 
 use crate::error::{Error, Result};
@@ -76,6 +80,12 @@ pub(super) async fn run(args: CheckArgs, project: Project) -> Result<ExitCode> {
             report_outcome("report", name, outcome)?;
         }
     }
+    for (table, column, name) in session.near_names().await {
+        super::note(&format!(
+            "`{table}` has a column `{column}` and none of the interaction model's name `{name}`; if it is that one, \
+             sql/views/{table}.sql can say `\"{column}\" as {name}`"
+        ));
+    }
     for text in session.take_notes() {
         super::note(&text);
     }
@@ -133,29 +143,77 @@ async fn check_view(session: &Session, view: &View) -> Result<Outcome> {
     if planned.checks.is_empty() {
         return Ok(Outcome { text: "planned".into(), notes });
     }
-    let (rows, checks) = run_checks(session, &view.source, planned).await?;
-    Ok(Outcome { text: format!("{rows} rows, {checks} checks hold"), notes })
+    let checked = run_checks(session, &view.source, planned).await?;
+    Ok(Outcome { text: format!("{} rows, {} checks hold", checked.rows, checked.checks), notes })
 }
 
 async fn check_report(session: &Session, report: &Report) -> Result<Outcome> {
     let needed: Vec<&str> =
         report.params.iter().filter(|param| param.default.is_none()).map(|param| param.name.as_str()).collect();
     let values = report.sample_values()?;
-    let (mut rows, mut checks) = (0, 0);
+    let (mut rows, mut checks, mut unknown) = (0, 0, Vec::new());
     for section in &report.sections {
         let planned = plan_section(session, report, section, &values).await?;
         if needed.is_empty() {
-            let (more_rows, more_checks) = run_checks(session, &report.source, planned).await?;
-            rows += more_rows;
-            checks += more_checks;
+            let checked = run_checks(session, &report.source, planned).await?;
+            rows += checked.rows;
+            checks += checked.checks;
+            unknown.extend(checked.nulls.names());
         }
     }
     let notes = PlannedNotes::of_report(session, report, &values).await?;
     if needed.is_empty() {
-        let notes = notes.check(session).await?;
+        let mut notes = notes.check(session).await?;
+        if !unknown.is_empty() {
+            notes.push(format!("NULL throughout: {}", unknown.join(", ")));
+        }
         return Ok(Outcome { text: format!("{rows} rows, {checks} checks hold"), notes });
     }
     Ok(format!("planned; not run, it needs -p {}", needed.join(", -p ")).into())
+}
+
+/// What running a plan with its checks showed.
+struct Checked {
+    rows: u64,
+    checks: usize,
+    nulls: Nulls,
+}
+
+/// Which figures of a result are NULL throughout.
+struct Nulls {
+    /// Columns, and whether any value of them is known.
+    columns: Vec<(String, bool)>,
+    /// The figures of a result with one figure per row (`kpi`, `value`), and whether any value of them is known.
+    figures: BTreeMap<String, bool>,
+    has_rows: bool,
+}
+
+impl Nulls {
+    fn new(schema: &Schema) -> Self {
+        let columns = schema.fields().iter().map(|field| (field.name().clone(), false)).collect();
+        Self { columns, figures: BTreeMap::new(), has_rows: false }
+    }
+
+    fn add(&mut self, batch: &RecordBatch) {
+        self.has_rows |= batch.num_rows() > 0;
+        for ((_, is_known), column) in self.columns.iter_mut().zip(batch.columns()) {
+            *is_known |= column.logical_null_count() < column.len();
+        }
+        let (Some(names), Some(values)) = (batch.column_by_name("kpi"), batch.column_by_name("value")) else { return };
+        for row in 0..batch.num_rows() {
+            if let Ok(name) = array_value_to_string(names, row) {
+                *self.figures.entry(name).or_insert(false) |= values.is_valid(row);
+            }
+        }
+    }
+
+    fn names(self) -> Vec<String> {
+        if !self.has_rows {
+            return Vec::new();
+        }
+        let all = if self.figures.is_empty() { self.columns } else { self.figures.into_iter().collect() };
+        all.into_iter().filter(|(_, is_known)| !is_known).map(|(name, _)| name).collect()
+    }
 }
 
 /// Executes a plan and checks every row.
@@ -163,13 +221,15 @@ async fn run_checks(
     session: &Session,
     source: &std::sync::Arc<crate::source::Source>,
     planned: crate::report::CheckedPlan,
-) -> Result<(u64, usize)> {
+) -> Result<Checked> {
     let mut checks = planned.checks;
     let mut execution = session.execute(source, &planned.plan).await?;
     let mut rows = 0;
+    let mut nulls = Nulls::new(&execution.schema);
     while let Some(batch) = execution.stream.next().await {
         let looked = batch.and_then(|batch| {
             rows += batch.num_rows() as u64;
+            nulls.add(&batch);
             checks.iter_mut().try_for_each(|check: &mut Check| check.check_batch(&batch))
         });
         if let Err(error) = looked {
@@ -178,5 +238,9 @@ async fn run_checks(
     }
     let failed: Vec<String> =
         checks.iter().filter(|check| check.verdict.failed_count > 0).map(Check::failure).collect();
-    if failed.is_empty() { Ok((rows, checks.len())) } else { Err(Error::Check { message: failed.join("\n") }) }
+    if failed.is_empty() {
+        Ok(Checked { rows, checks: checks.len(), nulls })
+    } else {
+        Err(Error::Check { message: failed.join("\n") })
+    }
 }

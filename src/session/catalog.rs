@@ -10,24 +10,23 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
     TableProvider,
 };
-use datafusion::common::ScalarValue;
 
+use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, ident};
+use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use parking_lot::RwLock;
 
 use super::calls::{CallableReports, StatementValues};
+use super::model::Misfit;
 use super::reads::Reads;
 use super::{CATALOG, REPORTS, SCHEMA, SYSTEM, diagnose, model, statement, tables};
 use crate::config::TableConfig;
@@ -96,8 +95,8 @@ impl View {
 }
 
 tokio::task_local! {
-    /// The views that are being planned, outermost first; detects cycles.
-    static PLANNING: Vec<String>;
+    /// The views and reports that are being planned, outermost first, and whether they are shipped; detects cycles.
+    static PLANNING: Vec<(String, bool)>;
 }
 
 /// The default schema of a session.
@@ -106,6 +105,8 @@ pub(crate) struct ProjectSchema {
     views: BTreeMap<String, View>,
     /// Opened tables and planned views by name. The table below a view of the same name has the key `table:NAME`.
     opened: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    /// Columns of opened tables that do not have the model's types, by table.
+    misfits: Mutex<HashMap<String, Vec<Misfit>>>,
     /// Tables that statements of this session created.
     made: Mutex<BTreeMap<String, Arc<dyn TableProvider>>>,
     files_in_from: bool,
@@ -146,6 +147,7 @@ impl ProjectSchema {
             tables,
             views,
             opened: Mutex::default(),
+            misfits: Mutex::default(),
             made: Mutex::default(),
             files_in_from,
             data_shown,
@@ -166,6 +168,7 @@ impl ProjectSchema {
             tables: base.tables.clone(),
             views: base.views.clone(),
             opened: Mutex::default(),
+            misfits: Mutex::default(),
             made: Mutex::default(),
             files_in_from: false,
             data_shown: base.data_shown.clone(),
@@ -218,7 +221,7 @@ impl ProjectSchema {
 
     /// Records that the view or report that is being planned, or a statement, reads `name`.
     pub(crate) fn record_read(&self, name: &str) {
-        let reader = PLANNING.try_with(|stack| stack.last().cloned()).ok().flatten();
+        let reader = PLANNING.try_with(|stack| stack.last().map(|(name, _)| name.clone())).ok().flatten();
         locked(&self.reads).add(reader.as_deref(), name);
     }
 
@@ -239,21 +242,68 @@ impl ProjectSchema {
         if let Some(table) = locked(&self.made).get(name) {
             return Ok(Some(Arc::clone(table)));
         }
-        if let Some(table) = locked(&self.opened).get(name) {
-            return Ok(Some(Arc::clone(table)));
+        let opened = locked(&self.opened).get(name).map(Arc::clone);
+        if let Some(table) = opened {
+            self.refuse_misfits(name)?;
+            return Ok(Some(table));
         }
-        let table = match self.views.get(name) {
+        let view = self.views.get(name);
+        let table = match view {
             Some(view) => Some(self.plan_view(view).await?),
             None => self.open_table(name).await?,
         };
         let table = match table {
-            Some(table) => Some(with_model_columns(name, table)?),
+            Some(table) => {
+                let fitted = model::fit(name, table);
+                let (table, misfits) = fitted.map_err(|error| Error::Engine { message: error.strip_backtrace() })?;
+                match view {
+                    Some(view) if !misfits.is_empty() => return Err(view_misfit(view, &misfits)),
+                    _ => self.keep_misfits(name, misfits),
+                }
+                Some(table)
+            }
             None => self.empty_model_table(name),
         };
         if let Some(table) = &table {
             locked(&self.opened).insert(name.to_string(), Arc::clone(table));
         }
+        self.refuse_misfits(name)?;
         Ok(table)
+    }
+
+    /// Remembers the columns of a table that do not fit the model. Queries of the user read them as they are.
+    fn keep_misfits(&self, name: &str, misfits: Vec<Misfit>) {
+        if misfits.is_empty() {
+            return;
+        }
+        let titles: Vec<String> = misfits.iter().map(|misfit| misfit.title(name)).collect();
+        let note = format!("{}; the shipped reports cannot read it so", titles.join("; "));
+        locked(&self.notes).insert(note);
+        locked(&self.misfits).insert(name.to_string(), misfits);
+    }
+
+    /// Rejects a table that does not fit the model when a shipped view or report reads it.
+    fn refuse_misfits(&self, name: &str) -> Result<()> {
+        let is_shipped = PLANNING.try_with(|stack| stack.iter().any(|(_, is_shipped)| *is_shipped)).unwrap_or(false);
+        match locked(&self.misfits).get(name) {
+            Some(misfits) if is_shipped => Err(table_misfit(name, misfits)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Columns of the model's tables that nearly have a name of the model: table, column, name.
+    pub(crate) async fn near_names(&self) -> Vec<(&'static str, String, String)> {
+        let mut near = Vec::new();
+        for table in model::TABLES {
+            let opened = match self.views.get(table) {
+                Some(view) => self.plan_view(view).await.ok(),
+                None => self.shadowed_table(table).await.ok().flatten(),
+            };
+            let Some(opened) = opened else { continue };
+            let found = model::near_names(table, &opened.schema());
+            near.extend(found.into_iter().map(|(column, name)| (table, column, name)));
+        }
+        near
     }
 
     /// Opens a table of the data or a file named in FROM; never a view.
@@ -266,7 +316,9 @@ impl ProjectSchema {
             None if self.files_in_from && is_file_name(name) => TableConfig::at(file_address(name)?),
             None => return Ok(None),
         };
-        Ok(Some(tables::open(&self.state()?, name, &config).await?))
+        let table = tables::open(&self.state()?, name, &config).await?;
+        locked(&self.notes).extend(table.notes);
+        Ok(Some(table.provider))
     }
 
     /// The table that a view of the same name shadows.
@@ -349,13 +401,13 @@ pub(crate) async fn planning<T>(
     plan: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
 ) -> Result<T> {
     let mut stack = PLANNING.try_with(Clone::clone).unwrap_or_default();
-    if let Some(start) = stack.iter().position(|known| known == name) {
-        let mut circle = stack[start..].to_vec();
+    if let Some(start) = stack.iter().position(|(known, _)| known == name) {
+        let mut circle: Vec<String> = stack[start..].iter().map(|(name, _)| name.clone()).collect();
         circle.push(name.to_string());
         let title = format!("views need one another in a circle: {}", circle.join(" -> "));
         return Err(Error::at(source, None, title).help("let one of them read a table instead"));
     }
-    stack.push(name.to_string());
+    stack.push((name.to_string(), source.is_shipped));
     PLANNING.scope(stack, plan).await
 }
 
@@ -385,24 +437,31 @@ fn file_address(name: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Adds the model's missing columns as typed NULLs.
-fn with_model_columns(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
-    let Some(wanted) = model::schema(name) else { return Ok(table) };
-    let has: SchemaRef = table.schema();
-    let missing: Vec<_> = wanted.fields().iter().filter(|field| has.index_of(field.name()).is_err()).collect();
-    if missing.is_empty() {
-        return Ok(table);
-    }
-    let build = || -> DataFusionResult<LogicalPlan> {
-        let mut columns: Vec<Expr> = has.fields().iter().map(|field| ident(field.name())).collect();
-        for field in missing {
-            let null = Expr::Literal(ScalarValue::try_from(field.data_type())?, None);
-            columns.push(null.alias(field.name()));
-        }
-        LogicalPlanBuilder::scan(name, provider_as_source(Arc::clone(&table)), None)?.project(columns)?.build()
-    };
-    let plan = build().map_err(|error| Error::Engine { message: error.strip_backtrace() })?;
-    Ok(Arc::new(ViewTable::new(plan, None)))
+/// The error of a view that does not fit the model: at its column in the view's file.
+fn view_misfit(view: &View, misfits: &[Misfit]) -> Error {
+    let Some(first) = misfits.first() else { return Error::data(format!("the view `{}` does not fit", view.name)) };
+    let title = format!("{}, in the view `{}`", first.title(&view.name), view.name);
+    let spot = diagnose::token_spot(&view.source, &first.column);
+    let error = Error::at(&view.source, spot, title).help(format!("write {}", first.remedy("...")));
+    misfits.iter().skip(1).fold(error, |error, misfit| {
+        error.help(format!("also {}: write {}", misfit.title(&view.name), misfit.remedy("...")))
+    })
+}
+
+/// The error of a table that does not fit the model.
+fn table_misfit(name: &str, misfits: &[Misfit]) -> Error {
+    let titles: Vec<String> = misfits.iter().map(|misfit| misfit.title(name)).collect();
+    let columns: Vec<String> = misfits
+        .iter()
+        .map(|misfit| misfit.remedy(&misfit.column).split('`').nth(1).unwrap_or_default().to_string())
+        .collect();
+    let hints: Vec<String> = misfits.iter().map(|misfit| misfit.remedy(&misfit.column)).collect();
+    Error::data(format!(
+        "{}; map it in sql/views/{name}.sql: `select * replace ({}) from {name}` (write {})",
+        titles.join("; "),
+        columns.join(", "),
+        hints.join("; "),
+    ))
 }
 
 /// A copy of the state in which `name` resolves to `table`.

@@ -94,6 +94,13 @@ pub(crate) async fn statement_error(
         return Error::at(source, spot, format!("the name `{name}` appears twice"))
             .help("give one of them another name with `as`");
     }
+    if let Some((function, has)) = text_argument(&text) {
+        let spot = spot.or_else(|| token_spot(source, function));
+        return Error::at(source, spot, format!("`{function}` wants numbers, and its argument is {has}")).help(
+            "write cast(... as double), or try_cast(... as double) where values that are no numbers may be NULL; a CSV \
+             column is text when any of its values is no number",
+        );
+    }
     let title = match error.diagnostic() {
         Some(diagnostic) => with_type_names(&diagnostic.message),
         None => clean(root, &text),
@@ -213,6 +220,13 @@ pub(crate) fn is_missing(error: &DataFusionError) -> bool {
         }
         _ => false,
     }
+}
+
+/// The function that a message says wants a number, and the type of the string that it has.
+fn text_argument(text: &str) -> Option<(&str, &'static str)> {
+    let function = between(text, "Function '", "' failed to match any signature")?;
+    let wants_numbers = text.to_lowercase().contains("requires decimal");
+    (wants_numbers && text.contains("but received String")).then_some((function, "text"))
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
@@ -374,7 +388,7 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// The position of the first token that is `name`.
-fn token_spot(source: &Arc<Source>, name: &str) -> Option<Spot> {
+pub(super) fn token_spot(source: &Arc<Source>, name: &str) -> Option<Spot> {
     let tokens = sqlfile::tokenize(source).ok()?;
     let is_name = |token: &Token| match token {
         Token::Word(word) => word.value.eq_ignore_ascii_case(name),

@@ -1,9 +1,13 @@
 //! The interaction model: the tables and columns that the shipped views and reports use.
 
+mod fit;
+mod flag;
+
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+pub(crate) use self::fit::{Misfit, fit, near_names};
 use DataType::{Boolean, Date32, Float64, Int32, Utf8};
 
 fn at() -> DataType {

@@ -10,49 +10,47 @@ use datafusion::common::TableReference;
 use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
-use datafusion::functions::core::expr_fn::nullif;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, ident, lit};
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::diagnose;
+use super::csv::CsvFormat;
 use super::dictionary_bounds::DictionaryBounds;
+use super::{diagnose, ndjson};
 use crate::config::{TableConfig, TableFormat};
 use crate::error::{Error, Result};
 use crate::source::nearest;
 use crate::types::{BaseType, type_name};
 
-/// Rows of a CSV or NDJSON file from which column types are inferred.
-const INFERENCE_ROWS: usize = 100_000;
-
 /// Opens a table: lists its files, reads their schemas, and checks that they agree.
 ///
 /// # Errors
 /// No files, an unknown format, an unreadable file (named), files with different schemas (both named).
-pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig) -> Result<Arc<dyn TableProvider>> {
+pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig) -> Result<OpenedTable> {
     let url = ListingTableUrl::parse(&config.path)
         .map_err(|error| Error::data(format!("table `{name}`: `{}` is no address: {error}", config.path)))?
         .with_table_ref(TableReference::bare(name));
     let store = state.runtime_env().object_store(&url).map_err(|error| diagnose::data_error(error, &config.path))?;
     let (format, compression) = format_of(name, config, &url)?;
     let files = list(state, store.as_ref(), name, config, &url, format).await?;
-    let handler = handler(state, name, config, format, compression)?;
-    if format == TableFormat::Csv && config.header != Some(false) && compression == FileCompressionType::UNCOMPRESSED {
-        refuse_repeated_names(store.as_ref(), config, &files).await?;
-    }
+    let store_address = url.object_store();
+    let csv = match format {
+        TableFormat::Csv => Some(Arc::new(CsvFormat::new(name, config, compression, store_address.as_str())?)),
+        _ => None,
+    };
+    let handler: Arc<dyn FileFormat> = match &csv {
+        Some(csv) => Arc::clone(csv) as Arc<dyn FileFormat>,
+        None => handler(state, format, compression),
+    };
     let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
-    // DataFusion applies the NULL marker to type inference but not to reading: fields are read as strings, and the marker
-    // is replaced in a projection above
-    let marker = config.null.as_deref().filter(|_| format == TableFormat::Csv);
-    let typed = Arc::clone(&schema);
-    let schema = if marker.is_some() { as_text(&schema) } else { schema };
+    if format == TableFormat::Ndjson && ndjson::has_float(&schema) {
+        refuse_long_numbers(&store, config, compression, &schema, &files).await?;
+    }
+    let notes = csv.map(|csv| csv.take_notes()).unwrap_or_default();
     let partitions = partition_columns(&url, &files);
     let has_dictionary = schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
     let handler: Arc<dyn FileFormat> = if has_dictionary { Arc::new(DictionaryBounds(handler)) } else { handler };
@@ -64,72 +62,41 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let table = ListingTable::try_new(listing).map_err(|error| diagnose::data_error(error, &config.path))?;
     let cache = state.runtime_env().cache_manager.get_file_statistic_cache();
-    let table: Arc<dyn TableProvider> = Arc::new(table.with_cache(cache));
-    match marker {
-        Some(marker) => without_marker(name, table, &typed, marker),
-        None => Ok(table),
-    }
+    let is_file = super::catalog::is_file_name(name);
+    let notes = notes.into_iter().map(|note| if is_file { note } else { format!("table `{name}`: {note}") }).collect();
+    Ok(OpenedTable { provider: Arc::new(table.with_cache(cache)), notes })
 }
 
-/// Bytes of a CSV file that are searched for its header.
-const HEADER_BYTES: u64 = 64 << 10;
-
-/// Rejects a header with a duplicate name, which would be read as one column.
-async fn refuse_repeated_names(store: &dyn ObjectStore, config: &TableConfig, files: &[ObjectMeta]) -> Result<()> {
-    let Some(file) = files.iter().find(|file| file.size > 0) else { return Ok(()) };
-    let address = file_address(config, file);
-    let bytes = store.get_range(&file.location, 0..file.size.min(HEADER_BYTES)).await;
-    let bytes = bytes.map_err(|error| diagnose::store_error(&error, &address))?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let delimiter = delimiter(config);
-    if line.contains('"') {
-        // quoted names may contain the delimiter, so the CSV reader splits them
-        return Ok(());
+/// Rejects files with whole numbers in a column of floats that floats would round.
+async fn refuse_long_numbers(
+    store: &Arc<dyn ObjectStore>,
+    config: &TableConfig,
+    compression: FileCompressionType,
+    schema: &Schema,
+    files: &[ObjectMeta],
+) -> Result<()> {
+    for file in files.iter().filter(|file| file.size > 0) {
+        let address = file_address(config, file);
+        let found = ndjson::long_numbers(store, file, compression).await;
+        let found = found.map_err(|error| diagnose::file_error(error, &address))?;
+        let is_rounded = |key: &str| schema.field_with_name(key).is_ok_and(|field| ndjson::is_float(field.data_type()));
+        if let Some((key, long)) = found.iter().find(|(key, _)| is_rounded(key)) {
+            return Err(Error::data(format!(
+                "{}, line {}: {} of `{key}` has more digits than a float keeps, and `{key}` also holds decimals or numbers \
+                 beyond 64 bits; write the column as strings",
+                display_address(&address),
+                long.line,
+                long.number,
+            )));
+        }
     }
-    let mut names: Vec<&str> = line.trim_end_matches('\r').split(delimiter).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::data(format!(
-            "cannot read {}: the column `{}` stands twice in its header; rename one of them",
-            display_address(&address),
-            pair[0]
-        ))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-fn as_text(schema: &SchemaRef) -> SchemaRef {
-    let fields: Vec<Field> =
-        schema.fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true)).collect();
-    Arc::new(Schema::new(fields))
-}
-
-/// Replaces the NULL marker by NULL and casts the columns to the types of their other values.
-fn without_marker(
-    name: &str,
-    table: Arc<dyn TableProvider>,
-    typed: &SchemaRef,
-    marker: &str,
-) -> Result<Arc<dyn TableProvider>> {
-    let build = || {
-        let fields = table.schema();
-        let columns = fields.fields().iter().map(|field| {
-            let value = nullif(ident(field.name()), lit(marker));
-            match typed.field_with_name(field.name()) {
-                Ok(wanted) if wanted.data_type() != &DataType::Utf8 => {
-                    cast(value, wanted.data_type().clone()).alias(field.name())
-                }
-                // partition columns are not fields of the file
-                Err(_) => ident(field.name()),
-                Ok(_) => value.alias(field.name()),
-            }
-        });
-        let columns: Vec<Expr> = columns.collect();
-        LogicalPlanBuilder::scan(name, provider_as_source(Arc::clone(&table)), None)?.project(columns)?.build()
-    };
-    let plan = build().map_err(|error| diagnose::data_error(error, name))?;
-    Ok(Arc::new(ViewTable::new(plan, None)))
+/// A table, and what the user should know of it.
+pub(crate) struct OpenedTable {
+    pub(crate) provider: Arc<dyn TableProvider>,
+    pub(crate) notes: Vec<String>,
 }
 
 fn ending_of(format: TableFormat, compression: FileCompressionType) -> String {
@@ -146,14 +113,7 @@ fn ending(format: TableFormat) -> &'static str {
     }
 }
 
-/// The delimiter of a CSV file: as configured, else by the file extension.
-fn delimiter(config: &TableConfig) -> char {
-    let path = config.path.to_ascii_lowercase();
-    let is_tab = [".tsv", ".tab"].iter().any(|ending| path.contains(ending));
-    config.delimiter.unwrap_or(if is_tab { '\t' } else { ',' })
-}
-
-fn compression_ending(compression: FileCompressionType) -> &'static str {
+pub(super) fn compression_ending(compression: FileCompressionType) -> &'static str {
     match compression.get_variant() {
         CompressionTypeVariant::GZIP => ".gz",
         CompressionTypeVariant::BZIP2 => ".bz2",
@@ -252,51 +212,19 @@ async fn list(
     Ok(files)
 }
 
-fn handler(
-    state: &SessionState,
-    name: &str,
-    config: &TableConfig,
-    format: TableFormat,
-    compression: FileCompressionType,
-) -> Result<Arc<dyn FileFormat>> {
+fn handler(state: &SessionState, format: TableFormat, compression: FileCompressionType) -> Arc<dyn FileFormat> {
     let table_options = state.default_table_options();
-    Ok(match format {
+    match format {
         TableFormat::Parquet => Arc::new(ParquetFormat::new().with_options(table_options.parquet)),
-        TableFormat::Csv => {
-            let delimiter = delimiter(config);
-            let delimiter = u8::try_from(delimiter).ok().filter(u8::is_ascii).ok_or_else(|| {
-                Error::usage(format!("table `{name}`: the delimiter must be one ASCII character, got `{delimiter}`"))
-            })?;
-            let csv = CsvFormat::default()
-                .with_options(table_options.csv)
-                .with_schema_infer_max_rec(INFERENCE_ROWS)
-                .with_has_header(config.header.unwrap_or(true))
-                .with_delimiter(delimiter)
-                .with_newlines_in_values(config.multiline.unwrap_or(true))
-                .with_null_regex(config.null.as_deref().map(null_regex))
-                .with_file_compression_type(compression);
-            Arc::new(csv)
-        }
         TableFormat::Ndjson => Arc::new(
             JsonFormat::default()
                 .with_options(table_options.json)
-                .with_schema_infer_max_rec(INFERENCE_ROWS)
+                // a column that first comes in a later line would be left out without a word
+                .with_schema_infer_max_rec(usize::MAX)
                 .with_file_compression_type(compression),
         ),
-        TableFormat::Arrow => Arc::new(ArrowFormat),
-    })
-}
-
-/// The empty field and the marker are NULL.
-fn null_regex(marker: &str) -> String {
-    let mut escaped = String::new();
-    for c in marker.chars() {
-        if !c.is_alphanumeric() && c.is_ascii() {
-            escaped.push('\\');
-        }
-        escaped.push(c);
+        TableFormat::Csv | TableFormat::Arrow => Arc::new(ArrowFormat),
     }
-    format!("^({escaped})?$")
 }
 
 async fn schema(
@@ -459,13 +387,6 @@ pub(crate) fn display_address(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn null_markers_are_literal() {
-        assert_eq!(null_regex("?"), "^(\\?)?$");
-        assert_eq!(null_regex("N/A"), "^(N\\/A)?$");
-        assert_eq!(null_regex("未知"), "^(未知)?$");
-    }
 
     #[test]
     fn partition_types_are_the_narrowest() {

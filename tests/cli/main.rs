@@ -1,10 +1,12 @@
 //! What a user sees on the command line, through the real program: good ways, every kind of bad input, exit codes.
 
 mod config;
+mod csv;
 mod data;
 mod functions;
 mod interrupt;
 mod measures;
+mod model;
 mod notes;
 mod output;
 mod pages;

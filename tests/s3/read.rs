@@ -152,3 +152,52 @@ fn a_file_on_a_web_server_can_be_named_in_from() {
     let sql = format!("select * from '{}/absent.parquet'", server.url());
     user.cxql(&["query", &sql]).fails(1, &["absent.parquet", "there is no such file"]);
 }
+
+#[test]
+fn csv_with_line_breaks_inside_quotes_is_read_from_buckets_and_web_servers() {
+    let mut text = String::from("id,text,n\n");
+    (0..400_000).for_each(|row| text.push_str(&format!("{row},\"a line,\nand \"\"more\"\" {row}\",{}\n", row % 7)));
+    // larger than the smallest file that is split between threads
+    assert!(text.len() > 10 << 20);
+    // by hand: the text of row r is `a line,\nand "more" r`
+    let length: usize = (0..400_000).map(|row| format!("a line,\nand \"more\" {row}").len()).sum();
+    let sum: u64 = (0..400_000).map(|row| row % 7).sum();
+    let expected = format!("c,d,s,l\n400000,400000,{sum},{length}\n");
+    let (bucket, web) = (Server::s3(), Server::files());
+    let (first, last) = text.split_at(text.len() / 2);
+    for folder in [bucket.bucket("desk"), web.folder().to_path_buf()] {
+        fs::write(folder.join("calls.csv"), &text).expect("a file to serve");
+        // a file of two parts, as some programs write them
+        fs::write(folder.join("calls.csv.gz"), [gzip(first), gzip(last)].concat()).expect("a file to serve");
+    }
+    for (user, place) in [(User::of(&bucket), "s3://desk".to_string()), (User::plain(), web.url())] {
+        for file in ["calls.csv", "calls.csv.gz"] {
+            let sql = format!(
+                "select count(*) as c, count(distinct id) as d, sum(n) as s, sum(length(text)) as l from '{place}/{file}'"
+            );
+            for threads in ["1", "3"] {
+                let run = user.cxql(&["query", &sql, "-f", "csv", "--threads", threads]);
+                assert_eq!(run.output(), expected, "{place}/{file} {threads}");
+            }
+        }
+    }
+}
+
+/// A gzip file whose blocks are stored as they are (RFC 1951, 1952).
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    let mut blocks = text.as_bytes().chunks(65_535).peekable();
+    while let Some(block) = blocks.next() {
+        let length = u16::try_from(block.len()).expect("a block is short");
+        packed.push(u8::from(blocks.peek().is_none()));
+        packed.extend_from_slice(&length.to_le_bytes());
+        packed.extend_from_slice(&(!length).to_le_bytes());
+        packed.extend_from_slice(block);
+    }
+    let crc = text.bytes().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    });
+    packed.extend_from_slice(&(!crc).to_le_bytes());
+    packed.extend_from_slice(&u32::try_from(text.len()).expect("the text is short").to_le_bytes());
+    packed
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
-use datafusion::datasource::physical_plan::{CsvSource, FileScanConfig};
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
 use datafusion::parquet::errors::ParquetError;
@@ -16,7 +16,6 @@ use object_store::Error as StoreError;
 use super::{between, clean, own};
 use crate::error::{Error, with_causes};
 use crate::session::tables::display_address;
-use crate::types::with_type_names;
 
 /// Converts an error of files or stores outside of any statement; `address` was read.
 pub(crate) fn data_error(error: DataFusionError, address: &str) -> Error {
@@ -118,31 +117,12 @@ pub(crate) async fn broken_file(
                     Err(error) => Some(error),
                 };
                 if let Some(error) = failed {
-                    return Some(value_error(&error, &scan, &path).unwrap_or_else(|| file_error(error, &path)));
+                    return Some(file_error(error, &path));
                 }
             }
         }
     }
     None
-}
-
-/// Converts the error of a CSV field that does not have its column's type: `Error while parsing value 'x' as type 'Int64'
-/// for column 1 at line 9.` Arrow counts columns from 0 and lines without the header.
-fn value_error(error: &DataFusionError, scan: &FileScanConfig, path: &str) -> Option<Error> {
-    let text = error.to_string();
-    let value = between(&text, "parsing value '", "' as type '")?;
-    let data_type = with_type_names(between(&text, "' as type '", "' for column ")?);
-    let column: usize = between(&text, "' for column ", " at line ")?.parse().ok()?;
-    let line: u64 = between(&text, " at line ", ".")?.parse().ok()?;
-    let csv = scan.file_source().as_ref().downcast_ref::<CsvSource>()?;
-    let schema = scan.file_schema();
-    let name = schema.fields().get(column).map(|field| field.name().as_str())?;
-    Some(Error::data(format!(
-        "{}, line {}: the value '{value}' of the column `{name}` is no {data_type}, which its first rows are; declare the \
-         column under [tables.NAME] in cxql.toml: columns = {{ {name} = \"text\" }}",
-        display_address(path),
-        line + u64::from(csv.has_header()),
-    )))
 }
 
 fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
