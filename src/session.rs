@@ -4,6 +4,7 @@ mod access;
 mod catalog;
 mod diagnose;
 mod discover;
+mod interval_units;
 mod memory;
 pub(crate) mod model;
 mod reads;
@@ -313,6 +314,7 @@ impl Session {
     /// # Errors
     /// DataFusion's.
     pub(crate) async fn logical_plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
+        interval_units::check_statement(&statement)?;
         self.state().statement_to_plan(statement).await
     }
 
@@ -360,6 +362,9 @@ impl Session {
         plan: &LogicalPlan,
     ) -> Result<datafusion::logical_expr::Expr> {
         let state = self.state();
+        if let Err(error) = interval_units::check(&expr) {
+            return Err(self.error(error, source).await);
+        }
         let expr = ast::ExprWithAlias { expr, alias: None };
         match state.create_logical_expr_from_sql_expr(expr, plan.schema()) {
             Ok(expr) => Ok(expr),

@@ -4,19 +4,23 @@
 -- Where no leaving is recorded at all the share is NULL, not zero. More repeats need more time as a customer, which
 -- makes the difference look smaller than it is; it shows no cause.
 -- grain: one row per number of repeat contacts, 4 and more together
+-- param: until timestamp = 2200-01-01     # contacts before this time, and who had left by then
 -- chart: bar x=repeat_count y=churn_ratio low=churn_low_ratio high=churn_high_ratio format=percent
 -- check: churn_ratio between 0 and 1
 -- check: churn_ratio between churn_low_ratio - 1e-9 and churn_high_ratio + 1e-9
 -- check: churned_count <= customer_count
 -- alert: max(churn_low_ratio) filter (where repeat_count > 0) > max(churn_high_ratio) filter (where repeat_count = 0)
 with people as (
-    select customer_id, max(churned_at) as churned_at from customers where customer_id is not null group by customer_id
+    select customer_id, max(churned_at) filter (where churned_at < $until) as churned_at
+    from customers
+    where customer_id is not null
+    group by customer_id
 ),
 contacts as (
     select people.customer_id, people.churned_at, is_repeat
     from contact_outcomes
     inner join people on people.customer_id = contact_outcomes.customer_id
-    where is_fcr_eligible and (people.churned_at is null or started_at <= people.churned_at)
+    where is_fcr_eligible and started_at < $until and (people.churned_at is null or started_at <= people.churned_at)
 ),
 by_customer as (
     select

@@ -143,6 +143,8 @@ impl ChartData {
             p_value: one("p_value"),
             unit: one("unit"),
             label: one("label"),
+            partial: one("partial"),
+            base: one("base"),
             ..Plot::new(chart.kind)
         }
     }

@@ -8,6 +8,7 @@ mod measures;
 mod notes;
 mod output;
 mod pages;
+mod periods;
 mod program;
 mod reports;
 mod shell;
