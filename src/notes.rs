@@ -55,11 +55,6 @@ impl PlannedNotes {
         Ok(planned)
     }
 
-    /// Notes that are known before the run: tables of the model that the data lack.
-    pub(crate) fn known(&self) -> &[String] {
-        &self.known
-    }
-
     /// Plans the notes of a report, without those of the views that it reads.
     ///
     /// # Errors

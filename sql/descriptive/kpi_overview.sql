@@ -107,4 +107,35 @@ select
     (known_count * value + 1.9208 - spread) / (known_count + 3.8416) as value_low,
     (known_count * value + 1.9208 + spread) / (known_count + 3.8416) as value_high
 from with_spread
-order by position
+order by position;
+
+-- notes: periods that the data do not cover
+with ends as (
+    select
+        covered_from,
+        covered_until,
+        coalesce($until, observed_until)
+            + case when $until is null then interval '1 microsecond' else interval '0 microseconds' end as ends_at,
+        -- the last day of the data counts as whole
+        coalesce($until, date_trunc('day', observed_until) + interval '1 day') as ends_on
+    from observed_period cross join covered_period
+),
+periods as (
+    select
+        covered_from,
+        covered_until,
+        cast(ends_at - $period as date) || ' to ' || cast(ends_at as date) as newest,
+        cast(ends_at - $period - $period as date) || ' to ' || cast(ends_at - $period as date) as previous,
+        ends_at > covered_from and ends_at - $period < least(covered_until, ends_at) as has_newest,
+        ends_on - $period - $period >= covered_from and ends_on - $period <= covered_until as has_previous,
+        ends_on - $period >= covered_from and ends_on <= covered_until as is_newest_whole
+    from ends
+)
+select
+    'the data cover ' || cast(covered_from as date) || ' to ' || cast(covered_until as date) || case
+        when not has_newest then ': nothing of the newest period, ' || newest || ', and it has no figures'
+        when not is_newest_whole then ': a part of the newest period, ' || newest
+        else ': not all of the period before, ' || previous || ', and nothing is compared with it'
+    end
+from periods
+where not has_newest or not is_newest_whole or not has_previous
