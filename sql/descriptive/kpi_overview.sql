@@ -124,15 +124,15 @@ periods as (
     select
         covered_from,
         covered_until,
-        cast(ends_at - $period as date) || ' to ' || cast(ends_at as date) as newest,
-        cast(ends_at - $period - $period as date) || ' to ' || cast(ends_at - $period as date) as previous,
+        cast(ends_at - $period as date) || ' to before ' || cast(ends_at as date) as newest,
+        cast(ends_at - $period - $period as date) || ' to before ' || cast(ends_at - $period as date) as previous,
         ends_at > covered_from and ends_at - $period < least(covered_until, ends_at) as has_newest,
         ends_on - $period - $period >= covered_from and ends_on - $period <= covered_until as has_previous,
         ends_on - $period >= covered_from and ends_on <= covered_until as is_newest_whole
     from ends
 )
 select
-    'the data cover ' || cast(covered_from as date) || ' to ' || cast(covered_until as date) || case
+    'the data cover ' || cast(covered_from as date) || ' to before ' || cast(covered_until as date) || case
         when not has_newest then ': nothing of the newest period, ' || newest || ', and it has no figures'
         when not is_newest_whole then ': a part of the newest period, ' || newest
         else ': not all of the period before, ' || previous || ', and nothing is compared with it'

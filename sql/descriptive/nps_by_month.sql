@@ -41,8 +41,8 @@ select
     detractor_count,
     nps,
     nps_margin,
-    greatest(nps - nps_margin, -100) as nps_low,
-    least(nps + nps_margin, 100) as nps_high,
+    case when nps_margin is not null then greatest(nps - nps_margin, -100) end as nps_low,
+    case when nps_margin is not null then least(nps + nps_margin, 100) end as nps_high,
     month < covered_from or month + interval '1 month' > covered_until as is_partial
 from by_month cross join bounds
 order by month;

@@ -72,7 +72,8 @@ select
     aht_change_s,
     case when is_comparable
         then (handled_part - previous_part) * (coalesce(previous_aht_s, aht_s) - previous_mean_s) end as mix_effect_s,
-    case when is_comparable then coalesce(handled_part * aht_change_s, 0) end as rate_effect_s
+    case when is_comparable and handled_part is not null then coalesce(handled_part * aht_change_s, 0) end
+        as rate_effect_s
 from overall
 order by contact_part_ratio desc nulls last, contact_count desc, topic;
 
@@ -91,15 +92,15 @@ periods as (
     select
         covered_from,
         covered_until,
-        cast(ends_at - $period as date) || ' to ' || cast(ends_at as date) as newest,
-        cast(ends_at - $period - $period as date) || ' to ' || cast(ends_at - $period as date) as previous,
+        cast(ends_at - $period as date) || ' to before ' || cast(ends_at as date) as newest,
+        cast(ends_at - $period - $period as date) || ' to before ' || cast(ends_at - $period as date) as previous,
         ends_at > covered_from and ends_at - $period < least(covered_until, ends_at) as has_newest,
         ends_on - $period - $period >= covered_from and ends_on - $period <= covered_until as has_previous,
         ends_on - $period >= covered_from and ends_on <= covered_until as is_newest_whole
     from ends
 )
 select
-    'the data cover ' || cast(covered_from as date) || ' to ' || cast(covered_until as date) || case
+    'the data cover ' || cast(covered_from as date) || ' to before ' || cast(covered_until as date) || case
         when not has_newest then ': nothing of the newest period, ' || newest || ', and it has no figures'
         when not is_newest_whole then ': a part of the newest period, ' || newest
         else ': not all of the period before, ' || previous || ', and nothing is compared with it'

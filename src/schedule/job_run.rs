@@ -522,7 +522,10 @@ fn is_label(data_type: &DataType) -> bool {
 fn reads_data(plan: &LogicalPlan) -> bool {
     let (mut scan_count, mut absent_count) = (0, 0);
     let counted = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
+        // table functions such as range() are no data
+        if let LogicalPlan::TableScan(scan) = node
+            && !scan.table_name.table().ends_with(')')
+        {
             scan_count += 1;
             let provider = source_as_provider(&scan.source);
             absent_count += usize::from(provider.is_ok_and(|table| table.is::<EmptyTable>()));

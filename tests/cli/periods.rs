@@ -14,7 +14,14 @@ fn two_weeks() -> Folder {
             text += &format!("{day}-{hour},c{day}{hour},2025-03-{day:02}T{:02}:00:00Z,{topic},phone\n", 8 + hour);
         }
     }
-    Folder::with(&[("data/interactions.csv", &text)])
+    over(&[("data/interactions.csv", &text)])
+}
+
+/// A project over CSV tables.
+fn over(files: &[(&str, &str)]) -> Folder {
+    let tables = "[tables.interactions]\npath = \"interactions.csv\"\n[tables.surveys]\npath = \"surveys.csv\"\n";
+    let tables = if files.len() > 1 { tables } else { &tables[..tables.find("[tables.s").unwrap()] };
+    Folder::with(&[files, &[("cxql.toml", tables)]].concat())
 }
 
 fn kpi(folder: &Folder, args: &[&str]) -> Vec<String> {
@@ -40,12 +47,18 @@ fn periods_that_the_data_do_not_cover_have_no_figures() {
     assert_eq!(kpi(&folder, &["-p", "period=7 days", "-p", "until=2025-03-10"]), ["35.0", "", ""]);
     // the data end on the 16th: the week until the 20th has four of its days, 20 contacts, and does not compare
     assert_eq!(kpi(&folder, &["-p", "period=7 days", "-p", "until=2025-03-20"]), ["20.0", "", ""]);
-    for until in ["2025-03-03", "2024-01-01", "2026-01-01"] {
-        let until = format!("until={until}");
-        let shown = kpi(&folder, &["-p", "period=7 days", "-p", &until]);
-        let is_after = until.contains("2026");
-        assert_eq!(shown, ["", "", ""], "{until} {is_after}");
+    for until in ["until=2025-03-03", "until=2024-01-01", "until=2026-01-01"] {
+        assert_eq!(kpi(&folder, &["-p", "period=7 days", "-p", until]), ["", "", ""], "{until}");
     }
+    // why is said
+    let said = |args: &[&str], wanted: &str| {
+        folder.cxql(&[&["run", "kpi_overview"], args].concat()).says(wanted);
+    };
+    said(&["-p", "period=14 days"], "not all of the period before, 2025-02-16 to before 2025-03-02");
+    said(&["-p", "period=7 days", "-p", "until=2025-03-20"], "a part of the newest period");
+    said(&["-p", "until=2024-01-01"], "nothing of the newest period");
+    let quiet = folder.cxql(&["run", "kpi_overview", "-p", "period=7 days"]).err;
+    assert!(!quiet.contains("the data cover"), "{quiet}");
 }
 
 #[test]
@@ -104,9 +117,9 @@ fn a_week_of_a_team_that_works_from_monday_to_friday_is_whole_on_friday() {
     for day in (3..=21).filter(|day| (day - 3) % 7 < 5) {
         text += &format!("i{day},c{day},2025-03-{day:02}T09:00:00Z\n");
     }
-    let folder = Folder::with(&[("data/interactions.csv", &text)]);
+    let folder = over(&[("data/interactions.csv", &text)]);
     let covered = folder.cxql(&["query", "select * from covered_period", "-f", "csv"]).out();
-    assert_eq!(covered, "covered_from,covered_until\n2025-03-01T00:00:00Z,2025-03-24T00:00:00Z\n");
+    assert_eq!(covered, "covered_from,covered_until\n2025-03-01T00:00:00,2025-03-24T00:00:00\n");
     let weeks = folder.cxql(&["run", "contact_volume", "--section", "2", "-f", "csv"]).out();
     assert!(weeks.lines().skip(1).all(|line| line.ends_with(",false")), "{weeks}");
 }
@@ -116,7 +129,7 @@ fn a_score_of_one_answer_has_no_interval() {
     let contacts = "interaction_id,customer_id,started_at\na,1,2025-03-01T09:00:00Z\nb,2,2025-04-30T09:00:00Z\n";
     let surveys = "survey_id,interaction_id,customer_id,responded_at,kind,score\n\
                    1,a,1,2025-03-02T09:00:00Z,nps,10\n2,b,2,2025-04-30T10:00:00Z,nps,3\n";
-    let folder = Folder::with(&[("data/interactions.csv", contacts), ("data/surveys.csv", surveys)]);
+    let folder = over(&[("data/interactions.csv", contacts), ("data/surveys.csv", surveys)]);
     let months = folder.cxql(&["run", "nps_by_month", "--section", "1", "-f", "csv"]).out();
     let lines: Vec<&str> = months.lines().skip(1).collect();
     assert_eq!(lines, ["2025-03-01,1,1,0,0,100.0,,,,false", "2025-04-01,1,0,0,1,-100.0,,,,false"]);

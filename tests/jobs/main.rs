@@ -327,7 +327,8 @@ fn each_run_of_a_backfill_has_the_figures_of_its_own_time() {
         .flat_map(|day| (0..day).map(move |n| format!("{day}-{n},c{n},2025-03-{day:02}T09:00:00Z\n")))
         .collect();
     let config = "[[job]]\nname = \"kpi\"\nreport = \"kpi_overview\"\ncron = \"0 6 * * *\"\nparameters = { period = \"1 \
-                  day\", until = \"today\" }\noutputs = [\"out/{date}.csv\"]\n";
+                  day\", until = \"today\" }\noutputs = [\"out/{date}.csv\"]\n[tables.interactions]\npath = \
+                  \"interactions.csv\"\n";
     let folder = Folder::with(&[
         ("data/interactions.csv", &format!("interaction_id,customer_id,started_at\n{contacts}")),
         ("cxql.toml", config),
@@ -365,7 +366,8 @@ fn a_job_without_data_fails_and_sends_nothing() {
          parameters = {{ until = \"2020-01-01\" }}\nretries = 0\n",
         smtp.config()
     );
-    let folder = Folder::with(&[("data/agents.csv", "agent_id,name\n1,Ada\n"), ("cxql.toml", &config)]);
+    let folder = Folder::with(&[("cxql.toml", &config)]);
+    folder.make("data/agents.parquet", "select '1' as agent_id, 'Ada' as name");
     run(&folder, "kpi", "2025-03-03").fails(1, &["no data: ", "the data has no table `interactions`"]);
     assert!(!folder.path("out/kpi.csv").exists());
     let told: Vec<Vec<String>> = smtp.taken().into_iter().map(|mail| mail.to).collect();
@@ -375,7 +377,10 @@ fn a_job_without_data_fails_and_sends_nothing() {
     let found = rows(&folder, "select job, state, left(error, 8) from system.runs order by job");
     assert_eq!(found, ["kpi,failed,no data:", "volume,failed,no data:"]);
     // a period before the data
-    folder.write("data/interactions.csv", "interaction_id,customer_id,started_at\na,b,2025-03-01T09:00:00Z\n");
+    folder.make(
+        "data/interactions.parquet",
+        "select 'a' as interaction_id, 'b' as customer_id, timestamp '2025-03-01T09:00:00' as started_at",
+    );
     run(&folder, "early", "2025-03-03").fails(1, &["no data: all figures of the 14 rows are NULL"]);
     run(&folder, "kpi", "2025-03-04").says("succeeded");
 }
