@@ -51,7 +51,7 @@ pub(crate) use table::{Color, TableOptions, Width};
 pub(crate) use target::{has_uploads, remove_unfinished};
 pub(crate) use text::visible;
 pub(crate) use writer::{Writer, copy_file};
-pub(crate) use xlsx::SheetChart;
+pub(crate) use xlsx::{AboutRow, AboutSheet, SheetChart};
 
 /// The sinks, for [`render`](crate::render), which chooses one.
 pub(crate) mod sinks {

@@ -7,8 +7,10 @@
 //! | `png.rs` | one chart as a picture |
 //! | `charted.rs` | tables with charts below them, for a terminal |
 //! | `facts.rs` | what pages and mails show beside the rows: parameters, freshness, functions |
+//! | `about.rs` | the last sheet of a workbook |
 //! | `sink.rs` | chooses the sink of a format |
 
+mod about;
 mod charted;
 mod facts;
 mod mail;

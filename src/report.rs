@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-pub(crate) use self::alert::Alert;
+pub(crate) use self::alert::{Alert, AlertOutcome};
 pub(crate) use self::chart::Chart;
 pub(crate) use self::chart::words;
 pub(crate) use self::condition::{Check, Condition, Verdict};

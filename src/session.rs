@@ -9,6 +9,7 @@ mod dictionary_bounds;
 mod discover;
 mod divisions;
 mod headings;
+mod interval_units;
 mod joins;
 mod memory;
 pub(crate) mod model;
@@ -450,6 +451,9 @@ impl Session {
         plan: &LogicalPlan,
     ) -> Result<datafusion::logical_expr::Expr> {
         let state = self.state();
+        if let Err(error) = interval_units::check(&expr) {
+            return Err(self.error(error, source).await);
+        }
         let expr = ast::ExprWithAlias { expr, alias: None };
         match state.create_logical_expr_from_sql_expr(expr, plan.schema()) {
             Ok(expr) => Ok(expr),

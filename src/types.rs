@@ -122,6 +122,11 @@ impl BaseType {
             },
             Self::Integer => text.parse::<i64>().map(|number| ScalarValue::Int64(Some(number))).map_err(|_| wrong())?,
             Self::Date | Self::Timestamp | Self::Interval => {
+                if self == Self::Interval
+                    && let Some(number) = number_without_unit(text)
+                {
+                    return Err(unit_wanted(text, number));
+                }
                 let value = ScalarValue::try_from_string(text.to_string(), &self.data_type()).map_err(|_| wrong())?;
                 if value.is_null() {
                     return Err(wrong());
@@ -130,6 +135,40 @@ impl BaseType {
             }
         };
         Ok(value)
+    }
+}
+
+/// The number without a unit in an interval such as `7` or `1 day 3`. Arrow would read it as months in one place and as
+/// seconds in another.
+pub(crate) fn number_without_unit(text: &str) -> Option<&str> {
+    let is_amount = |word: &str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_'));
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        if !is_amount(word) {
+            continue;
+        }
+        match words.next_if(|next| !is_amount(next)) {
+            Some(_unit) => {}
+            None => return Some(word),
+        }
+    }
+    None
+}
+
+/// The sentence for a [`number_without_unit`] in an interval.
+pub(crate) fn unit_wanted(text: &str, number: &str) -> String {
+    let text = text.trim();
+    let with = |unit: &str| format!("`{}`", text.replacen(number, &format!("{number} {unit}"), 1));
+    if text == number {
+        format!(
+            "`{text}` has no unit; write {}, {}, {} or {}",
+            with("days"),
+            with("hours"),
+            with("weeks"),
+            with("months")
+        )
+    } else {
+        format!("`{text}` has no unit for its `{number}`; write one, as in `1 day 3 hours`")
     }
 }
 
@@ -333,7 +372,7 @@ impl ParamType {
         if !self.is_list {
             return self.base.value(&unquote(text));
         }
-        let values = split_list(text).iter().map(|item| self.base.value(item)).collect::<Result<Vec<_>, _>>()?;
+        let values = split_list(text)?.iter().map(|item| self.base.value(item)).collect::<Result<Vec<_>, _>>()?;
         Ok(ScalarValue::List(ScalarValue::new_list(&values, &self.base.data_type(), true)))
     }
 }
@@ -342,35 +381,72 @@ impl ParamType {
 fn unquote(text: &str) -> String {
     for quote in ['\'', '"'] {
         if text.len() >= 2 && text.starts_with(quote) && text.ends_with(quote) {
+            let inside = &text[1..text.len() - 1];
+            // `'a', 'b'` is no quoted text
+            if inside.replace(&format!("{quote}{quote}"), "").contains(quote) {
+                return text.to_string();
+            }
             return text[1..text.len() - 1].replace(&format!("{quote}{quote}"), &quote.to_string());
         }
     }
     text.to_string()
 }
 
-/// Splits at commas outside quotes. An empty string is an empty list.
-fn split_list(text: &str) -> Vec<String> {
+/// Splits at commas outside quotes. A quote counts at the start of an element only: `O'Brien, Smith` has two elements. An
+/// empty string is an empty list.
+///
+/// # Errors
+/// A quote that is not closed, text after a closing one.
+fn split_list(text: &str) -> Result<Vec<String>, String> {
     let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let mut items = vec![String::new()];
-    let mut open: Option<char> = None;
-    for c in text.chars() {
-        match open {
-            None if c == ',' => {
-                items.push(String::new());
-                continue;
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut items = Vec::new();
+    let mut rest = text;
+    loop {
+        let start = rest.trim_start();
+        let Some(quote) = start.chars().next().filter(|c| matches!(c, '\'' | '"')) else {
+            let (item, after) = rest.split_once(',').map_or((rest, None), |(item, after)| (item, Some(after)));
+            items.push(item.trim().to_string());
+            match after {
+                Some(after) => rest = after,
+                None => return Ok(items),
             }
-            None if c == '\'' || c == '"' => open = Some(c),
-            Some(quote) if c == quote => open = None,
-            _ => {}
+            continue;
+        };
+        let mut item = String::new();
+        let mut inside = &start[1..];
+        loop {
+            let Some((before, after)) = inside.split_once(quote) else {
+                return Err(format!(
+                    "the quote {quote} before `{}` is not closed; an element with commas is written {quote}like, \
+                     this{quote}, a quote inside it twice",
+                    start[1..].split(',').next().unwrap_or_default()
+                ));
+            };
+            item.push_str(before);
+            match after.strip_prefix(quote) {
+                Some(after) => {
+                    item.push(quote);
+                    inside = after;
+                }
+                None => {
+                    inside = after;
+                    break;
+                }
+            }
         }
-        if let Some(item) = items.last_mut() {
-            item.push(c);
+        items.push(item);
+        let after = inside.trim_start();
+        match after.strip_prefix(',') {
+            Some(after) => rest = after,
+            None if after.is_empty() => return Ok(items),
+            None => {
+                return Err(format!("a comma is wanted after the closing quote, got `{after}`; double a quote inside"));
+            }
         }
     }
-    if items.len() == 1 && items[0].trim().is_empty() {
-        return Vec::new();
-    }
-    items.iter().map(|item| unquote(item.trim())).collect()
 }
 
 /// The SQL type that the planner maps to an Arrow type.
@@ -483,14 +559,25 @@ mod tests {
         assert!(value("timestamp", "9999-12-31").is_ok());
         assert!(value("interval", "7 days").unwrap().contains("days: 7"));
         assert_eq!(value("text", "'it''s'").unwrap(), "Utf8(\"it's\")");
+        assert_eq!(value("text", "'a', 'b'").unwrap(), "Utf8(\"'a', 'b'\")");
         assert_eq!(value("boolean", "TRUE").unwrap(), "Boolean(true)");
         assert_eq!(value("integer", "null").unwrap(), "Int64(NULL)");
     }
 
     #[test]
     fn lists_split_at_commas_outside_quotes() {
-        assert_eq!(split_list("a, 'b,c' ,d"), ["a", "b,c", "d"]);
-        assert!(split_list(" ").is_empty());
+        let split = |text: &str| split_list(text).unwrap();
+        assert_eq!(split("a, 'b,c' ,d"), ["a", "b,c", "d"]);
+        assert!(split(" ").is_empty());
+        // a quote inside a word is a character
+        assert_eq!(split("O'Brien, Smith"), ["O'Brien", "Smith"]);
+        assert_eq!(split("O'Brien, 'Smith, J.', \"D'Arcy, \"\"F\"\"\""), ["O'Brien", "Smith, J.", "D'Arcy, \"F\""]);
+        assert_eq!(split("['it''s', 5\", ]"), ["it's", "5\"", ""]);
+        assert!(split_list("a, 'b, c").unwrap_err().contains("the quote ' before `b` is not closed"));
+        assert!(split_list("'a' b, c").unwrap_err().contains("a comma is wanted after the closing quote, got `b, c`"));
+        // of a text parameter all of it is one value
+        assert_eq!(value("text", "O'Brien, Smith").unwrap(), "Utf8(\"O'Brien, Smith\")");
+        assert_eq!(value("list(text)", "O'Brien, Smith").unwrap(), "List([O'Brien, Smith])");
         assert_eq!(value("list(integer)", "1, 2").unwrap(), "List([1, 2])");
     }
 
@@ -550,6 +637,15 @@ mod tests {
         assert_eq!(value("date", "tomorrow").unwrap_err(), "`tomorrow` is no date; write it like 2025-01-31");
         assert!(value("boolean", "yes").is_err() && value("float", "NaN").is_err() && value("integer", "1.5").is_err());
         assert!(value("interval", "seven").is_err());
+        let error = value("interval", "7").unwrap_err();
+        assert_eq!(error, "`7` has no unit; write `7 days`, `7 hours`, `7 weeks` or `7 months`");
+        for text in ["'7'", " 7 ", "-7", "1.5", "1 day 3", "2 3 days", "list(7)"] {
+            assert!(value("interval", text).is_err(), "{text}");
+        }
+        assert!(value("list(interval)", "7 days, 7").unwrap_err().contains("has no unit"));
+        for text in ["7 days", "7days", "90s", "1 day 3 hours", "-7 days", "1.5 months"] {
+            assert!(value("interval", text).is_ok(), "{text}");
+        }
         assert_eq!(
             value("string", "x").unwrap_err(),
             "unknown type `string`: the types are text, integer, float, boolean, date, timestamp, interval"

@@ -120,7 +120,14 @@ pub(crate) fn reach(values: impl Iterator<Item = f64>, with_zero: bool, wanted: 
     if low == high && low == 0.0 {
         return (0.0, 1.0, 0.5);
     }
-    scale::nice(low, high, wanted, form)
+    let (from, to, step) = scale::nice(low, high, wanted, form);
+    // shares end at 0 and 1, scores at -100 and 100, as long as no value is beyond
+    let (least, most) = match form {
+        Form::Percent if low >= 0.0 && high <= 1.0 => (0.0, 1.0),
+        Form::Points if low >= -100.0 && high <= 100.0 => (-100.0, 100.0),
+        _ => return (from, to, step),
+    };
+    (from.max(least), to.min(most), step)
 }
 
 /// Draws the caption, the tick labels of the value axis at the left and the gridlines; returns the remaining area.

@@ -10,6 +10,8 @@ use crate::{Plot, Size, Values, style, text};
 const MAX_HORIZONTAL: usize = 40;
 /// Limit of vertical bars: more would be thinner than a line.
 const MAX_VERTICAL: usize = 400;
+/// Limit of vertical bars on a time axis, most of which may be empty.
+const MAX_TIMES: usize = 4000;
 /// Maximum width of a vertical bar.
 const MAX_BAR_WIDTH: f64 = 46.0;
 
@@ -19,11 +21,16 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
         return false;
     }
     let all = grid.firsts.len();
+    let is_time = matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Timestamps(_)));
     let is_category = matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Strings(_)) | None);
     let names = category_names(plot, &grid);
     let is_horizontal = plot.is_horizontal.unwrap_or_else(|| is_category && !fits_below(&names, size.width() - 60.0));
-    let most = if is_horizontal { MAX_HORIZONTAL } else { MAX_VERTICAL };
-    grid.cut(most);
+    let most = match (is_horizontal, is_time) {
+        (true, _) => MAX_HORIZONTAL,
+        (false, true) => MAX_TIMES,
+        (false, false) => MAX_VERTICAL,
+    };
+    let selection = grid.select(most, plot);
     let names = category_names(plot, &grid);
     if grid.series.len() > 1 {
         let series: Vec<String> = grid.series.iter().map(|series| series.name.clone()).collect();
@@ -34,8 +41,11 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     } else {
         vertical(canvas, plot, size, &grid, &names)
     }
-    if all > most {
-        canvas.note(&plot.language.shown(most, all));
+    if let Some(selection) = selection {
+        canvas.note(&plot.language.selected(selection, most, all));
+    }
+    for note in plot.language.weak_values(plot, &grid) {
+        canvas.note(&note);
     }
     true
 }
@@ -78,6 +88,15 @@ struct Bar {
     to: f64,
     value: f64,
     interval: Option<(f64, f64)>,
+    /// Whether it is drawn lighter: of a part of its period, or of few cases.
+    is_weak: bool,
+}
+
+impl Bar {
+    fn class(&self, shades: &[Option<usize>]) -> String {
+        let class = style::class('f', shades[self.series]);
+        if self.is_weak { format!("{class} weak") } else { class }
+    }
 }
 
 fn all_bars(plot: &Plot, grid: &Grid) -> Vec<Bar> {
@@ -97,7 +116,8 @@ fn all_bars(plot: &Plot, grid: &Grid) -> Vec<Bar> {
                 below += value
             }
             let interval = series.low[category].zip(series.high[category]).filter(|_| !plot.is_stacked);
-            bars.push(Bar { category, series: at, from: start, to: start + value, value, interval });
+            let is_weak = series.partial[category] || series.few[category];
+            bars.push(Bar { category, series: at, from: start, to: start + value, value, interval, is_weak });
         }
     }
     bars
@@ -128,9 +148,9 @@ fn vertical(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: &[
         let left = center(bar.category) - group / 2.0 + broad * offset as f64;
         let (top, bottom) = (scale.at(bar.from.max(bar.to)), scale.at(bar.from.min(bar.to)));
         let gap = if broad > 6.0 && beside > 1 { 1.0 } else { 0.0 };
-        let rect = Area { left, top, width: broad - gap, height: (bottom - top).max(0.6) };
+        let rect = Area { left, top, width: (broad - gap).max(0.8), height: (bottom - top).max(0.6) };
         let round = if plot.is_stacked || broad < 8.0 { 0.0 } else { 2.0 };
-        canvas.rect(&style::class('f', shades[bar.series]), rect, round, Some(&tip(plot, grid, names, &bar)));
+        canvas.rect(&bar.class(&shades), rect, round, Some(&tip(plot, grid, names, &bar)));
         let middle = left + (broad - gap) / 2.0;
         if let Some((low, high)) = bar.interval {
             let half = (broad / 5.0).clamp(1.5, 5.0);
@@ -242,7 +262,7 @@ fn horizontal(canvas: &mut Canvas, plot: &Plot, size: Size, grid: &Grid, names: 
         let gap = if beside > 1 { 1.0 } else { 0.0 };
         let rect = Area { left: start, top, width: (end - start).max(0.6), height: broad - gap };
         let round = if plot.is_stacked { 0.0 } else { 2.0 };
-        canvas.rect(&style::class('f', shades[bar.series]), rect, round, Some(&tip(plot, grid, names, bar)));
+        canvas.rect(&bar.class(&shades), rect, round, Some(&tip(plot, grid, names, bar)));
         let middle = top + (broad - gap) / 2.0;
         let mut free = end;
         if let Some((low, high)) = bar.interval {

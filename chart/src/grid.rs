@@ -21,6 +21,24 @@ pub(crate) struct Series {
     pub(crate) values: Vec<Option<f64>>,
     pub(crate) low: Vec<Option<f64>>,
     pub(crate) high: Vec<Option<f64>>,
+    /// Which values are of periods that the data cover in part.
+    pub(crate) partial: Vec<bool>,
+    /// Which values rest on few cases.
+    pub(crate) few: Vec<bool>,
+}
+
+/// Values of fewer cases are no score: one answer makes a net promoter score of +100 or -100.
+pub(crate) const FEW: f64 = 5.0;
+
+/// The categories that are drawn of too many, and how they were chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// The newest on a time axis.
+    Newest,
+    /// The largest counts.
+    Largest,
+    /// The highest and the lowest values.
+    BothEnds,
 }
 
 impl Grid {
@@ -61,6 +79,8 @@ impl Grid {
             series.values.resize(count, None);
             series.low.resize(count, None);
             series.high.resize(count, None);
+            series.partial.resize(count, false);
+            series.few.resize(count, false);
         }
         grid
     }
@@ -102,14 +122,65 @@ impl Grid {
         (0..self.series.len()).map(|series| largest.iter().position(|at| *at == series)).collect()
     }
 
-    /// Truncates to the first categories.
-    pub(crate) fn cut(&mut self, most: usize) {
-        self.firsts.truncate(most);
-        for series in &mut self.series {
-            series.values.truncate(most);
-            series.low.truncate(most);
-            series.high.truncate(most);
+    /// Keeps the `most` categories that say most, in their order: the newest on a time axis, of counts the largest, of
+    /// other values the highest and the lowest. `None` if there are not more than `most`.
+    pub(crate) fn select(&mut self, most: usize, plot: &Plot) -> Option<Selection> {
+        let count = self.firsts.len();
+        if count <= most {
+            return None;
         }
+        if matches!(plot.x.as_ref().map(|x| &x.values), Some(Values::Timestamps(_))) {
+            self.keep(&(count - most..count).collect::<Vec<_>>());
+            return Some(Selection::Newest);
+        }
+        let numbers = || self.series.iter().flat_map(|series| series.values.iter().flatten());
+        let is_count = plot.form == crate::Form::Number && numbers().all(|value| *value >= 0.0 && value.fract() == 0.0);
+        // the value that puts a category into the order: its sum or its first measure, and NULL behind all
+        let rank = |index: usize| match plot.is_stacked || is_count {
+            true => self.series.iter().filter_map(|series| series.values[index]).reduce(|a, b| a + b),
+            false => self.series.iter().find_map(|series| series.values[index]),
+        };
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by(|a, b| rank(*b).unwrap_or(f64::NEG_INFINITY).total_cmp(&rank(*a).unwrap_or(f64::NEG_INFINITY)));
+        let known = order.iter().filter(|index| rank(**index).is_some()).count();
+        let (kept, selection) = if is_count || known <= most {
+            order.truncate(most);
+            (order, Selection::Largest)
+        } else {
+            let low = most / 2;
+            let mut kept = order[..most - low].to_vec();
+            kept.extend_from_slice(&order[known - low..known]);
+            (kept, Selection::BothEnds)
+        };
+        let mut kept = kept;
+        kept.sort_unstable();
+        self.keep(&kept);
+        Some(selection)
+    }
+
+    fn keep(&mut self, kept: &[usize]) {
+        fn taken<T: Copy>(values: &[T], kept: &[usize]) -> Vec<T> {
+            kept.iter().map(|index| values[*index]).collect()
+        }
+        self.firsts = taken(&self.firsts, kept);
+        for series in &mut self.series {
+            series.values = taken(&series.values, kept);
+            series.low = taken(&series.low, kept);
+            series.high = taken(&series.high, kept);
+            series.partial = taken(&series.partial, kept);
+            series.few = taken(&series.few, kept);
+        }
+    }
+
+    /// The indexes of the categories with a value that the data cover in part.
+    pub(crate) fn partial(&self) -> Vec<usize> {
+        let is_partial = |index: &usize| self.series.iter().any(|series| series.partial[*index]);
+        (0..self.firsts.len()).filter(is_partial).collect()
+    }
+
+    /// Returns true if any value rests on few cases.
+    pub(crate) fn has_few(&self) -> bool {
+        self.series.iter().any(|series| series.few.contains(&true))
     }
 
     /// Sorts the categories by number or timestamp; strings keep their order.
@@ -120,13 +191,7 @@ impl Grid {
         let mut order: Vec<usize> = (0..self.firsts.len()).collect();
         let number = |index: usize| x.number(self.firsts[index]).unwrap_or(f64::INFINITY);
         order.sort_by(|a, b| number(*a).total_cmp(&number(*b)));
-        self.firsts = order.iter().map(|index| self.firsts[*index]).collect();
-        let sorted = |values: &[Option<f64>]| order.iter().map(|index| values[*index]).collect();
-        for series in &mut self.series {
-            series.values = sorted(&series.values);
-            series.low = sorted(&series.low);
-            series.high = sorted(&series.high);
-        }
+        self.keep(&order);
     }
 }
 
@@ -145,6 +210,15 @@ impl Series {
         set(&mut self.values, value);
         set(&mut self.low, end(&plot.low));
         set(&mut self.high, end(&plot.high));
+        let flag = |flags: &mut Vec<bool>, is_set: bool| {
+            if flags.len() <= index {
+                flags.resize(index + 1, false);
+            }
+            flags[index] = is_set && value.is_some();
+        };
+        flag(&mut self.partial, plot.partial.as_ref().is_some_and(|partial| partial.values.is_true(row)));
+        let is_few = |base: &Column| base.values.number(row).is_some_and(|count| count < FEW);
+        flag(&mut self.few, plot.base.as_ref().is_some_and(is_few));
     }
 }
 

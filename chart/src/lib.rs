@@ -35,6 +35,7 @@ mod stats;
 mod style;
 mod terminal;
 mod text;
+mod time_axis;
 mod words;
 
 pub use self::form::Form;
@@ -93,6 +94,8 @@ fn draw(plot: &Plot, size: Size) -> Canvas {
 }
 
 fn draw_on(canvas: &mut Canvas, plot: &Plot, size: Size) {
+    let plot = time_axis::ordered(plot);
+    let plot = plot.as_ref();
     let is_drawn = match plot.kind {
         Kind::Bar => bars::draw(canvas, plot, size),
         Kind::Line | Kind::Area => lines::draw(canvas, plot, size),

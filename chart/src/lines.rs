@@ -58,6 +58,7 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
                     .collect();
                 canvas.path(&format!("{} pc", style::class('f', shades[at])), &band(&edge), Some(&names[at]));
             }
+            veil(canvas, &grid, &across, area);
         }
         None => {
             for (at, series) in grid.series.iter().enumerate() {
@@ -65,6 +66,9 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
                 if is_area {
                     fill(canvas, series, shades[at], &across, &scale);
                 }
+            }
+            if is_area {
+                veil(canvas, &grid, &across, area);
             }
             // uncoloured series first, so that the coloured lines are drawn on top
             let mut order: Vec<usize> = (0..grid.series.len()).collect();
@@ -87,6 +91,9 @@ pub(crate) fn draw(canvas: &mut Canvas, plot: &Plot, size: Size) -> bool {
     axis::marks_below(canvas, area, &across.ticks, |value| across.scale.at(value));
     if let Some(x) = plot.x.as_ref().filter(|x| matches!(x.values, Values::Numbers(_))) {
         axis::caption_below(canvas, area, &x.label());
+    }
+    for note in plot.language.weak_values(plot, &grid) {
+        canvas.note(&note);
     }
     true
 }
@@ -163,6 +170,21 @@ fn stretches(known: &[bool]) -> Vec<Vec<usize>> {
     stretches
 }
 
+/// Pales an area where the data cover only a part of a period.
+fn veil(canvas: &mut Canvas, grid: &Grid, across: &Across, area: Area) {
+    for index in grid.partial() {
+        let Some(at) = across.at(index) else { continue };
+        let near =
+            |neighbour: Option<usize>| neighbour.and_then(|index| across.positions.get(index).copied().flatten());
+        let (before, after) = (near(index.checked_sub(1)), near(Some(index + 1)));
+        let left = before.map_or(at, |before| (across.scale.at(before) + at) / 2.0);
+        let right = after.map_or(at, |after| (across.scale.at(after) + at) / 2.0);
+        if right > left {
+            canvas.rect("veil", Area { left, top: area.top, width: right - left, height: area.height }, 0.0, None);
+        }
+    }
+}
+
 /// A closed path through points (x, lower edge, upper edge).
 fn band(edge: &[(f64, f64, f64)]) -> String {
     let n = Canvas::number;
@@ -200,27 +222,54 @@ fn fill(canvas: &mut Canvas, series: &Series, shade: Option<usize>, across: &Acr
 fn line(canvas: &mut Canvas, series: &Series, shade: Option<usize>, across: &Across, scale: &Scale) {
     let point = |index: usize| Some((across.at(index)?, scale.at(series.values[index]?)));
     let known: Vec<bool> = (0..series.values.len()).map(|index| point(index).is_some()).collect();
+    // values of few cases stand alone: a line to them would show a change that is chance
+    let joined: Vec<bool> = known.iter().zip(&series.few).map(|(known, few)| *known && !few).collect();
     let n = Canvas::number;
-    let mut path = String::new();
+    let (mut path, mut dashes) = (String::new(), String::new());
     let count = known.iter().filter(|known| **known).count();
-    for stretch in stretches(&known) {
-        let points: Vec<(f64, f64)> = stretch.into_iter().filter_map(point).collect();
-        if let [(x, y)] = points.as_slice()
-            && count > MAX_DOTS
+    for stretch in stretches(&joined) {
+        if let [index] = stretch.as_slice()
+            && let Some((x, y)) = point(*index)
         {
-            // a single point between gaps: a line of one point would be invisible
-            canvas.circle(&style::class('f', shade), (*x, *y), 2.0, None);
+            path.push_str(&format!("M{} {}", n(x), n(y)));
+            if count > MAX_DOTS {
+                // a single point between gaps: a line of one point would be invisible
+                canvas.circle(&style::class('f', shade), (x, y), 2.0, None);
+            }
         }
-        let texts: Vec<String> = points.iter().map(|(x, y)| format!("{} {}", n(*x), n(*y))).collect();
-        path.push('M');
-        path.push_str(&texts.join("L"));
+        // a piece to or from a part of a period is dashed
+        let mut is_open = false;
+        for pair in stretch.windows(2) {
+            let (Some((x1, y1)), Some((x2, y2))) = (point(pair[0]), point(pair[1])) else { continue };
+            if series.partial[pair[0]] || series.partial[pair[1]] {
+                dashes.push_str(&format!("M{} {}L{} {}", n(x1), n(y1), n(x2), n(y2)));
+                is_open = false;
+                continue;
+            }
+            if !is_open {
+                path.push_str(&format!("M{} {}", n(x1), n(y1)));
+            }
+            path.push_str(&format!("L{} {}", n(x2), n(y2)));
+            is_open = true;
+        }
     }
     let class = style::class('l', shade);
     let class = if count > MANY { format!("{class} fine") } else { class };
-    canvas.path(&class, &path, None);
-    if count <= MAX_DOTS && shade.is_some() {
-        for (x, y) in (0..series.values.len()).filter_map(point) {
-            canvas.circle(&style::class('p', shade), (x, y), 3.2, None);
+    if !path.is_empty() {
+        canvas.path(&class, &path, None);
+    }
+    if !dashes.is_empty() {
+        canvas.path(&format!("{class} dash"), &dashes, None);
+    }
+    for index in 0..series.values.len() {
+        let Some(at) = point(index) else { continue };
+        let is_weak = series.partial[index] || series.few[index];
+        match shade {
+            Some(_) if is_weak && (count <= MANY || series.partial[index]) => {
+                canvas.circle(&style::class('o', shade), at, 3.2, None);
+            }
+            Some(_) if count <= MAX_DOTS => canvas.circle(&style::class('p', shade), at, 3.2, None),
+            _ => {}
         }
     }
 }

@@ -70,6 +70,14 @@ impl Values {
         }
     }
 
+    /// Returns true for `true` and for numbers other than zero.
+    pub(crate) fn is_true(&self, row: usize) -> bool {
+        match self {
+            Self::Strings(values) => values.get(row).and_then(Option::as_deref) == Some("true"),
+            other => other.number(row).is_some_and(|number| number != 0.0),
+        }
+    }
+
     /// All numbers of the column.
     pub(crate) fn numbers(&self) -> Vec<f64> {
         (0..self.len()).filter_map(|row| self.number(row)).collect()
@@ -131,6 +139,10 @@ pub struct Plot {
     pub unit: Option<Column>,
     /// Labels of points.
     pub label: Option<Column>,
+    /// True for periods that the data cover in part; they are drawn lighter.
+    pub partial: Option<Column>,
+    /// How many cases a value rests on; values of fewer than 5 are drawn hollow and no line connects them.
+    pub base: Option<Column>,
 }
 
 impl Plot {
@@ -155,6 +167,8 @@ impl Plot {
             p_value: None,
             unit: None,
             label: None,
+            partial: None,
+            base: None,
         }
     }
 

@@ -106,14 +106,19 @@ pub fn stylesheet(theme: Option<Theme>) -> String {
         rule(&format!(".l{series}"), format!("stroke:{own};stroke-width:2;fill:none;stroke-linejoin:round"));
         rule(&format!(".b{series}"), format!("fill:{own};fill-opacity:.18;stroke:none"));
         rule(&format!(".p{series}"), format!("fill:{own};stroke:{};stroke-width:1", color("halo")));
+        rule(&format!(".o{series}"), format!("fill:{};stroke:{own};stroke-width:1.8", color("bg")));
         rule(&format!(".q{series}"), format!("fill:{own};fill-opacity:.6;stroke:{own}"));
     }
     rule(".fine", "stroke-width:1.3".into());
+    // parts of periods and values of few cases
+    rule(".weak", "fill-opacity:.42".into());
+    rule(".veil", format!("fill:{};fill-opacity:.55", color("bg")));
     // series differ by dash pattern as well as by colour
     rule(".l4", "stroke-dasharray:7 3".into());
     rule(".l5", "stroke-dasharray:2 3".into());
     rule(".l6", "stroke-dasharray:9 3 2 3".into());
     rule(".l7", "stroke-dasharray:4 2".into());
+    rule(".dash", "stroke-dasharray:3 4;stroke-width:1.6".into());
     for step in 0..STEPS {
         rule(&format!(".h{step}"), format!("fill:{}", color(&format!("h{step}"))));
     }

@@ -31,6 +31,8 @@ pub fn terminal(plot: &Plot, width: usize, has_color: bool) -> String {
         return String::new();
     }
     let screen = Screen { width: width.min(MAX_WIDTH), has_color };
+    let plot = crate::time_axis::ordered(plot);
+    let plot = plot.as_ref();
     let lines = match plot.kind {
         // a time series with more bars than a screen has lines is drawn as a line
         Kind::Bar if down::is_long(plot) => across::lines(plot, screen),

@@ -209,3 +209,97 @@ fn shares_of_a_pie_add_up_and_small_ones_are_one() {
     // 10 of 55, and 1 + 2 + 3 + 4 of 55
     assert!(svg.contains(">18.2%<") && svg.contains(">other (4)<") && svg.matches(">18.2%<").count() == 2, "{svg}");
 }
+
+/// First days of months of 2025.
+fn months(name: &str, numbers: &[u32]) -> Column {
+    let at = |month: &u32| chrono::NaiveDate::from_ymd_opt(2025, *month, 1).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    let times = numbers.iter().map(|month| Some(at(month).and_utc().timestamp_millis())).collect();
+    Column { name: name.into(), values: Values::Timestamps(times) }
+}
+
+fn flags(name: &str, values: &[bool]) -> Column {
+    Column { name: name.into(), values: Values::Strings(values.iter().map(|value| Some(value.to_string())).collect()) }
+}
+
+#[test]
+fn bars_over_dates_stand_in_the_order_of_time_and_an_empty_month_is_a_gap() {
+    // April, January, February: three bars in four slots
+    let plot = Plot { x: Some(months("month", &[4, 1, 2])), ..bars(&[40.0, 10.0, 20.0]) };
+    let svg = svg(&plot, Size::Wide);
+    assert_eq!(attributes(&svg, "f0", "height"), [65.0, 130.0, 260.0]);
+    let left = attributes(&svg, "f0", "x");
+    assert!((left[2] - left[1] - 2.0 * (left[1] - left[0])).abs() < 0.3, "{left:?}");
+}
+
+#[test]
+fn a_line_does_not_cross_a_month_without_rows() {
+    let plot = Plot { kind: Kind::Line, x: Some(months("month", &[1, 2, 4, 5])), ..bars(&[1.0, 2.0, 3.0, 4.0]) };
+    let svg = svg(&plot, Size::Wide);
+    let path = svg.split("class=\"l0\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
+}
+
+#[test]
+fn a_part_of_a_period_is_drawn_lighter_and_named() {
+    let partial = Some(flags("is_partial", &[false, false, true]));
+    let plot = Plot { x: Some(months("month", &[1, 2, 3])), partial, ..bars(&[10.0, 20.0, 5.0]) };
+    let drawn = svg(&plot, Size::Wide);
+    assert_eq!(attributes(&drawn, "f0 weak", "height").len(), 1);
+    assert!(drawn.contains("Lighter: the data cover only a part of Mar 2025."), "{drawn}");
+    let plot = Plot { kind: Kind::Line, ..plot };
+    let drawn = svg(&plot, Size::Wide);
+    assert_eq!((drawn.matches("class=\"l0 dash\"").count(), drawn.matches("class=\"o0\"").count()), (1, 1));
+    let plot = Plot { kind: Kind::Area, ..plot };
+    assert_eq!(svg(&plot, Size::Wide).matches("class=\"veil\"").count(), 1);
+    let plot = Plot { kind: Kind::Bar, language: Language::Chinese, ..plot };
+    assert!(terminal(&plot, 60, false).contains("数据只覆盖 2025年3月 的一部分"), "{}", terminal(&plot, 60, false));
+}
+
+#[test]
+fn no_line_goes_to_a_score_of_one_answer() {
+    // one answer each in February and March: +100 and -100
+    let plot = Plot {
+        kind: Kind::Line,
+        form: Form::Points,
+        x: Some(months("month", &[1, 2, 3, 4])),
+        base: Some(numbers("answer_count", &[80.0, 1.0, 1.0, 5.0])),
+        ..bars(&[30.0, 100.0, -100.0, 20.0])
+    };
+    let drawn = svg(&plot, Size::Wide);
+    let path = drawn.split("class=\"l0\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(path.matches('L').count(), 0, "{path}");
+    assert_eq!(drawn.matches("class=\"o0\"").count(), 2);
+    assert!(drawn.contains("fewer than 5 cases"), "{drawn}");
+}
+
+#[test]
+fn an_axis_of_shares_ends_at_one_and_one_of_scores_at_a_hundred() {
+    let only = |form: Form, value: f64| axis::reach([value].into_iter(), false, 5, form);
+    assert_eq!(only(Form::Points, 100.0).1, 100.0);
+    assert_eq!(only(Form::Points, -100.0).0, -100.0);
+    assert_eq!(only(Form::Percent, 1.0).1, 1.0);
+    // other scores go beyond
+    assert_eq!(axis::reach([0.0, 350.0].into_iter(), true, 5, Form::Points).1, 400.0);
+}
+
+#[test]
+fn of_too_many_bars_the_extremes_are_drawn_and_the_note_says_which() {
+    let names: Vec<String> = (0..50).map(|at| format!("an agent with a name too long to stand below {at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let shown = |values: Vec<f64>, form: Form| {
+        let plot =
+            Plot { form, x: Some(texts("agent", &names)), y: vec![numbers("n", &values)], ..Plot::new(Kind::Bar) };
+        svg(&plot, Size::Wide)
+    };
+    // shares in rows from the middle outwards: the highest is last, the lowest the one before
+    let shares: Vec<f64> = (0..50).map(|at| 0.5 + if at % 2 == 0 { -0.01 } else { 0.01 } * f64::from(at)).collect();
+    let drawn = shown(shares, Form::Percent);
+    assert!(drawn.contains(">99.0%<") && drawn.contains(">2.0%<") && !drawn.contains(">50.0%<"), "{drawn}");
+    assert!(drawn.contains("40 of 50 drawn, the highest and the lowest; 10 between them are left out."), "{drawn}");
+    // of counts the largest, in the order of the rows
+    let drawn = shown((1..=50).map(f64::from).collect(), Form::Number);
+    assert!(
+        drawn.contains(">50<") && drawn.contains(">11<") && drawn.contains("The largest 40 of 50 drawn"),
+        "{drawn}"
+    );
+}

@@ -1,6 +1,6 @@
 //! Generated words in English and Chinese, and descriptions of charts.
 
-use crate::grid::{self, Grid, labels};
+use crate::grid::{self, Grid, Selection, labels};
 use crate::{Form, Kind, Plot, stats};
 
 /// The language of generated words in a page or chart.
@@ -105,6 +105,62 @@ impl Language {
             Self::English => format!("{shown} of {all} drawn."),
             Self::Chinese => format!("共 {all} 项，绘制 {shown} 项。"),
         }
+    }
+
+    /// A note which of too many categories are drawn.
+    pub(crate) fn selected(self, selection: Selection, shown: usize, all: usize) -> String {
+        let rest = all - shown;
+        match (self, selection) {
+            (Self::English, Selection::Newest) => format!("The newest {shown} of {all} drawn."),
+            (Self::English, Selection::Largest) => format!("The largest {shown} of {all} drawn; the table has all."),
+            (Self::English, Selection::BothEnds) => {
+                format!("{shown} of {all} drawn, the highest and the lowest; {rest} between them are left out.")
+            }
+            (Self::Chinese, Selection::Newest) => format!("共 {all} 项，绘制最新的 {shown} 项。"),
+            (Self::Chinese, Selection::Largest) => format!("共 {all} 项，绘制最大的 {shown} 项；表格含全部。"),
+            (Self::Chinese, Selection::BothEnds) => {
+                format!("共 {all} 项，绘制最高和最低的 {shown} 项，省略居中的 {rest} 项。")
+            }
+        }
+    }
+
+    /// Notes about values that are drawn lighter or hollow.
+    pub(crate) fn weak_values(self, plot: &Plot, grid: &Grid) -> Vec<String> {
+        const MOST: usize = 4;
+        let mut notes = Vec::new();
+        let partial = grid.partial();
+        if !partial.is_empty() {
+            let rows: Vec<usize> = partial.iter().map(|index| grid.firsts[*index]).collect();
+            let mut names = labels(plot.x.as_ref().map(|x| (&*x.name, &x.values)), &rows, self);
+            let more = names.len().saturating_sub(MOST);
+            names.truncate(MOST);
+            let how = match (self, plot.kind) {
+                (Self::English, Kind::Line) => "Dashed",
+                (Self::English, _) => "Lighter",
+                (Self::Chinese, Kind::Line) => "虚线",
+                (Self::Chinese, _) => "浅色",
+            };
+            notes.push(match self {
+                Self::English if more > 0 => {
+                    format!("{how}: the data cover only a part of {} and {more} more.", names.join(", "))
+                }
+                Self::English => format!("{how}: the data cover only a part of {}.", names.join(", ")),
+                Self::Chinese if more > 0 => {
+                    format!("{how}：数据只覆盖 {} 等 {} 个时段的一部分。", names.join("、"), rows.len())
+                }
+                Self::Chinese => format!("{how}：数据只覆盖 {} 的一部分。", names.join("、")),
+            });
+        }
+        if grid.has_few() {
+            let is_line = matches!(plot.kind, Kind::Line | Kind::Area);
+            notes.push(match (self, is_line) {
+                (Self::English, true) => format!("Hollow and not connected: fewer than {} cases.", grid::FEW),
+                (Self::English, false) => format!("Lighter: fewer than {} cases.", grid::FEW),
+                (Self::Chinese, true) => format!("空心且不连线：样本少于 {}。", grid::FEW),
+                (Self::Chinese, false) => format!("浅色：样本少于 {}。", grid::FEW),
+            });
+        }
+        notes
     }
 
     /// The name of the remaining series.

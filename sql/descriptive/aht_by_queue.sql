@@ -29,7 +29,7 @@ group by queue, channel
 order by workload_h desc, queue, channel;
 
 -- section: By month and queue
--- chart: line x=month y=aht_s series=queue format=duration
+-- chart: line x=month y=aht_s series=queue partial=is_partial format=duration
 -- check: aht_s >= 0
 with contacts as (
     select
@@ -41,15 +41,29 @@ with contacts as (
         handle_s
     from contacts_clean
     where handle_s is not null and started_at >= $since and started_at < $until
+),
+by_month as (
+    select
+        month,
+        queue,
+        count(*) as contact_count,
+        aht(talk_s, hold_s, wrap_s) as aht_s,
+        sum(handle_s) / 3600.0 as workload_h
+    from contacts
+    group by month, queue
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
     month,
     queue,
-    count(*) as contact_count,
-    aht(talk_s, hold_s, wrap_s) as aht_s,
-    sum(handle_s) / 3600.0 as workload_h
-from contacts
-group by month, queue
+    contact_count,
+    aht_s,
+    workload_h,
+    month < covered_from or month + interval '1 month' > covered_until as is_partial
+from by_month cross join bounds
 order by month, queue;
 
 -- notes: contacts without a handle time

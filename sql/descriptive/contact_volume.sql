@@ -1,17 +1,21 @@
 -- title: Contact volume
 -- description: Contacts per day with the mean of 7 days, per week, and per hour of the week.
--- Every day of the observed period has a row; the mean of 7 days begins with the seventh. Weekdays run from 1, Monday, to
+-- Every day of the observed period has a row; mean_7_days is NULL until 7 days are known. Weekdays run from 1, Monday, to
 -- 7, Sunday. Hours are UTC. The data covers some hours of the week more often than others: covered_count says how
 -- often, mean_contact_count is the mean of these times.
 -- grain: one row per day, then one per week, then one per weekday and hour
+-- param: since timestamp = 1970-01-01     # first contact start
+-- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: topic text = %                   # a topic, or a pattern of LIKE
 -- section: By day
--- chart: line x=day y=contact_count,mean_7_days
+-- chart: line x=day y=contact_count,mean_7_days partial=is_partial
 -- check: contact_count >= 0
 -- check: customer_count <= contact_count
 with days as (
     select cast(unnest(generate_series(
-        date_trunc('day', observed_from), date_trunc('day', observed_until), interval '1 day'
+        date_trunc('day', observed_from),
+        date_trunc('day', least(observed_until, $until - interval '1 microsecond')),
+        interval '1 day'
     )) as date) as day
     from observed_period
 ),
@@ -22,36 +26,66 @@ by_day as (
         count(distinct customer_id) as customer_count,
         sum(handle_s) / 3600.0 as workload_h
     from contacts_clean
-    where coalesce(topic, '') like $topic
+    where coalesce(topic, '') like $topic and started_at < $until
     group by cast(started_at as date)
+),
+smoothed as (
+    select
+        days.day,
+        coalesce(contact_count, 0) as contact_count,
+        coalesce(customer_count, 0) as customer_count,
+        workload_h,
+        count(*) over last_7_days as day_count,
+        avg(coalesce(contact_count, 0)) over last_7_days as mean_7_days
+    from days
+    left join by_day on by_day.day = days.day
+    window last_7_days as (order by days.day rows between 6 preceding and current row)
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
-    days.day,
-    coalesce(contact_count, 0) as contact_count,
-    coalesce(customer_count, 0) as customer_count,
+    day,
+    contact_count,
+    customer_count,
     workload_h,
-    case when count(*) over week = 7 then avg(coalesce(contact_count, 0)) over week end as mean_7_days
-from days
-left join by_day on by_day.day = days.day
-window week as (order by days.day rows between 6 preceding and current row)
-order by days.day;
+    case when day_count = 7 then mean_7_days end as mean_7_days,
+    day < covered_from or day + interval '1 day' > covered_until as is_partial
+from smoothed cross join bounds
+where day >= date_trunc('day', $since)
+order by day;
 
 -- section: By week
--- chart: bar x=week y=contact_count
+-- chart: bar x=week y=contact_count partial=is_partial
 -- check: inbound_count <= contact_count
 with contacts as (
     select cast(date_trunc('week', started_at) as date) as week, customer_id, is_inbound, handle_s
     from contacts_clean
-    where started_at is not null and coalesce(topic, '') like $topic
+    where coalesce(topic, '') like $topic and started_at >= $since and started_at < $until
+),
+by_week as (
+    select
+        week,
+        count(*) as contact_count,
+        count(*) filter (where is_inbound) as inbound_count,
+        count(distinct customer_id) as customer_count,
+        sum(handle_s) / 3600.0 as workload_h
+    from contacts
+    group by week
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
     week,
-    count(*) as contact_count,
-    count(*) filter (where is_inbound) as inbound_count,
-    count(distinct customer_id) as customer_count,
-    sum(handle_s) / 3600.0 as workload_h
-from contacts
-group by week
+    contact_count,
+    inbound_count,
+    customer_count,
+    workload_h,
+    week < covered_from or week + interval '1 week' > covered_until as is_partial
+from by_week cross join bounds
 order by week;
 
 -- section: By hour of the week
@@ -77,7 +111,7 @@ contacts as (
         (cast(date_part('dow', started_at) as int) + 6) % 7 + 1 as weekday,
         cast(date_part('hour', started_at) as int) as hour
     from contacts_clean
-    where started_at is not null and coalesce(topic, '') like $topic
+    where coalesce(topic, '') like $topic and started_at >= $since and started_at < $until
 )
 select
     contacts.weekday,

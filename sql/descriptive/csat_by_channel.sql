@@ -40,16 +40,35 @@ from with_spread
 order by answer_count desc, channel;
 
 -- section: By month and channel
--- chart: line x=month y=csat_ratio series=channel format=percent
+-- chart: line x=month y=csat_ratio series=channel partial=is_partial base=answer_count format=percent
 -- check: csat_ratio between 0 and 1
 with answers as (
     select cast(date_trunc('month', responded_at) as date) as month, channel, score
     from survey_contacts
     where kind = 'csat' and score is not null and responded_at >= $since and responded_at < $until
+),
+by_month as (
+    select
+        month,
+        channel,
+        count(*) as answer_count,
+        csat(score, $satisfied_from) as csat_ratio,
+        avg(score) as mean_score
+    from answers
+    group by month, channel
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
-select month, channel, count(*) as answer_count, csat(score, $satisfied_from) as csat_ratio, avg(score) as mean_score
-from answers
-group by month, channel
+select
+    month,
+    channel,
+    answer_count,
+    csat_ratio,
+    mean_score,
+    month < covered_from or month + interval '1 month' > covered_until as is_partial
+from by_month cross join bounds
 order by month, channel;
 
 -- notes: answers without a score on the scale

@@ -4,8 +4,10 @@
 -- that it does not hold; repeats; unknown_count, first contacts whose 7 days have not elapsed; known_count, on which
 -- fcr_ratio rests. fcr_survival_ratio also uses what is known of unknown_count (Kaplan-Meier), its margin is of 95 %.
 -- grain: one row per month
+-- param: since timestamp = 1970-01-01       # first contact start
+-- param: until timestamp = 2200-01-01       # contacts before this time
 -- param: topic text = %                     # a topic, or a pattern of LIKE
--- chart: line x=month y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio format=percent
+-- chart: line x=month y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio partial=is_partial base=known_count format=percent
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1
 -- check: fcr_survival_ratio between 0 and 1
@@ -21,7 +23,7 @@ with contacts as (
         is_resolved,
         is_first_contact_resolved
     from observed_period cross join contact_outcomes
-    where is_fcr_eligible and coalesce(topic, '') like $topic
+    where is_fcr_eligible and coalesce(topic, '') like $topic and started_at >= $since and started_at < $until
 ),
 by_month as (
     select
@@ -43,6 +45,10 @@ by_month as (
 ),
 with_spread as (
     select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from by_month
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
     month,
@@ -56,6 +62,7 @@ select
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio,
-    logged_resolved_ratio
-from with_spread
+    logged_resolved_ratio,
+    month < covered_from or month + interval '1 month' > covered_until as is_partial
+from with_spread cross join bounds
 order by month

@@ -1,29 +1,50 @@
 -- title: KPI overview
 -- description: The main figures of the newest period beside the period before it.
--- The newest period ends with the newest contact. Ratios carry their Wilson interval of 95 %. FCR counts first
--- contacts whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted
--- at its end.
+-- The newest period ends before until, by default with the newest contact. A period that the data do not cover has no
+-- figures, they and their differences are NULL. Ratios carry their Wilson interval of 95 %. FCR counts first contacts
+-- whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted at its end.
 -- grain: one row per figure
 -- param: period interval = 28 days        # length of each of the two periods
+-- param: until timestamp = null           # end of the newest period, exclusive; null is the end of the data
 -- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
 -- chart: figure x=kpi value=value previous=previous_value low=value_low high=value_high unit=unit
 -- check: value between value_low - 1e-9 and value_high + 1e-9
 -- check: case unit when 'ratio' then value between 0 and 1 when 'count' then value >= 0 end
 -- alert: min(value) filter (where kpi = 'service level') < 0.7
 -- alert: min(value) filter (where kpi = 'abandonment rate') > 0.1
-with contacts as (
-    select contact_outcomes.*, started_at > observed_until - $period as is_current
-    from observed_period cross join contact_outcomes
-    where started_at > observed_until - $period - $period
+with ends as (
+    select
+        covered_from,
+        covered_until,
+        coalesce($until, observed_until)
+            + case when $until is null then interval '1 microsecond' else interval '0 microseconds' end as ends_at,
+        -- the last day of the data counts as whole
+        coalesce($until, date_trunc('day', observed_until) + interval '1 day') as ends_on
+    from observed_period cross join covered_period
+),
+periods as (
+    select
+        ends_at,
+        ends_at - $period as newest_from,
+        ends_at - $period - $period as previous_from,
+        ends_at > covered_from and ends_at - $period < least(covered_until, ends_at) as has_newest,
+        ends_on - $period - $period >= covered_from and ends_on - $period <= covered_until as has_previous,
+        ends_on - $period >= covered_from and ends_on <= covered_until as is_newest_whole
+    from ends
+),
+contacts as (
+    select contact_outcomes.*, started_at >= newest_from as is_current
+    from periods cross join contact_outcomes
+    where started_at >= previous_from and started_at < ends_at
 ),
 answers as (
-    select surveys_clean.*, responded_at > observed_until - $period as is_current
-    from observed_period cross join surveys_clean
-    where responded_at > observed_until - $period - $period and responded_at <= observed_until
+    select surveys_clean.*, responded_at >= newest_from as is_current
+    from periods cross join surveys_clean
+    where responded_at >= previous_from and responded_at < ends_at
 ),
-ends as (
-    select true as is_current, observed_until as ends_at from observed_period
-    union all select false, observed_until - $period from observed_period
+sides as (
+    select true as is_current, ends_at, has_newest as is_covered from periods
+    union all select false, newest_from, has_previous from periods
 ),
 figures as (
     select
@@ -56,25 +77,30 @@ figures as (
     union all
     select
         is_current, 14,
-        case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at > ends_at, true)) end, count(*)
-    from ends cross join contacts_clean
-    where started_at <= ends_at
+        case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at >= ends_at, true)) end, count(*)
+    from sides cross join contacts_clean
+    where started_at < ends_at
     group by is_current
+    union all
+    -- a covered period without contacts has none
+    select is_current, unnest([1, 2]), 0, 0 from sides
 ),
 compared as (
     select
         position,
-        max(value) filter (where is_current) as value,
-        max(value) filter (where not is_current) as previous_value,
-        max(known_count) filter (where is_current) as known_count
-    from figures
+        max(value) filter (where figures.is_current and is_covered) as value,
+        max(value) filter (where not figures.is_current and is_covered) as previous_value,
+        max(known_count) filter (where figures.is_current and is_covered) as known_count
+    from figures inner join sides on sides.is_current = figures.is_current
     group by position
 ),
 with_spread as (
     select
-        kpis.position, kpi, unit, value, previous_value, known_count,
+        kpis.position, kpi, unit, value, known_count,
+        -- contacts of a part of a period do not compare with those of a whole one
+        case when is_newest_whole or kpis.position > 2 then previous_value end as previous_value,
         case when unit = 'ratio' then 1.96 * sqrt(known_count * value * (1 - value) + 0.9604) end as spread
-    from kpis left join compared on compared.position = kpis.position
+    from periods cross join kpis left join compared on compared.position = kpis.position
 )
 select
     kpi, unit, value, previous_value, value - previous_value as difference, known_count,
@@ -87,4 +113,35 @@ order by position;
 select 'first-contact resolution of the newest period is not known: the 7 days of its contacts have not elapsed; a longer '
     || 'period has it'
 from observed_period
-where observed_until - $period >= observed_until - interval '7 days'
+where observed_until - $period >= observed_until - interval '7 days';
+
+-- notes: periods that the data do not cover
+with ends as (
+    select
+        covered_from,
+        covered_until,
+        coalesce($until, observed_until)
+            + case when $until is null then interval '1 microsecond' else interval '0 microseconds' end as ends_at,
+        -- the last day of the data counts as whole
+        coalesce($until, date_trunc('day', observed_until) + interval '1 day') as ends_on
+    from observed_period cross join covered_period
+),
+periods as (
+    select
+        covered_from,
+        covered_until,
+        cast(ends_at - $period as date) || ' to before ' || cast(ends_at as date) as newest,
+        cast(ends_at - $period - $period as date) || ' to before ' || cast(ends_at - $period as date) as previous,
+        ends_at > covered_from and ends_at - $period < least(covered_until, ends_at) as has_newest,
+        ends_on - $period - $period >= covered_from and ends_on - $period <= covered_until as has_previous,
+        ends_on - $period >= covered_from and ends_on <= covered_until as is_newest_whole
+    from ends
+)
+select
+    'the data cover ' || cast(covered_from as date) || ' to before ' || cast(covered_until as date) || case
+        when not has_newest then ': nothing of the newest period, ' || newest || ', and it has no figures'
+        when not is_newest_whole then ': a part of the newest period, ' || newest
+        else ': not all of the period before, ' || previous || ', and nothing is compared with it'
+    end
+from periods
+where not has_newest or not is_newest_whole or not has_previous

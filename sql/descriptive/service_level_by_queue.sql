@@ -35,21 +35,35 @@ group by queue
 order by offered_count desc, queue;
 
 -- section: By week and queue
--- chart: line x=week y=service_level_ratio series=queue format=percent
+-- chart: line x=week y=service_level_ratio series=queue partial=is_partial base=offered_count format=percent
 -- check: service_level_ratio between 0 and 1
 with contacts as (
     select cast(date_trunc('week', started_at) as date) as week, queue, wait_s, is_abandoned
     from contacts_clean
     where is_offered and started_at >= $since and started_at < $until
+),
+by_week as (
+    select
+        week,
+        queue,
+        count(*) filter (where is_abandoned or not is_abandoned and wait_s is not null) as offered_count,
+        service_level(wait_s, is_abandoned, $threshold_s) as service_level_ratio,
+        avg(wait_s) filter (where not coalesce(is_abandoned, false)) as asa_s
+    from contacts
+    group by week, queue
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
     week,
     queue,
-    count(*) filter (where is_abandoned or not is_abandoned and wait_s is not null) as offered_count,
-    service_level(wait_s, is_abandoned, $threshold_s) as service_level_ratio,
-    avg(wait_s) filter (where not coalesce(is_abandoned, false)) as asa_s
-from contacts
-group by week, queue
+    offered_count,
+    service_level_ratio,
+    asa_s,
+    week < covered_from or week + interval '1 week' > covered_until as is_partial
+from by_week cross join bounds
 order by week, queue;
 
 -- notes: contacts without an outcome or a wait

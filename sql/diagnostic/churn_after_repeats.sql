@@ -7,13 +7,17 @@
 -- share is NULL, not zero. It shows no cause.
 -- grain: one row per number of repeat contacts, 0 to 4
 -- param: within interval = 30 days        # who leaves later is not counted
+-- param: until timestamp = 2200-01-01     # contacts before this time, and who had left by then
 -- chart: bar x=repeat_count y=churn_ratio low=churn_low_ratio high=churn_high_ratio format=percent
 -- check: churn_ratio between 0 and 1
 -- check: churn_ratio between churn_low_ratio - 1e-9 and churn_high_ratio + 1e-9
 -- check: churned_count <= known_count and known_count <= customer_count
 -- alert: max(churn_low_ratio) filter (where repeat_count > 0) > max(churn_high_ratio) filter (where repeat_count = 0)
 with people as (
-    select customer_id, max(churned_at) as churned_at from customers where customer_id is not null group by customer_id
+    select customer_id, max(churned_at) filter (where churned_at < $until) as churned_at
+    from customers
+    where customer_id is not null
+    group by customer_id
 ),
 contacts as (
     select
@@ -25,7 +29,8 @@ contacts as (
         ) as repeat_count
     from contact_outcomes
     inner join people on people.customer_id = contact_outcomes.customer_id
-    where is_repeat is not null and (people.churned_at is null or started_at <= people.churned_at)
+    where is_repeat is not null and started_at < $until
+        and (people.churned_at is null or started_at <= people.churned_at)
 ),
 reached as (
     select customer_id, repeat_count, min(started_at) as reached_at, max(churned_at) as churned_at
@@ -36,7 +41,7 @@ reached as (
 outcomes as (
     select
         repeat_count,
-        case when reached_at + $within <= observed_until
+        case when reached_at + $within <= least(observed_until, $until)
             then coalesce(churned_at <= reached_at + $within, false) end as is_churned
     from reached cross join observed_period
 ),

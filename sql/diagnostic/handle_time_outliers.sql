@@ -8,7 +8,7 @@
 -- param: until timestamp = 2200-01-01     # contacts before this time
 -- param: max_rows integer = 50            # how many contacts to list
 -- section: By month
--- chart: line x=month y=outlier_ratio format=percent
+-- chart: line x=month y=outlier_ratio partial=is_partial base=contact_count format=percent
 -- check: outlier_ratio between 0 and 1
 -- check: median_s <= p95_s
 -- alert: max(outlier_ratio) filter (where contact_count >= 30) > 0.01
@@ -16,17 +16,33 @@ with scores as (
     select cast(date_trunc('month', started_at) as date) as month, handle_s, is_outlier
     from handle_time_scores
     where started_at >= $since and started_at < $until
+),
+by_month as (
+    select
+        month,
+        count(*) as contact_count,
+        count(*) filter (where is_outlier) as outlier_count,
+        rate(is_outlier) as outlier_ratio,
+        avg(handle_s) as mean_s,
+        median(cast(handle_s as double)) as median_s,
+        percentile_cont(0.95) within group (order by cast(handle_s as double)) as p95_s
+    from scores
+    group by month
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
     month,
-    count(*) as contact_count,
-    count(*) filter (where is_outlier) as outlier_count,
-    rate(is_outlier) as outlier_ratio,
-    avg(handle_s) as mean_s,
-    median(cast(handle_s as double)) as median_s,
-    percentile_cont(0.95) within group (order by cast(handle_s as double)) as p95_s
-from scores
-group by month
+    contact_count,
+    outlier_count,
+    outlier_ratio,
+    mean_s,
+    median_s,
+    p95_s,
+    month < covered_from or month + interval '1 month' > covered_until as is_partial
+from by_month cross join bounds
 order by month;
 
 -- section: By agent

@@ -29,22 +29,37 @@ group by source, topic
 order by source, mean_sentiment nulls last, topic;
 
 -- section: By month and source
--- chart: line x=month y=mean_sentiment series=source
+-- chart: line x=month y=mean_sentiment series=source partial=is_partial base=scored_count
 -- check: mean_sentiment between -1 and 1
 with texts as (
     select cast(date_trunc('month', written_at) as date) as month, source, sentiment
     from text_sentiments
     where written_at >= $since and written_at < $until
+),
+by_month as (
+    select
+        month,
+        source,
+        count(*) as text_count,
+        count(sentiment) as scored_count,
+        avg(sentiment) as mean_sentiment,
+        rate(sentiment <= -0.05) as negative_ratio
+    from texts
+    group by month, source
+),
+bounds as (
+    select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
+    from covered_period
 )
 select
     month,
     source,
-    count(*) as text_count,
-    count(sentiment) as scored_count,
-    avg(sentiment) as mean_sentiment,
-    rate(sentiment <= -0.05) as negative_ratio
-from texts
-group by month, source
+    text_count,
+    scored_count,
+    mean_sentiment,
+    negative_ratio,
+    month < covered_from or month + interval '1 month' > covered_until as is_partial
+from by_month cross join bounds
 order by month, source;
 
 -- notes: texts that cannot be read

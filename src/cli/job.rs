@@ -179,6 +179,7 @@ fn conclude(run: &Run) -> Result<ExitCode> {
     match run.state {
         RunState::Succeeded => {
             super::note(&format!("{} succeeded{rows}", run.run_id));
+            // checks that fail, alerts of which it is unknown whether they are met, notes
             for line in run.error.iter().flat_map(|remarks| remarks.lines()) {
                 super::note(line.trim_start_matches("note: "));
             }

@@ -296,7 +296,10 @@ pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
             return Err(Error::usage(format!("-p wants name=value, got `{text}`")));
         };
         if values.insert(name.trim().to_string(), value.to_string()).is_some() {
-            return Err(Error::usage(format!("-p {} stands twice", name.trim())));
+            let name = name.trim();
+            return Err(Error::usage(format!(
+                "-p {name} stands twice; the elements of a list are one value: -p {name}='a, \"b, c\"'"
+            )));
         }
     }
     Ok(values)

@@ -284,8 +284,27 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_span(&text).map(Self).map_err(de::Error::custom)
+        struct SpanText;
+        impl Visitor<'_> for SpanText {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as \"90s\", \"5m\", \"2h\" or \"1d\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                parse_span(text).map(Span).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Span, E> {
+                Err(E::custom(format!("{number} has no unit; write \"{number}s\", \"{number}m\" or \"{number}h\"")))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Span, E> {
+                Err(E::custom(format!("{number} has no unit; write a length of time such as \"90s\" or \"5m\"")))
+            }
+        }
+        deserializer.deserialize_any(SpanText)
     }
 }
 

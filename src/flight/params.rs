@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
@@ -18,7 +18,7 @@ use super::status;
 use crate::error::{Error, Result};
 use crate::source::Source;
 use crate::sqlfile;
-use crate::types::{plain, type_name};
+use crate::types::{number_without_unit, plain, type_name, unit_wanted};
 
 /// Maximum number of parameters; a larger one is a typo such as `$20250101`.
 const MAX_PARAMS: usize = 10_000;
@@ -179,6 +179,7 @@ pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Re
                 let column = batch.column(*column);
                 let wanted = param.data_type.clone().unwrap_or_else(|| plain(column.data_type()));
                 let wanted = if wanted == DataType::Null { DataType::Utf8 } else { wanted };
+                check_unit(param, column, &wanted)?;
                 let strict = CastOptions { safe: false, ..Default::default() };
                 cast_with_options(column, &wanted, &strict).map_err(|_| {
                     status::invalid(format!(
@@ -199,6 +200,30 @@ pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Re
     Ok(rows)
 }
 
+/// Rejects numbers for an interval, as integers or as strings without a unit: a cast would take them as months or
+/// nanoseconds.
+fn check_unit(param: &StatementParameter, column: &Arc<dyn Array>, wanted: &DataType) -> Result<(), Status> {
+    if !matches!(wanted, DataType::Interval(_) | DataType::Duration(_)) {
+        return Ok(());
+    }
+    let fault = |text: &str, number: &str| {
+        Err(status::invalid(format!("parameter ${}: {}", param.name, unit_wanted(text, number))))
+    };
+    let given = plain(column.data_type());
+    let strings = match &given {
+        DataType::Utf8 | DataType::LargeUtf8 => cast_with_options(column, &DataType::Utf8, &CastOptions::default()),
+        number if number.is_numeric() => cast_with_options(column, &DataType::Utf8, &CastOptions::default()),
+        _ => return Ok(()),
+    };
+    let strings = strings.map_err(|error| status::fault(&error.to_string()))?;
+    for text in strings.as_string::<i32>().iter().flatten() {
+        if let Some(number) = number_without_unit(text) {
+            return fault(text, number);
+        }
+    }
+    Ok(())
+}
+
 /// The column index of each parameter.
 fn order(params: &[StatementParameter], schema: &Schema) -> Vec<usize> {
     let columns: HashMap<&str, usize> =
@@ -214,6 +239,7 @@ fn order(params: &[StatementParameter], schema: &Schema) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, NullArray, StringArray};
+    use datafusion::arrow::datatypes::IntervalUnit;
 
     use super::*;
 
@@ -283,6 +309,13 @@ mod tests {
         };
         let error = rows(&[typed("1", Some(DataType::Int64))], &[batch(vec!["x"])]).unwrap_err();
         assert!(error.message().contains("parameter $1: bigint is wanted"), "{error}");
+        let interval = typed("1", Some(DataType::Interval(IntervalUnit::MonthDayNano)));
+        let number = RecordBatch::try_from_iter([("1", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
+        for batch in [batch(vec!["7"]), number] {
+            let error = rows(std::slice::from_ref(&interval), &[batch]).unwrap_err();
+            assert!(error.message().contains("parameter $1: `7` has no unit; write `7 days`"), "{error}");
+        }
+        assert!(rows(&[interval], &[batch(vec!["7 days"])]).is_ok());
         let two = [typed("1", None), typed("2", None)];
         assert!(rows(&two, &[batch(vec!["x"])]).unwrap_err().message().contains("2 parameters and 1 values"));
         assert!(rows(&two[..1], &[batch(vec!["x"; MAX_ROWS + 1])]).unwrap_err().message().contains("at most"));

@@ -12,6 +12,7 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use rusqlite::Connection;
 
+use super::alerts::UNKNOWN;
 use super::{failed, open_to_read};
 use crate::error::{Error, Result};
 use crate::session::{RowSource, SYSTEM, Session, VirtualTable};
@@ -83,6 +84,7 @@ const ALERTS: Columns = &[
     ("bad_group", ColumnType::Utf8),
     ("evaluated_at", ColumnType::Timestamp),
     ("is_met", ColumnType::Boolean),
+    ("outcome", ColumnType::Utf8),
     ("is_told", ColumnType::Boolean),
     ("figures", ColumnType::Utf8),
 ];
@@ -168,7 +170,15 @@ fn array(connection: &Connection, table: &str, column: &str, column_type: Column
     fn values<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Option<T>>> {
         connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
     }
-    let sql = format!("SELECT {column} FROM {table} ORDER BY rowid");
+    let value = match (table, column) {
+        // it is unknown whether an alert over no rows is met
+        ("alerts", "is_met") => format!("nullif(is_met, {UNKNOWN})"),
+        ("alerts", "outcome") => {
+            format!("CASE is_met WHEN {UNKNOWN} THEN 'unknown' WHEN 0 THEN 'not met' ELSE 'met' END")
+        }
+        _ => column.to_string(),
+    };
+    let sql = format!("SELECT {value} FROM {table} ORDER BY rowid");
     Ok(match column_type {
         ColumnType::Utf8 => Arc::new(StringArray::from(values::<String>(connection, &sql)?)),
         ColumnType::Int64 => Arc::new(Int64Array::from(values::<i64>(connection, &sql)?)),

@@ -163,6 +163,7 @@ fn an_alert_is_notified_once_and_again_after_good_runs() {
         section: 1,
         good_runs: 2,
         bad: bad.iter().map(|group| ((*group).to_string(), String::new())).collect(),
+        unknown: None,
     };
     let mut notifications = Vec::new();
     let story: [&[&str]; 7] = [&["x"], &["x", "y"], &["y"], &["x", "y"], &["y"], &["y"], &["x"]];
@@ -182,6 +183,35 @@ fn an_alert_is_notified_once_and_again_after_good_runs() {
     }
     // x is bad, one good run is not enough, two are
     assert_eq!(notifications, ["+x", "+y", "", "", "", "-x", "+x"]);
+}
+
+#[test]
+fn an_unknown_alert_is_notified_once_and_changes_no_group() {
+    let history = TempHistory::new();
+    let store = history.open();
+    let mut notifications = Vec::new();
+    // bad, unknown twice, bad still, good, unknown, good
+    let story = [Some(true), None, None, Some(true), Some(false), None, Some(false)];
+    for (second, is_bad) in (0..).zip(story) {
+        store.add_run(&new_run(second, Trigger::Schedule), at(second)).unwrap();
+        let run = store.claim(&format!("a-{second}"), at(second)).unwrap().unwrap();
+        let alerts = vec![AlertRecord {
+            alert: "n < 3".into(),
+            severity: "warn".into(),
+            section: 1,
+            good_runs: 1,
+            bad: if is_bad == Some(true) { vec![("x".into(), String::new())] } else { vec![] },
+            unknown: is_bad.is_none().then(|| "the result has no rows".to_string()),
+        }];
+        let seen = store.preview_alerts(&run, &alerts, at(second)).unwrap();
+        store.finish_attempt(&run, &made(alerts), &[], at(second)).unwrap();
+        let shown = |notification: &AlertNotification| match (notification.is_unknown, notification.is_over) {
+            (true, _) => format!("?{}", notification.figures),
+            (_, is_over) => format!("{}{}", if is_over { "-" } else { "+" }, notification.group),
+        };
+        notifications.push(seen.iter().map(shown).collect::<Vec<_>>().join(" "));
+    }
+    assert_eq!(notifications, ["+x", "?the result has no rows", "", "", "-x", "?the result has no rows", ""]);
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Format {
 
     /// Returns true if the format shows facts about the result beside its rows, as a page does.
     pub const fn shows_facts(self) -> bool {
-        matches!(self, Self::Html)
+        matches!(self, Self::Html | Self::Xlsx)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Excel workbooks: one sheet per section, written row by row to a temporary file.
 //!
 //! Cells are typed: numbers, booleans, dates and times (the wall clock of the column's time zone, UTC for `*_at`
-//! columns), strings. Values that Excel cannot represent are strings: integers beyond 2^53, decimals of more than 15
-//! digits, NaN, dates before 1900, lists, structs. The header is bold, frozen and has filters. A string longer than a
+//! columns), strings. Values that Excel cannot represent are strings: integers and decimals of more than 15 digits, NaN,
+//! dates before 1900, lists, structs. The name of a column gives the format of its numbers: `_ratio` per cent, `_count`
+//! thousands, `_s` and `_h` one decimal. The last sheet says what the others are ([`AboutSheet`]). The header is bold, frozen and has filters. A string longer than a
 //! cell, or more rows than a sheet, is an error before anything is visible.
 
+mod about;
 mod chart;
 
 use std::collections::HashSet;
@@ -21,6 +23,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::ArrayFormatter;
 use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 
+pub(crate) use self::about::{AboutRow, AboutSheet};
 pub(crate) use self::chart::SheetChart;
 use self::chart::{SeriesRun, add_row};
 use super::shape::plain;
@@ -35,8 +38,8 @@ pub(super) const MAX_COLUMNS: usize = 16_384;
 /// UTF-16 units of a cell's string.
 pub(super) const MAX_TEXT: usize = 32_767;
 
-/// Integers up to here are exact in a cell.
-const EXACT: u64 = 1 << 53;
+/// Integers from here on have more than 15 digits, which Excel replaces by zeros.
+const ROUNDED: u64 = 1_000_000_000_000_000;
 /// Digits of a number that Excel keeps.
 const DIGITS: usize = 15;
 /// Rows that determine the width of a column.
@@ -64,6 +67,9 @@ pub(crate) struct XlsxSink {
     file: Option<File>,
     /// The charts of the remaining sheets.
     charts: std::vec::IntoIter<Option<SheetChart>>,
+    /// Name and columns of the sheets that are written.
+    written: Vec<(String, SchemaRef)>,
+    about: Option<AboutSheet>,
 }
 
 struct Sheet {
@@ -85,6 +91,24 @@ struct Formats {
     date_time: CellFormat,
     date_time_fraction: CellFormat,
     duration: CellFormat,
+    percent: CellFormat,
+    thousands: CellFormat,
+    decimal: CellFormat,
+}
+
+impl Formats {
+    /// The format of the numbers of a column, by its name; `None` is Excel's own.
+    fn of(&self, name: &str, data_type: &DataType) -> Option<&CellFormat> {
+        let name = name.to_lowercase();
+        let ends = |ending: &str| name.ends_with(ending);
+        match () {
+            () if ends("_ratio") || name == "ratio" => Some(&self.percent),
+            () if ends("_count") || name == "count" => Some(&self.thousands),
+            // whole seconds need no decimals
+            () if (ends("_s") || ends("_h")) && !data_type.is_integer() => Some(&self.decimal),
+            () => None,
+        }
+    }
 }
 
 impl Default for XlsxSink {
@@ -101,12 +125,17 @@ impl Default for XlsxSink {
                 date_time: number("yyyy-mm-dd hh:mm:ss"),
                 date_time_fraction: number("yyyy-mm-dd hh:mm:ss.000"),
                 duration: number("[h]:mm:ss"),
+                percent: number("0.0%"),
+                thousands: number("#,##0"),
+                decimal: number("#,##0.0"),
             },
             names: HashSet::new(),
             sections: 0,
             sheet: None,
             file: None,
             charts: Vec::new().into_iter(),
+            written: Vec::new(),
+            about: None,
         }
     }
 }
@@ -120,9 +149,9 @@ fn failed(source: XlsxError) -> OutputError {
 }
 
 impl XlsxSink {
-    /// A workbook with a chart on each sheet that has one.
-    pub(crate) fn with_charts(charts: Vec<Option<SheetChart>>) -> Self {
-        Self { charts: charts.into_iter(), ..Self::default() }
+    /// A workbook with a chart on each sheet that has one, and a last sheet that says what the others are.
+    pub(crate) fn new(charts: Vec<Option<SheetChart>>, about: Option<AboutSheet>) -> Self {
+        Self { charts: charts.into_iter(), about, ..Self::default() }
     }
 
     fn worksheet(workbook: &mut Workbook, sections: usize) -> Result<&mut Worksheet> {
@@ -148,6 +177,7 @@ impl Sink for XlsxSink {
         let widths = schema.fields().iter().map(|field| text_width(field.name()) + FILTER_BUTTON).collect();
         let chart = self.charts.next().flatten();
         let schema = SchemaRef::clone(schema);
+        self.written.push((name.clone(), SchemaRef::clone(&schema)));
         self.sheet = Some(Sheet { name, schema, rows: 0, widths, chart, runs: Some(Vec::new()) });
         Ok(())
     }
@@ -164,23 +194,28 @@ impl Sink for XlsxSink {
         for (column, field) in batch.columns().iter().zip(sheet.schema.fields()) {
             columns.push((flat(column)?, field.name()));
         }
-        let columns: Vec<(Cells<'_>, &String)> =
-            columns.iter().map(|(column, name)| Ok((Cells::new(column)?, *name))).collect::<Result<_>>()?;
+        let formats = &self.formats;
+        let columns: Vec<(Cells<'_>, &String, Option<&CellFormat>)> = columns
+            .iter()
+            .map(|(column, name)| Ok((Cells::new(column)?, *name, formats.of(name, column.data_type()))))
+            .collect::<Result<_>>()?;
         for row in 0..batch.num_rows() {
             sheet.rows += 1;
             // checked above to be within the sheet
             let at = u32::try_from(sheet.rows).unwrap_or(u32::MAX);
-            for ((index, (cells, name)), widest) in (0..).zip(&columns).zip(&mut sheet.widths) {
+            for ((index, (cells, name, own)), widest) in (0..).zip(&columns).zip(&mut sheet.widths) {
                 let value =
                     cells.value(row).map_err(|source| text::unprintable(Format::Xlsx, name, sheet.rows, &source))?;
                 if sheet.rows <= WIDTH_ROWS {
                     *widest = (*widest).max(value.width());
                 }
-                let formats = &self.formats;
                 let written = match value {
                     Value::Null => continue,
                     Value::Boolean(value) => worksheet.write_boolean(at, index, value),
-                    Value::Number(value) => worksheet.write_number(at, index, value),
+                    Value::Number(value) => match own {
+                        Some(format) => worksheet.write_number_with_format(at, index, value, format),
+                        None => worksheet.write_number(at, index, value),
+                    },
                     Value::Whole(value) => worksheet.write_number_with_format(at, index, value, &formats.whole),
                     Value::Date(day) => worksheet.write_number_with_format(at, index, day, &formats.date),
                     Value::Time(day, fraction) => {
@@ -229,6 +264,11 @@ impl Sink for XlsxSink {
         if self.file.is_none() {
             if self.sections == 0 {
                 return Err(OutputError::NoResult { format: Format::Xlsx });
+            }
+            if let Some(about) = self.about.take() {
+                let name = sheet_name(Some(&about.name), self.sections + 1, &mut self.names);
+                let rows = (about.rows)(&std::mem::take(&mut self.written));
+                about::add(&mut self.workbook, &name, &rows).map_err(failed)?;
             }
             let mut file = tempfile::tempfile().map_err(io)?;
             self.workbook.save_to_writer(&mut file).map_err(failed)?;
@@ -499,7 +539,7 @@ fn whole(size: u64, value: f64) -> Option<Value> {
     const SHOWN: u64 = 100_000_000_000;
     match size {
         0..SHOWN => Some(Value::Number(value)),
-        SHOWN..=EXACT => Some(Value::Whole(value)),
+        SHOWN..ROUNDED => Some(Value::Whole(value)),
         _ => None,
     }
 }

@@ -5,12 +5,12 @@
 //! | `table` on a terminal, with charts | [`ChartedTableSink`] |
 //! | `html` with facts; without | [`PageSink`]; the rows alone |
 //! | `png` | [`PngSink`] |
-//! | `xlsx` | sheets with Excel's own charts |
+//! | `xlsx` | sheets with Excel's own charts, and one that says what they are |
 //! | all others | the rows alone |
 
 use cxql_chart::Language;
 
-use super::{ChartedTableSink, PageFacts, PageSection, PageSink, PngSink, SharedFindings};
+use super::{ChartedTableSink, PageFacts, PageSection, PageSink, PngSink, SharedFindings, about};
 use crate::output::{Destination, Format, OutputOptions, Result, Sink, Writer, sinks};
 use crate::report::Chart;
 
@@ -63,7 +63,8 @@ fn sink(format: Format, to_terminal: bool, options: &OutputOptions, presentation
         Format::Arrow => Box::new(sinks::ArrowSink::default()),
         Format::Xlsx => {
             let chart = |section: &PageSection| section.chart.as_ref().and_then(Chart::sheet_chart);
-            Box::new(sinks::XlsxSink::with_charts(sections.iter().map(chart).collect()))
+            let about = facts.map(|facts| about::sheet(facts, &findings));
+            Box::new(sinks::XlsxSink::new(sections.iter().map(chart).collect(), about))
         }
         Format::Html => match facts {
             Some(facts) => Box::new(PageSink::new(facts, sections, findings, options.page_rows)),

@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
+use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::utils::find_aggregate_exprs;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, is_true};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ident, is_true, lit};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use futures::TryStreamExt;
 
@@ -84,8 +85,24 @@ impl Bad {
 #[derive(Debug)]
 pub(super) struct AlertPlan {
     plan: LogicalPlan,
+    /// One row: how many rows or groups the condition was evaluated for, and for how many of them it is not NULL.
+    known: LogicalPlan,
     group_count: usize,
 }
+
+/// The outcome of an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AlertOutcome {
+    /// The groups that meet the condition, ordered by name; of very many only the first.
+    pub bad: Vec<Bad>,
+    /// Why it is unknown whether the condition is met; `None` if it is known.
+    pub unknown: Option<&'static str>,
+}
+
+/// An alert over no rows.
+const NO_ROWS: &str = "the result has no rows";
+/// An alert whose condition is NULL everywhere.
+const NO_VALUES: &str = "there is no value to compare, the condition is NULL";
 
 impl Alert {
     pub(super) fn parse(source: &Arc<Source>, line: &HeaderLine, params: &[Param], used: &mut [bool]) -> Result<Self> {
@@ -184,13 +201,18 @@ impl Alert {
             self.aggregated(source, plan, expr, aggregates, &groups, &calls)?
         };
         match built {
-            Ok(plan) => Ok(AlertPlan { plan, group_count: groups.len() }),
+            Ok((plan, known)) => Ok(AlertPlan { plan, known, group_count: groups.len() }),
             Err(error) => Err(session.error(error, source).await),
         }
     }
 
-    /// Rows that meet the condition.
-    fn rows(&self, plan: &LogicalPlan, expr: Expr, groups: &[Expr]) -> datafusion::error::Result<LogicalPlan> {
+    /// Rows that meet the condition, and the count of rows.
+    fn rows(
+        &self,
+        plan: &LogicalPlan,
+        expr: Expr,
+        groups: &[Expr],
+    ) -> datafusion::error::Result<(LogicalPlan, LogicalPlan)> {
         let figures: Vec<Expr> = expr
             .column_refs()
             .into_iter()
@@ -198,7 +220,8 @@ impl Alert {
             .filter(|column| !groups.contains(column))
             .collect();
         let columns = groups.iter().cloned().chain(sorted(figures));
-        LogicalPlanBuilder::from(plan.clone()).filter(is_true(expr))?.project(columns)?.build()
+        let known = known(plan, expr.clone())?;
+        Ok((LogicalPlanBuilder::from(plan.clone()).filter(is_true(expr))?.project(columns)?.build()?, known))
     }
 
     /// Groups that meet a condition with aggregates. `calls` are the function calls of the condition with their texts, by
@@ -211,7 +234,7 @@ impl Alert {
         aggregates: Vec<Expr>,
         groups: &[Expr],
         calls: &[(Expr, &str)],
-    ) -> Result<datafusion::error::Result<LogicalPlan>> {
+    ) -> Result<datafusion::error::Result<(LogicalPlan, LogicalPlan)>> {
         let aggregated = match LogicalPlanBuilder::from(plan.clone())
             .aggregate(groups.to_vec(), aggregates.clone())
             .and_then(LogicalPlanBuilder::build)
@@ -245,10 +268,12 @@ impl Alert {
             }
         });
         let columns: Vec<Expr> = groups.iter().cloned().chain(figures).collect();
-        Ok(LogicalPlanBuilder::from(aggregated)
+        let known = known(&aggregated, rebased.clone());
+        let bad = LogicalPlanBuilder::from(aggregated)
             .filter(is_true(rebased))
             .and_then(|builder| builder.project(columns))
-            .and_then(LogicalPlanBuilder::build))
+            .and_then(LogicalPlanBuilder::build);
+        Ok(bad.and_then(|bad| Ok((bad, known?))))
     }
 
     fn boolean(&self, source: &Arc<Source>, data_type: Option<DataType>) -> Result<()> {
@@ -271,8 +296,7 @@ impl Alert {
         })
     }
 
-    /// The groups that meet the condition over the rows of `plan`, ordered by name, and their number; of very many only
-    /// the first are returned.
+    /// Evaluates the condition over the rows of `plan`.
     ///
     /// # Errors
     /// Any error of planning or executing a statement.
@@ -282,14 +306,9 @@ impl Alert {
         source: &Arc<Source>,
         values: &BoundValues,
         plan: &LogicalPlan,
-    ) -> Result<(Vec<Bad>, usize)> {
+    ) -> Result<AlertOutcome> {
         let planned = self.plan(session, source, values, plan).await?;
-        let execution = session.execute(source, &planned.plan).await?;
-        let batches: Vec<RecordBatch> = match execution.stream.try_collect().await {
-            Ok(batches) => batches,
-            Err(error) => return Err(session.execution_error(error, source, &execution.plan).await),
-        };
-        let count = batches.iter().map(RecordBatch::num_rows).sum();
+        let batches = collect(session, source, &planned.plan).await?;
         let mut bad: Vec<Bad> = Vec::new();
         for batch in &batches {
             for row in 0..batch.num_rows() {
@@ -305,7 +324,38 @@ impl Alert {
             }
         }
         bad.sort_by(|a, b| a.group.cmp(&b.group));
-        Ok((bad, count))
+        let mut unknown = None;
+        if bad.is_empty() {
+            let counts = collect(session, source, &planned.known).await?;
+            let count = |column: usize| {
+                let value = |batch: &RecordBatch| {
+                    batch.column(column).as_primitive::<Int64Type>().iter().flatten().sum::<i64>()
+                };
+                counts.iter().map(value).sum::<i64>()
+            };
+            unknown = match (count(0), count(1)) {
+                (0, _) => Some(NO_ROWS),
+                (_, 0) => Some(NO_VALUES),
+                _ => None,
+            };
+        }
+        Ok(AlertOutcome { bad, unknown })
+    }
+}
+
+/// The count of rows of `plan`, and of those for which the condition is not NULL.
+fn known(plan: &LogicalPlan, condition: Expr) -> datafusion::error::Result<LogicalPlan> {
+    let counts = [count(lit(1i64)).alias("row_count"), count(condition).alias("known_count")];
+    let counts = LogicalPlanBuilder::from(plan.clone()).aggregate(Vec::<Expr>::new(), counts)?;
+    let cast = |name: &str| datafusion::logical_expr::cast(ident(name), DataType::Int64).alias(name);
+    counts.project([cast("row_count"), cast("known_count")])?.build()
+}
+
+async fn collect(session: &Session, source: &Arc<Source>, plan: &LogicalPlan) -> Result<Vec<RecordBatch>> {
+    let execution = session.execute(source, plan).await?;
+    match execution.stream.try_collect().await {
+        Ok(batches) => Ok(batches),
+        Err(error) => Err(session.execution_error(error, source, &execution.plan).await),
     }
 }
 
@@ -371,8 +421,8 @@ mod tests {
         let report = Report::parse("r", &source)?;
         let session = Session::open(Default::default()).await?;
         let steps = plan_report(&session, &report, &vec![], None).await?;
-        let (bad, _) = steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await?;
-        Ok(bad.iter().map(|bad| format!("{}|{}", bad.name(), bad.figures)).collect())
+        let outcome = steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await?;
+        Ok(outcome.bad.iter().map(|bad| format!("{}|{}", bad.name(), bad.figures)).collect())
     }
 
     #[test]
@@ -442,8 +492,31 @@ mod tests {
         let report = Report::parse("r", &source).unwrap();
         let session = Session::open(Default::default()).await.unwrap();
         let steps = plan_report(&session, &report, &vec![], None).await.unwrap();
-        let (bad, _) = steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await.unwrap();
-        assert_eq!(bad[0].name(), "queue=billing");
+        let outcome = steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await.unwrap();
+        assert_eq!(outcome.bad[0].name(), "queue=billing");
+    }
+
+    #[tokio::test]
+    async fn without_rows_or_values_it_is_unknown_whether_an_alert_is_met() {
+        let unknown = async |line: &str, rows: &str| {
+            let text = format!("-- alert: {line}\nselect * from (values {rows}) as t (queue, n) where queue <> 'none'");
+            let source = Arc::new(Source::query(&text));
+            let report = Report::parse("r", &source).unwrap();
+            let session = Session::open(Default::default()).await.unwrap();
+            let steps = plan_report(&session, &report, &vec![], None).await.unwrap();
+            steps[0].alerts[0].evaluate(&session, &source, &vec![], &steps[0].plan).await.unwrap().unknown
+        };
+        let (none, null) = ("('none', 1)", "('a', cast(null as int))");
+        for line in ["min(n) < 3", "n < 3", "min(n) < 3 per queue", "min(n) filter (where n > 100) < 3"] {
+            assert!(unknown(line, none).await.is_some(), "{line}");
+            assert_eq!(unknown(line, null).await, Some(NO_VALUES), "{line}");
+        }
+        assert_eq!(unknown("n < 3", none).await, Some(NO_ROWS));
+        // known: no row is a count of zero, one value is enough
+        assert_eq!(unknown("count(*) > 0", none).await, None);
+        assert_eq!(unknown("n < 3", "('a', 5), ('b', null)").await, None);
+        assert_eq!(unknown("min(n) < 3", "('a', 5)").await, None);
+        assert_eq!(unknown("min(n) < 3", "('a', 1)").await, None);
     }
 
     #[tokio::test]

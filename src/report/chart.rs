@@ -15,9 +15,9 @@ use crate::types::type_name;
 type Grammar = (ChartKind, &'static str, &'static [&'static str], &'static [&'static str]);
 
 const KINDS: [Grammar; 12] = [
-    (ChartKind::Bar, "bar", &["x", "y"], &["series", "low", "high", "layout"]),
-    (ChartKind::Line, "line", &["x", "y"], &["series", "low", "high"]),
-    (ChartKind::Area, "area", &["x", "y"], &["series", "low", "high", "layout"]),
+    (ChartKind::Bar, "bar", &["x", "y"], &["series", "low", "high", "partial", "base", "layout"]),
+    (ChartKind::Line, "line", &["x", "y"], &["series", "low", "high", "partial", "base"]),
+    (ChartKind::Area, "area", &["x", "y"], &["series", "low", "high", "partial", "base", "layout"]),
     (ChartKind::Scatter, "scatter", &["x", "y"], &["series", "label", "trend"]),
     (ChartKind::Heatmap, "heatmap", &["x", "y", "value"], &[]),
     (ChartKind::Histogram, "histogram", &["x"], &["y", "series"]),
@@ -36,7 +36,7 @@ const FORMATS: [&str; 5] = ["number", "percent", "duration", "points", "currency
 const CHOICES: [&str; 2] = ["layout", "trend"];
 const TRENDS: [&str; 2] = ["linear", "none"];
 /// Keys whose columns must be numeric.
-const NUMBERS: [&str; 6] = ["y", "value", "previous", "low", "high", "p_value"];
+const NUMBERS: [&str; 7] = ["y", "value", "previous", "low", "high", "p_value", "base"];
 
 /// The layouts that a kind supports.
 fn layouts(kind: ChartKind) -> &'static [&'static str] {

@@ -1,6 +1,10 @@
 //! Collects the data of a chart from the rows of a section.
 
+use std::str::FromStr;
+
+use chrono::DateTime;
 use cxql_chart::{Column, Form, Kind, Language, Plot, Values};
+use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
@@ -144,6 +148,8 @@ impl ChartData {
             p_value: one("p_value"),
             unit: one("unit"),
             label: one("label"),
+            partial: one("partial"),
+            base: one("base"),
             ..Plot::new(chart.kind)
         }
     }
@@ -172,9 +178,19 @@ fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
                 DataType::Timestamp(_, zone) => zone.clone(),
                 _ => None,
             };
+            let local =
+                zone.as_deref().filter(|zone| !matches!(*zone, "UTC" | "+00:00")).map(Tz::from_str).transpose()?;
             let timestamps = cast(&plain, &DataType::Timestamp(TimeUnit::Millisecond, zone))?;
             let counts = cast(&timestamps, &DataType::Int64)?;
-            times.extend(counts.as_primitive::<Int64Type>().iter());
+            // an axis shows the wall clock of the column's zone, in which months begin at midnight
+            let wall = |count: i64| match local {
+                Some(zone) => {
+                    let at = DateTime::from_timestamp_millis(count)?.with_timezone(&zone);
+                    Some(at.naive_local().and_utc().timestamp_millis())
+                }
+                None => Some(count),
+            };
+            times.extend(counts.as_primitive::<Int64Type>().iter().map(|count| count.and_then(wall)));
         }
         Values::Strings(texts) => {
             let options = FormatOptions::new().with_display_error(true);
@@ -193,7 +209,7 @@ fn append(values: &mut Values, column: &ArrayRef) -> Result<(), ArrowError> {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{Date32Array, Int64Array, StringArray};
+    use datafusion::arrow::array::{Date32Array, Int64Array, StringArray, TimestampSecondArray};
 
     use super::*;
     use crate::report::Report;
@@ -222,6 +238,17 @@ mod tests {
         assert_eq!(plot.x.unwrap().values, Values::Timestamps(vec![Some(20_089 * 86_400_000), None]));
         assert_eq!(plot.y[0].values, Values::Numbers(vec![Some(3.0), None]));
         assert_eq!(plot.series.unwrap().values, Values::Strings(vec![Some("a␛b".into()), None]));
+    }
+
+    #[test]
+    fn an_axis_shows_the_wall_clock_of_the_columns_zone() {
+        // 2025-05-31T22:00:00Z and 2025-11-30T23:00:00Z are first days of months in Berlin: 20,240 and 20,423 days
+        let times = TimestampSecondArray::from(vec![1_748_728_800, 1_764_543_600]).with_timezone("Europe/Berlin");
+        let n: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_from_iter([("month", Arc::new(times) as ArrayRef), ("n", n)]).unwrap();
+        let plot = drawing("bar x=month y=n", &batch).plot();
+        let days = [20_240, 20_423].map(|days| Some(days * 86_400_000));
+        assert_eq!(plot.x.unwrap().values, Values::Timestamps(days.to_vec()));
     }
 
     #[test]

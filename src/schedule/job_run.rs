@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
-use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::{MemTable, provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::context::{SchedulerContext, log, retry_at};
 use super::job::{Job, jobs};
 use super::output_names::fill_template;
+use super::recipients::unknown_line;
 use crate::config::FailedCheck;
 use crate::error::{Error, Result};
 use crate::execute::{self, OutputTarget, PlannedStatement, RunObserver, plan_report};
@@ -23,7 +27,7 @@ use crate::notes::PlannedNotes;
 use crate::output::{Destination, Format, OutputOptions};
 use crate::project::Project;
 use crate::render::{MailPage, SharedFindings, value_text};
-use crate::report::BoundValues;
+use crate::report::{AlertOutcome, BoundValues};
 use crate::session::Session;
 
 /// Maximum rows of a table in a mail.
@@ -121,7 +125,10 @@ impl SchedulerContext {
             AttemptOutcome::Retry { at, error } => format!("failed, again at {}: {error}", at.format("%H:%M:%S")),
             AttemptOutcome::Wait { reason, .. } => format!("waits: {reason}"),
             AttemptOutcome::Terminated { state, error } => format!("{}: {error}", state.name()),
-            AttemptOutcome::Completed { row_count, .. } => format!("is made, {row_count} rows"),
+            AttemptOutcome::Completed { row_count, note: None, .. } => format!("is made, {row_count} rows"),
+            AttemptOutcome::Completed { row_count, note: Some(note), .. } => {
+                format!("is made, {row_count} rows; {}", note.replace('\n', "; "))
+            }
             AttemptOutcome::Released => "is released".into(),
         };
         log(
@@ -219,6 +226,10 @@ impl SchedulerContext {
         let values = job.values(run.scheduled_at)?;
         let mut steps = plan_report(session, report, &values, None).await?;
         let planned_notes = PlannedNotes::of_run(session, Some((report, &values))).await?;
+        let absent = planned_notes.known();
+        if !absent.is_empty() && steps.iter().all(|step| !reads_data(&step.plan)) {
+            return Err(Error::data(format!("no data: {}", absent.join("; "))));
+        }
         let checked = SharedFindings::default();
         let staging = self.store.staging(&run.run_id);
         // left over from an interrupted attempt
@@ -260,9 +271,19 @@ impl SchedulerContext {
         let facts = execute::page_facts(session, &all, Some((report, &values))).await?;
         let sections = execute::page_sections(&all, Some(&facts));
         let page = MailPage::new(facts, sections, Arc::clone(&checked), MAIL_ROWS);
-        let mut collector =
-            ResultCollector { page, row_count: 0, alert_rows: vec![], memory_left: session.encoder_memory() };
+        let mut collector = ResultCollector {
+            page,
+            row_count: 0,
+            has_figures: false,
+            alert_rows: vec![],
+            memory_left: session.encoder_memory(),
+        };
         let written = match execute::write(session, &mut steps, &mut targets, &checked, &mut collector).await {
+            Ok(()) if collector.row_count > 0 && !collector.has_figures => {
+                let mut reasons = vec![format!("all figures of the {} rows are NULL", collector.row_count)];
+                reasons.extend_from_slice(absent);
+                Err(Error::data(format!("no data: {}", reasons.join("; "))))
+            }
             Ok(()) => execute::add_notes(session, &planned_notes, &checked).await,
             Err(error) => Err(error),
         };
@@ -283,8 +304,19 @@ impl SchedulerContext {
         let links: Vec<String> = deliveries.iter().map(|delivery| delivery.target.clone()).collect();
         let attachments = attachments(job, run, &files)?;
         deliveries.extend(
-            self.messages(project, job, run, session, &collector, &notifications, &groups, &links, &attachments)
-                .await?,
+            self.messages(
+                project,
+                job,
+                run,
+                session,
+                &collector,
+                &notifications,
+                &alerts,
+                &groups,
+                &links,
+                &attachments,
+            )
+            .await?,
         );
         if let Some(note) = &failed_checks {
             let title = format!("job {}: a check fails", job.name);
@@ -293,8 +325,9 @@ impl SchedulerContext {
         let parameters = report.params.iter().zip(&values);
         let parameters = parameters.map(|(param, value)| format!("{}={}", param.name, value_text(value)));
         let parameters = parameters.collect::<Vec<_>>().join(", ");
+        let unknown = alerts.iter().filter_map(|alert| Some(unknown_line(&alert.alert, alert.unknown.as_deref()?)));
         let remarks: Vec<String> =
-            failed_checks.into_iter().chain(notes.iter().map(|note| format!("note: {note}"))).collect();
+            failed_checks.into_iter().chain(unknown).chain(notes.iter().map(|note| format!("note: {note}"))).collect();
         let note = (!remarks.is_empty()).then(|| remarks.join("\n"));
         Ok(RunResults { row_count: collector.row_count, parameters, note, alerts, deliveries })
     }
@@ -402,6 +435,8 @@ fn media_type(format: Format) -> &'static str {
 pub(super) struct ResultCollector {
     pub(super) page: MailPage,
     pub(super) row_count: u64,
+    /// Whether any cell but labels has a value; a result of labels only has no figures to lack.
+    has_figures: bool,
     /// The rows of each section with alerts; `None` if they exceed the memory limit.
     alert_rows: Vec<Option<Vec<RecordBatch>>>,
     memory_left: usize,
@@ -416,6 +451,7 @@ impl RunObserver for ResultCollector {
 
     fn rows(&mut self, _section: usize, batch: &RecordBatch) -> Result<()> {
         self.row_count += batch.num_rows() as u64;
+        self.has_figures = self.has_figures || has_figures(batch);
         self.page.add(batch)?;
         if let Some(alert_rows) = self.alert_rows.last_mut()
             && let Some(batches) = alert_rows
@@ -448,7 +484,7 @@ impl ResultCollector {
                 // the rows that were delivered, so that result and alert agree; if they were too many, the query runs
                 // again
                 let plan = alert_rows.and_then(|batches| rows_as_plan(&step.plan, batches));
-                let (bad, _) =
+                let AlertOutcome { bad, unknown } =
                     alert.evaluate(session, &step.source, values, plan.as_ref().unwrap_or(&step.plan)).await?;
                 for bad in &bad {
                     groups.insert(bad.name(), bad.group.clone());
@@ -459,11 +495,44 @@ impl ResultCollector {
                     section: at + 1,
                     good_runs: alert.good_runs,
                     bad: bad.iter().map(|bad| (bad.name(), bad.figures.clone())).collect(),
+                    unknown: unknown.map(str::to_string),
                 });
             }
         }
         Ok((records, groups))
     }
+}
+
+/// Returns true if any cell but labels has a value, or there are labels only.
+fn has_figures(batch: &RecordBatch) -> bool {
+    let figures = || batch.columns().iter().filter(|column| !is_label(column.data_type()));
+    let is_known = |column: &Arc<dyn Array>| column.logical_null_count() < column.len();
+    batch.num_rows() > 0 && (figures().next().is_none() || figures().any(is_known))
+}
+
+fn is_label(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_label(values),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        _ => false,
+    }
+}
+
+/// Returns true if a plan reads a table that is not one of the model's absent ones, or none at all.
+fn reads_data(plan: &LogicalPlan) -> bool {
+    let (mut scan_count, mut absent_count) = (0, 0);
+    let counted = plan.apply_with_subqueries(|node| {
+        // table functions such as range() are no data
+        if let LogicalPlan::TableScan(scan) = node
+            && !scan.table_name.table().ends_with(')')
+        {
+            scan_count += 1;
+            let provider = source_as_provider(&scan.source);
+            absent_count += usize::from(provider.is_ok_and(|table| table.is::<EmptyTable>()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    counted.is_err() || scan_count == 0 || absent_count < scan_count
 }
 
 /// A plan that returns these rows under the column names of `plan`.

@@ -145,6 +145,7 @@ impl Message {
                     "group": notification.group,
                     "figures": notification.figures,
                     "is_over": notification.is_over,
+                    "is_unknown": notification.is_unknown,
                 })).collect::<Vec<_>>(),
             }),
             // Slack interprets `<...>` as links and mentions

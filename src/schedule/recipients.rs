@@ -15,7 +15,7 @@ use super::message::{Attachments, Message};
 use super::output_names::fill_template;
 use crate::config::SendPolicy;
 use crate::error::{Error, Result};
-use crate::history::{AlertNotification, NewDelivery, Purpose, Run};
+use crate::history::{AlertNotification, AlertRecord, NewDelivery, Purpose, Run};
 use crate::project::Project;
 use crate::render::Banner;
 use crate::session::Session;
@@ -33,6 +33,7 @@ impl SchedulerContext {
         session: &Session,
         collector: &ResultCollector,
         notifications: &[AlertNotification],
+        alerts: &[AlertRecord],
         groups: &BTreeMap<String, Group>,
         links: &[String],
         attachments: &Attachments,
@@ -61,7 +62,16 @@ impl SchedulerContext {
         }
         if is_sent && !recipients.is_empty() {
             let message = message(job, run, Purpose::Result, &title, notifications, links);
-            let body = collector.page.finish(&run.run_id, &banners(notifications), links)?;
+            let mut banners = banners(notifications);
+            // notified of once, shown each time
+            let still = |alert: &&AlertRecord| {
+                !notifications.iter().any(|known| known.is_unknown && known.alert == alert.alert)
+            };
+            banners.extend(alerts.iter().filter(still).filter_map(|alert| {
+                let reason = alert.unknown.as_deref()?;
+                Some(Banner { text: unknown_line(&alert.alert, reason), is_error: false })
+            }));
+            let body = collector.page.finish(&run.run_id, &banners, links)?;
             deliveries.extend(message.deliveries(project, &recipients, Some(&body), attachments, "r", now)?);
         } else {
             recipients.clear();
@@ -127,22 +137,32 @@ impl SchedulerContext {
 
 /// Whether a notification is about an alert of severity `error` that is met.
 fn is_error(notification: &AlertNotification) -> bool {
-    notification.severity == "error" && !notification.is_over
+    notification.severity == "error" && !notification.is_over && !notification.is_unknown
 }
 
 fn alert_title(title: &str, notifications: &[AlertNotification]) -> String {
     let severity = if notifications.iter().any(is_error) { "error" } else { "warn" };
     if notifications.iter().all(|notification| notification.is_over) {
         format!("[good again] {title}")
+    } else if notifications.iter().all(|notification| notification.is_unknown || notification.is_over) {
+        format!("[unknown] {title}")
     } else {
         format!("[{severity}] {title}")
     }
+}
+
+/// Tells of an alert that could not be evaluated.
+pub(super) fn unknown_line(alert: &str, reason: &str) -> String {
+    format!("unknown: whether `{alert}` is met: {reason}")
 }
 
 fn alert_line(notification: &AlertNotification) -> String {
     let group = if notification.group.is_empty() { String::new() } else { format!("{}: ", notification.group) };
     if notification.is_over {
         return format!("good again: {group}`{}` is not met any more", notification.alert);
+    }
+    if notification.is_unknown {
+        return unknown_line(&notification.alert, &notification.figures);
     }
     let figures = if notification.figures.is_empty() { String::new() } else { format!(" ({})", notification.figures) };
     format!("{}: {group}`{}` is met{figures}", notification.severity, notification.alert)

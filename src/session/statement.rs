@@ -3,6 +3,7 @@
 //! ```text
 //!  statement of a user, view, report or job
 //!        | joins         a join without a condition is refused
+//!        | interval_units   so is a number without a unit in an interval
 //!        | calls         reports with arguments become tables
 //!        | headings      unnamed expressions are named by their text
 //!        v
@@ -23,6 +24,7 @@ use datafusion::sql::parser::Statement;
 use super::calls::{self, StatementValues};
 use super::catalog::ProjectSchema;
 use super::headings::{self, Unnests};
+use super::interval_units;
 use super::joins;
 use super::sql_types;
 use crate::source::Source;
@@ -39,6 +41,7 @@ pub(super) async fn plan(
     values: StatementValues<'_>,
 ) -> Result<LogicalPlan, DataFusionError> {
     joins::refuse_without_condition(source, &statement)?;
+    interval_units::check_statement(&statement)?;
     calls::bind(state, schema.callable_reports(), source, &mut statement, values)?;
     // a struct that is unnested becomes several columns, which cannot have one name
     for unnests in [Unnests::Named, Unnests::Unnamed] {

@@ -10,6 +10,7 @@ mod model;
 mod notes;
 mod output;
 mod pages;
+mod periods;
 mod program;
 mod reports;
 mod shell;

@@ -102,7 +102,22 @@ def main():
 
         path = out / "report.xlsx"
         run("run", "aht_by_queue", "-o", str(path))
-        check("xlsx of a report", openpyxl.load_workbook(path).active.max_row > 1)
+        book = openpyxl.load_workbook(path)
+        check("xlsx of a report", book.active.max_row > 1)
+        check("xlsx: data first, then what they are", book.sheetnames[0] != "About" and book.sheetnames[-1] == "About")
+        about = [[cell for cell in row if cell is not None] for row in book["About"].iter_rows(values_only=True)]
+        flat = [cell for row in about for cell in row]
+        for wanted in ("Average handle time by queue", "aht_by_queue", "Parameters", "since", "Columns", "aht_s", "Checks"):
+            check(f"xlsx: About has {wanted}", wanted in flat)
+
+        path = out / "ids.xlsx"
+        ids = "select 1234567890123456 as id, 123456789012345 as short_id, 0.25 as fcr_ratio, 1234 as contact_count"
+        run("query", ids, "-o", str(path))
+        id_, short, ratio, count = openpyxl.load_workbook(path).active[2]
+        check("xlsx: ids of 16 digits are text", id_.value == "1234567890123456", repr(id_.value))
+        check("xlsx: 15 digits are a number", short.value == 123456789012345 and short.number_format == "0")
+        check("xlsx: ratios in per cent", ratio.value == 0.25 and ratio.number_format == "0.0%", ratio.number_format)
+        check("xlsx: thousands of counts", count.number_format == "#,##0", count.number_format)
 
     nps = "select round(nps(score), 9) from surveys where kind = 'nps'"
     answer = float(run("query", nps, "-f", "csv").decode().splitlines()[1])

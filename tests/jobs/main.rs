@@ -321,6 +321,105 @@ fn a_backfill_runs_each_time_once_and_keeps_the_newest() {
 }
 
 #[test]
+fn each_run_of_a_backfill_has_the_figures_of_its_own_time() {
+    // n contacts on day n of March
+    let contacts: String = (1..=20)
+        .flat_map(|day| (0..day).map(move |n| format!("{day}-{n},c{n},2025-03-{day:02}T09:00:00Z\n")))
+        .collect();
+    let config = "[[job]]\nname = \"kpi\"\nreport = \"kpi_overview\"\ncron = \"0 6 * * *\"\nparameters = { period = \"1 \
+                  day\", until = \"today\" }\noutputs = [\"out/{date}.csv\"]\n[tables.interactions]\npath = \
+                  \"interactions.csv\"\n";
+    let folder = Folder::with(&[
+        ("data/interactions.csv", &format!("interaction_id,customer_id,started_at\n{contacts}")),
+        ("cxql.toml", config),
+    ]);
+    folder.cxql(&["job", "backfill", "kpi", "--from", "2025-03-05", "--to", "2025-03-08"]).says("succeeded");
+    let contacts = |day: u32| {
+        let text = folder.read(&format!("out/2025-03-0{day}.csv"));
+        text.lines().find(|line| line.starts_with("contacts,")).unwrap_or_default().to_string()
+    };
+    // on the 5th the newest whole day is the 4th with four contacts, after three on the 3rd
+    assert!(contacts(5).starts_with("contacts,count,4.0,3.0,1.0,4"), "{}", contacts(5));
+    assert!(contacts(7).starts_with("contacts,count,6.0,5.0,1.0,6"), "{}", contacts(7));
+}
+
+#[test]
+fn an_interval_without_a_unit_is_a_fault_of_the_configuration() {
+    for (line, wanted) in [
+        ("parameters = { period = 7 }", "parameter `period`: `7` has no unit; write `7 days`"),
+        ("parameters = { period = \"7\" }", "parameter `period`: `7` has no unit"),
+        ("timeout = 30", "30 has no unit; write \"30s\", \"30m\" or \"30h\""),
+        ("timeout = \"30\"", "a length of time such as 90s, 5m, 2h or 1d is wanted, got `30`"),
+    ] {
+        let folder = project(&format!("[[job]]\nname = \"a\"\nreport = \"kpi_overview\"\n{line}\n"));
+        run(&folder, "a", "2025-03-03").fails(2, &[wanted]);
+    }
+}
+
+#[test]
+fn a_job_without_data_fails_and_sends_nothing() {
+    let smtp = Smtp::start(&[]);
+    let config = format!(
+        "{}[[job]]\nname = \"kpi\"\nreport = \"kpi_overview\"\noutputs = [\"out/kpi.csv\"]\nrecipients = \
+         \"x@example.com\"\nowner = \"ops@example.com\"\nretries = 0\n[[job]]\nname = \"volume\"\nreport = \
+         \"service_level_by_hour_of_week\"\nretries = 0\n[[job]]\nname = \"early\"\nreport = \"kpi_overview\"\n\
+         parameters = {{ until = \"2020-01-01\" }}\nretries = 0\n",
+        smtp.config()
+    );
+    let folder = Folder::with(&[("cxql.toml", &config)]);
+    folder.make("data/agents.parquet", "select '1' as agent_id, 'Ada' as name");
+    run(&folder, "kpi", "2025-03-03").fails(1, &["no data: ", "the data has no table `interactions`"]);
+    assert!(!folder.path("out/kpi.csv").exists());
+    let told: Vec<Vec<String>> = smtp.taken().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(told, [["ops@example.com"]]);
+    // 168 rows of zero contacts
+    run(&folder, "volume", "2025-03-03").fails(1, &["no data: ", "`interactions`"]);
+    let found = rows(&folder, "select job, state, left(error, 8) from system.runs order by job");
+    assert_eq!(found, ["kpi,failed,no data:", "volume,failed,no data:"]);
+    // a period before the data
+    folder.make(
+        "data/interactions.parquet",
+        "select 'a' as interaction_id, 'b' as customer_id, timestamp '2025-03-01T09:00:00' as started_at",
+    );
+    run(&folder, "early", "2025-03-03").fails(1, &["no data: all figures of the 14 rows are NULL"]);
+    run(&folder, "kpi", "2025-03-04").says("succeeded");
+}
+
+#[test]
+fn an_alert_over_no_rows_is_unknown_and_told_once() {
+    let smtp = Smtp::start(&[]);
+    let folder = project(&format!(
+        "{}[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients = \"x@example.com\"\nalert_recipients = \
+         \"lead@example.com\"\n",
+        smtp.config()
+    ));
+    let mut told = Vec::new();
+    // bad, no rows since 2025, no rows, bad still
+    for (day, at) in ["2025-03-01", "2024-03-01", "2024-03-01", "2025-03-01"].into_iter().enumerate() {
+        folder.write("data/contacts.csv", format!("topic,n,at\nbilling,1,{at}T00:00:00Z\n"));
+        let ran = run(&folder, "a", &format!("2025-03-0{}", day + 1));
+        ran.says("succeeded");
+        if at.starts_with("2024") {
+            ran.says("unknown: whether `n < 3` is met: the result has no rows");
+        }
+        told.push(smtp.taken().iter().filter(|mail| mail.to == ["lead@example.com"]).count());
+    }
+    assert_eq!(told, [1, 2, 2, 2]);
+    let mails = smtp.taken();
+    let unknown: Vec<_> = mails.iter().filter(|mail| mail.text.contains("Subject: [unknown]")).collect();
+    assert_eq!(unknown.len(), 1, "{mails:?}");
+    // the result says so each time
+    let results =
+        mails.iter().filter(|mail| mail.to == ["x@example.com"] && mail.plain().contains("is met: the result"));
+    assert_eq!(results.count(), 2);
+    let found = rows(&folder, "select outcome, is_met, is_told, figures from system.alerts order by evaluated_at");
+    let unknown = "unknown,,true,the result has no rows";
+    assert_eq!(found, ["met,true,true,n=1", unknown, "unknown,,false,the result has no rows", "met,true,false,n=1"]);
+    let history = folder.cxql(&["job", "history", "a-20250302T000000Z"]);
+    history.says("unknown: whether `n < 3` is met");
+}
+
+#[test]
 fn a_full_disk_is_told_and_the_run_succeeds_when_there_is_room() {
     let sql = "select value as n, md5(cast(value as text)) as t from range(80000)";
     let folder =

@@ -1,5 +1,6 @@
 //! Servers of the tests' own, on loopback: one that takes mails, one that takes webhooks. Both can fail.
 
+use base64::Engine;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,9 +22,16 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// The text without the line breaks and signs that its transport adds.
+    /// The text without the line breaks and signs that its transport adds, with parts in base64 decoded.
     pub(crate) fn plain(&self) -> String {
-        self.text.replace("=\r\n", "").replace("=3D", "=")
+        let mut text = self.text.replace("=\r\n", "").replace("=3D", "=");
+        const ENCODED: &str = "Content-Transfer-Encoding: base64\r\n\r\n";
+        for part in self.text.split(ENCODED).skip(1) {
+            let lines: String = part.lines().take_while(|line| !line.starts_with("--")).collect();
+            let decoded = base64::engine::general_purpose::STANDARD.decode(lines);
+            text += &String::from_utf8_lossy(&decoded.unwrap_or_default());
+        }
+        text
     }
 }
 

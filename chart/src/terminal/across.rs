@@ -49,6 +49,15 @@ pub(super) fn lines(plot: &Plot, screen: Screen) -> Vec<String> {
     {
         let mut points: Vec<(f64, f64)> = Vec::new();
         for (index, value) in series.values.iter().enumerate() {
+            if let (Some(x), Some(value), true) = (positions[index], value, series.few[index]) {
+                // no line to a value of few cases
+                if !points.is_empty() {
+                    let points = std::mem::take(&mut points);
+                    stretches.push(Stretch { series: shades[at], is_line: points.len() > 1, points });
+                }
+                stretches.push(Stretch { series: shades[at], points: vec![(x, *value)], is_line: false });
+                continue;
+            }
             match (positions[index], value) {
                 (Some(x), Some(value)) => {
                     below[index] += value;
@@ -75,7 +84,9 @@ pub(super) fn lines(plot: &Plot, screen: Screen) -> Vec<String> {
         .zip(&shades)
         .map(|(series, shade)| (series.name.clone(), shade.filter(|shade| *shade < MAX_SERIES)))
         .collect();
-    draw(plot, screen, &stretches, &names, ends)
+    let mut lines = draw(plot, screen, &stretches, &names, ends);
+    lines.extend(super::down::weak_values(plot, &grid, screen));
+    lines
 }
 
 pub(super) fn points(plot: &Plot, screen: Screen) -> Vec<String> {

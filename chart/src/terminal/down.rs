@@ -16,6 +16,8 @@ const MAX_LINES: usize = 40;
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 /// The fill characters of series without colours.
 const FILLS: [char; 4] = ['█', '▒', '░', '▓'];
+/// The fill character of a value that rests on a part of its period or on few cases.
+const WEAK: char = '░';
 /// Shades of cells without colours.
 const SHADES: [&str; 5] = ["  ", "░░", "▒▒", "▓▓", "██"];
 /// Shades of cells with colours, from the 256-colour palette.
@@ -85,7 +87,7 @@ pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
     let all = grid.firsts.len();
     let beside = if plot.is_stacked { 1 } else { grid.series.len().max(1) };
     let most = (MAX_LINES / beside).max(4);
-    grid.cut(most);
+    let selection = grid.select(most, plot);
     let names = labels(plot.x.as_ref().map(|x| (x.name.as_str(), &x.values)), &grid.firsts, plot.language);
     let shades = grid.shades();
     let mut lines = Vec::new();
@@ -141,15 +143,22 @@ pub(super) fn bars(plot: &Plot, screen: Screen) -> Vec<String> {
                 format!("{}{}", " ".repeat(left - length.min(left)), screen.colored(&part, shades[at]))
                     + &" ".repeat(room - left)
             } else {
-                let part = bar(value / reach, room, fill);
+                let is_weak = series.partial[index] || series.few[index];
+                let part = bar(value / reach, room, if is_weak { WEAK } else { fill });
                 let gap = room.saturating_sub(left + columns(&part));
                 format!("{}{}{}", " ".repeat(left), screen.colored(&part, shades[at]), " ".repeat(gap))
             };
             lines.push(format!("{name} {text} {}", at_right(&formatted(value), value_width)));
         }
     }
-    lines.extend(note(plot, grid.firsts.len(), all, screen));
+    lines.extend(selection.map(|selection| screen.dim(&plot.language.selected(selection, grid.firsts.len(), all))));
+    lines.extend(weak_values(plot, &grid, screen));
     lines
+}
+
+/// Notes about values that are drawn lighter, cut to the width.
+pub(super) fn weak_values(plot: &Plot, grid: &Grid, screen: Screen) -> Vec<String> {
+    plot.language.weak_values(plot, grid).iter().map(|note| screen.dim(&fit(note, screen.width))).collect()
 }
 
 /// Pies, funnels and Pareto charts: a bar for each part, its value and its share.

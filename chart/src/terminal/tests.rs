@@ -95,3 +95,28 @@ fn a_line_has_its_marks_and_its_ends() {
     assert!(text.lines().any(|line| line.trim_start().starts_with('4')), "{text}");
     assert!(text.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)), "{text}");
 }
+
+#[test]
+fn of_too_many_bars_the_extremes_are_drawn() {
+    let names: Vec<String> = (0..50).map(|at| format!("s{at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let values: Vec<f64> = (0..50).map(|at| f64::from(at - 25) + 0.5).collect();
+    let plot = Plot { x: Some(texts("agent", &names)), y: vec![numbers("zscore", &values)], ..Plot::new(Kind::Bar) };
+    let text = terminal(&plot, 80, false);
+    assert!(text.contains("s0 ") && text.contains("s49") && !text.contains("s25"), "{text}");
+    assert!(text.contains("40 of 50 drawn, the highest and the lowest"), "{text}");
+}
+
+#[test]
+fn an_empty_month_has_a_line_without_a_bar() {
+    let month = |month: u32| {
+        let day = chrono::NaiveDate::from_ymd_opt(2025, month, 1).unwrap();
+        Some(day.and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp_millis())
+    };
+    let x = Column { name: "month".into(), values: Values::Timestamps(vec![month(3), month(1)]) };
+    let plot = Plot { x: Some(x), ..bars(&[30.0, 10.0]) };
+    let text = terminal(&plot, 60, false);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("Jan 2025") && lines[1].starts_with("Feb 2025") && lines[1].ends_with('·'), "{text}");
+    assert!(lines[2].starts_with("Mar 2025"), "{text}");
+}

@@ -22,7 +22,7 @@ fn written(sections: &[(Option<&str>, RecordBatch)]) -> Result<zip::ZipArchive<C
 
 /// The workbook of one section with a chart.
 fn drawn(chart: SheetChart, batch: &RecordBatch) -> zip::ZipArchive<Cursor<Vec<u8>>> {
-    let mut sink = XlsxSink::with_charts(vec![Some(chart)]);
+    let mut sink = XlsxSink::new(vec![Some(chart)], None);
     let mut out = Vec::new();
     sink.begin_section(Some("Topics"), &batch.schema(), &mut out).unwrap();
     sink.write(batch, &mut out).unwrap();
@@ -149,21 +149,21 @@ fn times_are_the_wall_clock_of_their_zone() {
 
 #[test]
 fn numbers_that_excel_would_change_are_text() {
-    let exact = 1_i64 << 53;
+    let exact = 999_999_999_999_999;
     assert_eq!(
         values(Int64Array::from(vec![
             Some(-5),
             Some(100_000_000_000),
             Some(exact),
-            Some(exact + 1),
+            Some(exact + 2),
             Some(i64::MIN),
             None
         ])),
         [
             Value::Number(-5.0),
             Value::Whole(1e11),
-            Value::Whole(9_007_199_254_740_992.0),
-            Value::Text("9007199254740993".to_owned()),
+            Value::Whole(999_999_999_999_999.0),
+            Value::Text("1000000000000001".to_owned()),
             Value::Text("-9223372036854775808".to_owned()),
             Value::Null,
         ]
@@ -267,4 +267,46 @@ fn an_empty_section_has_its_header() {
     let mut workbook = written(&[(Some("None"), column("a", Int32Array::from(vec![1])).slice(0, 0))]).unwrap();
     assert_eq!(cell(&mut workbook, "A1").0, "<is><t>a</t></is>");
     assert!(part(&mut workbook, "xl/worksheets/sheet1.xml").contains("<autoFilter ref=\"A1\""));
+}
+
+#[test]
+fn the_name_of_a_column_gives_the_format_of_its_numbers() {
+    let ratio: ArrayRef = Arc::new(Float64Array::from(vec![0.761]));
+    let count: ArrayRef = Arc::new(Int64Array::from(vec![12_345]));
+    let seconds: ArrayRef = Arc::new(Float64Array::from(vec![435.706]));
+    let whole: ArrayRef = Arc::new(Int32Array::from(vec![20]));
+    let other: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+    let columns = [("fcr_ratio", ratio), ("contact_count", count), ("aht_s", seconds), ("wait_s", whole), ("n", other)];
+    let mut workbook = written(&[(None, RecordBatch::try_from_iter(columns).unwrap())]).unwrap();
+    let mut format = |at: &str| cell(&mut workbook, at).1;
+    // 10 is the built-in 0.00%, so that 0.0% has a number of its own; 3 is the built-in #,##0
+    assert_eq!(format("A2").as_deref(), Some("0.0%"));
+    assert!(format("B2").is_some() && format("C2").as_deref() == Some("#,##0.0"));
+    assert_eq!((format("D2"), format("E2")), (None, None));
+}
+
+#[test]
+fn the_last_sheet_says_what_the_others_are() {
+    let rows = |sheets: &[(String, SchemaRef)]| {
+        let names: Vec<String> =
+            sheets.iter().map(|(name, schema)| format!("{name}: {}", schema.field(0).name())).collect();
+        vec![AboutRow::Heading("What".into()), AboutRow::Cells(names), AboutRow::Cells(vec!["x".repeat(MAX_TEXT + 5)])]
+    };
+    let about = AboutSheet { name: "About".into(), rows: Box::new(rows) };
+    let mut sink = XlsxSink::new(vec![], Some(about));
+    let mut out = Vec::new();
+    // a section that is called like the sheet keeps its name
+    for title in ["By topic", "About"] {
+        let batch = topics(["x", "x", "y"]);
+        sink.begin_section(Some(title), &batch.schema(), &mut out).unwrap();
+        sink.write(&batch, &mut out).unwrap();
+        sink.end_section(&mut out).unwrap();
+    }
+    while sink.finish(&mut out).unwrap() == FinishState::More {}
+    let mut workbook = zip::ZipArchive::new(Cursor::new(out)).unwrap();
+    let names = part(&mut workbook, "xl/workbook.xml");
+    let at = |name: &str| names.find(&format!("name=\"{name}\"")).unwrap();
+    assert!(at("By topic") < at("About") && at("About") < at("About (2)"), "{names}");
+    let texts = part(&mut workbook, "xl/sharedStrings.xml");
+    assert!(texts.contains("By topic: topic") && texts.contains("About: topic"), "{texts}");
 }
