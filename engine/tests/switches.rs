@@ -22,8 +22,8 @@ const CASES: &[(&str, &str, &str, bool)] = &[
     ("multiset_operations", "select v from steps intersect all select v from steps", "row_number()", true),
     (
         "equijoin_keys",
-        "select a.v from steps as a inner join steps as b on a.v is not distinct from b.v where a.i = b.i",
-        "Filter: a.i = b.i",
+        "select a.v from steps as a inner join steps as b on a.v is not distinct from b.v where a.at = b.at",
+        "Filter: a.at = b.at",
         true,
     ),
     (

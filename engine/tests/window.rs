@@ -29,7 +29,8 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// A session with this crate or without it.
+/// A session with the operators of this crate, or with DataFusion's. Both have the repairs, whose own tests are in
+/// `numbers.rs`, `plans.rs` and `temporal.rs`.
 fn session(is_ours: bool, batch_size: usize, partitions: usize) -> SessionContext {
     session_with_memory(is_ours, batch_size, partitions, usize::MAX)
 }
@@ -37,7 +38,16 @@ fn session(is_ours: bool, batch_size: usize, partitions: usize) -> SessionContex
 fn session_with_memory(is_ours: bool, batch_size: usize, partitions: usize, memory: usize) -> SessionContext {
     let pool = Arc::new(FairSpillPool::new(memory));
     let config = SessionConfig::new().with_batch_size(batch_size).with_target_partitions(partitions);
-    common::context(is_ours.then(EngineOptions::default), config, pool)
+    let options = EngineOptions {
+        clustered_aggregation: is_ours,
+        dictionary_scan: is_ours,
+        hash_window_agg: is_ours,
+        perfect_hash_aggregation: is_ours,
+        plain_window_strings: is_ours,
+        unsplit_partitions: is_ours,
+        ..EngineOptions::default()
+    };
+    common::context(Some(options), config, pool)
 }
 
 fn window_operator(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {

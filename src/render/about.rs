@@ -117,8 +117,11 @@ mod tests {
 
     #[test]
     fn the_ending_of_a_name_is_its_unit() {
-        assert_eq!(meaning("fcr_ratio", &DataType::Float64, Language::English), "float, share of 1, shown in per cent");
-        assert_eq!(meaning("aht_s", &DataType::Float64, Language::Chinese), "float, 秒");
+        assert_eq!(
+            meaning("fcr_ratio", &DataType::Float64, Language::English),
+            "double, share of 1, shown in per cent"
+        );
+        assert_eq!(meaning("aht_s", &DataType::Float64, Language::Chinese), "double, 秒");
         assert_eq!(meaning("topic", &DataType::Utf8View, Language::English), "text");
     }
 }

@@ -48,6 +48,9 @@ use self::source::CsvSource;
 use self::value::Kinds;
 use crate::config::TableConfig;
 
+/// Metadata of a column without values in any file, which is text and fits every type of the model.
+pub(super) const WITHOUT_VALUES: &str = "cxql.without_values";
+
 /// Files that are read at the same time for their types.
 const CONCURRENT_PROFILES: usize = 4;
 
@@ -169,7 +172,13 @@ impl FileFormat for CsvFormat {
         let of = |name: &String| kinds.get(name.as_str()).cloned().unwrap_or_default();
         let inferred = names.iter().filter(|name| !self.shared.settings.is_declared(name));
         notes.extend(inferred.filter_map(|name| of(name).note(name)));
-        let fields: Vec<Field> = names.iter().map(|name| Field::new(name, of(name).data_type(), true)).collect();
+        let field = |name: &String| {
+            let kinds = of(name);
+            let field = Field::new(name, kinds.data_type(), true);
+            let is_marked = kinds.is_empty() && !self.shared.settings.is_declared(name);
+            if is_marked { field.with_metadata([(WITHOUT_VALUES.into(), "true".into())].into()) } else { field }
+        };
+        let fields: Vec<Field> = names.iter().map(field).collect();
         *self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
         Ok(Arc::new(Schema::new(fields)))
     }

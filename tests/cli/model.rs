@@ -81,7 +81,7 @@ fn integer_ids_and_flags_of_0_and_1_run_all_reports() {
     assert_eq!(args("select count(*) as n from interactions where customer_id = '3'").out(), "n\n30\n");
     let check = folder.cxql(&["check", "--data", "data"]);
     assert!(check.out().ends_with(" 0 failed\n"), "{}", check.text());
-    let ran = folder.cxql(&["run", "fcr_by_agent", "--data", "data"]);
+    let ran = folder.cxql(&["run", "aht_by_agent", "--data", "data"]);
     assert!(ran.out().contains("Agent 1"), "{}", ran.text());
 }
 

@@ -158,7 +158,7 @@ fn a_fault_in_notes_is_shown_at_its_place() {
         ("sql/kpi/drops.sql", "select 1 as a;\n-- notes:\ndrop table calls"),
     ]);
     folder.query("select * from two").fails(1, &["one column of text, here are 2", "sql/views/two.sql"]);
-    folder.query("select * from number").fails(1, &["one column of text, here are 1 (integer)"]);
+    folder.query("select * from number").fails(1, &["one column of text, here are 1 (bigint)"]);
     folder.query("select * from typo").fails(1, &["`nope`", "sql/views/typo.sql:4:3"]);
     folder.query("select * from asks").fails(1, &["a view has no parameters", "sql/views/asks.sql:3:8"]);
     folder.query("select * from drawn").fails(1, &["notes have no `chart`", "sql/views/drawn.sql:3:4"]);

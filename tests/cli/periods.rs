@@ -119,7 +119,7 @@ fn a_week_of_a_team_that_works_from_monday_to_friday_is_whole_on_friday() {
     }
     let folder = over(&[("data/interactions.csv", &text)]);
     let covered = folder.cxql(&["query", "select * from covered_period", "-f", "csv"]).out();
-    assert_eq!(covered, "covered_from,covered_until\n2025-03-01T00:00:00,2025-03-24T00:00:00\n");
+    assert_eq!(covered, "covered_from,covered_until\n2025-03-01T00:00:00Z,2025-03-24T00:00:00Z\n");
     let weeks = folder.cxql(&["run", "contact_volume", "--section", "2", "-f", "csv"]).out();
     assert!(weeks.lines().skip(1).all(|line| line.ends_with(",false")), "{weeks}");
 }

@@ -184,7 +184,7 @@ async fn wrong_values_are_told_by_the_parameters_name() {
     let error =
         run(&mut client, "select * from interactions where wait_s > ?", row(vec![text("soon")])).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
-    assert!(error.message().contains("parameter $1: bigint is wanted"), "{error:?}");
+    assert!(error.message().contains("parameter $1: integer is wanted"), "{error:?}");
     let mut prepared = client.prepare("select ? + ?".into(), None).await.unwrap();
     prepared.set_parameters(row(vec![int(1)])).unwrap();
     let error = status(prepared.execute().await.unwrap_err());

@@ -349,7 +349,7 @@ fn an_interval_without_a_unit_is_a_fault_of_the_configuration() {
         ("parameters = { period = 7 }", "parameter `period`: `7` has no unit; write `7 days`"),
         ("parameters = { period = \"7\" }", "parameter `period`: `7` has no unit"),
         ("timeout = 30", "30 has no unit; write \"30s\", \"30m\" or \"30h\""),
-        ("timeout = \"30\"", "a length of time such as 90s, 5m, 2h or 1d is wanted, got `30`"),
+        ("timeout = \"30\"", "a duration such as 90s, 5m, 2h or 1d is wanted, got `30`"),
     ] {
         let folder = project(&format!("[[job]]\nname = \"a\"\nreport = \"kpi_overview\"\n{line}\n"));
         run(&folder, "a", "2025-03-03").fails(2, &[wanted]);

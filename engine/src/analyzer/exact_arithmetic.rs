@@ -79,6 +79,9 @@ fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                     if is_integer(&left, &left_type) && is_integer(&right, &right_type) =>
                 {
                     if operation != Operation::Divide {
+                        if let Some(value) = operation.of_constants(&left, &right) {
+                            return Transformed::yes(value);
+                        }
                         return call(ExactArithmetic::new(operation), vec![*left, *right]);
                     }
                     let is_unsigned = left_type.is_unsigned_integer() || right_type.is_unsigned_integer();

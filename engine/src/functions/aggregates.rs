@@ -20,7 +20,7 @@ pub(crate) mod sum;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -103,7 +103,11 @@ impl AggregateUDFImpl for AggregateOverride {
             Arc::new(datafusion::arrow::datatypes::Field::new("value", data_type.clone(), true))
         };
         let fields: Vec<FieldRef> = arg_types.iter().map(field).collect();
-        let coerced = fields_with_udf(&fields, self.inner.as_ref())?;
+        let Ok(coerced) = fields_with_udf(&fields, self.inner.as_ref()) else {
+            let types = arg_types.iter().map(|found| if found.is_string() { "text".into() } else { found.to_string() });
+            let types: Vec<String> = types.collect();
+            return plan_err!("sum takes a number, got {}; write sum(try_cast(x as double))", types.join(", "));
+        };
         let signed = |field: FieldRef| match field.data_type() {
             DataType::UInt64 => DataType::Int64,
             other => other.clone(),

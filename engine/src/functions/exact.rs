@@ -53,6 +53,23 @@ impl Operation {
         })
     }
 
+    /// The result for two constants; `None` for other arguments, or beyond `Int64`. Without this a chain such as `1 + 1 + ...` would
+    /// stay a nest of calls, whose type takes time that grows much faster than its length.
+    pub(crate) fn of_constants(self, left: &Expr, right: &Expr) -> Option<Expr> {
+        let constant = |expr: &Expr| match expr {
+            Expr::Literal(ScalarValue::Int64(Some(value)), _) => Some(*value),
+            _ => None,
+        };
+        let (left, right) = (constant(left)?, constant(right)?);
+        let value = match self {
+            Self::Add => left.checked_add(right)?,
+            Self::Subtract => left.checked_sub(right)?,
+            Self::Multiply => left.checked_mul(right)?,
+            Self::Divide | Self::Negate => return None,
+        };
+        Some(Expr::Literal(ScalarValue::Int64(Some(value)), None))
+    }
+
     fn operator(self) -> Operator {
         match self {
             Self::Add => Operator::Plus,

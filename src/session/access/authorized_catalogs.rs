@@ -295,8 +295,9 @@ impl Session {
                 };
                 // a type error only shows in the physical plan
                 if let Some(barrier) = table.downcast_ref::<BarrierTable>() {
-                    barrier.physical_plan(None, &[], None).await.map_err(failed)?;
+                    // first, since it names the position of what it refuses
                     policy.evaluate_once(role, name, barrier.scan_plan()).map_err(failed)?;
+                    barrier.physical_plan(None, &[], None).await.map_err(failed)?;
                 }
                 for input in policy.unrestricted_inputs(role, name).await.map_err(failed)? {
                     let (role, view, table) = (role.name.as_str(), display_name(name), display_name(&input));

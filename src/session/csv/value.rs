@@ -340,6 +340,11 @@ impl Kinds {
         None
     }
 
+    /// Whether there are no values at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether the values are all of a kind that no heading has.
     pub(super) fn is_typed(&self) -> bool {
         Self::decide(self.bits).is_some()
@@ -425,10 +430,10 @@ mod tests {
             }
             (crate::types::type_name(&kinds.data_type()), kinds.note("x").unwrap_or_default())
         };
-        assert_eq!(kinds(&["1", "2.5"]), ("float".into(), String::new()));
+        assert_eq!(kinds(&["1", "2.5"]), ("double".into(), String::new()));
         assert_eq!(kinds(&["1", "007"]), ("text".into(), String::new()));
         let (data_type, note) = kinds(&["1", "N/A", "n/a"]);
-        assert!(data_type == "text" && note.contains("2 values such as 'N/A' (line 3)") && note.contains("integer"));
+        assert!(data_type == "text" && note.contains("2 values such as 'N/A' (line 3)") && note.contains("bigint"));
         assert!(kinds(&["1", "3,5"]).1.contains("decimal"));
         assert!(kinds(&["2025-01-31 09:00:00", "2025-01-31 09:00:00Z"]).1.contains("offset"));
         assert!(kinds(&["2025-01-31 09:00:00", "2025-01-31"]).1.contains("midnight"));

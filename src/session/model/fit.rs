@@ -22,6 +22,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
 
 use super::flag::Flag;
 use super::schema;
+use crate::session::csv::WITHOUT_VALUES;
 use crate::types::type_name;
 
 /// A column whose type does not fit.
@@ -123,7 +124,7 @@ fn fit_column(field: &Field, wanted: &DataType) -> Fit {
     let has = field.data_type();
     let misfit =
         |wanted, write, or| Fit::Not(Misfit { column: field.name().clone(), has: described(has), wanted, write, or });
-    if has.is_null() {
+    if has.is_null() || field.metadata().contains_key(WITHOUT_VALUES) {
         return Fit::Cast(wanted.clone());
     }
     if has.is_nested() {
