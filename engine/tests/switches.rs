@@ -23,7 +23,7 @@ const CASES: &[(&str, &str, &str, bool)] = &[
     (
         "equijoin_keys",
         "select a.v from steps as a inner join steps as b on a.v is not distinct from b.v where a.at = b.at",
-        "Filter: a.at = b.at",
+        "Filter: a.v IS NOT DISTINCT FROM b.v",
         true,
     ),
     (

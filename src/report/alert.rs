@@ -262,7 +262,7 @@ impl Alert {
         self.boolean(source, rebased.get_type(aggregated.schema()).ok())?;
         let figures = aggregates.iter().map(|part| {
             let figure = Expr::Column(Column::from_name(part.schema_name().to_string()));
-            match calls.iter().find(|(call, _)| call == part) {
+            match calls.iter().find(|(call, _)| call.clone().unalias() == *part) {
                 Some((_, text)) => figure.alias(*text),
                 None => figure,
             }

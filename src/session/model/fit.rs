@@ -280,12 +280,12 @@ mod tests {
         let texts = DataType::new_list(DataType::Utf8, true);
         let cases = [
             ("interactions", "started_at", DataType::Utf8, "text", "to_timestamp(x) as started_at"),
-            ("interactions", "started_at", DataType::Int64, "integer", "to_timestamp_seconds(x) as started_at"),
+            ("interactions", "started_at", DataType::Int64, "bigint", "to_timestamp_seconds(x) as started_at"),
             (
                 "interactions",
                 "customer_id",
                 DataType::Float64,
-                "float",
+                "double",
                 "cast(cast(x as bigint) as text) as customer_id",
             ),
             ("interactions", "is_abandoned", DataType::Utf8View, "text", "(x = 'yes') as is_abandoned"),
