@@ -211,7 +211,7 @@ impl Headings<'_> {
             }
             let tight = text.ends_with('(') || matches!(token, Token::RParen | Token::Comma);
             match space.take() {
-                Some(is_break) if !text.is_empty() && !(is_break && tight) => text.push(' '),
+                Some(is_break) if !(text.is_empty() || is_break && tight) => text.push(' '),
                 _ => {}
             }
             text.push_str(piece);

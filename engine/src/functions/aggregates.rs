@@ -126,7 +126,7 @@ impl AggregateUDFImpl for AggregateOverride {
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         match self.repair {
             AggregateRepair::Average if is_averaged_here(args.return_field.data_type()) && !args.is_distinct => {
-                Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), &args.input_fields))
+                Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), args.input_fields))
             }
             _ => self.inner.state_fields(args),
         }

@@ -35,8 +35,8 @@ pub(super) fn plain_field(field: &str) -> String {
 
 /// Places the planner before DataFusion's.
 pub(super) fn plan_with_override(builder: &mut SessionStateBuilder) {
-    let functions = builder.scalar_functions().iter().flatten();
-    let date_part = functions.filter(|function| function.name() == "date_part").last().map(Arc::clone);
+    let mut functions = builder.scalar_functions().iter().flatten();
+    let date_part = functions.rfind(|function| function.name() == "date_part").map(Arc::clone);
     if let (Some(date_part), Some(planners)) = (date_part, builder.expr_planners()) {
         planners.insert(0, Arc::new(ExtractPlanner { date_part }));
     }

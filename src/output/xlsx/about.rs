@@ -14,13 +14,16 @@ pub(crate) enum AboutRow {
     Cells(Vec<String>),
 }
 
+/// Makes the rows from the names and schemas of the data sheets.
+pub(crate) type AboutRows = Box<dyn FnOnce(&[(String, SchemaRef)]) -> Vec<AboutRow> + Send>;
+
 /// The sheet's content. The rows are asked for at the end, when the checks have run, with the name and the columns of
 /// each data sheet.
 pub(crate) struct AboutSheet {
     /// Its name.
     pub name: String,
     /// Makes its rows.
-    pub rows: Box<dyn FnOnce(&[(String, SchemaRef)]) -> Vec<AboutRow> + Send>,
+    pub rows: AboutRows,
 }
 
 impl std::fmt::Debug for AboutSheet {

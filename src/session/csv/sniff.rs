@@ -84,7 +84,7 @@ fn score(text: &[u8], is_whole: bool, dialect: Dialect) -> (u64, usize) {
     }
     match first {
         None | Some(0 | 1) => (0, 0),
-        Some(len) => (if rows == 0 { 1000 } else { 1 + like_first * 999 / rows }, len),
+        Some(len) => ((like_first * 999).checked_div(rows).map_or(1000, |share| 1 + share), len),
     }
 }
 

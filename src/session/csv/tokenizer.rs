@@ -257,6 +257,7 @@ mod tests {
     const PLAIN: Dialect = Dialect { delimiter: b',', quote: Some(b'"'), escape: None, is_cr: false };
 
     /// The records of a text that comes in pieces of `size` bytes.
+    #[expect(clippy::type_complexity, reason = "a pair of lists that tests compare")]
     fn records(text: &[u8], dialect: Dialect, size: usize) -> (Vec<Vec<String>>, Vec<(u64, Option<Fault>)>) {
         let mut tokenizer = Tokenizer::new(dialect, 1, 0);
         let (mut rows, mut facts) = (Vec::new(), Vec::new());

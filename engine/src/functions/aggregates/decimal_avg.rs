@@ -78,7 +78,7 @@ fn overflow() -> DataFusionError {
 fn declared(averages: Vec<Option<i128>>, data_type: &DataType) -> Result<ArrayRef> {
     let wide = Decimal128Array::from(averages).with_precision_and_scale(38, scale_of(data_type))?;
     let wide: ArrayRef = Arc::new(wide);
-    Ok(cast(&wide, data_type).map_err(|error| DataFusionError::from(error).context("avg of decimals"))?)
+    cast(&wide, data_type).map_err(|error| DataFusionError::from(error).context("avg of decimals"))
 }
 
 /// The values in 128 bits with the scale of the column.
