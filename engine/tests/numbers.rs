@@ -91,6 +91,8 @@ async fn answer(context: &SessionContext, sql: &str) -> String {
 
 /// Statements and their answers.
 const ANSWERS: &[(&str, &str)] = &[
+    // types of VALUES, `-` binds less than `::`
+    ("select x from (values (5::int), (-3::int), (null::int)) as t(x)", "5;-3;NULL"),
     // ranks, counts and lengths
     ("select rank() over (order by id) - rank() over (order by id desc) from floats order by id limit 3", "-7;-5;-3"),
     (

@@ -20,7 +20,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ScalarUDF};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ScalarUDF, Values};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
@@ -43,6 +43,9 @@ impl AnalyzerRule for ExactArithmeticRule {
 
 /// The recursive term of a query has the types of the static one, also where its integers are wider now.
 fn with_static_types(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if let LogicalPlan::Values(values) = plan {
+        return with_declared_types(values);
+    }
     let LogicalPlan::RecursiveQuery(mut query) = plan else { return Ok(Transformed::no(plan)) };
     let (wanted, found) = (query.static_term.schema(), query.recursive_term.schema());
     let mut is_changed = false;
@@ -64,6 +67,23 @@ fn with_static_types(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let projection = Projection::try_new(columns, Arc::clone(&query.recursive_term))?;
     query.recursive_term = Arc::new(LogicalPlan::Projection(projection));
     Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
+}
+
+/// Rows of VALUES have the types that were settled before their integers became wider.
+fn with_declared_types(mut values: Values) -> Result<Transformed<LogicalPlan>> {
+    let none = DFSchema::empty();
+    let mut is_changed = false;
+    for row in &mut values.values {
+        for (expr, field) in row.iter_mut().zip(values.schema.fields()) {
+            let wanted = field.data_type();
+            if expr.get_type(&none).is_ok_and(|found| found != *wanted && found.is_integer() && wanted.is_integer()) {
+                is_changed = true;
+                let bare = std::mem::replace(expr, Expr::Literal(ScalarValue::Null, None));
+                *expr = Expr::Cast(Cast::new(Box::new(bare), wanted.clone()));
+            }
+        }
+    }
+    Ok(Transformed::new_transformed(LogicalPlan::Values(values), is_changed))
 }
 
 /// Rewrites an operator or a cast. Expressions without a type (parameters, unresolved names) are left to DataFusion.
