@@ -1,7 +1,7 @@
 //! Refuses intervals without a unit before a statement is planned.
 //!
 //! PostgreSQL reads `interval '7'` as seconds, DataFusion reads the same literal as seconds and `cast('7' as interval)`
-//! as months, and whoever writes it usually means days. No reading is right, so there is none.
+//! as months, and its author usually means days. No reading is right, so there is none.
 
 use std::ops::ControlFlow;
 
