@@ -186,8 +186,11 @@ async fn rows_are_in_subqueries() {
         case(Refuses, "select id from e where (sku, t - 5) not in (select sku, t from p) order by id", "3;4"),
         case(Refuses, "select id from e where (sku, id) not in (select null, 3) order by id", "1;2;4"),
         case(Refuses, "select id from e where (sku, id) not in (select null, 3) and id < 3 order by id", "1;2"),
-        case(Refuses, "select id from e where (sku, 5) in (select sku, t from e as i where i.id <= e.id) order by id", "1;2"),
-        case(Refuses, "select sku, count(*) as c from e group by sku having (sku, count(*)) in (select sku, count(*) from p group by sku)", "a,2;b,1"),
+        case(
+            Refuses,
+            "select id from e where (sku, 5) in (select sku, t from e as i where i.id <= e.id) order by id",
+            "1;2",
+        ),
         case(Right, "select id from e where (sku, t) in (('a', 5), ('b', 7)) order by id", "1;3"),
     ])
     .await;

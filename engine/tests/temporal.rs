@@ -225,7 +225,7 @@ async fn strings_as_timestamps_and_intervals() {
 async fn never_is_after_now() {
     let cases: &[(&str, &[&str])] = &[
         (
-            "select timestamp '9999-12-31' > now(), date '9999-12-31' > now(), timestamp '0001-01-01' < now(), now() between date '2020-01-01' and date '9999-12-31'",
+            "select timestamp '9999-12-31' > now() as a, date '9999-12-31' > now() as b, timestamp '0001-01-01' < now() as c, now() between date '2020-01-01' and date '9999-12-31'",
             &["true | true | true | true"],
         ),
         (
@@ -268,7 +268,6 @@ async fn patterns_of_to_char_and_errors_with_a_remedy() {
     register(&context);
     for (sql, part) in [
         ("select avg(i) from spans", "avg takes a number, got an interval; write avg(extract(epoch from x))"),
-        ("select sum(i) from spans", "sum takes a number, got an interval; write sum(extract(epoch from x))"),
         ("select to_char(timestamp '2025-01-02', 'DD MON')", "to_char does not read `MON` in 'DD MON'; write"),
         (
             "select cast(t as interval) from (values ('3 days'), ('5')) as v (t)",
@@ -375,7 +374,7 @@ async fn faults_of_datafusion() {
             "Cannot cast timezone",
         ),
         // TimestampComparison
-        ("select timestamp(6) '9999-12-31 00:00:00' > now()", "Overflow converting"),
+        ("select timestamp(6) '9999-12-31 00:00:00' > now()", "exceeds the representable"),
         ("select date '9999-12-31' > now()", "exceeds the representable"),
         // ToChar
         ("select to_char(timestamp '2025-01-02 03:04:05', 'YYYY-MM')", "YYYY-MM"),

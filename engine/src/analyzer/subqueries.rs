@@ -18,8 +18,8 @@
 //! | value, LATERAL | a left join, or for LATERAL the join that it is in, with the same |
 //!
 //! What DataFusion does right stays: `IN` and `[NOT] EXISTS` with plain conditions in WHERE, aggregates with equalities,
-//! values that do not depend on the row. Conditions on floats do not: DataFusion joins them by their bits after the rule
-//! `float_equality`, which has to see the join (-0.0 equals 0.0).
+//! values that do not depend on the row. Conditions on floats do not: DataFusion makes the join after the rule
+//! `float_equality`, which has to see it (a NaN with the sign bit equals NaN, -0.0 equals 0.0).
 //!
 //! Faults of DataFusion 55.2: `NOT IN` other than alone in WHERE is two-valued, so is one whose left side is no column or
 //! whose subquery reads outer columns, and one beside another condition on its column

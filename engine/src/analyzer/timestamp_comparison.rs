@@ -20,6 +20,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
 use crate::functions::saturating_cast::{SaturatingCast, saturating_cast};
+use crate::functions::temporal_cast::{TemporalCast, is_repaired};
 
 /// See the page of this module.
 #[derive(Debug)]
@@ -85,16 +86,37 @@ fn has_columns(expr: &Expr) -> bool {
     expr.exists(|expr| Ok(is_column(expr))).unwrap_or(true)
 }
 
+/// The value of a literal, or of a string that is cast to a date or timestamp.
+fn constant(expr: &Expr) -> Result<Option<ScalarValue>> {
+    let Expr::Cast(Cast { expr, field }) = expr else {
+        return Ok(expr.as_literal().cloned());
+    };
+    let (Some(value), target) = (expr.as_literal(), field.data_type()) else { return Ok(None) };
+    if !is_repaired(&value.data_type(), target) {
+        return Ok(value.cast_to(target).ok());
+    }
+    let cast = TemporalCast::try_to(target.clone()).of(&value.to_array()?)?;
+    Ok(ScalarValue::try_from_array(&cast, 0).ok().filter(|value| !value.is_null()))
+}
+
 /// Rewrites the sides of a comparison; returns whether one has changed.
 fn compared(sides: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
-    let all: Vec<usize> = (0..sides.len()).filter(|side| widened(sides[*side], schema).is_some()).collect();
+    // constants within the range are as good as those of the finer unit
+    let may_be_beyond = |side: &Expr| match widened(side, schema) {
+        Some((value, _, target)) => Ok(constant(value)?.is_none_or(|value| value.cast_to(target).is_err())),
+        None => Ok(false),
+    };
+    let mut all = vec![];
+    for (index, side) in sides.iter().enumerate() {
+        let is_beyond: Result<bool> = may_be_beyond(side);
+        if is_beyond? {
+            all.push(index);
+        }
+    }
     // two values beyond the range would be equal to one another
     let [index] = all[..] else { return Ok(false) };
     let Some((value, from, target)) = widened(sides[index], schema) else { return Ok(false) };
-    if let Expr::Literal(value, _) = value {
-        if value.cast_to(target).is_ok() {
-            return Ok(false);
-        }
+    if let Some(value) = constant(value)? {
         let saturated = saturating_cast(&value.to_array()?, target)?;
         *sides[index] = Expr::Literal(ScalarValue::try_from_array(&saturated, 0)?, None);
         return Ok(true);

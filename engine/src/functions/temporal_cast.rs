@@ -55,11 +55,11 @@ impl TemporalCast {
     }
 
     /// A cast that gives NULL for what cannot be cast.
-    pub(super) fn try_to(target: DataType) -> Self {
+    pub(crate) fn try_to(target: DataType) -> Self {
         Self { target, is_try: true, signature: Signature::any(1, Volatility::Immutable) }
     }
 
-    pub(super) fn of(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    pub(crate) fn of(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let is_safe = self.is_try;
         let options = CastOptions { safe: is_safe, ..CastOptions::default() };
         match (values.data_type(), &self.target) {

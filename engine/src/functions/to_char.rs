@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
@@ -140,6 +140,10 @@ impl ScalarUDFImpl for ToChar {
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        // DataFusion formats one value by the first of several formats
+        if let [value @ ColumnarValue::Scalar(_), ColumnarValue::Array(formats)] = args.args.as_mut_slice() {
+            *value = ColumnarValue::Array(value.to_array(formats.len())?);
+        }
         if let [value, format] = args.args.as_mut_slice()
             // the formats of durations are two words
             && !matches!(value.data_type(), DataType::Duration(_))

@@ -9,7 +9,7 @@
 //! | (1, NULL) | (1, 2) | NULL | NULL |
 //! | (1, NULL) | (2, 2) | false | true |
 //!
-//! In WHERE and HAVING, alone or beside AND, NULL is as good as false. Elsewhere it is not, and such a comparison is an error:
+//! In WHERE, alone or beside AND, NULL is as good as false. Elsewhere it is not, and such a comparison is an error:
 //! DataFusion 55.2 has subqueries of one column only. Switch: `cxql.engine.sql_rewrites`.
 
 use std::ops::ControlFlow;
@@ -29,7 +29,7 @@ impl VisitorMut for RowIn {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
+        if let Some(condition) = &mut select.selection {
             rewrite(condition);
         }
         ControlFlow::Continue(())

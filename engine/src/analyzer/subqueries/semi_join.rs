@@ -1,5 +1,6 @@
 //! Conditions of WHERE that are semi or anti joins: which ones DataFusion makes, and those that are made here.
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder};
@@ -7,7 +8,12 @@ use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, Logic
 use super::pull_up::{joined, pull_up};
 use super::{Names, has_outer_references, has_subquery, outer_columns, quantified, without_irrelevant};
 
-/// The input of a condition `x IN (subquery)` that reads outer columns, or of `[NOT] EXISTS` that compares floats with them,
+/// Returns true if a subquery in FROM reads outer columns: DataFusion looks for its columns under the alias, where they are not.
+fn reads_outer_below_alias(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|plan| Ok(matches!(plan, LogicalPlan::SubqueryAlias(alias) if has_outer_references(&alias.input))))
+}
+
+/// The input of a condition `x IN (subquery)` that reads outer columns, or of `[NOT] EXISTS` that DataFusion joins wrongly,
 /// joined to the subquery; `None` for others.
 pub(super) fn semi_join(expr: &Expr, input: &LogicalPlan, names: &mut Names) -> Result<Option<LogicalPlan>> {
     let (is_not, expr) = match expr {
@@ -33,7 +39,7 @@ pub(super) fn semi_join(expr: &Expr, input: &LogicalPlan, names: &mut Names) -> 
         return Ok(None);
     }
     let Some(pulled_up) = pull_up(&found, names)? else { return Ok(None) };
-    if is_exists && !pulled_up.compares_floats() {
+    if is_exists && !pulled_up.compares_floats() && !reads_outer_below_alias(&found)? {
         return Ok(None);
     }
     let (right, _, conditions) = pulled_up.keys_only(names)?;
@@ -58,6 +64,7 @@ pub(super) fn is_semi_join(expr: &Expr, schema: &DFSchema, names: &mut Names) ->
         _ => return Ok(false),
     };
     let (_, has_others) = outer_columns(&subquery.subquery, schema);
+    let is_plain = is_plain && !reads_outer_below_alias(&subquery.subquery)?;
     let pulled_up = if is_plain && !has_others { pull_up(&subquery.subquery, names)? } else { None };
     Ok(pulled_up.is_some_and(|pulled_up| !pulled_up.compares_floats()))
 }
