@@ -10,6 +10,7 @@ pub(crate) mod plain_window_strings;
 pub(crate) mod session_time_zone;
 pub(crate) mod subqueries;
 pub(crate) mod temporal_casts;
+pub(crate) mod timestamp_comparison;
 pub(crate) mod utc_interval_arithmetic;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};

@@ -19,9 +19,11 @@ mod operators;
 pub(crate) mod overrides;
 pub(crate) mod percentile;
 mod percentile_disc;
+pub(crate) mod saturating_cast;
 pub(crate) mod signed;
 pub(crate) mod temporal_cast;
 pub(crate) mod time_zone;
+mod to_char;
 mod try_to_timestamp;
 mod window_shift;
 mod zoned;
@@ -40,6 +42,7 @@ use self::percentile::PercentileCont;
 use self::percentile_disc::PercentileDisc;
 use self::signed::{SignedAggregate, SignedScalar, SignedWindow};
 use self::time_zone::TimeZone;
+use self::to_char::ToChar;
 use self::try_to_timestamp::{TryToDate, TryToTimestamp};
 use self::window_shift::WindowShift;
 
@@ -59,6 +62,10 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
             name if CALENDAR.contains(&name) => Repair::Calendar,
             name if TO_TIMESTAMP.contains(&name) => Repair::ToTimestamp,
             "date_bin" => Repair::Bin,
+            "to_char" => {
+                *function = Arc::new(ScalarUDF::from(ToChar { inner: Arc::clone(function) }));
+                continue;
+            }
             name if signed::SCALAR.contains(&name) => {
                 *function = Arc::new(ScalarUDF::from(SignedScalar { inner: Arc::clone(function) }));
                 continue;
@@ -66,7 +73,7 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
             _ => continue,
         };
         let inner = Arc::clone(function);
-        *function = Arc::new(ScalarUDF::from(FunctionOverride { inner, repair }));
+        *function = Arc::new(ScalarUDF::from(FunctionOverride::new(inner, repair)));
     }
     if let Some(functions) = builder.scalar_functions() {
         let default = ConfigOptions::default();

@@ -68,6 +68,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 pub use self::functions::interval_text::shown as shown_interval;
 use self::optimizer::equijoin_keys;
 pub use self::optimizer::hash_window_agg::sorted_window_reasons;
+use self::optimizer::window_keys;
 pub use self::options::EngineOptions;
 pub use self::sql::{rewrite, rewrite_statement};
 
@@ -89,6 +90,9 @@ pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Res
     let optimizer = builder.optimizer().get_or_insert_with(Optimizer::new);
     for rule in optimizer.rules.iter_mut().filter(|rule| equijoin_keys::WRAPPED.contains(&rule.name())) {
         *rule = Arc::new(equijoin_keys::EquijoinKeys(Arc::clone(rule)));
+    }
+    for rule in optimizer.rules.iter_mut().filter(|rule| rule.name() == window_keys::WRAPPED) {
+        *rule = Arc::new(window_keys::WindowKeys(Arc::clone(rule)));
     }
     if options.function_overrides {
         functions::override_builtins(&mut builder);

@@ -147,10 +147,14 @@ engine_options! {
     like_escape: bool = true;
     /// Rule: an equality does not become a key of a join in which NULL equals NULL (`is not distinct from`).
     equijoin_keys: bool = true;
+    /// Rule: the functions of a window operator have the same keys, also where these are common expressions.
+    window_keys: bool = true;
     /// Rule: casts string views to plain strings below DataFusion's own window operators.
     plain_window_strings: bool = true;
     /// Rule: integer arithmetic is exact or an error; casts and quotients of decimals round.
     exact_arithmetic: bool = true;
+    /// Rule: dates and timestamps compare with timestamps in nanoseconds also beyond their range, 1677 to 2262.
+    timestamp_comparison: bool = true;
     /// Rule: casts between local and zoned times, and of strings to timestamps and intervals, as PostgreSQL makes them.
     temporal_casts: bool = true;
     /// Rule: compares, sorts and groups intervals by their length, with months of 30 days and days of 24 hours.

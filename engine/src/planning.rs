@@ -1,9 +1,10 @@
 //! Planning of SQL: what has to be decided before there is a plan.
 
 mod any_of_arrays;
+mod row_in;
 pub(crate) mod using_joins;
 
-use datafusion::common::Result;
+use datafusion::common::{Result, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -23,6 +24,11 @@ pub async fn statement_to_plan(state: &SessionState, mut statement: Statement) -
     if options.is_some_and(|options| options.sql_rewrites) {
         crate::sql::rewrite_statement(&mut statement);
         visit(&mut statement, &mut any_of_arrays::AnyOfArrays);
+        let mut row_in = row_in::RowIn::default();
+        visit(&mut statement, &mut row_in);
+        if let Some(refused) = row_in.refused {
+            return plan_err!("{refused}");
+        }
         visit(&mut statement, &mut using_joins::Nesting::default());
     }
     state.statement_to_plan(statement).await

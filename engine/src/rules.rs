@@ -27,6 +27,7 @@ use crate::analyzer::plain_window_strings::PlainWindowStrings;
 use crate::analyzer::session_time_zone::SessionTimeZone;
 use crate::analyzer::subqueries::Subqueries;
 use crate::analyzer::temporal_casts::TemporalCasts;
+use crate::analyzer::timestamp_comparison::TimestampComparison;
 use crate::analyzer::utc_interval_arithmetic::UtcIntervalArithmetic;
 use crate::optimizer::build_side_selection::BuildSideSelection;
 use crate::optimizer::clustered_aggregation::ClusteredAggregation;
@@ -110,6 +111,11 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             IntervalComparison::of_windows(),
             Position::First,
             "type coercion refuses windows that are ordered by a duration or an interval",
+        ),
+        placed(
+            TimestampComparison,
+            Position::Last,
+            "compares what type coercion has cast; before TemporalCasts, which makes functions of casts",
         ),
         placed(
             TemporalCasts,
@@ -321,8 +327,14 @@ mod tests {
             "interval_comparison",
         ];
         assert_eq!(names[..ours.len()], ours);
-        let ours =
-            ["temporal_casts", "interval_comparison", "utc_interval_arithmetic", "merge_percentiles", "float_equality"];
+        let ours = [
+            "timestamp_comparison",
+            "temporal_casts",
+            "interval_comparison",
+            "utc_interval_arithmetic",
+            "merge_percentiles",
+            "float_equality",
+        ];
         assert_eq!(names[names.len() - ours.len()..], ours);
         let rules = place(PhysicalOptimizer::new().rules, optimizer_rules(footers())).unwrap();
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();

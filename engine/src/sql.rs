@@ -5,6 +5,7 @@
 //! | `value at time zone zone` | `timezone(zone, value)` | DataFusion plans a cast, which does not tell local times from points in time; the zone may be a column |
 //! | `to_timestamp(column) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
 //! | `timestamp '9999-12-31'`, a cast of such a string | `timestamp(6) '9999-12-31'` | nanoseconds reach from 1677 to 2262 |
+//! | `first_value(upper(x) ignore nulls)` | `first_value(upper(x)) ignore nulls` | the parser gives the clause to `upper`, which has no use for it, and DataFusion drops it |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
 //!
 //! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
@@ -38,6 +39,7 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
     let _: ControlFlow<()> = visit_expressions_mut(tree, |expr| {
         match expr {
             Expr::AtTimeZone { .. } => at_time_zone(expr),
+            Expr::Function(call) => outer_null_treatment(call),
             Expr::Interval(interval) => spelled_interval(interval),
             Expr::TypedString(typed) => {
                 if let Value::SingleQuotedString(text) = &typed.value.value {
@@ -55,6 +57,40 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
         }
         ControlFlow::Continue(())
     });
+}
+
+/// Functions that have a NULL treatment of their own.
+const WITH_NULL_TREATMENT: [&str; 6] = ["first_value", "last_value", "nth_value", "lag", "lead", "array_agg"];
+
+/// Moves a NULL treatment that the parser gave to the end of the last argument to the call itself.
+fn outer_null_treatment(call: &mut Function) {
+    if call.null_treatment.is_some() {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut call.args else { return };
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(last))) = list.args.last_mut()
+        && let Some(inner) = trailing_call(last)
+        && inner.over.is_none()
+        && !WITH_NULL_TREATMENT.contains(&inner.name.to_string().to_lowercase().as_str())
+    {
+        call.null_treatment = inner.null_treatment.take();
+    }
+}
+
+/// The call with which an expression ends.
+fn trailing_call(expr: &mut Expr) -> Option<&mut Function> {
+    match expr {
+        Expr::Function(call) => Some(call),
+        Expr::BinaryOp { right, .. } | Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => {
+            trailing_call(right)
+        }
+        Expr::UnaryOp { expr, .. } => trailing_call(expr),
+        Expr::Between { high, .. } => trailing_call(high),
+        Expr::Like { pattern, escape_char: None, .. } | Expr::ILike { pattern, escape_char: None, .. } => {
+            trailing_call(pattern)
+        }
+        _ => None,
+    }
 }
 
 fn at_time_zone(expr: &mut Expr) {

@@ -178,6 +178,30 @@ async fn in_any_and_all_are_three_valued() {
     .await;
 }
 
+/// Rows of several columns. `e`: id, sku, t; `p`: sku, t, price.
+#[tokio::test]
+async fn rows_are_in_subqueries() {
+    check(&[
+        case(Refuses, "select id from e where (sku, t - 5) in (select sku, t from p) order by id", "1;2"),
+        case(Refuses, "select id from e where (sku, t - 5) not in (select sku, t from p) order by id", "3;4"),
+        case(Refuses, "select id from e where (sku, id) not in (select null, 3) order by id", "1;2;4"),
+        case(Refuses, "select id from e where (sku, id) not in (select null, 3) and id < 3 order by id", "1;2"),
+        case(
+            Refuses,
+            "select id from e where (sku, 5) in (select sku, t from e as i where i.id <= e.id) order by id",
+            "1;2",
+        ),
+        case(Right, "select id from e where (sku, t) in (('a', 5), ('b', 7)) order by id", "1;3"),
+    ])
+    .await;
+    let context = with_tables(Some(EngineOptions::default()), 1).await;
+    let error = rows(&context, "select (id, t) in (select id, t from e) from e").await.unwrap_err().to_string();
+    assert!(
+        error.contains("(id, t) in (select ...) stands alone or beside AND in WHERE only: write exists"),
+        "{error}"
+    );
+}
+
 /// The same for arrays.
 #[tokio::test]
 async fn any_of_arrays_is_three_valued() {
@@ -245,6 +269,11 @@ async fn subqueries_are_values_at_a_time() {
         ),
         // two queries further out
         case(Refuses, "select x, (select count(*) from m where m.x <= n.x and exists (select 1 from t where t.x = n.x)) as v from n order by x", "1,0;2,2;3,0"),
+        case(
+            Refuses,
+            "select x from n where exists (select 1 from m where m.x < 3 and m.x not in (select t.x from t where t.x = n.x or t.x > m.x)) order by x",
+            "1;3",
+        ),
         case(Right, "select id, (select count(*) from p where p.sku = e.sku) as v from e order by id", "1,2;2,2;3,1;4,0"),
     ])
     .await;
@@ -295,6 +324,28 @@ async fn lag_and_lead_ignore_nulls() {
         case(Right, "select o, lag(x, 2, 0) ignore nulls over (order by o) as v from w order by o", "1,0;2,0;3,0;4,0;5,1"),
         case(Right, "select o, lead(x, 1, 99) ignore nulls over (order by o desc) as v from w order by o limit 2", "1,99;2,1"),
         case(Right, "select o, lag(x, 1) over (order by o) as v, sum(x) over (order by o desc) as s from w order by o limit 2", "1,NULL,10;2,1,9"),
+    ])
+    .await;
+}
+
+/// No issue was found.
+#[tokio::test]
+async fn ignore_nulls_belongs_to_the_outer_call() {
+    check(&[
+        case(
+            Wrong,
+            "select o, first_value(abs(x) ignore nulls) over (order by o rows between 1 preceding and 1 following) as a, \
+             last_value(abs(x) ignore nulls) over (order by o rows between 1 preceding and 1 following) as b, \
+             nth_value(-abs(x), 1) ignore nulls over (order by o rows between 1 preceding and 1 following) as c from w order by o",
+            "1,1,1,-1;2,1,1,-1;3,4,4,-4;4,4,5,-4;5,4,5,-4",
+        ),
+        case(Wrong, "select o, lag(1 + abs(x) ignore nulls) over (order by o) as v from w order by o", "1,NULL;2,2;3,2;4,2;5,5"),
+        case(
+            Right,
+            "select o, first_value(abs(x)) ignore nulls over (order by o rows between 1 preceding and 1 following) as v from w order by o",
+            "1,1;2,1;3,4;4,4;5,4",
+        ),
+        case(Wrong, "select array_agg(abs(x) ignore nulls order by o) as v from w", "[1, 4, 5]"),
     ])
     .await;
 }

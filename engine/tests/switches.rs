@@ -27,12 +27,24 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     (
+        "window_keys",
+        "select sum(v % 7) over (partition by v % 7) as s from calls",
+        "PARTITION BY [__common_expr_1 AS",
+        false,
+    ),
+    (
         "plain_window_strings",
         "select k, min(k) over (partition by c order by at rows between 1 preceding and current row) as s from calls",
         "AS Utf8)",
         true,
     ),
     ("exact_arithmetic", "select max(v + 1) as n from calls", "exact_add", true),
+    (
+        "timestamp_comparison",
+        "select v from steps where cast(at as date) > timestamp '2025-01-01' or at is null",
+        "Timestamp(µs)) >",
+        true,
+    ),
     ("temporal_casts", "select cast(cast(v as varchar) || ' days' as interval) as i from steps", "temporal_cast", true),
     ("interval_comparison", "select i, count(*) as n from steps group by i", "interval_key", true),
     (

@@ -220,6 +220,69 @@ async fn strings_as_timestamps_and_intervals() {
     .await;
 }
 
+/// A date beyond the nanoseconds compares with all timestamps.
+#[tokio::test]
+async fn never_is_after_now() {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "select timestamp '9999-12-31' > now() as a, date '9999-12-31' > now() as b, timestamp '0001-01-01' < now() as c, now() between date '2020-01-01' and date '9999-12-31'",
+            &["true | true | true | true"],
+        ),
+        (
+            "select d > now(), d >= timestamp '2025-01-01', d between timestamp '2025-01-01' and now() from (values (date '9999-12-31'), (date '2025-01-01'), (date '0001-01-01'), (null)) as v (d) order by d desc nulls last",
+            &["true | true | false", "false | true | true", "false | false | false", "NULL | NULL | NULL"],
+        ),
+        (
+            "select u > n, u = n, d > n, d = n, u < n from (values (timestamp(6) '9999-12-31', date '9999-12-31', timestamp '2025-01-01'), (timestamp(6) '0001-01-01', date '0001-01-01', timestamp '2025-01-01'), (timestamp(6) '2025-01-01', date '2025-01-01', timestamp '2025-01-01')) as v (u, d, n) order by u desc",
+            &[
+                "true | false | true | false | false",
+                "false | true | false | true | false",
+                "false | false | false | false | true",
+            ],
+        ),
+        (
+            "select count(*) from (values (date '9999-12-31'), (date '2025-01-01')) as l (d) inner join (values (timestamp '2025-01-01')) as r (n) on l.d = r.n",
+            &["1"],
+        ),
+        (
+            "select count(*) from (values (date '9999-12-31'), (date '2025-01-01')) as l (d) where d > arrow_cast('2025-01-01T00:00:00.000000001', 'Timestamp(ns)')",
+            &["1"],
+        ),
+    ];
+    for zone in ["UTC", "Europe/Berlin"] {
+        check(cases, zone).await;
+    }
+}
+
+#[tokio::test]
+async fn patterns_of_to_char_and_errors_with_a_remedy() {
+    check(
+        &[
+            ("select to_char(timestamp '2025-01-02 15:04:05.678', 'YYYY-MM'), to_char(date '2025-01-02', 'FMDD. FMMonth YYYY'), to_char(timestamp '2025-11-02 15:04:05.678', 'HH12:MI:SS.MS am \"Q\"Q')", &["2025-01 | 2. January 2025 | 03:04:05.678 pm Q4"]),
+            ("select to_char(timestamp '2025-01-02 15:04:05', f) from (values ('DD.MM.YY HH24:MI'), ('%Y'), (null)) as v (f) order by 1", &["02.01.25 15:04", "2025", "NULL"]),
+        ],
+        "UTC",
+    )
+    .await;
+    let context = context(Some(EngineOptions::default()), "UTC");
+    register(&context);
+    for (sql, part) in [
+        ("select avg(i) from spans", "avg takes a number, got an interval; write avg(extract(epoch from x))"),
+        ("select to_char(timestamp '2025-01-02', 'DD MON')", "to_char does not read `MON` in 'DD MON'; write"),
+        (
+            "select cast(t as interval) from (values ('3 days'), ('5')) as v (t)",
+            "'5' to an interval: it has no unit; write '5 days'",
+        ),
+    ] {
+        let error = rows(&context, sql, true).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(
+        rows(&context, "select try_cast(t as interval) is null from (values ('5')) as v (t)", true).await.unwrap(),
+        ["true"]
+    );
+}
+
 #[tokio::test]
 async fn time_zones() {
     check(
@@ -241,6 +304,7 @@ async fn time_zones() {
             ("select to_timestamp(t) at time zone 'Europe/Berlin' from (values ('2025-03-30T12:00:00Z'), ('2025-03-30T12:00:00')) as v (t) order by 1", &["2025-03-30T10:00:00Z", "2025-03-30T12:00:00Z"]),
             ("select date_trunc('day', timestamptz '2025-03-30 22:30Z' at time zone 'Europe/Berlin') = date '2025-03-31'", &["true"]),
             ("select date_bin(interval '1 day', timestamptz '2025-06-01 22:30Z' at time zone 'Europe/Berlin', timestamp '2025-01-01')", &["2025-06-02T00:00:00"]),
+            ("select date_bin(interval '1 day', timestamptz '2025-01-05 12:00Z', '2025-01-01T05:00:00+02:00'), date_bin(interval '1 day', timestamptz '2025-01-05 12:00Z', timestamptz '2025-01-01 05:00+02')", &["2025-01-05T03:00:00Z | 2025-01-05T03:00:00Z"]),
             ("select extract(hour from timestamptz '2025-06-01 22:30Z' at time zone 'Europe/Berlin')", &["0"]),
             ("select timestamp '1500-06-01 12:00' at time zone 'UTC', cast('9999-12-31' as timestamp) > timestamp '3000-01-01'", &["1500-06-01T12:00:00Z | true"]),
         ],
@@ -262,6 +326,10 @@ async fn zoned_columns_have_local_days() {
             ("select date_trunc('month', at), extract(day from at), extract(epoch from at) from zoned order by at limit 1", &["2025-03-01T00:00:00+01:00 | 29 | 1743246000.0"]),
             ("select date_bin(interval '1 day', at), count(*) from zoned group by 1 order by 1", &["2025-03-29T00:00:00+01:00 | 1", "2025-03-30T00:00:00+01:00 | 2", "2025-10-26T00:00:00+02:00 | 3"]),
             ("select date_bin(interval '15 minutes', at) from zoned where at < timestamptz '2025-10-26 12:00Z' and at > timestamptz '2025-10-01 00:00Z' order by 1", &["2025-10-26T02:30:00+02:00", "2025-10-26T02:30:00+01:00"]),
+            // an origin that is the same point in time in four spellings, 06:00 in Berlin
+            ("select date_bin(interval '1 day', at, '2025-01-01T05:00:00Z'), date_bin(interval '1 day', at, '2025-01-01 06:00') from zoned order by at limit 1", &["2025-03-29T06:00:00+01:00 | 2025-03-29T06:00:00+01:00"]),
+            ("select date_bin(interval '1 day', at, arrow_cast(timestamptz '2025-01-01 05:00Z', 'Timestamp(ns, \"Asia/Tokyo\")')), date_bin(interval '1 day', at, timestamp '2025-01-01 06:00') from zoned order by at limit 1", &["2025-03-29T06:00:00+01:00 | 2025-03-29T06:00:00+01:00"]),
+            ("select date_bin(interval '1 day', timestamp '2025-06-05 12:00', timestamptz '2025-01-01 05:00Z')", &["2025-06-05T06:00:00+02:00"]),
             ("select at + interval '1 day', at - interval '1 month' from zoned order by at limit 1", &["2025-03-30T12:00:00+02:00 | 2025-02-28T12:00:00+01:00"]),
             ("select at - timestamp '2025-03-29 12:00' = interval '0' from zoned order by at limit 1", &["true"]),
             ("select at - timestamp '2025-03-29 12:00:00' > interval '1 minute' from (select arrow_cast(at, 'Timestamp(ns, \"Europe/Berlin\")') as at from zoned) order by at limit 1", &["false"]),
@@ -305,6 +373,11 @@ async fn faults_of_datafusion() {
             "select arrow_cast(timestamp '2025-03-30 02:30:00', 'Timestamp(ns, \"Europe/Berlin\")')",
             "Cannot cast timezone",
         ),
+        // TimestampComparison
+        ("select timestamp(6) '9999-12-31 00:00:00' > now()", "exceeds the representable"),
+        ("select date '9999-12-31' > now()", "exceeds the representable"),
+        // ToChar
+        ("select to_char(timestamp '2025-01-02 03:04:05', 'YYYY-MM')", "YYYY-MM"),
         // TimeZone
         ("select timestamptz '2025-06-01 12:00:00Z' at time zone 'Europe/Berlin'", "2025-06-01T14:00:00+02:00"),
         // UtcIntervalArithmetic
@@ -314,6 +387,11 @@ async fn faults_of_datafusion() {
         ),
         // zoned
         ("select date_bin(interval '1 day', at) from zoned limit 1", "2025-03-29T01:00:00+01:00"),
+        // FunctionOverride, whose `date_bin` has both in the zone of Berlin
+        (
+            "select date_bin(interval '1 day', timestamp '2025-06-05 12:00:00', arrow_cast(timestamptz '2025-01-01 05:00:00Z', 'Timestamp(ns, \"Europe/Berlin\")'))",
+            "2025-06-05T05:00:00Z",
+        ),
     ] {
         let found = match rows(&stock, sql, false).await {
             Ok(rows) => rows.join("\n"),

@@ -36,7 +36,7 @@ impl AnalyzerRule for ExactArithmeticRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = rewrite_expressions(plan, |expr, schema| Ok(exact(expr, schema)))?;
+        let plan = rewrite_expressions(plan, exact)?;
         plan.transform_up_with_subqueries(with_static_types).map(|plan| plan.data)
     }
 }
@@ -87,9 +87,9 @@ fn with_declared_types(mut values: Values) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// Rewrites an operator or a cast. Expressions without a type (parameters, unresolved names) are left to DataFusion.
-fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
-    let type_of = |expr: &Expr| expr.get_type(schema).ok();
-    match expr {
+fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let type_of = |expr: &Expr| ExactArithmetic::type_of(expr).or_else(|| expr.get_type(schema).ok());
+    Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let types = Operation::of(op)
                 .or((op == Operator::Modulo).then_some(Operation::Divide))
@@ -100,9 +100,10 @@ fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 {
                     if operation != Operation::Divide {
                         if let Some(value) = operation.of_constants(&left, &right) {
-                            return Transformed::yes(value);
+                            return Ok(Transformed::yes(value));
                         }
-                        return call(ExactArithmetic::new(operation), vec![*left, *right]);
+                        let (left, right) = ((*left, left_type), (*right, right_type));
+                        return Ok(Transformed::yes(ExactArithmetic::combine(left, operation, right)?));
                     }
                     let is_unsigned = left_type.is_unsigned_integer() || right_type.is_unsigned_integer();
                     let signed = |expr: Box<Expr>| {
@@ -114,15 +115,14 @@ fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 Some((operation, left_type, right_type))
                     if op != Operator::Modulo && is_inexact_decimal(op, &left_type, &right_type) =>
                 {
-                    call(ExactArithmetic::new(operation), vec![*left, *right])
+                    let (left, right) = ((*left, left_type), (*right, right_type));
+                    Transformed::yes(ExactArithmetic::combine(left, operation, right)?)
                 }
                 _ => Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right))),
             }
         }
         Expr::Negative(value) => match type_of(&value) {
-            Some(value_type) if is_integer(&value, &value_type) => {
-                call(ExactArithmetic::new(Operation::Negate), vec![*value])
-            }
+            Some(value_type) if is_integer(&value, &value_type) => Transformed::yes(ExactArithmetic::negate(*value)),
             _ => Transformed::no(Expr::Negative(value)),
         },
         Expr::Cast(cast) => match type_of(&cast.expr) {
@@ -138,7 +138,7 @@ fn exact(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             _ => Transformed::no(Expr::TryCast(cast)),
         },
         other => Transformed::no(other),
-    }
+    })
 }
 
 fn call(function: impl Into<ScalarUDF>, args: Vec<Expr>) -> Transformed<Expr> {

@@ -18,7 +18,8 @@
 //! | value, LATERAL | a left join, or for LATERAL the join that it is in, with the same |
 //!
 //! What DataFusion does right stays: `IN` and `[NOT] EXISTS` with plain conditions in WHERE, aggregates with equalities,
-//! values that do not depend on the row.
+//! values that do not depend on the row. Conditions on floats do not: DataFusion makes the join after the rule
+//! `float_equality`, which has to see it (a NaN with the sign bit equals NaN, -0.0 equals 0.0).
 //!
 //! Faults of DataFusion 55.2: `NOT IN` other than alone in WHERE is two-valued, so is one whose left side is no column or
 //! whose subquery reads outer columns, and one beside another condition on its column
@@ -29,6 +30,7 @@
 
 mod pull_up;
 mod quantified;
+mod semi_join;
 mod unnesting;
 
 use datafusion::common::config::ConfigOptions;
@@ -40,13 +42,14 @@ use datafusion::logical_expr::expr::{InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Expr, ExprSchemable, FetchType, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
-    Operator, Subquery, lit,
+    Aggregate, BinaryExpr, Expr, FetchType, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
+    Subquery, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use self::pull_up::{PulledUp, joined, pull_up};
 use self::quantified::{quantified, subquery};
+use self::semi_join::{is_semi_join, semi_join};
 use self::unnesting::OuterValues;
 
 /// Rewrites subqueries as joins, see the page of this module.
@@ -163,7 +166,7 @@ fn condition(filter: Filter, names: &mut Names) -> Result<Transformed<LogicalPla
     let mut is_changed = false;
     let mut conjuncts = vec![];
     for conjunct in split_conjunction_owned(filter.predicate.clone()) {
-        let conjunct = if let Some(plan) = correlated_in(&conjunct, &input.plan, names)? {
+        let conjunct = if let Some(plan) = semi_join(&conjunct, &input.plan, names)? {
             (input.plan, is_changed) = (plan, true);
             continue;
         } else if is_semi_join(&conjunct, input.plan.schema(), names)? {
@@ -183,40 +186,6 @@ fn condition(filter: Filter, names: &mut Names) -> Result<Transformed<LogicalPla
         None => plan.build()?,
     };
     Ok(Transformed::yes(projected(plan, columns)?))
-}
-
-/// The input of a condition `x IN (subquery)` that reads outer columns, joined to the subquery; `None` for others.
-fn correlated_in(expr: &Expr, input: &LogicalPlan, names: &mut Names) -> Result<Option<LogicalPlan>> {
-    let Expr::InSubquery(InSubquery { expr: value, subquery, negated: false }) = expr else { return Ok(None) };
-    let (columns, has_others) = outer_columns(&subquery.subquery, input.schema());
-    if columns.is_empty() || has_others || has_subquery(value) {
-        return Ok(None);
-    }
-    let found = quantified::matching(value, &subquery.subquery, input.schema(), names)?;
-    let Some(pulled_up) = pull_up(&found, names)? else { return Ok(None) };
-    let (right, _, conditions) = pulled_up.keys_only(names)?;
-    let joined = LogicalPlanBuilder::from(input.clone()).join_on(right, JoinType::LeftSemi, joined(conditions)?)?;
-    Ok(Some(joined.build()?))
-}
-
-/// Returns true for a condition of WHERE that DataFusion makes a semi or anti join of, rightly.
-fn is_semi_join(expr: &Expr, schema: &DFSchema, names: &mut Names) -> Result<bool> {
-    let (is_not, expr) = match expr {
-        Expr::Not(expr) => (true, expr.as_ref()),
-        expr => (false, expr),
-    };
-    let (subquery, is_plain) = match expr {
-        Expr::Exists(exists) => (&exists.subquery, true),
-        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            // the null-aware anti join of DataFusion loses NULLs to conditions that it infers
-            let has_nulls = expr.nullable(schema)? || subquery.subquery.schema().field(0).is_nullable();
-            let is_column = matches!(expr.as_ref(), Expr::Column(_));
-            (subquery, !has_subquery(expr) && (*negated == is_not || (is_column && !has_nulls)))
-        }
-        _ => return Ok(false),
-    };
-    let (_, has_others) = outer_columns(&subquery.subquery, schema);
-    Ok(is_plain && !has_others && pull_up(&subquery.subquery, names)?.is_some())
 }
 
 /// A condition of a join with subqueries: those over one side become columns of that side, for an inner join all become
@@ -491,11 +460,14 @@ fn groups_are_fixed(aggregate: &Aggregate) -> bool {
 
 /// Returns true for an aggregate whose outer columns are in equalities only, which DataFusion joins rightly.
 fn is_aggregate_over_equalities(plan: &LogicalPlan) -> bool {
-    let is_equality = |expr: &Expr| match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => matches!(
-            (left.as_ref(), right.as_ref()),
-            (Expr::OuterReferenceColumn(..), Expr::Column(_)) | (Expr::Column(_), Expr::OuterReferenceColumn(..))
-        ),
+    let is_equality = |expr: &Expr, schema: &DFSchema| match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            let is_columns = matches!(
+                (left.as_ref(), right.as_ref()),
+                (Expr::OuterReferenceColumn(..), Expr::Column(_)) | (Expr::Column(_), Expr::OuterReferenceColumn(..))
+            );
+            is_columns && !pull_up::reads_float(expr, schema)
+        }
         _ => false,
     };
     match plan {
@@ -508,7 +480,7 @@ fn is_aggregate_over_equalities(plan: &LogicalPlan) -> bool {
                 let conjuncts = split_conjunction_owned(filter.predicate.clone());
                 !aggregate.aggr_expr.iter().any(Expr::contains_outer)
                     && !has_outer_references(&filter.input)
-                    && conjuncts.iter().all(|expr| !expr.contains_outer() || is_equality(expr))
+                    && conjuncts.iter().all(|expr| !expr.contains_outer() || is_equality(expr, filter.input.schema()))
             }
             _ => false,
         },

@@ -6,6 +6,7 @@
 //! | `sum` of integers, decimals, durations | wraps | exact, an error if the result does not fit ([`sum`]) |
 //! | `sum`, `avg` of doubles over a sliding frame | subtracts: digits are lost, NaN stays | [`sliding`] |
 //! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
+//! | `sum(distinct x)`, `avg(distinct x)`, ... over a sliding frame | an error but for integers | [`sliding_distinct`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
@@ -15,6 +16,7 @@ pub(crate) mod decimal_avg;
 pub(crate) mod extremes;
 pub(crate) mod moments;
 pub(crate) mod sliding;
+pub(crate) mod sliding_distinct;
 pub(crate) mod sum;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use datafusion::logical_expr::{
 
 use self::moments::Statistic;
 use self::sliding::{SlidingFloats, SlidingMoments};
+use self::sliding_distinct::SlidingDistinct;
 use self::sum::{CheckedGroups, CheckedSum};
 
 /// What is replaced.
@@ -65,13 +68,17 @@ pub(crate) struct AggregateOverride {
 
 impl AggregateOverride {
     pub(crate) fn new(inner: Arc<AggregateUDF>, repair: AggregateRepair) -> Self {
-        // sums of unsigned integers are `Int64`
-        let signature = match repair {
-            AggregateRepair::Sum => Signature::user_defined(Volatility::Immutable),
-            _ => inner.signature().clone(),
+        let signature = match has_own_types(repair) {
+            true => Signature::user_defined(Volatility::Immutable),
+            false => inner.signature().clone(),
         };
         Self { inner, repair, signature }
     }
+}
+
+/// Sums of unsigned integers are `Int64`, and errors of `sum` and `avg` say what to write.
+fn has_own_types(repair: AggregateRepair) -> bool {
+    matches!(repair, AggregateRepair::Sum | AggregateRepair::Average)
 }
 
 fn is_exact_sum(data_type: &DataType) -> bool {
@@ -96,20 +103,31 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        if self.repair != AggregateRepair::Sum {
+        if !has_own_types(self.repair) {
             return self.inner.coerce_types(arg_types);
         }
         let field = |data_type: &DataType| -> FieldRef {
             Arc::new(datafusion::arrow::datatypes::Field::new("value", data_type.clone(), true))
         };
         let fields: Vec<FieldRef> = arg_types.iter().map(field).collect();
-        let Ok(coerced) = fields_with_udf(&fields, self.inner.as_ref()) else {
-            let types = arg_types.iter().map(|found| if found.is_string() { "text".into() } else { found.to_string() });
-            let types: Vec<String> = types.collect();
-            return plan_err!("sum takes a number, got {}; write sum(try_cast(x as double))", types.join(", "));
+        let coerced = match fields_with_udf(&fields, self.inner.as_ref()) {
+            Ok(coerced) => coerced,
+            Err(_) if arg_types.iter().any(|found| matches!(found, DataType::Interval(_))) => {
+                let name = self.name();
+                return plan_err!("{name} takes a number, got an interval; write {name}(extract(epoch from x))");
+            }
+            Err(_) if self.repair == AggregateRepair::Sum => {
+                let types = arg_types.iter().map(|found| match found {
+                    found if found.is_string() => "text".into(),
+                    found => found.to_string(),
+                });
+                let types: Vec<String> = types.collect();
+                return plan_err!("sum takes a number, got {}; write sum(try_cast(x as double))", types.join(", "));
+            }
+            Err(error) => return Err(error),
         };
         let signed = |field: FieldRef| match field.data_type() {
-            DataType::UInt64 => DataType::Int64,
+            DataType::UInt64 if self.repair == AggregateRepair::Sum => DataType::Int64,
             other => other.clone(),
         };
         Ok(coerced.into_iter().map(signed).collect())
@@ -156,15 +174,10 @@ impl AggregateUDFImpl for AggregateOverride {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let data_type = args.return_field.data_type().clone();
-        if args.is_distinct {
-            return match self.repair {
-                AggregateRepair::Sum if data_type == DataType::Int64 => {
-                    Ok(Box::new(sum::SlidingDistinctSum::default()))
-                }
-                // not sliding: DataFusion then says that DISTINCT has no sliding form, or evaluates growing frames
-                AggregateRepair::Sum | AggregateRepair::Average if is_exact_sum(&data_type) => self.accumulator(args),
-                _ => self.inner.create_sliding_accumulator(args),
-            };
+        // `min(distinct x)` is `min(x)`; DataFusion has no DISTINCT of several columns
+        if args.is_distinct && args.exprs.len() == 1 && !matches!(self.repair, AggregateRepair::Extreme { .. }) {
+            let inner = self.create_sliding_accumulator(AccumulatorArgs { is_distinct: false, ..args })?;
+            return Ok(Box::new(SlidingDistinct::new(inner)));
         }
         match self.repair {
             AggregateRepair::Sum if is_exact_sum(&data_type) => Ok(Box::new(CheckedSum::new(data_type))),

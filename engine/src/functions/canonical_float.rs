@@ -14,7 +14,7 @@ use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
 /// The name by which the physical plan shows it.
@@ -105,6 +105,15 @@ impl ScalarUDFImpl for CanonicalFloatFunction {
 
     fn is_strict(&self) -> bool {
         true
+    }
+
+    /// That of a field of a struct, so that the call moves with it: DataFusion looks for the name of a call whose argument alone has
+    /// moved below a join.
+    fn placement(&self, args: &[ExpressionPlacement]) -> ExpressionPlacement {
+        match args {
+            [ExpressionPlacement::MoveTowardsLeafNodes] => ExpressionPlacement::MoveTowardsLeafNodes,
+            _ => ExpressionPlacement::KeepInPlace,
+        }
     }
 
     fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {

@@ -1,7 +1,9 @@
 //! Integer and decimal arithmetic that is exact or an error, and casts that round. The rule `exact_arithmetic` puts these
 //! functions in place of operators and casts; they have no SQL name, and output columns are named as the operators.
 //!
-//! [`ExactArithmetic`]: `+`, `-`, `*` and unary minus of integers in `Int64`, and operators on decimals.
+//! [`ExactArithmetic`]: `+`, `-`, `*` and unary minus of integers in `Int64`, and operators on decimals. A chain such as
+//! `a + b - c` is one call of three arguments, computed from left to right: DataFusion derives the name and the type of each
+//! call in a nest again and again, so that planning a sum of 300 columns took minutes.
 //!   Formula: that of the operator; the quotient of decimals has the scale that DataFusion declares, rounded half away from zero.
 //!   Edges:   beyond `Int64`, or the digits of a decimal, is an error; division by zero is an error.
 //!
@@ -12,22 +14,23 @@
 //! NULL operands give NULL. Source: SQL:2016, 6.27 (numeric value expression): an exact result that does not fit "is an
 //! exception: data exception, numeric value out of range".
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, Int64Array, PrimitiveArray};
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::{CastOptions, cast_with_options, kernels::numeric};
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options, kernels::numeric};
 use datafusion::arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Field, FieldRef, Float32Type,
     Float64Type, Int64Type, i256,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 /// An operator on integers, or the division of decimals.
@@ -53,8 +56,7 @@ impl Operation {
         })
     }
 
-    /// The result for two constants; `None` for other arguments, or beyond `Int64`. Without this a chain such as `1 + 1 + ...` would
-    /// stay a nest of calls, whose type takes time that grows much faster than its length.
+    /// The result for two constants; `None` for other arguments, or beyond `Int64`.
     pub(crate) fn of_constants(self, left: &Expr, right: &Expr) -> Option<Expr> {
         let constant = |expr: &Expr| match expr {
             Expr::Literal(ScalarValue::Int64(Some(value)), _) => Some(*value),
@@ -80,22 +82,89 @@ impl Operation {
     }
 }
 
+/// An expression and its type.
+pub(crate) type Typed = (Expr, DataType);
+
 /// See the page of this module.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ExactArithmetic {
-    operation: Operation,
+    /// Those between the arguments, in their order; `Negate` stands alone before its only one.
+    operations: Vec<Operation>,
+    /// The type of the result when the call was made, so that [`Self::type_of`] need not derive that of a long chain.
+    planned: DataType,
     signature: Signature,
 }
 
 impl ExactArithmetic {
-    pub(crate) fn new(operation: Operation) -> Self {
-        Self { operation, signature: Signature::user_defined(Volatility::Immutable) }
+    fn new(operations: Vec<Operation>, planned: DataType) -> Self {
+        Self { operations, planned, signature: Signature::user_defined(Volatility::Immutable) }
     }
+
+    /// `-value` of an integer.
+    pub(crate) fn negate(value: Expr) -> Expr {
+        ScalarUDF::from(Self::new(vec![Operation::Negate], DataType::Int64)).call(vec![value])
+    }
+
+    /// The type of a call of this function; `None` for other expressions.
+    pub(crate) fn type_of(expr: &Expr) -> Option<DataType> {
+        match expr {
+            Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<Self>().map(|chain| chain.planned.clone()),
+            _ => None,
+        }
+    }
+
+    /// `left operation right` as one call: a left side that is a chain is prolonged.
+    ///
+    /// # Errors
+    /// There is no such operator of the types.
+    pub(crate) fn combine(left: Typed, operation: Operation, right: Typed) -> Result<Expr> {
+        let planned = step_types(&left.1, operation, &right.1)?.2;
+        let (left, right) = (left.0, right.0);
+        let (mut operations, mut args) = match left {
+            Expr::ScalarFunction(ScalarFunction { func, args }) => match func.inner().downcast_ref::<Self>() {
+                Some(chain) if chain.operations != [Operation::Negate] => (chain.operations.clone(), args),
+                _ => (vec![], vec![Expr::ScalarFunction(ScalarFunction { func, args })]),
+            },
+            left => (vec![], vec![left]),
+        };
+        operations.push(operation);
+        args.push(right);
+        Ok(ScalarUDF::from(Self::new(operations, planned)).call(args))
+    }
+
+    /// The operation between an argument and what stands before it, for all arguments but the first.
+    fn steps<'a, T>(&'a self, args: &'a [T]) -> Result<(&'a T, impl Iterator<Item = (Operation, &'a T)>)> {
+        match args {
+            [first, rest @ ..] if rest.len() == self.operations.len() => {
+                Ok((first, self.operations.iter().copied().zip(rest)))
+            }
+            _ => internal_err!("{} of {} arguments", self.name(), args.len()),
+        }
+    }
+
+    fn is_negation(&self) -> bool {
+        self.operations == [Operation::Negate]
+    }
+}
+
+/// The types in which two operands are combined, and that of the result.
+fn step_types(left: &DataType, operation: Operation, right: &DataType) -> Result<(DataType, DataType, DataType)> {
+    if !(left.is_decimal() || right.is_decimal()) {
+        return Ok((DataType::Int64, DataType::Int64, DataType::Int64));
+    }
+    let operator = operation.operator();
+    let (left, right) = BinaryTypeCoercer::new(left, &operator, right).get_input_types()?;
+    let result = BinaryTypeCoercer::new(&left, &operator, &right).get_result_type()?;
+    Ok((left, right, result))
 }
 
 impl ScalarUDFImpl for ExactArithmetic {
     fn name(&self) -> &str {
-        match self.operation {
+        let [first, rest @ ..] = self.operations.as_slice() else { return "exact" };
+        if rest.iter().any(|operation| operation != first) {
+            return "exact_arithmetic";
+        }
+        match first {
             Operation::Add => "exact_add",
             Operation::Subtract => "exact_subtract",
             Operation::Multiply => "exact_multiply",
@@ -104,16 +173,18 @@ impl ScalarUDFImpl for ExactArithmetic {
         }
     }
 
+    /// As of the operators, whose names have no parentheses.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(match args {
-            [value] => Expr::Negative(Box::new(value.clone())).schema_name().to_string(),
-            [left, right] => {
-                let operator = self.operation.operator();
-                let expr = BinaryExpr::new(Box::new(left.clone()), operator, Box::new(right.clone()));
-                Expr::BinaryExpr(expr).schema_name().to_string()
-            }
-            _ => return internal_err!("{} of {} arguments", self.name(), args.len()),
-        })
+        if let ([value], true) = (args, self.is_negation()) {
+            return Ok(Expr::Negative(Box::new(value.clone())).schema_name().to_string());
+        }
+        let (first, rest) = self.steps(args)?;
+        let mut name = first.schema_name().to_string();
+        for (operation, arg) in rest {
+            // writing to a string does not fail
+            let _ = write!(name, " {} {}", operation.operator(), arg.schema_name());
+        }
+        Ok(name)
     }
 
     fn signature(&self) -> &Signature {
@@ -121,23 +192,28 @@ impl ScalarUDFImpl for ExactArithmetic {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match arg_types {
-            [left, right] if left.is_decimal() || right.is_decimal() => {
-                let operator = self.operation.operator();
-                let (left, right) = BinaryTypeCoercer::new(left, &operator, right).get_input_types()?;
-                Ok(vec![left, right])
-            }
-            _ => Ok(vec![DataType::Int64; arg_types.len()]),
+        if self.is_negation() {
+            return Ok(vec![DataType::Int64; arg_types.len()]);
         }
+        let (first, rest) = self.steps(arg_types)?;
+        let (mut result, mut coerced) = (first.clone(), Vec::with_capacity(arg_types.len()));
+        for (operation, arg_type) in rest {
+            let (left, right, next) = step_types(&result, operation, arg_type)?;
+            if coerced.is_empty() {
+                coerced.push(left);
+            }
+            coerced.push(right);
+            result = next;
+        }
+        Ok(coerced)
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        match arg_types {
-            [left, right] if left.is_decimal() || right.is_decimal() => {
-                BinaryTypeCoercer::new(left, &self.operation.operator(), right).get_result_type()
-            }
-            _ => Ok(DataType::Int64),
+        if self.is_negation() {
+            return Ok(DataType::Int64);
         }
+        let (first, mut rest) = self.steps(arg_types)?;
+        rest.try_fold(first.clone(), |left, (operation, right)| Ok(step_types(&left, operation, right)?.2))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
@@ -156,36 +232,52 @@ impl ScalarUDFImpl for ExactArithmetic {
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
+        if let ([value], true) = (inputs, self.is_negation()) {
+            return Ok(-value.sort_properties);
+        }
         // the order of a sum that does not wrap follows from those of its terms
-        Ok(match (self.operation, inputs) {
-            (Operation::Add, [left, right]) => left.sort_properties.add(&right.sort_properties),
-            (Operation::Subtract, [left, right]) => left.sort_properties.sub(&right.sort_properties),
-            (Operation::Negate, [value]) => -value.sort_properties,
+        let (first, rest) = self.steps(inputs)?;
+        Ok(rest.fold(first.sort_properties, |left, (operation, right)| match operation {
+            Operation::Add => left.add(&right.sort_properties),
+            Operation::Subtract => left.sub(&right.sort_properties),
             _ => SortProperties::Unordered,
-        })
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_scalar { 1 } else { args.number_rows };
         let result: ArrayRef = match args.args.as_slice() {
-            [value] => {
+            [value] if self.is_negation() => {
                 let value = value.to_array(rows)?;
                 Arc::new(negated(value.as_primitive())?)
             }
-            [left, right] if self.operation == Operation::Divide => {
-                quotients(&left.to_array(rows)?, &right.to_array(rows)?, args.return_field.data_type())?
+            args => {
+                let (first, rest) = self.steps(args)?;
+                let mut result = first.clone();
+                for (operation, arg) in rest {
+                    result = ColumnarValue::Array(step(operation, &result, arg, rows)?);
+                }
+                result.into_array(rows)?
             }
-            [left, right] if args.return_field.data_type().is_decimal() => {
-                decimals(self.operation, &left.to_array(rows)?, &right.to_array(rows)?)?
-            }
-            [left, right] => combined(self.operation, left, right, rows)?,
-            _ => return internal_err!("{} of {} arguments", self.name(), args.args.len()),
         };
         if is_scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
         }
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// `left operation right`.
+fn step(operation: Operation, left: &ColumnarValue, right: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
+    let (left_type, right_type, result) = step_types(&left.data_type(), operation, &right.data_type())?;
+    if !result.is_decimal() {
+        return combined(operation, left, right, rows);
+    }
+    let (left, right) = (cast(&left.to_array(rows)?, &left_type)?, cast(&right.to_array(rows)?, &right_type)?);
+    match operation {
+        Operation::Divide => quotients(&left, &right, &result),
+        _ => decimals(operation, &left, &right),
     }
 }
 

@@ -50,7 +50,12 @@ impl OperatorPlanner {
             BinaryOperator::GtEq => Operator::GtEq,
             _ => return None,
         };
-        let types = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
+        let right_type = right.get_type(schema).ok()?;
+        // the type of the left side of a long sum takes as long as the sum
+        if right_type.is_numeric() && matches!(op, Operator::Plus | Operator::Minus) {
+            return None;
+        }
+        let types = (left.get_type(schema).ok()?, right_type);
         if !(types.0.is_temporal() || types.1.is_temporal()) {
             return None;
         }

@@ -4,6 +4,8 @@
 //! - `to_timestamp` and the like of strings without an offset are timestamps without a time zone, see [`reads_local_time`].
 //! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time zone, by [`calendar`] where it can; in other
 //!   time zones they and `date_bin` run on local time ([`zoned`]).
+//! - the origin of `date_bin` has the zone of the binned timestamp, and where only the origin has one, both have that: what has no
+//!   zone is a local time. DataFusion takes it for a time of UTC.
 //!
 //! All planning methods (signature, simplification, ordering) are those of the wrapped function.
 
@@ -11,7 +13,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{
-    ArrowTimestampType, DataType, FieldRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    ArrowTimestampType, DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::common::config::ConfigOptions;
@@ -20,8 +22,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::{calendar, temporal_cast, zoned};
@@ -40,8 +44,9 @@ pub(super) enum Repair {
 /// A function whose result has its declared type, and is right.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct FunctionOverride {
-    pub(super) inner: Arc<ScalarUDF>,
-    pub(super) repair: Repair,
+    inner: Arc<ScalarUDF>,
+    repair: Repair,
+    signature: Signature,
 }
 
 /// Whether `to_timestamp` reads strings that have no offset, so that the result is a local time, without a time zone.
@@ -76,6 +81,33 @@ fn has_offset(format: &str) -> bool {
 }
 
 impl FunctionOverride {
+    pub(super) fn new(inner: Arc<ScalarUDF>, repair: Repair) -> Self {
+        let signature = match repair {
+            Repair::Bin => Signature::user_defined(Volatility::Immutable),
+            _ => inner.signature().clone(),
+        };
+        Self { inner, repair, signature }
+    }
+
+    /// The types of `date_bin`, the timestamp and its origin in one zone.
+    fn bin_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        let field = |data_type: &DataType| -> FieldRef { Arc::new(Field::new("value", data_type.clone(), true)) };
+        let fields: Vec<FieldRef> = arg_types.iter().map(field).collect();
+        let coerced = fields_with_udf(&fields, self.inner.as_ref())?;
+        let mut types: Vec<DataType> = coerced.iter().map(|field| field.data_type().clone()).collect();
+        if let ([_, DataType::Timestamp(unit, zone), ..], [_, value, origin]) = (arg_types, types.as_mut_slice())
+            && let DataType::Timestamp(origin_unit, _) = origin
+        {
+            let zone = match (zone, arg_types.get(2)) {
+                (None, Some(DataType::Timestamp(_, zone))) => zone,
+                (zone, _) => zone,
+            };
+            *origin = DataType::Timestamp(*origin_unit, zone.clone());
+            *value = DataType::Timestamp(*unit, zone.clone());
+        }
+        Ok(types)
+    }
+
     /// A string as a local time: the function of a session in UTC reads it, and the ticks stay.
     fn invoke_local(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let mut utc = ConfigOptions::default();
@@ -156,7 +188,7 @@ impl ScalarUDFImpl for FunctionOverride {
     }
 
     fn signature(&self) -> &Signature {
-        self.inner.signature()
+        &self.signature
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
@@ -176,11 +208,14 @@ impl ScalarUDFImpl for FunctionOverride {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let inner = Arc::new(self.inner.inner().with_updated_config(config)?);
-        Some(ScalarUDF::from(Self { inner, repair: self.repair }))
+        Some(ScalarUDF::from(Self::new(inner, self.repair)))
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
+        match self.repair {
+            Repair::Bin => self.bin_types(arg_types),
+            _ => self.inner.coerce_types(arg_types),
+        }
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

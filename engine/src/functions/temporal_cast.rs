@@ -17,7 +17,7 @@ use datafusion::arrow::compute::kernels::cast_utils::{parse_interval_month_day_n
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::utils::take_function_args;
-use datafusion::common::{ScalarValue, exec_datafusion_err, internal_err};
+use datafusion::common::{ScalarValue, exec_datafusion_err, exec_err, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -54,7 +54,12 @@ impl TemporalCast {
         ScalarUDF::from(Self { target, is_try, signature: Signature::any(1, Volatility::Immutable) })
     }
 
-    fn of(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    /// A cast that gives NULL for what cannot be cast.
+    pub(crate) fn try_to(target: DataType) -> Self {
+        Self { target, is_try: true, signature: Signature::any(1, Volatility::Immutable) }
+    }
+
+    pub(crate) fn of(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let is_safe = self.is_try;
         let options = CastOptions { safe: is_safe, ..CastOptions::default() };
         match (values.data_type(), &self.target) {
@@ -103,11 +108,14 @@ fn shown(values: &ArrayRef) -> Result<ArrayRef> {
 /// Strings as timestamps or intervals: by Arrow's cast, and what that cannot read one by one.
 fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    if let Ok(cast) = cast_with_options(values, target, &options) {
+    let texts = cast(values, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>();
+    // Arrow reads a number without a unit as months
+    let is_plain = !matches!(target, DataType::Interval(_)) || !texts.iter().flatten().any(is_number);
+    if is_plain && let Ok(cast) = cast_with_options(values, target, &options) {
         return Ok(cast);
     }
-    let values = cast(values, &DataType::Utf8)?;
-    let values = values.as_string::<i32>();
+    let values = texts;
     match target {
         DataType::Timestamp(unit, zone) => string_timestamps(values, *unit, zone.clone(), is_safe),
         _ => {
@@ -121,7 +129,17 @@ fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayR
     }
 }
 
+fn is_number(text: &str) -> bool {
+    text.trim().parse::<f64>().is_ok()
+}
+
 fn interval(text: &str) -> Result<IntervalMonthDayNano> {
+    if is_number(text) {
+        let number = text.trim();
+        return exec_err!(
+            "cannot cast string '{text}' to an interval: it has no unit; write '{number} days', or {number} * interval '1 day'"
+        );
+    }
     let spelled = interval_text::spelled_out(text);
     parse_interval_month_day_nano(spelled.as_deref().unwrap_or(text)).map_err(|_| {
         exec_datafusion_err!("cannot cast string '{text}' to an interval; write it like 2 days 03:00:00 or 90 minutes")

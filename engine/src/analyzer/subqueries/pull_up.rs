@@ -15,9 +15,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, Result};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::{Names, columns_of, has_outer_references};
 
@@ -85,7 +85,19 @@ pub(super) fn pull_up(plan: &LogicalPlan, names: &mut Names) -> Result<Option<Pu
     }
 }
 
+/// Returns true if an expression reads a float, of the outer query or of `schema`.
+pub(super) fn reads_float(expr: &Expr, schema: &DFSchema) -> bool {
+    let is_float = |expr: &Expr| Ok(expr.get_type(schema).is_ok_and(|data_type| data_type.is_floating()));
+    // the closure returns no error
+    expr.exists(is_float).unwrap_or(true)
+}
+
 impl PulledUp {
+    /// Returns true if a condition reads floats.
+    pub(super) fn compares_floats(&self) -> bool {
+        self.conditions.iter().any(|condition| reads_float(condition, self.plan.schema()))
+    }
+
     /// Only the columns that the conditions read, under an alias that is used nowhere else.
     pub(super) fn keys_only(self, names: &mut Names) -> Result<(LogicalPlan, String, Vec<Expr>)> {
         let alias = names.next("__exists");

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //!  Limit: 1                                  Filter: __row = 1
-//!    Sort: p.at DESC                           WindowAggr: row_number() PARTITION BY __outer.c0, __outer.c1
+//!    Sort: p.at DESC                           WindowAggr: row_number() PARTITION BY __outer._0, __outer._1
 //!      Projection: p.price                                              ORDER BY p.at DESC AS __row
-//!        Filter: p.sku = outer(c.sku)   ->       Projection: p.price, p.at, __outer.c0, __outer.c1
-//!                AND p.at <= outer(c.at)           Filter: p.sku = __outer.c0 AND p.at <= __outer.c1
+//!        Filter: p.sku = outer(c.sku)   ->       Projection: p.price, p.at, __outer._0, __outer._1
+//!                AND p.at <= outer(c.at)           Filter: p.sku = __outer._0 AND p.at <= __outer._1
 //!          TableScan: p                              Cross Join:
 //!                                                      TableScan: p
-//!                                                      Distinct: c.sku AS c0, c.at AS c1
+//!                                                      Distinct: c.sku AS _0, c.at AS _1
 //! ```
 //! Each operator of the subquery computes its result for all outer values at once: aggregates group by them too, limits
 //! become row numbers within them. The optimizer makes a join of the cross join and the filter.
@@ -30,7 +30,7 @@ use super::{Names, columns_of, same};
 /// The outer columns that a subquery reads, and the relation of their distinct values.
 pub(super) struct OuterValues {
     alias: String,
-    /// The outer columns; the `n`-th is the column `c{n}` of the relation.
+    /// The outer columns; the `n`-th is the column [`OuterValues::name`] of the relation.
     pub(super) columns: Vec<Column>,
     input: Arc<LogicalPlan>,
 }
@@ -44,7 +44,7 @@ impl OuterValues {
     /// The relation itself.
     fn relation(&self) -> Result<LogicalPlan> {
         let columns =
-            self.columns.iter().enumerate().map(|(n, column)| Expr::Column(column.clone()).alias(format!("c{n}")));
+            self.columns.iter().enumerate().map(|(n, column)| Expr::Column(column.clone()).alias(self.name(n)));
         LogicalPlanBuilder::from(Arc::clone(&self.input))
             .project(columns.collect::<Vec<_>>())?
             .distinct()?
@@ -52,8 +52,13 @@ impl OuterValues {
             .build()
     }
 
+    /// The name of a column, used nowhere else: the relation may stand within a subquery that is unnested too.
+    fn name(&self, n: usize) -> String {
+        format!("{}_{n}", self.alias)
+    }
+
     fn column(&self, n: usize) -> Column {
-        Column::new(Some(self.alias.as_str()), format!("c{n}"))
+        Column::new(Some(self.alias.as_str()), self.name(n))
     }
 
     /// Its columns in the plan of [`OuterValues::unnest`].
@@ -132,7 +137,7 @@ impl OuterValues {
                 let union =
                     inputs.try_fold(LogicalPlanBuilder::from(first?), |union, input| union.union(input?))?.build()?;
                 let own =
-                    (0..self.columns.len()).map(|n| (Some(TableReference::bare(self.alias.as_str())), format!("c{n}")));
+                    (0..self.columns.len()).map(|n| (Some(TableReference::bare(self.alias.as_str())), self.name(n)));
                 let names = plan.schema().iter();
                 let names = names.map(|(relation, field)| (relation.cloned(), field.name().clone()));
                 let columns = columns_of(union.schema()).into_iter().zip(names.chain(own));
@@ -333,22 +338,22 @@ impl OuterValues {
                 let alias = names.next("__outer");
                 let right = self.unnest(&join.right, names)?;
                 let renamed = (0..self.columns.len())
-                    .map(|n| Expr::Column(self.column(n)).alias_qualified(Some(alias.as_str()), format!("c{n}")));
+                    .map(|n| Expr::Column(self.column(n)).alias_qualified(Some(alias.as_str()), self.name(n)));
                 let columns = columns_of(join.right.schema()).into_iter().map(Expr::Column).chain(renamed);
                 let columns = columns.collect::<Vec<_>>();
                 for n in 0..self.columns.len() {
-                    let key = Column::new(Some(alias.as_str()), format!("c{n}"));
+                    let key = Column::new(Some(alias.as_str()), self.name(n));
                     condition.extend(same(self.column(n), key, left.schema())?);
                 }
                 let right = LogicalPlanBuilder::from(right).project(columns)?.build()?;
                 if join.join_type == JoinType::Right {
                     // the right side is kept, so that its outer values are those of the result
                     let keys = (0..self.columns.len())
-                        .map(|n| Expr::Column(Column::new(Some(alias.as_str()), format!("c{n}"))))
+                        .map(|n| Expr::Column(Column::new(Some(alias.as_str()), self.name(n))))
                         .collect::<Vec<_>>();
                     let kept = columns_of(plan.schema()).into_iter().map(Expr::Column);
                     let named = keys.into_iter().enumerate();
-                    let named = named.map(|(n, key)| key.alias_qualified(Some(self.alias.as_str()), format!("c{n}")));
+                    let named = named.map(|(n, key)| key.alias_qualified(Some(self.alias.as_str()), self.name(n)));
                     let kept = kept.chain(named).collect::<Vec<_>>();
                     return LogicalPlanBuilder::from(left)
                         .join_on(right, join.join_type, condition)?
@@ -359,6 +364,10 @@ impl OuterValues {
             }
             (_, true) => self.unnest(&join.right, names)?,
             (_, false) => join.right.as_ref().clone(),
+        };
+        let (right, condition) = match join.join_type {
+            JoinType::LeftMark => under_one_alias(right, condition, &names.next("__mark"))?,
+            _ => (right, condition),
         };
         let joined = match (is_inner, condition.is_empty()) {
             (true, true) => LogicalPlanBuilder::from(left).cross_join(right)?,
@@ -374,4 +383,25 @@ impl OuterValues {
         kept.extend(self.exprs());
         joined.project(kept)?.build()
     }
+}
+
+/// The right side of a mark join under one alias, and the condition by its names: the mark has the relation of the right columns,
+/// and none, beside marks of other joins, if there are several.
+fn under_one_alias(right: LogicalPlan, condition: Vec<Expr>, alias: &str) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let columns = columns_of(right.schema());
+    let condition = condition.into_iter().map(|expr| {
+        let expr = expr.transform_up(|expr| match &expr {
+            Expr::Column(column) => Ok(match columns.iter().position(|own| own == column) {
+                Some(n) => Transformed::yes(Expr::Column(Column::new(Some(alias), format!("{alias}_{n}")))),
+                None => Transformed::no(expr),
+            }),
+            _ => Ok(Transformed::no(expr)),
+        })?;
+        Ok(expr.data)
+    });
+    let condition = condition.collect::<Result<Vec<_>>>()?;
+    let renamed = columns.iter().enumerate();
+    let renamed = renamed.map(|(n, column)| Expr::Column(column.clone()).alias(format!("{alias}_{n}")));
+    let right = LogicalPlanBuilder::from(right).project(renamed.collect::<Vec<_>>())?.alias(alias)?.build()?;
+    Ok((right, condition))
 }

@@ -8,11 +8,7 @@
 //! [`CheckedGroups`] leaves adding to DataFusion's accumulator, which wraps, as long as `rows * largest absolute value` shows
 //! that no group can have overflowed: waits and counts never come near. Beyond that it adds in wide integers itself.
 
-use std::collections::HashMap;
-
-use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Int64Array, PrimitiveArray,
-};
+use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Int64Type, i256,
@@ -299,74 +295,6 @@ impl Accumulator for DistinctSum {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         self.inner.merge_batch(states)
-    }
-}
-
-/// `sum(distinct x)` of integers over a sliding frame.
-#[derive(Debug, Default)]
-pub(crate) struct SlidingDistinctSum {
-    counts: HashMap<i64, u64>,
-    sum: i128,
-}
-
-impl SlidingDistinctSum {
-    fn integers(values: &[ArrayRef]) -> Result<&Int64Array> {
-        match values {
-            [values] if values.data_type() == &DataType::Int64 => Ok(values.as_primitive()),
-            _ => internal_err!("a sum of distinct integers of other columns"),
-        }
-    }
-}
-
-impl Accumulator for SlidingDistinctSum {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for value in Self::integers(values)?.iter().flatten() {
-            let count = self.counts.entry(value).or_default();
-            *count += 1;
-            if *count == 1 {
-                self.sum += i128::from(value);
-            }
-        }
-        Ok(())
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for value in Self::integers(values)?.iter().flatten() {
-            if let Some(count) = self.counts.get_mut(&value) {
-                *count -= 1;
-                if *count == 0 {
-                    self.counts.remove(&value);
-                    self.sum -= i128::from(value);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        if self.counts.is_empty() {
-            return Ok(ScalarValue::Int64(None));
-        }
-        Ok(ScalarValue::Int64(Some(narrowed::<Int64Type>(i256::from_i128(self.sum), &DataType::Int64)?)))
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.counts.capacity() * size_of::<(i64, u64)>()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values: Vec<ScalarValue> = self.counts.keys().map(|value| ScalarValue::Int64(Some(*value))).collect();
-        Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Int64))])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let [lists] = states else { return internal_err!("{} states of distinct integers", states.len()) };
-        let lists = lists.as_list::<i32>();
-        lists.iter().flatten().try_for_each(|list| self.update_batch(&[list]))
     }
 }
 
