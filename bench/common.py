@@ -239,6 +239,17 @@ def read_csv(path):
         return list(csv.reader(file))
 
 
+def read_sections(path):
+    """The sections of a report: blocks of CSV, each below a line `# TITLE` when there are several."""
+    sections = [[]]
+    for row in read_csv(path):
+        if len(row) == 1 and row[0].startswith("# "):
+            sections.append([])
+        elif row:
+            sections[-1].append(row)
+    return [section for section in sections if section]
+
+
 def equal(left, right, tolerance=1e-9):
     """Whether two results hold the same rows in the same order; names of columns and the form of numbers may differ."""
     return difference(left, right, tolerance) is None
@@ -252,6 +263,14 @@ def difference(left, right, tolerance=1e-9):
         if len(a) != len(b) or not all(same(x, y, tolerance) for x, y in zip(a, b)):
             return f"row {number}: {', '.join(a)} against {', '.join(b)}"
     return None
+
+
+def section_difference(left, right, tolerance=1e-9):
+    """The first difference of two lists of sections."""
+    if len(left) != len(right):
+        return f"{len(left)} sections against {len(right)}"
+    found = ((number, difference(a, b, tolerance)) for number, (a, b) in enumerate(zip(left, right), 1))
+    return next((f"section {number}, {text}" for number, text in found if text), None)
 
 
 def same(left, right, tolerance):
