@@ -111,6 +111,13 @@ class Bench:
         run["query"] = float(found.group(1)) if found else None
         return run
 
+    def cxql_report(self, name, out, limit_s=None):
+        """A shipped report as users run it. Its time is that of the whole process: start, opening of the files, notes and all."""
+        run = self.spawn([self.cxql, "run", name, "--data", self.data, "--threads", str(self.threads)], limit_s)
+        out.write_text(run["out"])
+        run["query"] = run["wall"]
+        return run
+
     def peer_run(self, engine, file, out, memory=None, limit_s=None):
         command = [self.python, "-B", str(HERE / "peer.py"), engine, self.data, str(self.threads), str(memory or "-")]
         run = self.spawn([*command, str(file), str(out)], limit_s, {"POLARS_MAX_THREADS": str(self.threads)})
@@ -183,7 +190,7 @@ def leave(folder, name, context, records, lines):
 def head(context):
     versions = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
     contacts = f"{context['contacts']:,} contacts, " if context["contacts"] else ""
-    contacts += "UUIDs as customer ids, " if context.get("customer ids") == "uuid" else ""
+    contacts += {"uuid": "UUIDs as customer ids, ", "both": "both styles of customer ids, "}.get(context.get("customer ids"), "")
     return [
         f"{context['machine']}. {versions}.",
         f"{contacts}{context['threads']} threads, {context['runs']} runs, {context['at'][:10]}, "

@@ -4,6 +4,9 @@ set preserve_insertion_order = false;
 
 create macro clean_label(label) as nullif(lower(trim(regexp_replace(label, '[\s_-]+', ' ', 'g'))), '');
 
+-- calendar functions are faster on timestamps without a zone
+create macro utc(zoned) as make_timestamp(epoch_us(zoned));
+
 create macro days(number) as number * 86400000000;
 
 -- a row is a repeat when the one before it is within 7 days; NULL within 7 days of the beginning of the data
@@ -31,10 +34,13 @@ with span as (
     select date_trunc('day', observed_from) as first_day, date_trunc('day', observed_until) as last_day
     from observed_period
 ),
-open_weekdays as (
-    select distinct date_part('dow', started_at) as weekday
+open_days as (
+    select distinct date_trunc('day', utc(started_at)) as day
     from interactions
     where started_at <= (select observed_until from observed_period)
+),
+open_weekdays as (
+    select distinct date_part('dow', day) as weekday from open_days
 ),
 nearest as (
     select

@@ -50,9 +50,8 @@ totals as (
         count(transfer_count) as transfer_known,
         avg(is_abandoned::int) filter (is_offered) as abandonment,
         count(is_abandoned) filter (is_offered) as abandonment_known,
-        count(*) filter (is_offered and not is_abandoned and wait_s <= 20)
-            / nullif(service_known, 0) as service,
         count(*) filter (is_offered and (is_abandoned or not is_abandoned and wait_s is not null)) as service_known,
+        count(*) filter (is_offered and not is_abandoned and wait_s <= 20) / nullif(service_known, 0) as service,
         avg(wait_s) filter (is_offered and is_answered) as answer_s,
         count(wait_s) filter (is_offered and is_answered) as answer_known,
         avg(handle_s) as handle,

@@ -33,7 +33,7 @@ from counts
 order by offered_count desc, queue;
 
 with contacts as (
-    select date_trunc('week', started_at)::date as week, queue, wait_s, is_abandoned
+    select date_trunc('week', utc(started_at))::date as week, queue, wait_s, is_abandoned
     from contacts_clean
     where is_offered and started_at >= timestamptz '1970-01-01 00:00:00+00' and started_at < timestamptz '2200-01-01 00:00:00+00'
 ),
