@@ -111,6 +111,13 @@ class Bench:
         run["query"] = float(found.group(1)) if found else None
         return run
 
+    def cxql_report(self, name, out, limit_s=None):
+        """A shipped report as users run it. Its time is that of the whole process: start, opening of the files, notes and all."""
+        run = self.spawn([self.cxql, "run", name, "--data", self.data, "--threads", str(self.threads)], limit_s)
+        out.write_text(run["out"])
+        run["query"] = run["wall"]
+        return run
+
     def peer_run(self, engine, file, out, memory=None, limit_s=None):
         command = [self.python, "-B", str(HERE / "peer.py"), engine, self.data, str(self.threads), str(memory or "-")]
         run = self.spawn([*command, str(file), str(out)], limit_s, {"POLARS_MAX_THREADS": str(self.threads)})
@@ -183,7 +190,7 @@ def leave(folder, name, context, records, lines):
 def head(context):
     versions = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
     contacts = f"{context['contacts']:,} contacts, " if context["contacts"] else ""
-    contacts += "UUIDs as customer ids, " if context.get("customer ids") == "uuid" else ""
+    contacts += {"uuid": "UUIDs as customer ids, ", "both": "both styles of customer ids, "}.get(context.get("customer ids"), "")
     return [
         f"{context['machine']}. {versions}.",
         f"{contacts}{context['threads']} threads, {context['runs']} runs, {context['at'][:10]}, "
@@ -239,6 +246,17 @@ def read_csv(path):
         return list(csv.reader(file))
 
 
+def read_sections(path):
+    """The sections of a report: blocks of CSV, each below a line `# TITLE` when there are several."""
+    sections = [[]]
+    for row in read_csv(path):
+        if len(row) == 1 and row[0].startswith("# "):
+            sections.append([])
+        elif row:
+            sections[-1].append(row)
+    return [section for section in sections if section]
+
+
 def equal(left, right, tolerance=1e-9):
     """Whether two results hold the same rows in the same order; names of columns and the form of numbers may differ."""
     return difference(left, right, tolerance) is None
@@ -252,6 +270,14 @@ def difference(left, right, tolerance=1e-9):
         if len(a) != len(b) or not all(same(x, y, tolerance) for x, y in zip(a, b)):
             return f"row {number}: {', '.join(a)} against {', '.join(b)}"
     return None
+
+
+def section_difference(left, right, tolerance=1e-9):
+    """The first difference of two lists of sections."""
+    if len(left) != len(right):
+        return f"{len(left)} sections against {len(right)}"
+    found = ((number, difference(a, b, tolerance)) for number, (a, b) in enumerate(zip(left, right), 1))
+    return next((f"section {number}, {text}" for number, text in found if text), None)
 
 
 def same(left, right, tolerance):

@@ -2,9 +2,10 @@
 
 ENGINE is duckdb, clickhouse (chdb), datafusion, polars or polars-streaming. FILE is SQL, whose statements before the last one
 are settings, or Python with `answer(engine)`: the connection, session or context, for Polars the function that scans
-a table. Prints the seconds from the question to its complete result. Imports, settings, the opening of tables and a first
-`select 1` stand before the clock, writing the result to OUT (CSV, for the comparison) after it. `sentiment` is the package vaderSentiment
-over one text a line.
+a table. SQL for DuckDB may have a line `-- clock`: all statements below it are timed, and each query among them is a section of
+the result. `-- read: FILE` as the first line puts another file before it. Prints the seconds from the question to its complete
+result. Imports, settings, views, the opening of tables and a first `select 1` stand before the clock, writing the result to OUT
+(CSV, for the comparison) after it. `sentiment` is the package vaderSentiment over one text a line.
 """
 
 import importlib.util
@@ -13,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-TABLES = ("interactions", "surveys", "customers", "orders", "events")
+TABLES = ("interactions", "surveys", "customers", "orders", "events", "agents")
 
 
 def tables(data):
@@ -30,14 +31,35 @@ def load(file):
     return module
 
 
+READ, CLOCK = "-- read: ", "-- clock\n"
+
+
+def text_of(file):
+    text = file.read_text()
+    if text.startswith(READ):
+        name, text = text.removeprefix(READ).split("\n", 1)
+        text = text_of(file.parent / name) + text
+    return text
+
+
+def statements(text):
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
+    return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+
+
 class Question:
     def __init__(self, file):
+        self.answer = self.sql = self.timed = None
+        self.settings = []
         if file.suffix == ".py":
-            self.settings, self.answer = [], load(file).answer
+            self.answer = load(file).answer
+            return
+        text = text_of(file)
+        if CLOCK in text:
+            before, after = text.split(CLOCK)
+            self.settings, self.timed = statements(before), statements(after)
         else:
-            lines = [line for line in file.read_text().splitlines() if not line.startswith("--")]
-            *self.settings, self.sql = [part for part in "\n".join(lines).split(";") if part.strip()]
-            self.answer = None
+            *self.settings, self.sql = statements(text)
 
 
 def duckdb(question, data, threads, memory):
@@ -47,14 +69,27 @@ def duckdb(question, data, threads, memory):
     config = {"threads": threads} | ({"memory_limit": memory} if memory != "-" else {})
     connection = duckdb.connect(config=config)
     connection.execute("set TimeZone = 'UTC'")
-    for setting in question.settings:
-        connection.execute(setting)
     for table, path in tables(data):
         connection.execute(f"create view {table} as select * from read_parquet('{path}')")
+    for setting in question.settings:
+        connection.execute(setting)
     connection.sql("select 1").to_arrow_table()
     start = time.perf_counter()
-    result = question.answer(connection) if question.answer else connection.sql(question.sql).to_arrow_table()
+    if question.answer:
+        result = question.answer(connection)
+    elif question.timed:
+        result = [answer for statement in question.timed if (answer := duckdb_statement(connection, statement))]
+    else:
+        result = connection.sql(question.sql).to_arrow_table()
     return time.perf_counter() - start, result
+
+
+def duckdb_statement(connection, statement):
+    """The rows of a query; None after any other statement."""
+    if statement.startswith(("select", "with", "from")):
+        return connection.sql(statement).to_arrow_table()
+    connection.execute(statement)
+    return None
 
 
 def clickhouse(question, data, threads, memory):
@@ -124,6 +159,17 @@ def vader_scores(texts, out):
 
 
 def write(result, out):
+    """CSV; several sections as `cxql run` writes them into a pipe."""
+    if not isinstance(result, list):
+        return write_table(result, out)
+    with open(out, "wb") as file:
+        for number, section in enumerate(result, 1):
+            file.write(f"# {number}\n".encode())
+            write_table(section, file)
+            file.write(b"\n")
+
+
+def write_table(result, out):
     import pyarrow
     import pyarrow.csv
 

@@ -1,0 +1,51 @@
+-- read: ../../views/duckdb.sql
+-- one pass counts by week and queue, both sections add up
+-- clock
+create temp table counts as
+select
+    date_trunc('week', utc(started_at))::date as week,
+    queue,
+    count(*) filter (not is_abandoned and wait_s is not null) as answered,
+    count(*) filter (not is_abandoned and wait_s <= 20) as answered_within,
+    count(*) filter (is_abandoned) as abandoned,
+    count(*) filter (is_abandoned and wait_s is not null) as abandoned_known,
+    count(*) filter (is_abandoned and wait_s <= 20) as abandoned_within,
+    count(*) filter (is_abandoned and wait_s <= 5) as short_abandoned,
+    avg(wait_s) filter (not coalesce(is_abandoned, false)) as asa_s
+from contacts_clean
+where is_offered and started_at >= timestamptz '1970-01-01 00:00:00+00' and started_at < timestamptz '2200-01-01 00:00:00+00'
+group by week, queue;
+
+with by_queue as (
+    select queue, sum(columns(* exclude (week, queue, asa_s))) from counts group by queue
+)
+select
+    queue,
+    answered + abandoned as offered_count,
+    answered as answered_count,
+    abandoned as abandoned_count,
+    abandoned - abandoned_known as abandoned_without_wait_count,
+    answered_within / nullif(answered + abandoned, 0) as offered_ratio,
+    answered_within / nullif(answered, 0) as answered_ratio,
+    answered_within / nullif(answered + abandoned_known - abandoned_within, 0) as late_abandons_ratio,
+    (answered_within + abandoned_within) / nullif(answered + abandoned_known, 0) as abandons_met_ratio,
+    (answered_within + short_abandoned) / nullif(answered + abandoned_known, 0) as short_met_ratio,
+    answered_within / nullif(answered + abandoned_known - short_abandoned, 0) as short_excluded_ratio
+from by_queue
+order by offered_count desc, queue;
+
+with bounds as (
+    select
+        greatest(covered_from, timestamptz '1970-01-01 00:00:00+00') as covered_from,
+        least(covered_until, timestamptz '2200-01-01 00:00:00+00') as covered_until
+    from covered_period
+)
+select
+    week,
+    queue,
+    answered + abandoned as offered_count,
+    answered_within / nullif(answered + abandoned, 0) as service_level_ratio,
+    asa_s,
+    week < covered_from or week + interval '1 week' > covered_until as is_partial
+from counts cross join bounds
+order by week, queue
