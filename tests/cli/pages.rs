@@ -108,8 +108,12 @@ fn on_a_terminal(folder: &Folder, args: &str) -> Option<String> {
     }
     let line = format!("stty cols 100; exec '{}' {args}", env!("CARGO_BIN_EXE_cxql"));
     let mut command = Command::new("script");
-    command.args(["-qec", &line, "/dev/null"]).current_dir(folder.path(".")).stdin(Stdio::null());
-    let output = command.output().expect("script starts");
+    command.args(["-qec", &line, "/dev/null"]).current_dir(folder.path("."));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
+    // an input that has ended makes `script` drop what comes later
+    let input = child.stdin.take();
+    let output = child.wait_with_output().expect("script ends");
+    drop(input);
     Some(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
 }
 
