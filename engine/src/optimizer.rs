@@ -12,3 +12,4 @@ pub(crate) mod join_bloom_filter;
 pub(crate) mod ordering_claims;
 pub(crate) mod perfect_hash_aggregation;
 pub(crate) mod unsplit_partitions;
+pub(crate) mod window_memory;

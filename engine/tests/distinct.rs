@@ -17,8 +17,12 @@ const ROWS: i64 = 120_011;
 fn table() -> Vec<RecordBatch> {
     let rows: Vec<i64> = (0..ROWS).collect();
     let batch = |rows: &[i64]| {
-        let ints = |value: fn(i64) -> Option<i64>| -> ArrayRef { Arc::new(Int64Array::from_iter(rows.iter().map(|row| value(*row)))) };
-        let strings = |value: fn(i64) -> Option<String>| -> ArrayRef { Arc::new(StringViewArray::from_iter(rows.iter().map(|row| value(*row)))) };
+        let ints = |value: fn(i64) -> Option<i64>| -> ArrayRef {
+            Arc::new(Int64Array::from_iter(rows.iter().map(|row| value(*row))))
+        };
+        let strings = |value: fn(i64) -> Option<String>| -> ArrayRef {
+            Arc::new(StringViewArray::from_iter(rows.iter().map(|row| value(*row))))
+        };
         RecordBatch::try_from_iter([
             ("many", ints(|row| Some(row * 7919 % 40_009))),
             ("few", ints(|row| (row % 11 != 0).then_some(row % 5))),
@@ -26,7 +30,10 @@ fn table() -> Vec<RecordBatch> {
             ("long", strings(|row| (row % 7 != 0).then(|| format!("a customer with a long name {}", row % 5003)))),
             ("number", ints(|row| (row % 6 != 0).then_some(row % 17 - 8))),
             ("far", ints(|row| Some((row % 19) << 35))),
-            ("half", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| (row % 23) as f64 / 2.0))) as ArrayRef),
+            (
+                "half",
+                Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| (row % 23) as f64 / 2.0))) as ArrayRef,
+            ),
         ])
         .unwrap()
     };
@@ -70,7 +77,9 @@ async fn distinct_values_are_those_of_datafusion() {
         format!("select few, topic, {CALLS} from t group by rollup (few, topic) order by few, topic, n"),
         // sorted input: complete groups are emitted as it goes
         format!("select many, {CALLS} from (select * from t order by many) group by many order by many limit 3000"),
-        format!("select long, number % 2, {CALLS} from (select * from t order by long) group by 1, 2 order by 1, 2 limit 3000"),
+        format!(
+            "select long, number % 2, {CALLS} from (select * from t order by long) group by 1, 2 order by 1, 2 limit 3000"
+        ),
     ] {
         let expected = rows(&stock, &sql).await;
         assert_eq!(rows(&ours, &sql).await, expected, "{sql}");
@@ -85,7 +94,12 @@ async fn counts_follow_by_arithmetic() {
     let sql = "select count(distinct topic), count(distinct number) filter (where number > 0), sum(distinct number) filter (where number > 0),
         sum(distinct number), count(distinct long), count(distinct many), count(distinct far) from t";
     let found = rows(&ours, sql).await;
-    assert!(found.lines().any(|line| line.split('|').map(str::trim).eq(["", "13", "8", "36", "0", "5003", "40009", "19", ""])), "{found}");
+    assert!(
+        found
+            .lines()
+            .any(|line| line.split('|').map(str::trim).eq(["", "13", "8", "36", "0", "5003", "40009", "19", ""])),
+        "{found}"
+    );
     // each of the 5 remainders and NULL, over all topics
     let sql = "select few, count(distinct topic) as topics, count(*) as n from t group by few order by few";
     let found = rows(&ours, sql).await;
@@ -105,8 +119,9 @@ async fn distinct_values_spill() {
     let ours = session(true, Some(6 << 20), &table);
     assert_eq!((rows(&ours, &ordered).await, rows(&ours, &sums).await), expected);
     let plan = rows(&ours, &format!("explain analyze {sums}")).await;
-    let spills = plan.lines().filter(|line| line.contains("AggregateExec: mode=Final")).any(|line| {
-        line.split("spill_count=").nth(1).is_some_and(|rest| !rest.starts_with('0'))
-    });
+    let spills = plan
+        .lines()
+        .filter(|line| line.contains("AggregateExec: mode=Final"))
+        .any(|line| line.split("spill_count=").nth(1).is_some_and(|rest| !rest.starts_with('0')));
     assert!(spills, "nothing was spilled: {plan}");
 }

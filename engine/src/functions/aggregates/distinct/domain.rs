@@ -27,7 +27,9 @@ const WORD_DIGITS: u8 = 18;
 pub(super) enum Domain {
     Boolean,
     /// Values of this many bytes.
-    Words { bytes: usize },
+    Words {
+        bytes: usize,
+    },
     Strings,
     Binaries,
     Rows(Box<RowConverter>),
@@ -103,7 +105,9 @@ impl Domain {
     pub(super) fn array_of_words(&self, words: Vec<i64>, value_type: &DataType) -> Result<ArrayRef> {
         let len = words.len();
         let buffer = match self {
-            Self::Boolean => return Ok(Arc::new(words.into_iter().map(|word| Some(word != 0)).collect::<BooleanArray>())),
+            Self::Boolean => {
+                return Ok(Arc::new(words.into_iter().map(|word| Some(word != 0)).collect::<BooleanArray>()));
+            }
             Self::Words { bytes: 1 } => words.into_iter().map(|word| word as i8).collect::<Buffer>(),
             Self::Words { bytes: 2 } => words.into_iter().map(|word| word as i16).collect(),
             Self::Words { bytes: 4 } => words.into_iter().map(|word| word as i32).collect(),
@@ -123,7 +127,9 @@ impl Domain {
     ) -> Result<()> {
         macro_rules! each_of {
             ($array:expr) => {
-                (0..values.len()).filter(|row| is_wanted(*row)).try_for_each(|row| each(row, $array.value(row).as_ref()))
+                (0..values.len())
+                    .filter(|row| is_wanted(*row))
+                    .try_for_each(|row| each(row, $array.value(row).as_ref()))
             };
         }
         match (self, values.data_type()) {

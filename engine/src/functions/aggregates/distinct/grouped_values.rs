@@ -91,12 +91,17 @@ impl GroupedValues {
         (0..keys.len()).filter(|row| is_selected(*row)).for_each(|row| is_used[keys[row]] = true);
         let mut codes = vec![NONE; distinct.len()];
         let (interner, first_groups) = (&mut self.interner, &mut self.first_groups);
-        self.domain.each_bytes(distinct, |key| is_used[key], |key, bytes| {
-            codes[key] = interned(interner, first_groups, bytes)?;
-            Ok(())
-        })?;
+        self.domain.each_bytes(
+            distinct,
+            |key| is_used[key],
+            |key, bytes| {
+                codes[key] = interned(interner, first_groups, bytes)?;
+                Ok(())
+            },
+        )?;
         Ok(BooleanBuffer::collect_bool(keys.len(), |row| {
-            is_selected(row) && insert_code(&mut self.pairs, &mut self.first_groups, groups[row] as u32, codes[keys[row]])
+            is_selected(row)
+                && insert_code(&mut self.pairs, &mut self.first_groups, groups[row] as u32, codes[keys[row]])
         }))
     }
 
@@ -245,10 +250,7 @@ impl GroupedValues {
 
     /// Bytes on the heap.
     pub(super) fn size(&self) -> usize {
-        self.domain.size()
-            + self.pairs.size()
-            + self.interner.size()
-            + self.first_groups.capacity() * size_of::<u32>()
+        self.domain.size() + self.pairs.size() + self.interner.size() + self.first_groups.capacity() * size_of::<u32>()
     }
 }
 

@@ -31,7 +31,12 @@ impl<T> Default for ShardedTable<T> {
 
 impl<T: Hashed> ShardedTable<T> {
     /// The equal entry, or `None` after inserting `entry()`.
-    pub(super) fn find_or_insert(&mut self, hash: u64, is_equal: impl FnMut(&T) -> bool, entry: impl FnOnce() -> T) -> Option<T> {
+    pub(super) fn find_or_insert(
+        &mut self,
+        hash: u64,
+        is_equal: impl FnMut(&T) -> bool,
+        entry: impl FnOnce() -> T,
+    ) -> Option<T> {
         if let [table] = self.shards.as_slice()
             && table.len() >= SPLIT_AT
         {

@@ -45,7 +45,11 @@ fn columns(random: &mut Pcg64, rows: usize, range: i64) -> Vec<ArrayRef> {
     };
     let integers: ArrayRef = Arc::new(Int64Array::from(ints()));
     let strings = StringArray::from_iter(ints().into_iter().map(text));
-    let small = cast(&(Arc::new(Int64Array::from_iter(ints().into_iter().map(|v| v.map(|v| v % 100)))) as ArrayRef), &DataType::Int8).unwrap();
+    let small = cast(
+        &(Arc::new(Int64Array::from_iter(ints().into_iter().map(|v| v.map(|v| v % 100)))) as ArrayRef),
+        &DataType::Int8,
+    )
+    .unwrap();
     let far = Int64Array::from_iter(ints().into_iter().map(|v| v.map(|v| if v % 2 == 0 { -v } else { v << 40 })));
     let intervals = ints().into_iter().map(|v| v.map(|v| IntervalMonthDayNanoType::make_value(v as i32, 1, v)));
     let dictionary = DictionaryArray::<Int32Type>::new(
@@ -61,7 +65,8 @@ fn columns(random: &mut Pcg64, rows: usize, range: i64) -> Vec<ArrayRef> {
         (Arc::new(Field::new("b", DataType::Utf8, true)), Arc::new(strings.clone()) as ArrayRef),
     ]);
     vec![
-        cast(&integers, &DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()))).unwrap(),
+        cast(&integers, &DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())))
+            .unwrap(),
         cast(&integers, &DataType::Date32).unwrap(),
         cast(&integers, &DataType::Boolean).unwrap(),
         cast(&integers, &DataType::Float64).unwrap(),
@@ -182,7 +187,8 @@ fn first_groups_are_emitted_and_the_others_renumbered() {
             let states = stating.state(EmitTo::First(first)).unwrap();
             let lengths: Vec<i64> = listed(&states[0]).iter().map(|list| list.len() as i64).collect();
             assert_eq!(lengths, expected, "{data_type}: state");
-            model = model.into_iter().filter(|(group, _)| *group >= first).map(|(group, v)| (group - first, v)).collect();
+            model =
+                model.into_iter().filter(|(group, _)| *group >= first).map(|(group, v)| (group - first, v)).collect();
             known -= first;
         }
         assert_eq!(as_counts(&counting.evaluate(EmitTo::All).unwrap()), counts(&model, known), "{data_type}: rest");
