@@ -12,6 +12,7 @@
 //!
 //! Everything else of a function (signature, states of its partial aggregate, documentation) is that of the wrapped one.
 
+pub(crate) mod compact;
 pub(crate) mod decimal_avg;
 pub(crate) mod distinct;
 pub(crate) mod extremes;

@@ -23,6 +23,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::WindowAggExec;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -87,7 +88,8 @@ impl ExecutionPlan for AccountedWindowExec {
             let (input, reservation) = (Arc::clone(input), Arc::clone(&reservation));
             Arc::new(ReservingExec { input, reservation, result_bytes: functions * RESULT_BYTES })
         });
-        let window = Arc::clone(&self.window).with_new_children(inputs.collect())?;
+        let window = Arc::clone(&self.window)
+            .replace_children(inputs.collect(), ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))?;
         let batch_size = context.session_config().batch_size().max(1);
         let batches = window.execute(partition, context)?.map_ok(move |batch| {
             let rows = batch.num_rows();
