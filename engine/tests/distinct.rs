@@ -61,8 +61,8 @@ async fn rows(context: &SessionContext, sql: &str) -> String {
 const CALLS: &str = "count(distinct topic) as topics, count(distinct long) filter (where number > 0) as longs,
     count(distinct number) as numbers, sum(distinct number) as number_sum, avg(distinct number) as number_avg,
     count(distinct far) filter (where few > 1) as fars, sum(distinct half) as half_sum, count(distinct half > 3) as flags,
-    sum(distinct cast(number as decimal(12, 2))) as decimal_sum, count(distinct cast(far as decimal(30, 2))) as decimals,
-    avg(distinct cast(far as decimal(18, 2))) as decimal_avg, count(distinct arrow_cast(topic, 'Dictionary(Int32, Utf8)')) as coded,
+    sum(distinct arrow_cast(number, 'Decimal128(12, 2)')) as decimal_sum, count(distinct arrow_cast(far, 'Decimal128(30, 2)')) as decimals,
+    avg(distinct arrow_cast(far, 'Decimal128(18, 2)')) as decimal_avg, count(distinct arrow_cast(topic, 'Dictionary(Int32, Utf8)')) as coded,
     round(var_samp(distinct number), 6) as spread, min(distinct topic) as first_topic, count(*) as n";
 
 #[tokio::test]

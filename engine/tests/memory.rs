@@ -15,8 +15,8 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 /// Bytes on the heap.
@@ -119,6 +119,11 @@ fn aggregate(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     if is_first { Some(Arc::clone(plan)) } else { plan.children().into_iter().find_map(aggregate) }
 }
 
+fn register(context: &SessionContext, rows: RecordBatch) {
+    context.deregister_table("t").unwrap();
+    context.register_table("t", Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap())).unwrap();
+}
+
 fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
@@ -128,8 +133,7 @@ async fn accumulators_report_what_they_hold() {
     let config = SessionConfig::new().with_target_partitions(1);
     let context: SessionContext =
         common::context(Some(EngineOptions::default()), config, Arc::new(UnboundedMemoryPool::default()));
-    let table = MemTable::try_new(batch(0, 1).schema(), vec![vec![batch(0, 1)]]).unwrap();
-    context.register_table("t", Arc::new(table)).unwrap();
+    register(&context, batch(0, 1));
     let mut wrong = vec![];
     for call in CALLS {
         // count(*) keeps the aggregate of distinct values as it is
@@ -149,7 +153,14 @@ async fn accumulators_report_what_they_hold() {
             };
             let mut largest = 0;
             for first in (0..rows).step_by(4000) {
-                let rows = batch(first, 4000);
+                register(&context, batch(first, 4000));
+                // the input of the aggregate: a scan, or a projection with what the calls share
+                let sql = format!("select number % 7, count(*), {call} from t group by 1");
+                let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+                let plan = aggregate(&plan).unwrap();
+                let input = Arc::clone(plan.children()[0]);
+                let rows = collect(input, context.task_ctx()).await.unwrap().pop().unwrap();
+                drop(plan);
                 let of_rows: Vec<usize> = (first..first + 4000).map(|row| (row % groups) as usize).collect();
                 let evaluate = |expr: &Arc<dyn datafusion::physical_expr::PhysicalExpr>| {
                     expr.evaluate(&rows).unwrap().into_array(4000).unwrap()
@@ -165,6 +176,7 @@ async fn accumulators_report_what_they_hold() {
                 let known = (first + 4000).min(groups) as usize;
                 accumulator.update_batch(&args, &of_rows, mask, known).unwrap();
                 drop((args, of_rows, rows));
+                register(&context, batch(0, 1));
                 largest = largest.max(accumulator.size());
             }
             let (held, reported) = (live() - before, accumulator.size());

@@ -8,6 +8,7 @@
 //! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
+//! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
 //! Everything else of a function (signature, states of its partial aggregate, documentation) is that of the wrapped one.
@@ -32,6 +33,7 @@ use datafusion::logical_expr::{
     Signature, StatisticsArgs, Volatility,
 };
 
+use self::compact::CompactGroups;
 use self::distinct::{DistinctCount, DistinctGroups};
 use self::moments::Statistic;
 use self::sliding::{SlidingFloats, SlidingMoments};
@@ -41,6 +43,7 @@ use self::sum::{CheckedGroups, CheckedSum};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum AggregateRepair {
     Count,
+    Collect,
     Sum,
     Average,
     Extreme { is_max: bool },
@@ -52,6 +55,7 @@ impl AggregateRepair {
     pub(crate) fn of(name: &str) -> Option<Self> {
         Some(match name {
             "count" => Self::Count,
+            "array_agg" => Self::Collect,
             "sum" => Self::Sum,
             "avg" => Self::Average,
             "min" => Self::Extreme { is_max: false },
@@ -66,6 +70,8 @@ impl AggregateRepair {
             Self::Count | Self::Sum | Self::Average => true,
             // smallest and largest values are the same with DISTINCT
             Self::Extreme { .. } => false,
+            // NULL is one of the values, which may have an order
+            Self::Collect => false,
             // DataFusion has no other statistic of DISTINCT values
             Self::Moments(statistic) => matches!(statistic, Statistic::VarianceSample | Statistic::VariancePopulation),
         };
@@ -234,6 +240,7 @@ impl AggregateUDFImpl for AggregateOverride {
             return Ok(Box::new(DistinctGroups::new(inner, field.data_type(), state.data_type())?));
         }
         match self.repair {
+            AggregateRepair::Collect => Ok(Box::new(CompactGroups::new(self.inner.create_groups_accumulator(args)?))),
             AggregateRepair::Sum if is_exact_sum(&data_type) => {
                 Ok(Box::new(CheckedGroups::new(self.inner.create_groups_accumulator(args)?, data_type)))
             }
@@ -252,8 +259,18 @@ impl AggregateUDFImpl for AggregateOverride {
         self.inner.order_sensitivity()
     }
 
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        beneficial_ordering: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        let inner = self.inner.as_ref().clone().with_beneficial_ordering(beneficial_ordering)?;
+        Ok(inner.map(|inner| Arc::new(Self::new(Arc::new(inner), self.repair)) as _))
+    }
+
     fn reverse_expr(&self) -> ReversedUDAF {
         match self.inner.reverse_udf() {
+            // with an order it is DataFusion's own in either direction
+            ReversedUDAF::Reversed(inner) if self.repair == AggregateRepair::Collect => ReversedUDAF::Reversed(inner),
             ReversedUDAF::Reversed(_) => ReversedUDAF::NotSupported,
             other => other,
         }
