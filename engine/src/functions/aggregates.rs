@@ -9,11 +9,13 @@
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
 //! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
+//! | `string_agg` of many groups | counts half of what its strings take | counts what they take ([`concat`]) |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
 //! Everything else of a function (signature, states of its partial aggregate, documentation) is that of the wrapped one.
 
 pub(crate) mod compact;
+mod concat;
 pub(crate) mod decimal_avg;
 pub(crate) mod distinct;
 pub(crate) mod extremes;
@@ -34,6 +36,7 @@ use datafusion::logical_expr::{
 };
 
 use self::compact::CompactGroups;
+use self::concat::ConcatGroups;
 use self::distinct::{DistinctCount, DistinctGroups};
 use self::moments::Statistic;
 use self::sliding::{SlidingFloats, SlidingMoments};
@@ -44,6 +47,7 @@ use self::sum::{CheckedGroups, CheckedSum};
 pub(crate) enum AggregateRepair {
     Count,
     Collect,
+    Concat,
     Sum,
     Average,
     Extreme { is_max: bool },
@@ -56,6 +60,7 @@ impl AggregateRepair {
         Some(match name {
             "count" => Self::Count,
             "array_agg" => Self::Collect,
+            "string_agg" => Self::Concat,
             "sum" => Self::Sum,
             "avg" => Self::Average,
             "min" => Self::Extreme { is_max: false },
@@ -71,7 +76,7 @@ impl AggregateRepair {
             // smallest and largest values are the same with DISTINCT
             Self::Extreme { .. } => false,
             // NULL is one of the values, which may have an order
-            Self::Collect => false,
+            Self::Collect | Self::Concat => false,
             // DataFusion has no other statistic of DISTINCT values
             Self::Moments(statistic) => matches!(statistic, Statistic::VarianceSample | Statistic::VariancePopulation),
         };
@@ -240,6 +245,10 @@ impl AggregateUDFImpl for AggregateOverride {
             return Ok(Box::new(DistinctGroups::new(inner, field.data_type(), state.data_type())?));
         }
         match self.repair {
+            AggregateRepair::Concat => match ConcatGroups::of(&args) {
+                Some(groups) => Ok(Box::new(groups)),
+                None => self.inner.create_groups_accumulator(args),
+            },
             AggregateRepair::Collect => Ok(Box::new(CompactGroups::new(self.inner.create_groups_accumulator(args)?))),
             AggregateRepair::Sum if is_exact_sum(&data_type) => {
                 Ok(Box::new(CheckedGroups::new(self.inner.create_groups_accumulator(args)?, data_type)))
@@ -270,7 +279,11 @@ impl AggregateUDFImpl for AggregateOverride {
     fn reverse_expr(&self) -> ReversedUDAF {
         match self.inner.reverse_udf() {
             // with an order it is DataFusion's own in either direction
-            ReversedUDAF::Reversed(inner) if self.repair == AggregateRepair::Collect => ReversedUDAF::Reversed(inner),
+            ReversedUDAF::Reversed(inner)
+                if matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat) =>
+            {
+                ReversedUDAF::Reversed(inner)
+            }
             ReversedUDAF::Reversed(_) => ReversedUDAF::NotSupported,
             other => other,
         }
