@@ -1,6 +1,6 @@
 """Runs queries within a memory limit, and reads the peak of each process from the system.
 
-usage: memory.py CXQL [--contacts N] [--limits SIZE ...] [--only PART ...]
+usage: memory.py CXQL [--contacts N | --data DIR] [--limits SIZE ...] [--only PART ...]
 
 windows: 20 million rows within 1 GB. Each of 2 million customers has ten contacts, a day apart in numbers: contact n is of
 customer n % 2,000,000. What comes out follows by arithmetic.
@@ -100,11 +100,11 @@ def spilled_bytes(folder):
 class Run:
     """One process: its exit code, peak memory, seconds, bytes seen on disk, standard error and first row."""
 
-    def __init__(self, command, memory, folder):
+    def __init__(self, command, memory, folder, form="csv"):
         out, err, spill = folder / "answer.csv", folder / "errors", folder / "spill"
         spill.mkdir(exist_ok=True)
         out.unlink(missing_ok=True)
-        command = [*command, "--memory", memory, "--temp-dir", str(spill), "-f", "csv", "-o", str(out)]
+        command = [*command, "--memory", memory, "--temp-dir", str(spill), "-f", form, "-o", str(out)]
         started, self.spilled = time.monotonic(), 0
         with err.open("w") as errors:
             actions = [(os.POSIX_SPAWN_DUP2, errors.fileno(), 2)]
@@ -116,7 +116,7 @@ class Run:
         self.seconds = time.monotonic() - started
         self.code, self.peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
         self.error = err.read_text()
-        self.row = list(csv.reader(out.open()))[1] if self.code == 0 and out.is_file() else None
+        self.row = list(csv.reader(out.open()))[1] if self.code == 0 and form == "csv" else None
         self.left = list(spill.iterdir())
 
 
@@ -158,14 +158,16 @@ def groups(cxql, folder, check, options):
 
 
 def reports(cxql, folder, check, options):
-    data = folder / "demo"
-    subprocess.run([cxql, "demo", str(data), "--contacts", str(options.contacts)], check=True, stdout=subprocess.DEVNULL)
+    data = options.data or folder / "demo"
+    if not options.data:
+        command = [cxql, "demo", str(data), "--contacts", str(options.contacts)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     names = sorted(file.stem for file in SQL.glob("*/*.sql") if file.parent.name != "views")
     check(f"{len(names)} reports", len(names) >= 31)
     for limit in options.limits:
         most, name_of_most = 0, None
         for name in names:
-            run = Run([cxql, "run", name, "--data", str(data)], limit, folder)
+            run = Run([cxql, "run", name, "--data", str(data)], limit, folder, "json")
             if run.peak > most:
                 most, name_of_most = run.peak, name
             if run.code != 0 or run.peak > size(limit) * BEYOND:
@@ -177,6 +179,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cxql")
     parser.add_argument("--contacts", type=int, default=1_000_000)
+    parser.add_argument("--data", help="a folder that `cxql demo` has written, in place of --contacts")
     parser.add_argument("--limits", nargs="+", default=["2GB", "500MB"])
     parser.add_argument("--only", nargs="+", choices=("windows", "groups", "reports"))
     options = parser.parse_args()

@@ -135,7 +135,7 @@ fn values_of_all_types_are_counted_once_per_group() {
             let (mut whole, mut partial) = (accumulator(&data_type), accumulator(&data_type));
             let (mut merged, mut model) = (accumulator(&data_type), Model::new());
             for batch in 0..4 {
-                let values = columns(&mut random, rows, range)[index].clone();
+                let values = columns(&mut random, rows, range).swap_remove(index);
                 let of_rows: Vec<usize> = (0..rows).map(|_| random.random_range(0..groups)).collect();
                 let mask = (0..rows).map(|_| random.random_bool(0.9).then(|| random.random_bool(0.8)));
                 let mask: Option<BooleanArray> = (batch % 2 == 1).then(|| mask.collect());
@@ -176,11 +176,11 @@ fn first_groups_are_emitted_and_the_others_renumbered() {
         let (mut model, mut known) = (Model::new(), 0);
         for _ in 0..12 {
             known += 40;
-            let values = columns(&mut random, 400, 3000)[index].clone();
+            let values = [columns(&mut random, 400, 3000).swap_remove(index)];
             let of_rows: Vec<usize> = (0..400).map(|_| random.random_range(0..known)).collect();
-            add(&mut model, &values, &of_rows, None);
-            counting.update_batch(&[values.clone()], &of_rows, None, known).unwrap();
-            stating.update_batch(&[values], &of_rows, None, known).unwrap();
+            add(&mut model, &values[0], &of_rows, None);
+            counting.update_batch(&values, &of_rows, None, known).unwrap();
+            stating.update_batch(&values, &of_rows, None, known).unwrap();
             let first = known - 5;
             let expected = counts(&model, first);
             assert_eq!(as_counts(&counting.evaluate(EmitTo::First(first)).unwrap()), expected, "{data_type}");
@@ -204,7 +204,7 @@ fn states_hold_the_values() {
     let states = groups.state(EmitTo::All).unwrap();
     let set = |values: &[&str]| values.iter().map(|value| value.to_string()).collect::<BTreeSet<_>>();
     assert_eq!(listed(&states[0]), [set(&["x", "y"]), set(&[]), set(&["", "x"])]);
-    let strings = states[0].as_list::<i32>().values().clone();
+    let strings = states[0].as_list::<i32>().values();
     assert!(strings.as_any().is::<LargeStringArray>(), "{}", strings.data_type());
 
     let mut groups = accumulator(&DataType::Decimal128(12, 2));
