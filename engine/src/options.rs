@@ -197,6 +197,8 @@ engine_options! {
     dictionary_scan_bytes: usize = 64 << 10;
     /// Rule: joins and unnest yield to the scheduler after each batch.
     cooperative_joins: bool = true;
+    /// Rule: DataFusion's window operator that keeps all rows accounts for them.
+    window_memory: bool = true;
     /// Rule: drops probe rows of string joins by a Bloom filter of the build side.
     join_bloom_filter: bool = true;
     /// Bits of the Bloom filter per key of the build side, at least; from 1 to 64.

@@ -40,6 +40,7 @@ use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
+use crate::optimizer::window_memory::WindowMemory;
 
 /// Where a rule stands among those of DataFusion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +208,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             Position::Last,
             "after EnsureCooperative, and before JoinBloomFilter wraps joins into another operator",
         ),
+        placed(WindowMemory, Position::Last, "after all rules that look for a window below an operator"),
         placed(
             JoinBloomFilter,
             Position::Last,
@@ -352,6 +354,7 @@ mod tests {
             "perfect_hash_aggregation",
             "dictionary_scan",
             "cooperative_joins",
+            "window_memory",
             "join_bloom_filter",
         ];
         assert_eq!(names[names.len() - ours.len()..], ours);

@@ -75,6 +75,7 @@
 //! | `sort` | ORDER BY within partitions, and peers |
 //! | `functions` | supported functions and frames, and their evaluation |
 
+mod accounted;
 mod bucket;
 mod buffer;
 mod clustered_input;
@@ -83,5 +84,6 @@ mod exec;
 mod functions;
 mod sort;
 
+pub use self::accounted::AccountedWindowExec;
 pub use self::exec::HashWindowAggExec;
 pub(crate) use self::functions::{WindowCall, is_likely_supported};

@@ -112,6 +112,7 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         "CooperativeExec\nNestedLoopJoinExec",
         true,
     ),
+    ("window_memory", "select v, sum(v) over () as total from steps", "AccountedWindowExec", true),
     (
         "join_bloom_filter",
         "select count(*) as n from (values ('c 1'), ('c 2')) as few (c) inner join calls on few.c = calls.c",

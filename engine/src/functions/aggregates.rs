@@ -8,11 +8,17 @@
 //! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
 //! | `sum(distinct x)`, `avg(distinct x)`, ... over a sliding frame | an error but for integers | [`sliding_distinct`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
+//! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
+//! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
+//! | `string_agg` of many groups | counts half of what its strings take | counts what they take ([`concat`]) |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
 //! Everything else of a function (signature, states of its partial aggregate, documentation) is that of the wrapped one.
 
+pub(crate) mod compact;
+mod concat;
 pub(crate) mod decimal_avg;
+pub(crate) mod distinct;
 pub(crate) mod extremes;
 pub(crate) mod moments;
 pub(crate) mod sliding;
@@ -31,6 +37,9 @@ use datafusion::logical_expr::{
     Signature, StatisticsArgs, Volatility,
 };
 
+use self::compact::CompactGroups;
+use self::concat::ConcatGroups;
+use self::distinct::{DistinctCount, DistinctGroups};
 use self::moments::Statistic;
 use self::sliding::{SlidingFloats, SlidingMoments};
 use self::sliding_distinct::SlidingDistinct;
@@ -39,6 +48,9 @@ use self::sum::{CheckedGroups, CheckedSum};
 /// What is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum AggregateRepair {
+    Count,
+    Collect,
+    Concat,
     Sum,
     Average,
     Extreme { is_max: bool },
@@ -49,12 +61,29 @@ impl AggregateRepair {
     /// The repair of a function of DataFusion.
     pub(crate) fn of(name: &str) -> Option<Self> {
         Some(match name {
+            "count" => Self::Count,
+            "array_agg" => Self::Collect,
+            "string_agg" => Self::Concat,
             "sum" => Self::Sum,
             "avg" => Self::Average,
             "min" => Self::Extreme { is_max: false },
             "max" => Self::Extreme { is_max: true },
             _ => Self::Moments(Statistic::of(name)?),
         })
+    }
+
+    /// Whether [`DistinctGroups`] computes the function of DISTINCT values of these arguments.
+    fn is_distinct_here(self, arguments: &[FieldRef]) -> bool {
+        let has_distinct_form = match self {
+            Self::Count | Self::Sum | Self::Average => true,
+            // smallest and largest values are the same with DISTINCT
+            Self::Extreme { .. } => false,
+            // NULL is one of the values, which may have an order
+            Self::Collect | Self::Concat => false,
+            // DataFusion has no other statistic of DISTINCT values
+            Self::Moments(statistic) => matches!(statistic, Statistic::VarianceSample | Statistic::VariancePopulation),
+        };
+        has_distinct_form && matches!(arguments, [field] if distinct::is_supported(field.data_type()))
     }
 }
 
@@ -146,6 +175,13 @@ impl AggregateUDFImpl for AggregateOverride {
             AggregateRepair::Average if is_averaged_here(args.return_field.data_type()) && !args.is_distinct => {
                 Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), args.input_fields))
             }
+            AggregateRepair::Count if args.is_distinct => match args.input_fields {
+                [field] => match distinct::state_field(args.name, field.data_type()) {
+                    Some(state) => Ok(vec![state]),
+                    None => self.inner.state_fields(args),
+                },
+                _ => self.inner.state_fields(args),
+            },
             _ => self.inner.state_fields(args),
         }
     }
@@ -153,6 +189,12 @@ impl AggregateUDFImpl for AggregateOverride {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let data_type = args.return_field.data_type().clone();
         match self.repair {
+            AggregateRepair::Count if args.is_distinct => match args.expr_fields {
+                [field] if distinct::is_interned(field.data_type()) => {
+                    Ok(Box::new(DistinctCount::new(field.data_type())?))
+                }
+                _ => self.inner.accumulator(args),
+            },
             AggregateRepair::Sum if is_exact_sum(&data_type) && args.is_distinct => {
                 Ok(Box::new(sum::DistinctSum::new(self.inner.accumulator(args)?, data_type)))
             }
@@ -194,12 +236,33 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.inner.groups_accumulator_supported(args)
+        let is_distinct = args.is_distinct && !self.repair.is_distinct_here(args.expr_fields);
+        self.inner.groups_accumulator_supported(AccumulatorArgs { is_distinct, ..args })
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let data_type = args.return_field.data_type().clone();
+        if args.is_distinct
+            && self.repair.is_distinct_here(args.expr_fields)
+            && let [field] = args.expr_fields
+        {
+            let states = self.state_fields(StateFieldsArgs {
+                name: args.name,
+                input_fields: args.expr_fields,
+                return_field: Arc::clone(&args.return_field),
+                ordering_fields: &[],
+                is_distinct: true,
+            })?;
+            let [state] = states.as_slice() else { return plan_err!("{} of DISTINCT values", self.name()) };
+            let inner = self.create_groups_accumulator(AccumulatorArgs { is_distinct: false, ..args })?;
+            return Ok(Box::new(DistinctGroups::new(inner, field.data_type(), state.data_type())?));
+        }
         match self.repair {
+            AggregateRepair::Concat => match ConcatGroups::of(&args) {
+                Some(groups) => Ok(Box::new(groups)),
+                None => self.inner.create_groups_accumulator(args),
+            },
+            AggregateRepair::Collect => Ok(Box::new(CompactGroups::new(self.inner.create_groups_accumulator(args)?))),
             AggregateRepair::Sum if is_exact_sum(&data_type) => {
                 Ok(Box::new(CheckedGroups::new(self.inner.create_groups_accumulator(args)?, data_type)))
             }
@@ -218,8 +281,22 @@ impl AggregateUDFImpl for AggregateOverride {
         self.inner.order_sensitivity()
     }
 
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        beneficial_ordering: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        let inner = self.inner.as_ref().clone().with_beneficial_ordering(beneficial_ordering)?;
+        Ok(inner.map(|inner| Arc::new(Self::new(Arc::new(inner), self.repair)) as _))
+    }
+
     fn reverse_expr(&self) -> ReversedUDAF {
         match self.inner.reverse_udf() {
+            // with an order it is DataFusion's own in either direction
+            ReversedUDAF::Reversed(inner)
+                if matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat) =>
+            {
+                ReversedUDAF::Reversed(inner)
+            }
             ReversedUDAF::Reversed(_) => ReversedUDAF::NotSupported,
             other => other,
         }
@@ -233,6 +310,7 @@ impl AggregateUDFImpl for AggregateOverride {
         // statistics of floats leave NaN out, those of sums may have wrapped
         let is_usable = match self.repair {
             AggregateRepair::Extreme { .. } => !args.return_type.is_floating(),
+            AggregateRepair::Count => true,
             _ => false,
         };
         if is_usable { self.inner.value_from_stats(args) } else { None }

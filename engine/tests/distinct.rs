@@ -1,0 +1,159 @@
+//! Aggregates of DISTINCT values are those of DataFusion's accumulators, with and without spilling.
+
+mod common;
+
+use std::sync::Arc;
+
+use cxql_engine::EngineOptions;
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::{FairSpillPool, UnboundedMemoryPool};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+/// Rows of which the number is prime to all moduli below, so that every combination occurs.
+const ROWS: i64 = 120_011;
+
+fn table() -> Vec<RecordBatch> {
+    let rows: Vec<i64> = (0..ROWS).collect();
+    let batch = |rows: &[i64]| {
+        let ints = |value: fn(i64) -> Option<i64>| -> ArrayRef {
+            Arc::new(Int64Array::from_iter(rows.iter().map(|row| value(*row))))
+        };
+        let strings = |value: fn(i64) -> Option<String>| -> ArrayRef {
+            Arc::new(StringViewArray::from_iter(rows.iter().map(|row| value(*row))))
+        };
+        RecordBatch::try_from_iter([
+            ("many", ints(|row| Some(row * 7919 % 40_009))),
+            ("few", ints(|row| (row % 11 != 0).then_some(row % 5))),
+            ("topic", strings(|row| (row % 7 != 0).then(|| format!("topic {}", row % 13)))),
+            ("long", strings(|row| (row % 7 != 0).then(|| format!("a customer with a long name {}", row % 5003)))),
+            ("number", ints(|row| (row % 6 != 0).then_some(row % 17 - 8))),
+            ("far", ints(|row| Some((row % 19) << 35))),
+            (
+                "half",
+                Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| (row % 23) as f64 / 2.0))) as ArrayRef,
+            ),
+        ])
+        .unwrap()
+    };
+    rows.chunks(5000).map(batch).collect()
+}
+
+fn session(is_ours: bool, memory: Option<usize>, table: &[RecordBatch]) -> SessionContext {
+    let config = SessionConfig::new().with_batch_size(1024).with_target_partitions(3);
+    let options = is_ours.then(EngineOptions::default);
+    let context = match memory {
+        Some(memory) => common::context(options, config, Arc::new(FairSpillPool::new(memory))),
+        None => common::context(options, config, Arc::new(UnboundedMemoryPool::default())),
+    };
+    let (schema, half) = (table[0].schema(), table.len() / 2);
+    let parts = vec![table[..half].to_vec(), table[half..].to_vec()];
+    context.register_table("t", Arc::new(MemTable::try_new(schema, parts).unwrap())).unwrap();
+    context
+}
+
+async fn rows(context: &SessionContext, sql: &str) -> String {
+    let batches = context.sql(sql).await.unwrap().collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    pretty_format_batches(&batches).unwrap().to_string()
+}
+
+const CALLS: &str = "count(distinct topic) as topics, count(distinct long) filter (where number > 0) as longs,
+    count(distinct number) as numbers, sum(distinct number) as number_sum, avg(distinct number) as number_avg,
+    count(distinct far) filter (where few > 1) as fars, sum(distinct half) as half_sum, count(distinct half > 3) as flags,
+    sum(distinct arrow_cast(number, 'Decimal128(12, 2)')) as decimal_sum, count(distinct arrow_cast(far, 'Decimal128(30, 2)')) as decimals,
+    count(distinct arrow_cast(topic, 'Dictionary(Int32, Utf8)')) as coded,
+    round(var_samp(distinct number), 6) as spread, min(distinct topic) as first_topic, count(*) as n";
+
+#[tokio::test]
+async fn distinct_values_are_those_of_datafusion() {
+    let table = table();
+    let (ours, stock) = (session(true, None, &table), session(false, None, &table));
+    for sql in [
+        format!("select {CALLS} from t"),
+        format!("select {CALLS} from t where few > 100"),
+        format!("select few, {CALLS} from t group by few order by few"),
+        format!("select many, {CALLS} from t group by many order by many limit 3000"),
+        format!("select few, topic, {CALLS} from t group by rollup (few, topic) order by few, topic, n"),
+        // sorted input: complete groups are emitted as it goes
+        format!("select many, {CALLS} from (select * from t order by many) group by many order by many limit 3000"),
+        format!(
+            "select long, number % 2, {CALLS} from (select * from t order by long) group by 1, 2 order by 1, 2 limit 3000"
+        ),
+    ] {
+        let expected = rows(&stock, &sql).await;
+        assert_eq!(rows(&ours, &sql).await, expected, "{sql}");
+    }
+}
+
+/// Of rows 0 to 120,010: topic is row mod 13 but for multiples of 7, so that each of 13 topics occurs with each of 5
+/// remainders; number is row mod 17 - 8, of which 8 are positive with the sum 36; the sum of -8 to 8 is 0.
+#[tokio::test]
+async fn counts_follow_by_arithmetic() {
+    let ours = session(true, None, &table());
+    let sql = "select count(distinct topic), count(distinct number) filter (where number > 0), sum(distinct number) filter (where number > 0),
+        sum(distinct number), count(distinct long), count(distinct many), count(distinct far) from t";
+    let found = rows(&ours, sql).await;
+    assert!(
+        found
+            .lines()
+            .any(|line| line.split('|').map(str::trim).eq(["", "13", "8", "36", "0", "5003", "40009", "19", ""])),
+        "{found}"
+    );
+    // 0 to 18 times 2^35 in the mean
+    let sql =
+        "select few is null as k, avg(distinct arrow_cast(far, 'Decimal128(18, 2)')) from t group by 1 order by 1";
+    let found = rows(&ours, sql).await;
+    assert_eq!(found.matches("309237645312.000000").count(), 2, "{found}");
+    // each of the 5 remainders and NULL, over all topics
+    let sql = "select few, count(distinct topic) as topics, count(*) as n from t group by few order by few";
+    let found = rows(&ours, sql).await;
+    assert_eq!(found.matches("| 13     |").count(), 6, "{found}");
+}
+
+/// Without an order the elements of a list are in that of the rows, which two threads do not settle: lists are sorted here.
+#[tokio::test]
+async fn lists_and_strings_of_groups_are_those_of_datafusion() {
+    let table = table();
+    let (ours, stock) = (session(true, None, &table), session(false, None, &table));
+    for key in ["few", "many", "long"] {
+        let sql = format!(
+            "select {key}, array_sort(array_agg(long)) as longs, array_sort(array_agg(number) filter (where few > 1)) as numbers,
+             array_sort(array_agg(topic) ignore nulls) as topics, length(string_agg(topic, ', ')) as bytes,
+             array_sort(string_to_array(string_agg(topic, ',') filter (where number > 2), ',')) as parts
+             from t where many < 900 group by {key} order by {key}"
+        );
+        let sorted = sql.replace("from t where", "from (select * from t order by few, many, long) as t where");
+        let expected = rows(&stock, &sql).await;
+        assert_eq!(rows(&ours, &sql).await, expected, "{sql}");
+        assert_eq!(rows(&ours, &sorted).await, expected, "{sorted}");
+    }
+    // 1, 2, 3 and 4 have the ranks of 0.25, 0.5, 0.75 and 1
+    let sql = "select g, percentile_disc(0.5) within group (order by v) filter (where v < 9) as p,
+        percentile_disc(0.25) within group (order by v desc) as q
+        from (values (1, 4), (1, 2), (1, 9), (1, 1), (1, 3), (2, null), (3, 7)) as t (g, v) group by g order by g";
+    let found = rows(&ours, sql).await;
+    let lines: Vec<String> =
+        found.lines().map(|line| line.replace(' ', "")).filter(|line| line.starts_with("|")).collect();
+    assert_eq!(lines, ["|g|p|q|", "|1|2|4|", "|2|||", "|3|7|7|"], "{found}");
+}
+
+/// The aggregate is larger than its memory: states go to disk, come back sorted, and merge.
+#[tokio::test]
+async fn distinct_values_spill() {
+    let table = table();
+    let stock = session(false, None, &table);
+    let sql = "select many, count(distinct topic) as topics, count(distinct long) filter (where number > 0) as longs,
+        sum(distinct number) as numbers, count(distinct far) as fars from t group by many";
+    let ordered = format!("select * from ({sql}) order by many limit 5000");
+    let sums = format!("select sum(topics), sum(longs), sum(numbers), sum(fars), count(*) from ({sql})");
+    let expected = (rows(&stock, &ordered).await, rows(&stock, &sums).await);
+    let ours = session(true, Some(6 << 20), &table);
+    assert_eq!((rows(&ours, &ordered).await, rows(&ours, &sums).await), expected);
+    let plan = rows(&ours, &format!("explain analyze {sums}")).await;
+    let spills = plan
+        .lines()
+        .filter(|line| line.contains("AggregateExec: mode=Final"))
+        .any(|line| line.split("spill_count=").nth(1).is_some_and(|rest| !rest.starts_with('0')));
+    assert!(spills, "nothing was spilled: {plan}");
+}
