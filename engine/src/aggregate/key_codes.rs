@@ -18,7 +18,7 @@ use crate::kernels::string_interner::StringInterner;
 /// Most distinct integers of a key; beyond them the operator falls back to DataFusion's aggregate.
 const MAX_INTEGERS: usize = 1 << 14;
 
-/// The values of one key seen so far, with the type of the key.
+/// The values of one key seen so far, with the type of the key; of a dictionary, that of its strings.
 #[derive(Debug, Clone)]
 pub(super) enum KeyCodes {
     Strings(StringCodes, DataType),
@@ -66,7 +66,7 @@ impl KeyCodes {
                 Some(Self::Strings(StringCodes::default(), data_type.clone()))
             }
             DataType::Dictionary(keys, strings) => (**keys == DataType::Int32 && strings.is_string())
-                .then(|| Self::Strings(StringCodes::default(), data_type.clone())),
+                .then(|| Self::Strings(StringCodes::default(), strings.as_ref().clone())),
             // does not fit into Int64
             DataType::UInt64 => None,
             DataType::Boolean | DataType::Date32 | DataType::Timestamp(..) => Some(Self::integers(data_type)),
@@ -111,7 +111,7 @@ impl KeyCodes {
         usize::BITS - max_code.leading_zeros()
     }
 
-    /// The values of codes, in the type of the key.
+    /// The values of codes, in the type of the key; of a dictionary, in that of its strings.
     ///
     /// # Errors
     /// Casting the values to that type.
