@@ -31,8 +31,8 @@ fn label(random: &mut Pcg64) -> Option<String> {
     }
 }
 
-/// k: labels as views, u: as plain strings, h: nearly unique strings, d: labels as a dictionary with a NULL among its values and a
-/// value that is not a number and that no row has, v: integers.
+/// k: labels as views, u: as plain strings, h: nearly unique strings, d: numbers as a dictionary with a NULL among its values and a
+/// value that no row has, v: integers.
 fn batches() -> Vec<RecordBatch> {
     let mut random = Pcg64::seed_from_u64(42);
     let batches = (0..BATCHES).map(|batch| {
@@ -42,7 +42,7 @@ fn batches() -> Vec<RecordBatch> {
             (0..ROWS).map(|row| format!("Customer {}", batch * ROWS + row * 7 % ROWS)),
         );
         let keys: Int32Array = (0..ROWS).map(|_| Some(random.random_range(0..5)).filter(|key| *key != 4)).collect();
-        let values = StringArray::from(vec![Some("12"), None, Some("7"), Some("07"), None, Some("none")]);
+        let values = StringArray::from(vec![Some("12"), None, Some("7"), Some("07"), None, Some("99")]);
         let d = DictionaryArray::<Int32Type>::new(keys, Arc::new(values));
         let v: Int64Array = (0..ROWS).map(|_| Some(random.random_range(0..1000))).collect();
         let columns: [(&str, ArrayRef); 5] =
@@ -81,7 +81,8 @@ async fn run(context: &SessionContext, sql: &str) -> (String, Vec<String>) {
     let shown = displayable(plan.as_ref()).indent(false).to_string();
     let rows = match collect(plan, context.task_ctx()).await {
         Ok(rows) => pretty_format_batches(&rows).unwrap().to_string(),
-        Err(error) => error.strip_backtrace(),
+        // of several strings that are wrong, any may come first
+        Err(error) => error.strip_backtrace().split(" string '").next().unwrap_or_default().to_string(),
     };
     let mut rows: Vec<String> = rows.lines().map(str::to_string).collect();
     rows.sort();
@@ -90,7 +91,8 @@ async fn run(context: &SessionContext, sql: &str) -> (String, Vec<String>) {
 
 const SYNONYMS: &str = "(select array_agg(named_struct('column_name', 'k', 'label', lower(k), 'standard_label', 'standard')) from T where v < 100)";
 
-/// Queries over a table T, and whether an expression of theirs is evaluated on distinct strings.
+/// Queries over a table T, and whether the plan shows an expression that is evaluated on distinct strings. DataFusion shows arguments
+/// of aggregates as they were written.
 const QUERIES: &[(&str, bool)] = &[
     (
         "select nullif(lower(trim(regexp_replace(k, '[\\s_-]+', ' ', 'g'))), '') as l, count(*) as n, sum(v) as s from T group by l",
@@ -107,7 +109,7 @@ const QUERIES: &[(&str, bool)] = &[
         true,
     ),
     ("select case when v > 500 then lower(k) else u end as x, count(*) as n from T group by x", true),
-    ("select count(distinct trim(u)) as n, count(lower(k)) filter (where u like '%name') as m from T", true),
+    ("select count(distinct trim(u)) as n, count(lower(k)) filter (where u like '%name') as m from T", false),
     ("select lower(h) as l, v from T where v < 100", true),
     ("select lower(h) as l, count(*) as n from T group by l having count(*) > 1", true),
     ("select substr(h, 1, 10) as l, length(k) as m, count(*) as n from T group by l, m", true),

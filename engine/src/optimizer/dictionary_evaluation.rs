@@ -35,7 +35,9 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode, PhysicalGroupBy};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode};
+use datafusion::physical_plan::{
+    DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning,
+};
 
 use crate::EngineOptions;
 use crate::exec_util::{parquet_source, rewrite_plan};
@@ -66,7 +68,7 @@ impl PhysicalOptimizerRule for DictionaryEvaluation {
             // operators above rely on the order and the partitions of rows, which DataFusion derives from expressions
             Ok(changed.filter(|changed| {
                 changed.output_ordering() == plan.output_ordering()
-                    && changed.output_partitioning() == plan.output_partitioning()
+                    && has_equal_partitions(changed.output_partitioning(), plan.output_partitioning())
                     && changed.schema() == plan.schema()
             }))
         })
@@ -78,6 +80,14 @@ impl PhysicalOptimizerRule for DictionaryEvaluation {
 
     fn schema_check(&self) -> bool {
         true
+    }
+}
+
+/// Returns true for equal partitionings. Unknown ones, which DataFusion never takes as equal, claim nothing but their number.
+fn has_equal_partitions(one: &Partitioning, other: &Partitioning) -> bool {
+    match (one, other) {
+        (Partitioning::UnknownPartitioning(one), Partitioning::UnknownPartitioning(other)) => one == other,
+        _ => one == other,
     }
 }
 
@@ -96,7 +106,7 @@ fn over_aggregate(aggregate: &AggregateExec, max_values: usize) -> Result<Option
     let calls = aggregate.aggr_expr();
     let is_supported = aggregate.mode().input_mode() == AggregateInputMode::Raw
         && *aggregate.input_order_mode() == InputOrderMode::Linear
-        && aggregate.dynamic_filter_expr().is_none()
+        && aggregate.dynamic_expressions_produced().is_empty()
         && calls.iter().all(|call| call.order_bys().is_empty());
     if !is_supported {
         return Ok(None);
