@@ -11,6 +11,7 @@ mod divisions;
 mod headings;
 mod interval_units;
 mod joins;
+mod labels;
 mod memory;
 pub(crate) mod model;
 mod ndjson;

@@ -9,6 +9,8 @@ use datafusion::arrow::compute::concat;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::task::JoinError;
@@ -42,6 +44,22 @@ pub(crate) fn single_child(
         Ok([input]) => Ok(input),
         Err(children) => internal_err!("{} has one input, got {}", operator.name(), children.len()),
     }
+}
+
+/// A Parquet source of the same files with another schema, and the same options and predicate; all columns are projected.
+pub(crate) fn parquet_source(source: &ParquetSource, table: TableSchema) -> ParquetSource {
+    let options = source.table_parquet_options();
+    let mut new = ParquetSource::new(table).with_table_parquet_options(options.clone());
+    if let Some(hint) = options.global.metadata_size_hint {
+        new = new.with_metadata_size_hint(hint);
+    }
+    if let Some(factory) = source.parquet_file_reader_factory() {
+        new = new.with_parquet_file_reader_factory(Arc::clone(factory));
+    }
+    if let Some(predicate) = source.filter() {
+        new = new.with_predicate(predicate);
+    }
+    new
 }
 
 /// The index that an output column has before an embedded projection.

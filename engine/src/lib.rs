@@ -13,6 +13,7 @@
 //! - [`EngineOptions`]: a switch per rule and the thresholds, as `cxql.engine.*`.
 //! - `analyzer`, `optimizer`: one file per rule. A rule chooses an operator, an operator does not depend on a rule.
 //! - [`window`], [`aggregate`], [`join`]: the operators. Each has a page: what it computes, when it is chosen, its memory.
+//! - `expressions`: physical expressions that rules put in place of DataFusion's.
 //! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
 //! - `sql`: rewrites of a parsed statement before it is planned, [`rewrite_statement`].
 //! - [`memory`]: pools that keep a memory limit.
@@ -43,6 +44,7 @@ pub mod aggregate;
 mod analyzer;
 mod clustering;
 mod exec_util;
+mod expressions;
 mod functions;
 pub mod join;
 mod kernels;

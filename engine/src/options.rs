@@ -187,11 +187,15 @@ engine_options! {
     ordering_claims: bool = true;
     /// Rule: filters are not pushed by name through projections in which a name is there twice (`a.k` and `b.k`).
     duplicate_names: bool = true;
+    /// Rule: expressions over one string column are evaluated once per distinct string.
+    dictionary_evaluation: bool = true;
+    /// Most distinct strings of such a column; with more, its expressions are evaluated row by row. From 1 to 65,535.
+    dictionary_evaluation_values: usize = 4096, within 1..=65_535;
     /// Rule: groups by low-cardinality keys through a directly indexed table.
     perfect_hash_aggregation: bool = true;
     /// Bits of the codes of all keys of a group, from 1 to 24: the table has at most two to this power slots, of 4 bytes each per input partition.
     perfect_hash_bits: usize = 18, within 1..=24;
-    /// Rule: Parquet scans below such an aggregate emit dictionary arrays.
+    /// Rule: Parquet scans below such aggregates and expressions emit dictionary arrays.
     dictionary_scan: bool = true;
     /// Most bytes of a column chunk's dictionary for a dictionary scan.
     dictionary_scan_bytes: usize = 64 << 10;

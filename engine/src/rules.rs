@@ -32,6 +32,7 @@ use crate::analyzer::utc_interval_arithmetic::UtcIntervalArithmetic;
 use crate::optimizer::build_side_selection::BuildSideSelection;
 use crate::optimizer::clustered_aggregation::ClusteredAggregation;
 use crate::optimizer::cooperative_joins::CooperativeJoins;
+use crate::optimizer::dictionary_evaluation::DictionaryEvaluation;
 use crate::optimizer::dictionary_scan::DictionaryScan;
 use crate::optimizer::duplicate_names::DuplicateNames;
 use crate::optimizer::float_statistics::FloatStatistics;
@@ -194,6 +195,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             "after EnsureRequirements, whose sorts below ordered aggregates bring claims back",
         ),
         placed(
+            DictionaryEvaluation,
+            Position::Last,
+            "after DataFusion's rules, which look into expressions and move them into scans; before PerfectHashAggregation, which replaces aggregates with expressions in them",
+        ),
+        placed(
             PerfectHashAggregation,
             Position::Last,
             "replaces the partial aggregates that are left when DataFusion has combined or split them",
@@ -201,7 +207,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
         placed(
             DictionaryScan::new(footers),
             Position::Last,
-            "after PerfectHashAggregation, which alone takes dictionaries; before JoinBloomFilter, through which columns are not traced",
+            "after PerfectHashAggregation and DictionaryEvaluation, whose operator and expressions take dictionaries; before JoinBloomFilter, through which columns are not traced",
         ),
         placed(
             CooperativeJoins,
@@ -351,6 +357,7 @@ mod tests {
         assert_eq!(names[end - ours.len()..end], ours);
         let ours = [
             "ordering_claims",
+            "dictionary_evaluation",
             "perfect_hash_aggregation",
             "dictionary_scan",
             "cooperative_joins",

@@ -104,6 +104,12 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         "NameGuardExec",
         true,
     ),
+    (
+        "dictionary_evaluation",
+        "select lower(trim(k)) as l, count(*) as n from calls where upper(k) like '%1%' group by l",
+        "dictionary_eval(lower(",
+        true,
+    ),
     ("perfect_hash_aggregation", "select k, count(*) as n from calls group by k", "PerfectHashAggregateExec", true),
     ("dictionary_scan", "select k, count(*) as n from calls group by k", "dictionary=[k]", true),
     (

@@ -23,10 +23,8 @@ normal as (
     where label is not null
 ),
 standard as (
-    select normal.column_name, normal.label, contact_count, coalesce(standard_label, normal_label) as standard_label
+    select column_name, label, contact_count, standard_label(column_name, normal_label) as standard_label
     from normal
-    left join label_synonyms
-        on label_synonyms.column_name = normal.column_name and label_synonyms.label = normal_label
 ),
 grouped as (
     select

@@ -19,12 +19,12 @@ with labelled as (
         * replace (
             case when started_at <= now() then started_at end as started_at,
             case when ended_at >= started_at and started_at <= now() then ended_at end as ended_at,
-            nullif(lower(trim(regexp_replace(channel, '[\s_-]+', ' ', 'g'))), '') as channel,
+            standard_label('channel', nullif(lower(trim(regexp_replace(channel, '[\s_-]+', ' ', 'g'))), '')) as channel,
             nullif(lower(trim(direction)), '') as direction,
-            nullif(lower(trim(regexp_replace(queue, '[\s_-]+', ' ', 'g'))), '') as queue,
-            nullif(lower(trim(regexp_replace(team, '[\s_-]+', ' ', 'g'))), '') as team,
-            nullif(lower(trim(regexp_replace(topic, '[\s_-]+', ' ', 'g'))), '') as topic,
-            nullif(lower(trim(regexp_replace(product, '[\s_-]+', ' ', 'g'))), '') as product,
+            standard_label('queue', nullif(lower(trim(regexp_replace(queue, '[\s_-]+', ' ', 'g'))), '')) as queue,
+            standard_label('team', nullif(lower(trim(regexp_replace(team, '[\s_-]+', ' ', 'g'))), '')) as team,
+            standard_label('topic', nullif(lower(trim(regexp_replace(topic, '[\s_-]+', ' ', 'g'))), '')) as topic,
+            standard_label('product', nullif(lower(trim(regexp_replace(product, '[\s_-]+', ' ', 'g'))), '')) as product,
             case when wait_s >= 0 then wait_s end as wait_s,
             case when talk_s >= 0 then talk_s end as talk_s,
             case when hold_s >= 0 then hold_s end as hold_s,
@@ -32,29 +32,13 @@ with labelled as (
         )
     from contacts_unique
 ),
-standard as (
-    select
-        labelled.* replace (
-            coalesce(channels.standard_label, channel) as channel,
-            coalesce(queues.standard_label, queue) as queue,
-            coalesce(teams.standard_label, team) as team,
-            coalesce(topics.standard_label, topic) as topic,
-            coalesce(products.standard_label, product) as product
-        )
-    from labelled
-    left join label_synonyms as channels on channels.column_name = 'channel' and channels.label = channel
-    left join label_synonyms as queues on queues.column_name = 'queue' and queues.label = queue
-    left join label_synonyms as teams on teams.column_name = 'team' and teams.label = team
-    left join label_synonyms as topics on topics.column_name = 'topic' and topics.label = topic
-    left join label_synonyms as products on products.column_name = 'product' and products.label = product
-),
 flagged as (
     select
         *,
         coalesce(direction, 'inbound') = 'inbound' as is_inbound,
         not coalesce(is_abandoned, false) as is_answered,
         coalesce(channel, 'phone') in ('phone', 'chat') as is_live
-    from observed_period cross join standard
+    from observed_period cross join labelled
 )
 select
     * exclude (observed_from, observed_until, is_topic_recorded),
@@ -77,4 +61,13 @@ with figures as (
 select
     left_out_count || ' of ' || all_count || ' contacts have no start or one in the future: no period contains them'
 from figures
-where left_out_count > 0.001 * all_count
+where left_out_count > 0.001 * all_count;
+
+-- notes: labels with several standard forms
+select
+    column_name || ' "' || label || '" has ' || count(distinct standard_label)
+    || ' standard labels in label_synonyms: "' || min(standard_label) || '" is used'
+from label_synonyms
+group by column_name, label
+having count(distinct standard_label) > 1
+order by column_name, label

@@ -17,6 +17,7 @@ use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Function, Spanned, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
+use super::labels;
 use crate::source::{Source, Spot};
 use crate::sqlfile;
 
@@ -39,6 +40,9 @@ pub(super) async fn of_integers(
     let _: ControlFlow<()> = parsed.visit(&mut numbering);
     let spots = numbering.spots;
     if spots.is_empty() {
+        return vec![];
+    }
+    if labels::add_synonyms(&mut statement).is_err() {
         return vec![];
     }
     let noted = Arc::new(Divisions::default());

@@ -5,6 +5,7 @@
 //!        | joins         a join without a condition is refused
 //!        | interval_units   so is a number without a unit in an interval
 //!        | calls         reports with arguments become tables
+//!        | labels        calls of standard_label get the synonyms of the project
 //!        | headings      unnamed expressions are named by their text
 //!        v
 //!  DataFusion            SqlToRel
@@ -26,6 +27,7 @@ use super::catalog::ProjectSchema;
 use super::headings::{self, Unnests};
 use super::interval_units;
 use super::joins;
+use super::labels;
 use super::sql_types;
 use crate::source::Source;
 
@@ -43,6 +45,7 @@ pub(super) async fn plan(
     joins::refuse_without_condition(source, &statement)?;
     interval_units::check_statement(&statement)?;
     calls::bind(state, schema.callable_reports(), source, &mut statement, values)?;
+    labels::add_synonyms(&mut statement)?;
     // a struct that is unnested becomes several columns, which cannot have one name
     for unnests in [Unnests::Named, Unnests::Unnamed] {
         let mut named = statement.clone();

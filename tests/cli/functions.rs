@@ -94,6 +94,7 @@ fn every_function_has_a_page() {
         "modified_zscore",
         "sentiment",
         "sentiment_label",
+        "standard_label",
     ];
     for name in wanted {
         assert!(names.contains(&name), "`{name}` is not in\n{list}");

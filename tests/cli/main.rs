@@ -5,6 +5,7 @@ mod csv;
 mod data;
 mod functions;
 mod interrupt;
+mod labels;
 mod measures;
 mod model;
 mod notes;

@@ -15,6 +15,7 @@ mod aggregate;
 mod args;
 pub mod docs;
 pub mod grouped;
+mod label;
 mod outlier;
 mod queue;
 mod rate;
@@ -47,7 +48,7 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    sentiment::scalar_functions()
+    [sentiment::scalar_functions(), label::scalar_functions()].concat()
 }
 
 /// The aggregate functions of this crate.

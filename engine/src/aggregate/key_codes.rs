@@ -18,7 +18,7 @@ use crate::kernels::string_interner::StringInterner;
 /// Most distinct integers of a key; beyond them the operator falls back to DataFusion's aggregate.
 const MAX_INTEGERS: usize = 1 << 14;
 
-/// The values of one key seen so far, with the type of the key.
+/// The values of one key seen so far, with the type of the key; of a dictionary, that of its strings.
 #[derive(Debug, Clone)]
 pub(super) enum KeyCodes {
     Strings(StringCodes, DataType),
@@ -36,7 +36,11 @@ impl StringCodes {
     /// Codes from 1; arbitrary where `values` has a NULL. `None` if there are too many distinct values.
     fn encode(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
         let Some(dictionary) = values.as_dictionary_opt::<Int32Type>() else {
-            let codes = self.interner.encode(values.as_string_view())?;
+            let views = match values.data_type() {
+                DataType::Utf8View => Arc::clone(values),
+                _ => cast(values, &DataType::Utf8View)?,
+            };
+            let codes = self.interner.encode(views.as_string_view())?;
             return Ok(codes.map(|codes| codes.values().iter().map(|&code| u32::from(code) + 1).collect()));
         };
         let strings = dictionary.values();
@@ -58,9 +62,11 @@ impl KeyCodes {
     /// No values yet; `None` for a type whose values cannot be encoded.
     pub(super) fn new(data_type: &DataType) -> Option<Self> {
         match data_type {
-            DataType::Utf8View => Some(Self::Strings(StringCodes::default(), data_type.clone())),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                Some(Self::Strings(StringCodes::default(), data_type.clone()))
+            }
             DataType::Dictionary(keys, strings) => (**keys == DataType::Int32 && strings.is_string())
-                .then(|| Self::Strings(StringCodes::default(), data_type.clone())),
+                .then(|| Self::Strings(StringCodes::default(), strings.as_ref().clone())),
             // does not fit into Int64
             DataType::UInt64 => None,
             DataType::Boolean | DataType::Date32 | DataType::Timestamp(..) => Some(Self::integers(data_type)),
@@ -105,7 +111,7 @@ impl KeyCodes {
         usize::BITS - max_code.leading_zeros()
     }
 
-    /// The values of codes, in the type of the key.
+    /// The values of codes, in the type of the key; of a dictionary, in that of its strings.
     ///
     /// # Errors
     /// Casting the values to that type.

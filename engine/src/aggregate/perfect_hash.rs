@@ -34,7 +34,8 @@
 //! final aggregate above cannot tell the states of the two apart.
 //!
 //! Columns that are group keys and nothing else may arrive as dictionary arrays (`dictionary=[...]` in the plan, rule
-//! `DictionaryScan`): then only the values of the dictionary are looked up, not those of each row.
+//! `DictionaryScan`): then only the values of the dictionary are looked up, not those of each row. The same holds for a key that is
+//! an expression evaluated on distinct strings (`dictionary_eval(...)`, rule `DictionaryEvaluation`).
 //!
 //! # Memory
 //!
@@ -47,7 +48,6 @@
 //! The technique is DuckDB's *perfect hash aggregate* (`PhysicalPerfectHashAggregate`), which takes the bits from the minimum
 //! and maximum of integer statistics; here they grow with the values seen.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,7 +62,6 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column};
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -77,6 +76,7 @@ use futures::{TryStreamExt, future};
 use super::group_table::GroupTable;
 use super::{AggregateCall, Batches, OnceStream, slice_into_batches, streaming_exec, with_mode};
 use crate::exec_util::single_child;
+use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
 
 /// Partial aggregation through a directly indexed table, see the page of this module.
 #[derive(Debug)]
@@ -116,19 +116,37 @@ impl PerfectHashAggregateExec {
         &self.input
     }
 
-    /// The string columns of the input that are group keys and nothing else, so that they may be dictionary arrays.
-    pub(crate) fn dictionary_keys(&self) -> Vec<usize> {
+    /// The string columns of the input that may be dictionary arrays: group keys, and columns of expressions that are evaluated on
+    /// distinct strings, if no other expression reads them.
+    pub(crate) fn dictionary_columns(&self) -> Vec<usize> {
         let schema = self.input.schema();
-        let keys = self.aggregate.group_expr().expr().iter().map(|(key, _)| key);
-        let args = self.aggregate.aggr_expr().iter().flat_map(|call| call.expressions());
-        let others = args.chain(self.aggregate.filter_expr().iter().flatten().cloned());
-        let others = others.chain(keys.clone().filter(|key| !key.is::<Column>()).cloned());
-        let used: HashSet<usize> =
-            others.flat_map(|expr| collect_columns(&expr)).map(|column| column.index()).collect();
-        let columns = keys.filter_map(|key| key.downcast_ref::<Column>()).map(Column::index);
-        let is_string = |&column: &usize| schema.field(column).data_type() == &DataType::Utf8View;
-        columns.filter(is_string).filter(|column| !used.contains(column)).collect()
+        let keys = self.aggregate.group_expr().expr().iter().map(|(key, _)| Arc::clone(key));
+        let (columns, mut others): (Vec<_>, Vec<_>) = keys.partition(|key| key.is::<Column>());
+        others.extend(self.aggregate.aggr_expr().iter().flat_map(|call| call.expressions()));
+        others.extend(self.aggregate.filter_expr().iter().flatten().cloned());
+        let mut columns: Vec<usize> =
+            columns.iter().filter_map(|key| key.downcast_ref::<Column>()).map(Column::index).collect();
+        columns.extend(only_evaluated(others.iter()));
+        columns.sort_unstable();
+        columns.dedup();
+        columns.retain(|&column| {
+            matches!(schema.field(column).data_type(), DataType::Utf8 | DataType::Utf8View)
+                && others.iter().all(|expr| is_only_evaluated(expr, column))
+        });
+        columns
     }
+}
+
+/// A group key as it is encoded: results of distinct strings stay a dictionary array.
+fn encoded_key(key: &Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+    let dictionary = match key.downcast_ref::<DictionaryEvalExpr>() {
+        Some(evaluated) => evaluated.with_dictionary_output()?,
+        None => None,
+    };
+    Ok(match dictionary {
+        Some(dictionary) => Arc::new(dictionary),
+        None => Arc::clone(key),
+    })
 }
 
 /// Writes which columns arrive as dictionary arrays: those whose type differs from the one that was planned.
@@ -304,7 +322,8 @@ struct GroupStates {
 impl GroupStates {
     /// No groups yet. `schema` is that of the input.
     fn new(aggregate: &AggregateExec, schema: &SchemaRef, bits: usize) -> Result<Self> {
-        let keys: Vec<_> = aggregate.group_expr().expr().iter().map(|(key, _)| Arc::clone(key)).collect();
+        let keys = aggregate.group_expr().expr().iter().map(|(key, _)| encoded_key(key));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
         let types = keys.iter().map(|key| key.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let Some(table) = GroupTable::new(&types, bits) else {
             return internal_err!("group keys that cannot be encoded: {types:?}");

@@ -54,6 +54,7 @@ pub(crate) struct StringInterner {
     batch_count: u32,
     codes: HashTable<u16>,
     strings: Vec<Box<str>>,
+    string_bytes: usize,
     /// The hash of each string in `codes`.
     hashes: Vec<u64>,
     /// The hash of each string as `create_hashes` computes it of a string column.
@@ -68,6 +69,7 @@ impl Default for StringInterner {
             batch_count: 0,
             codes: HashTable::new(),
             strings: vec![],
+            string_bytes: 0,
             hashes: vec![],
             column_hashes: vec![],
             row_count: 0,
@@ -149,6 +151,7 @@ impl StringInterner {
         let hashes = &self.hashes;
         self.codes.insert_unique(hash, code, |&code| hashes[usize::from(code)]);
         self.strings.push(string.into());
+        self.string_bytes += string.len();
         self.hashes.push(hash);
         Some(code)
     }
@@ -167,7 +170,17 @@ impl StringInterner {
 
     /// The distinct strings, indexed by code.
     pub(crate) fn strings(&self) -> StringViewArray {
-        self.strings.iter().map(Some).collect()
+        self.strings_from(0)
+    }
+
+    /// The distinct strings whose codes are not below `start`.
+    pub(crate) fn strings_from(&self, start: usize) -> StringViewArray {
+        StringViewArray::from_iter_values(self.strings.get(start..).unwrap_or_default())
+    }
+
+    /// The bytes of the distinct strings.
+    pub(crate) fn string_bytes(&self) -> usize {
+        self.string_bytes
     }
 }
 

@@ -1,4 +1,5 @@
-//! [`DictionaryScan`]: Parquet scans emit dictionary arrays for the group keys of a perfect hash aggregate.
+//! [`DictionaryScan`]: Parquet scans emit dictionary arrays for group keys of perfect hash aggregates and for expressions that are
+//! evaluated on distinct strings.
 //!
 //! ```text
 //!  PerfectHashAggregateExec: gby=[queue]             PerfectHashAggregateExec: gby=[queue], dictionary=[queue]
@@ -11,7 +12,9 @@
 //!                                  "sales"    16 bytes    0
 //! ```
 //! A reader that unpacks the dictionary writes sixteen bytes per row, only for the aggregate to look up the code of each
-//! string again. With dictionary arrays the aggregate looks up each string of the dictionary once.
+//! string again. With dictionary arrays the aggregate looks up each string of the dictionary once, and an expression that the rule
+//! `DictionaryEvaluation` wrapped is evaluated on the strings of the dictionary. Its results are a dictionary array too where they
+//! are a group key.
 //!
 //! # When it applies
 //!
@@ -19,7 +22,7 @@
 //! dictionary and no plain data page. It reads this from the footers in the session's metadata cache; a scan with a footer that
 //! is not cached stays. Between scan and aggregate, only operators that pass the column through are allowed: projections,
 //! filters that test at most for NULL, round-robin and hash exchanges by other columns, and the probe side of hash joins by
-//! other columns. Everywhere else a dictionary would have to be unpacked, or unified with those of other column chunks, which
+//! other columns, expressions on distinct strings. Everywhere else a dictionary would have to be unpacked, or unified with those of other column chunks, which
 //! costs more than it saves.
 //!
 //! Switch: `cxql.engine.dictionary_scan`. Threshold: `cxql.engine.dictionary_scan_bytes` (64 KiB per column chunk).
@@ -55,9 +58,11 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use crate::EngineOptions;
 use crate::aggregate::PerfectHashAggregateExec;
 use crate::clustering::{ColumnSource, column_source};
-use crate::exec_util::rewrite_plan;
+use crate::exec_util::{parquet_source, projected_index, rewrite_plan};
+use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
 
-/// Makes scans below a [`PerfectHashAggregateExec`] emit dictionary arrays for string columns that are group keys only.
+/// Makes scans emit dictionary arrays for string columns that are group keys of a [`PerfectHashAggregateExec`], or that expressions
+/// read on their distinct strings, only.
 #[derive(Debug)]
 pub(crate) struct DictionaryScan {
     footers: Arc<FileMetadataCache>,
@@ -82,9 +87,15 @@ impl PhysicalOptimizerRule for DictionaryScan {
         let max_bytes = i64::try_from(EngineOptions::of(config).dictionary_scan_bytes).unwrap_or(i64::MAX);
         let footers = Footers { cache: self.footers.as_ref(), max_bytes };
         rewrite_plan(plan, |plan| {
-            let Some(aggregate) = plan.downcast_ref::<PerfectHashAggregateExec>() else { return Ok(None) };
-            let (mut input, mut is_changed) = (Arc::clone(aggregate.input()), false);
-            for column in aggregate.dictionary_keys() {
+            let (columns, input) = match plan.downcast_ref::<PerfectHashAggregateExec>() {
+                Some(aggregate) => (aggregate.dictionary_columns(), aggregate.input()),
+                None => match evaluated_columns(plan) {
+                    Some((columns, input)) => (columns, input),
+                    None => return Ok(None),
+                },
+            };
+            let (mut input, mut is_changed) = (Arc::clone(input), false);
+            for column in columns {
                 if let Some(changed) = dictionary_plan(&input, column, &footers)? {
                     (input, is_changed) = (changed, true);
                 }
@@ -102,6 +113,20 @@ impl PhysicalOptimizerRule for DictionaryScan {
     }
 }
 
+/// The string columns of the input of a projection or filter that expressions read only on their distinct strings, and the input.
+fn evaluated_columns(plan: &Arc<dyn ExecutionPlan>) -> Option<(Vec<usize>, &Arc<dyn ExecutionPlan>)> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        return Some((only_evaluated(projection.expr().iter().map(|expr| &expr.expr)), projection.input()));
+    }
+    let filter = plan.downcast_ref::<FilterExec>()?;
+    let projection = filter.projection().as_deref();
+    let is_output =
+        |column: &usize| (0..plan.schema().fields().len()).any(|output| projected_index(projection, output) == *column);
+    let mut columns = only_evaluated(std::iter::once(filter.predicate()));
+    columns.retain(|column| !is_output(column));
+    Some((columns, filter.input()))
+}
+
 /// The plan with a dictionary array as one output column; `None` if an operator needs its strings, or not all files have small
 /// dictionaries for it.
 fn dictionary_plan(
@@ -111,6 +136,11 @@ fn dictionary_plan(
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         return dictionary_source(scan, column, footers);
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>()
+        && let Some(evaluated) = evaluated_projection(projection, column, footers)?
+    {
+        return Ok(Some(evaluated));
     }
     let Some(ColumnSource { child, column }) = column_source(plan, column) else { return Ok(None) };
     if needs_strings(plan, column) {
@@ -124,6 +154,27 @@ fn dictionary_plan(
     }
     children[child] = input;
     replace_children_if_necessary(Arc::clone(plan), children).map(Some)
+}
+
+/// The projection with dictionary arrays as the output of an expression that is evaluated on distinct strings; `None` for others.
+fn evaluated_projection(
+    projection: &ProjectionExec,
+    column: usize,
+    footers: &Footers<'_>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let mut exprs = projection.expr().to_vec();
+    let Some(output) = exprs.get_mut(column) else { return Ok(None) };
+    let Some(evaluated) = output.expr.downcast_ref::<DictionaryEvalExpr>() else { return Ok(None) };
+    let read = evaluated.column();
+    let Some(evaluated) = evaluated.with_dictionary_output()? else { return Ok(None) };
+    output.expr = Arc::new(evaluated);
+    let mut input = Arc::clone(projection.input());
+    if exprs.iter().all(|expr| is_only_evaluated(&expr.expr, read))
+        && let Some(dictionaries) = dictionary_plan(&input, read, footers)?
+    {
+        input = dictionaries;
+    }
+    Ok(Some(Arc::new(ProjectionExec::try_new(exprs, input)?)))
 }
 
 /// Returns true if an operator needs the strings of an input column themselves, or would have to unify dictionaries.
@@ -142,7 +193,8 @@ fn needs_strings(plan: &Arc<dyn ExecutionPlan>, column: usize) -> bool {
         return !only_tests_null(filter.predicate(), column);
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        return projection.expr().iter().filter(|expr| refers_to(&expr.expr, column)).count() > 1;
+        // once as itself
+        return projection.expr().iter().filter(|expr| !is_only_evaluated(&expr.expr, column)).count() > 1;
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         return join.filter().is_some() || join.on().iter().any(|(_, key)| refers_to(key, column));
@@ -162,11 +214,14 @@ fn only_column(exprs: &[&Arc<dyn PhysicalExpr>], index: usize) -> Option<usize> 
     is_only.then_some(column)
 }
 
-/// Returns true if a condition uses a column in IS NULL and IS NOT NULL only.
+/// Returns true if a condition uses a column in IS NULL and IS NOT NULL, and in expressions evaluated on distinct strings, only.
 fn only_tests_null(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
     if expr.is::<IsNullExpr>() || expr.is::<IsNotNullExpr>() {
         let is_column = |arg: &&Arc<dyn PhysicalExpr>| arg.is::<Column>();
         return expr.children().iter().all(|arg| is_column(arg) || only_tests_null(arg, column));
+    }
+    if expr.is::<DictionaryEvalExpr>() {
+        return true;
     }
     match expr.downcast_ref::<Column>() {
         Some(known) => known.index() != column,
@@ -188,7 +243,10 @@ fn dictionary_source(
     let table = source.table_schema();
     let Some(field) = table.file_schema().fields().get(column) else { return Ok(None) };
     let is_free = source.filter().is_none_or(|filter| only_tests_null(&filter, column));
-    if field.data_type() != &DataType::Utf8View || !is_free || !table.virtual_columns().is_empty() {
+    if !matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View)
+        || !is_free
+        || !table.virtual_columns().is_empty()
+    {
         return Ok(None);
     }
     let mut groups = Vec::with_capacity(config.file_groups.len());
@@ -205,17 +263,7 @@ fn dictionary_source(
     let dictionaries = dictionary_schema(table.file_schema(), field.name());
     let table =
         TableSchema::builder(dictionaries).with_table_partition_cols(table.table_partition_cols().clone()).build();
-    let options = source.table_parquet_options();
-    let mut new = ParquetSource::new(table).with_table_parquet_options(options.clone());
-    if let Some(hint) = options.global.metadata_size_hint {
-        new = new.with_metadata_size_hint(hint);
-    }
-    if let Some(factory) = source.parquet_file_reader_factory() {
-        new = new.with_parquet_file_reader_factory(Arc::clone(factory));
-    }
-    if let Some(predicate) = source.filter() {
-        new = new.with_predicate(predicate);
-    }
+    let new = parquet_source(source, table);
     let Some(new) = new.try_pushdown_projection(projection)? else { return Ok(None) };
     let config = FileScanConfigBuilder::from(config.clone())
         .with_statistics(without_bounds(config.statistics(), column))
