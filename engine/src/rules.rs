@@ -38,6 +38,7 @@ use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
+use crate::optimizer::unique_keys::UniqueKeys;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
 
 /// Where a rule stands among those of DataFusion.
@@ -165,6 +166,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             HashWindowAgg,
             before_requirements,
             "no sort is added below, and what stands above and needs an order gets one",
+        ),
+        placed(
+            UniqueKeys::default(),
+            before_requirements,
+            "after HashWindowAgg, whose operators it looks for; before ClusteredAggregation, which finds its output clustered",
         ),
         placed(
             ClusteredAggregation,
@@ -329,6 +335,7 @@ mod tests {
         let ours = [
             "build_side_selection",
             "hash_window_agg",
+            "unique_keys",
             "clustered_aggregation",
             "unsplit_partitions",
             "ordering_claims",

@@ -14,6 +14,7 @@
 
 mod evaluate;
 mod frame;
+mod single_row;
 
 use std::sync::Arc;
 
