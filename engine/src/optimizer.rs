@@ -13,3 +13,4 @@ pub(crate) mod ordering_claims;
 pub(crate) mod perfect_hash_aggregation;
 pub(crate) mod unique_keys;
 pub(crate) mod unsplit_partitions;
+pub(crate) mod window_fetch;

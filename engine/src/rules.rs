@@ -40,6 +40,7 @@ use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::unique_keys::UniqueKeys;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
+use crate::optimizer::window_fetch::WindowFetch;
 
 /// Where a rule stands among those of DataFusion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +167,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             HashWindowAgg,
             before_requirements,
             "no sort is added below, and what stands above and needs an order gets one",
+        ),
+        placed(
+            WindowFetch,
+            before_requirements,
+            "after HashWindowAgg, whose operators it limits; before UniqueKeys, which moves them away from their filters' inputs",
         ),
         placed(
             UniqueKeys::default(),
@@ -335,6 +341,7 @@ mod tests {
         let ours = [
             "build_side_selection",
             "hash_window_agg",
+            "window_fetch",
             "unique_keys",
             "clustered_aggregation",
             "unsplit_partitions",

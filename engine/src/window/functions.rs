@@ -117,6 +117,11 @@ impl WindowCall {
         Ok(Self { field, args, arg_types, order_by: expr.order_by().to_vec(), kind })
     }
 
+    /// Returns true if this is `row_number`.
+    pub(crate) fn is_row_number(&self) -> bool {
+        matches!(self.kind, CallKind::RowNumber)
+    }
+
     /// Returns true if the evaluation reads [`Partitions::peers`].
     pub(super) fn needs_peers(&self) -> bool {
         let at_peers = |frame: &Frame| frame.start == FrameBound::Peers || frame.end == FrameBound::Peers;
