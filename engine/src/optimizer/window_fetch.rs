@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Operator;
@@ -66,11 +65,12 @@ fn limit_of(condition: &Arc<dyn PhysicalExpr>, column: usize) -> Option<i64> {
     let condition = condition.downcast_ref::<BinaryExpr>()?;
     let is_column =
         |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column);
-    let integer =
-        |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>()?.value().cast_to(&DataType::Int64).ok()? {
-            ScalarValue::Int64(value) => value,
-            _ => None,
-        };
+    let integer = |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Int64(value) => *value,
+        // ranks of DataFusion's own functions
+        ScalarValue::UInt64(value) => value.and_then(|value| i64::try_from(value).ok()),
+        _ => None,
+    };
     let (op, value) = if is_column(condition.left()) {
         (*condition.op(), integer(condition.right())?)
     } else if is_column(condition.right()) {
