@@ -34,6 +34,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use crate::EngineOptions;
 use crate::clustering::column_source;
+use crate::exec_util::statistics_of;
 use crate::unique_keys::{Inputs, KeyScanCache, SplitRows, SplitRowsExec, UniqueKeysExec};
 use crate::window::{HashWindowAggExec, WindowCall};
 
@@ -129,7 +130,7 @@ fn is_repeatable(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
 
 /// Whether a plan has so many rows, as far as known.
 fn has_rows(plan: &Arc<dyn ExecutionPlan>, least: usize) -> Result<bool> {
-    let rows = plan.partition_statistics(None)?.num_rows;
+    let rows = statistics_of(plan)?.num_rows;
     Ok(rows.get_value().is_none_or(|&rows| rows >= least))
 }
 

@@ -27,7 +27,7 @@ use super::key_scan::scan_keys;
 use super::leaf::with_partitions;
 use super::run::{SplitMetrics, SplitRun, with_schema};
 use crate::EngineOptions;
-use crate::exec_util::{OnceAsync, OnceFut};
+use crate::exec_util::{OnceAsync, OnceFut, statistics_of};
 
 /// Windows over the rows of repeated keys only, see the page of this module.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl UniqueKeysExec {
             let keys = Arc::clone(&self.keys);
             // a scan hands its files to its partitions once
             let rows = [Arc::clone(&self.rows), reset_plan_states(Arc::clone(&self.rows))?];
-            let total_rows = self.rows.partition_statistics(None)?.num_rows.get_value().copied();
+            let total_rows = statistics_of(&self.rows)?.num_rows.get_value().copied();
             let (columns, cache) = (self.columns.clone(), Arc::clone(&self.cache));
             let consumer = MemoryConsumer::new("UniqueKeysExec").with_can_spill(true);
             let hashes = Arc::new(consumer.register(context.memory_pool()));

@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
 };
 
 use super::run::SplitRun;
+use crate::exec_util::statistics_of;
 
 /// Which rows a leaf emits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(crate) struct SplitRowsExec {
 impl SplitRowsExec {
     /// The leaf over `rows`.
     pub(crate) fn new(part: SplitRows, rows: &Arc<dyn ExecutionPlan>) -> Result<Self> {
-        let statistics = Arc::new(Statistics::clone(rows.partition_statistics(None)?.as_ref()).to_inexact());
+        let statistics = Arc::new(Statistics::clone(statistics_of(rows)?.as_ref()).to_inexact());
         Ok(Self::build(part, rows.schema(), rows.output_partitioning().partition_count(), statistics))
     }
 
@@ -64,7 +65,7 @@ impl SplitRowsExec {
 /// Those of rebuilding an operator.
 pub(super) fn with_partitions(plan: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.transform_up(|plan| match plan.downcast_ref::<SplitRowsExec>() {
-        Some(leaf) if leaf.output_partitioning().partition_count() != partitions => {
+        Some(leaf) if leaf.properties.output_partitioning().partition_count() != partitions => {
             let leaf = SplitRowsExec::build(leaf.part, leaf.schema(), partitions, Arc::clone(&leaf.statistics));
             Ok(Transformed::yes(Arc::new(leaf) as _))
         }

@@ -215,11 +215,6 @@ impl HashWindowAggExec {
         Ok(Self { fetch: Some(fetch), ..exec })
     }
 
-    /// The rows of each partition that are wanted.
-    pub(crate) fn row_limit(&self) -> Option<usize> {
-        self.fetch
-    }
-
     /// Returns true if no partition is split across output batches.
     pub(crate) fn is_unsplit(&self) -> bool {
         self.is_unsplit
@@ -273,8 +268,9 @@ impl HashWindowAggExec {
             Some(projection) => projection.clone(),
             None => (0..input.fields().len() + self.windows.len()).collect(),
         };
-        let plan = WindowPlan::new(&self.keys, calls.collect::<Result<_>>()?, &input, &indices, self.schema());
-        Ok(WindowPlan { fetch: self.fetch, ..plan })
+        let mut plan = WindowPlan::new(&self.keys, calls.collect::<Result<_>>()?, &input, &indices, self.schema());
+        plan.fetch = self.fetch;
+        Ok(plan)
     }
 
     /// Buffering the inputs; started by the first output partition that is polled, shared by all.
