@@ -69,6 +69,8 @@ const STATEMENTS: &[&str] = &[
      count(v) over (partition by id order by n rows between 2 preceding and 1 preceding) as d, \
      first_value(f) over (partition by id order by n rows between 2 following and 3 following) as e, \
      sum(v) over (partition by id order by n) as g, min(at) over (partition by id order by n) as h from t",
+    // no key in common: the rule takes the lower window
+    "select n, count(*) over (partition by id) as a, count(*) over (partition by part) as b from t",
     // a filter and a projection below, windows over windows, as in the views of contacts
     "with versions as (select *, row_number() over (partition by id order by at desc nulls last, n) as version from t where id is not null),
      counted as (select *, count(*) over (partition by id) as c, count(at) over (partition by id) as s, count(agent) over (partition by id) as a,
@@ -79,10 +81,9 @@ const STATEMENTS: &[&str] = &[
     "select id, max(r) as m from (select id, row_number() over (partition by id order by n) as r from t) group by id",
 ];
 
-/// A statement whose functions have no known value, or whose windows share no key.
+/// Statements whose functions have no known value, or whose keys are computed.
 const UNTOUCHED: &[&str] = &[
     "select n, zscore(f) over (partition by id) as z from t",
-    "select n, count(*) over (partition by id) as a, count(*) over (partition by part) as b from t",
     "select n, min(f) over (partition by id) as m from t",
     "select n, count(*) over (partition by id || 'x') as m from t",
 ];
@@ -158,8 +159,13 @@ async fn compare(random: &mut Pcg64, all: &RecordBatch, setting: &Setting) -> [u
         assert!(none.is_none(), "the switch does not turn the rule off");
         let operator = operator.unwrap_or_else(|| panic!("the rule did not apply to {sql}"));
         let of = format!("{sql}\n{} partitions, batches of {}", setting.partitions, setting.batch_size);
-        assert_eq!(rows.len(), expected.len(), "{of}");
-        assert_eq!(rows, expected, "{of}");
+        if rows != expected {
+            let of_other = |one: &[String], other: &[String]| -> Vec<String> {
+                one.iter().filter(|line| !other.contains(line)).take(5).cloned().collect()
+            };
+            let (ours, theirs) = (of_other(&rows, &expected), of_other(&expected, &rows));
+            panic!("{of}: {} and {} rows, ours {ours:#?}, others {theirs:#?}", rows.len(), expected.len());
+        }
         let (unsplit, again) = (metric(&operator, "unsplit"), metric(&operator, "second_scans"));
         modes[0] += unsplit;
         modes[1] += again;

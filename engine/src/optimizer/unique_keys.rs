@@ -28,7 +28,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, lit};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::execution_plan::{replace_children_if_necessary, reset_plan_states};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
@@ -82,7 +82,9 @@ impl UniqueKeys {
             let name = schema.field(index).name();
             ProjectionExpr { expr: Arc::new(Column::new(name, index)), alias: name.clone() }
         };
-        let keys = Arc::new(ProjectionExec::try_new(columns.iter().map(key), Arc::clone(&rows))?);
+        // a scan of its own: one hands its files to its partitions once
+        let keys = reset_plan_states(Arc::clone(&rows))?;
+        let keys = Arc::new(ProjectionExec::try_new(columns.iter().map(key), keys)?);
         let inputs = Inputs { keys, rows, unique, windows };
         Ok(Some(Arc::new(UniqueKeysExec::new(inputs, columns, Arc::clone(&self.cache)))))
     }
