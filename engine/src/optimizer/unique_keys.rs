@@ -16,15 +16,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::arrow::array::new_null_array;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, lit};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -34,7 +38,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use crate::EngineOptions;
 use crate::clustering::column_source;
-use crate::exec_util::statistics_of;
+use crate::exec_util::{projected_index, statistics_of};
 use crate::unique_keys::{Inputs, KeyScanCache, SplitRows, SplitRowsExec, UniqueKeysExec};
 use crate::window::{HashWindowAggExec, WindowCall};
 
@@ -77,14 +81,8 @@ impl UniqueKeys {
         for operator in stack.iter().rev() {
             windows = replace_children_if_necessary(Arc::clone(operator), vec![windows])?;
         }
-        let schema = rows.schema();
-        let key = |&index: &usize| {
-            let name = schema.field(index).name();
-            ProjectionExpr { expr: Arc::new(Column::new(name, index)), alias: name.clone() }
-        };
         // a scan of its own: one hands its files to its partitions once
-        let keys = reset_plan_states(Arc::clone(&rows))?;
-        let keys = Arc::new(ProjectionExec::try_new(columns.iter().map(key), keys)?);
+        let keys = narrowed(&reset_plan_states(Arc::clone(&rows))?, &columns)?;
         let inputs = Inputs { keys, rows, unique, windows };
         Ok(Some(Arc::new(UniqueKeysExec::new(inputs, columns, Arc::clone(&self.cache)))))
     }
@@ -172,6 +170,47 @@ fn divided(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<d
         false => Ok(Transformed::no(plan)),
     })?;
     Ok(plan.data)
+}
+
+/// These columns of a repeatable plan, in which filters and projections get the columns that they need and no others.
+fn narrowed(plan: &Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let exprs: Vec<&ProjectionExpr> = columns.iter().filter_map(|&column| projection.expr().get(column)).collect();
+        let needed: BTreeSet<usize> = exprs.iter().flat_map(|expr| column_indices(&expr.expr)).collect();
+        let needed: Vec<usize> = needed.into_iter().collect();
+        let input = narrowed(projection.input(), &needed)?;
+        let exprs = exprs
+            .into_iter()
+            .map(|expr| Ok(ProjectionExpr { expr: renumbered(&expr.expr, &needed)?, alias: expr.alias.clone() }));
+        return Ok(Arc::new(ProjectionExec::try_new(exprs.collect::<Result<Vec<_>>>()?, input)?));
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let output: Vec<usize> =
+            columns.iter().map(|&column| projected_index(filter.projection().as_deref(), column)).collect();
+        let needed: BTreeSet<usize> = output.iter().copied().chain(column_indices(filter.predicate())).collect();
+        let needed: Vec<usize> = needed.into_iter().collect();
+        let predicate = renumbered(filter.predicate(), &needed)?;
+        let positions = output.iter().filter_map(|column| needed.binary_search(column).ok()).collect();
+        let builder = FilterExecBuilder::new(predicate, narrowed(filter.input(), &needed)?);
+        return Ok(Arc::new(builder.apply_projection(Some(positions))?.build()?));
+    }
+    Ok(Arc::new(ProjectionExec::try_new(columns_of(plan, columns.iter().copied()), Arc::clone(plan))?))
+}
+
+fn column_indices(expr: &Arc<dyn PhysicalExpr>) -> Vec<usize> {
+    collect_columns(expr).iter().map(Column::index).collect()
+}
+
+/// An expression over some columns of its input, given by their indices.
+fn renumbered(expr: &Arc<dyn PhysicalExpr>, columns: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+    let expr = Arc::clone(expr).transform_up(|expr| {
+        let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
+        match columns.binary_search(&column.index()) {
+            Ok(index) => Ok(Transformed::yes(Arc::new(Column::new(column.name(), index)) as _)),
+            Err(_) => internal_err!("{column} is not among the columns {columns:?}"),
+        }
+    })?;
+    Ok(expr.data)
 }
 
 /// The stack for rows that are alone with their key: constants and columns in place of window functions. `None` if the value of a
@@ -291,8 +330,7 @@ fn folded(expr: &Arc<dyn PhysicalExpr>, constants: &[Option<ScalarValue>]) -> Re
         if children.is_empty() || !children.iter().all(|child| child.is::<Literal>()) {
             return Ok(Transformed::no(expr));
         }
-        let row = datafusion::arrow::array::new_null_array(&datafusion::arrow::datatypes::DataType::Null, 1);
-        let row = datafusion::arrow::record_batch::RecordBatch::try_from_iter([("none", row)])?;
+        let row = RecordBatch::try_from_iter([("none", new_null_array(&DataType::Null, 1))])?;
         let value = expr.evaluate(&row).and_then(|value| value.into_array(1));
         match value.and_then(|value| ScalarValue::try_from_array(&value, 0)) {
             Ok(value) => Ok(Transformed::yes(lit(value))),

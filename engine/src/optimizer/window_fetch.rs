@@ -17,7 +17,9 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 
+use crate::clustering::column_source;
 use crate::exec_util::rewrite_plan;
 use crate::window::{HashWindowAggExec, WindowCall};
 
@@ -32,10 +34,15 @@ impl PhysicalOptimizerRule for WindowFetch {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         rewrite_plan(plan, |plan| {
             let Some(filter) = plan.downcast_ref::<FilterExec>() else { return Ok(None) };
-            let Some(window) = filter.input().downcast_ref::<HashWindowAggExec>() else { return Ok(None) };
-            let Some(limit) = row_limit(filter, window) else { return Ok(None) };
-            let window = Arc::new(window.with_row_limit(limit)?);
-            replace_children_if_necessary(Arc::clone(plan), vec![window]).map(Some)
+            let conditions = split_conjunction(filter.predicate());
+            let limits = conditions.into_iter().filter_map(|condition| limit_of(condition));
+            for (column, limit) in limits.filter(|(_, limit)| *limit <= MAX_ROWS) {
+                let limit = usize::try_from(limit.max(0)).unwrap_or_default();
+                if let Some(input) = limited(filter.input(), column, limit)? {
+                    return replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some);
+                }
+            }
+            Ok(None)
         })
     }
 
@@ -48,39 +55,46 @@ impl PhysicalOptimizerRule for WindowFetch {
     }
 }
 
-/// The rows of each partition that pass the filter at most.
-fn row_limit(filter: &FilterExec, window: &HashWindowAggExec) -> Option<usize> {
-    let [function] = window.windows() else { return None };
-    let schema = window.input().schema();
-    if window.has_projection() || !WindowCall::new(function, &schema).ok()?.is_row_number() {
-        return None;
+/// The plan with a limit for the window whose row numbers are an output column; `None` if that is something else. Projections may
+/// be in between.
+fn limited(plan: &Arc<dyn ExecutionPlan>, column: usize, limit: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if plan.is::<ProjectionExec>() {
+        let Some(source) = column_source(plan, column) else { return Ok(None) };
+        let Some(input) = plan.children().first().copied() else { return Ok(None) };
+        return match limited(input, source.column, limit)? {
+            Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
+            None => Ok(None),
+        };
     }
-    let number = schema.fields().len();
-    let limits = split_conjunction(filter.predicate()).into_iter().filter_map(|part| limit_of(part, number));
-    limits.min().filter(|limit| *limit <= MAX_ROWS).and_then(|limit| usize::try_from(limit.max(0)).ok())
+    let Some(window) = plan.downcast_ref::<HashWindowAggExec>() else { return Ok(None) };
+    let schema = window.input().schema();
+    let is_row_number = match window.windows() {
+        [function] => WindowCall::new(function, &schema).is_ok_and(|call| call.is_row_number()),
+        _ => false,
+    };
+    if window.has_projection() || !is_row_number || column != schema.fields().len() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(window.with_row_limit(limit)?)))
 }
 
-/// The largest value of a column that passes a condition.
-fn limit_of(condition: &Arc<dyn PhysicalExpr>, column: usize) -> Option<i64> {
+/// A column that a condition compares with an integer, and the largest value that passes.
+fn limit_of(condition: &Arc<dyn PhysicalExpr>) -> Option<(usize, i64)> {
     let condition = condition.downcast_ref::<BinaryExpr>()?;
-    let is_column =
-        |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column);
+    let column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
     let integer = |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>()?.value() {
         ScalarValue::Int64(value) => *value,
         // ranks of DataFusion's own functions
         ScalarValue::UInt64(value) => value.and_then(|value| i64::try_from(value).ok()),
         _ => None,
     };
-    let (op, value) = if is_column(condition.left()) {
-        (*condition.op(), integer(condition.right())?)
-    } else if is_column(condition.right()) {
-        (condition.op().swap()?, integer(condition.left())?)
-    } else {
-        return None;
+    let (op, column, value) = match column(condition.left()) {
+        Some(column) => (*condition.op(), column, integer(condition.right())?),
+        None => (condition.op().swap()?, column(condition.right())?, integer(condition.left())?),
     };
     match op {
-        Operator::Eq | Operator::LtEq => Some(value),
-        Operator::Lt => value.checked_sub(1),
+        Operator::Eq | Operator::LtEq => Some((column, value)),
+        Operator::Lt => Some((column, value.checked_sub(1)?)),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
 use parking_lot::Mutex;
 
 use super::key_scan::KeyScan;
@@ -73,7 +74,7 @@ pub(super) fn cache_key(keys: &Arc<dyn ExecutionPlan>) -> Option<String> {
         } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
             write_scan(&mut key, scan)?;
             return Some(key);
-        } else if !plan.is::<CooperativeExec>() {
+        } else if !plan.is::<CooperativeExec>() && !plan.is::<RepartitionExec>() {
             return None;
         }
         plan = plan.children().first().copied()?;
@@ -113,18 +114,20 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first() {
         let cache = KeyScanCache::default();
-        // 36 MB each beyond half a million: two do not fit
-        let large = 1_000_000;
+        // of these, three fit
+        let large = MAX_BYTES as u64 / 3 / 20;
+        let bytes = RepeatedHashes::bytes_of(large as usize);
+        assert!(bytes * 4 > MAX_BYTES && bytes < MAX_BYTES / 2);
         cache.put("a".into(), &few(large));
-        cache.put("b".into(), &few(10));
+        cache.put("b".into(), &KeyScan::Many);
         cache.put("c".into(), &KeyScan::NoMemory);
         assert!(cache.get("c").is_none());
-        assert!(cache.get("a").is_some() && cache.get("b").is_some());
-        cache.put("d".into(), &few(large));
-        assert!(cache.get("a").is_some() == (2 * RepeatedHashes::bytes_of(large as usize) < MAX_BYTES));
-        cache.put("d".into(), &few(4 * large));
-        assert!(cache.get("e").is_none());
-        cache.put("f".into(), &KeyScan::Many);
-        assert!(matches!(cache.get("f"), Some(KeyScan::Many)));
+        assert!(cache.get("a").is_some());
+        for name in ["d", "e", "f"] {
+            cache.put(name.into(), &few(large));
+        }
+        // b was used before a
+        assert!(cache.get("b").is_none() && cache.get("f").is_some());
+        assert_eq!(cache.0.lock().iter().map(|entry| entry.bytes).sum::<usize>() / bytes, MAX_BYTES / bytes);
     }
 }

@@ -9,7 +9,7 @@ use datafusion::common::{Result, Statistics, internal_datafusion_err, internal_e
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::{EmissionType, SchedulingType};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
@@ -51,7 +51,7 @@ impl SplitRowsExec {
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
-            datafusion::physical_plan::execution_plan::Boundedness::Bounded,
+            Boundedness::Bounded,
         );
         // the rows come from a scan that yields, or from memory and few
         let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));

@@ -7,14 +7,14 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::{BatchCoalescer, filter_record_batch, not};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::Count;
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::key_scan::{KeyScan, hash_keys};
@@ -120,7 +120,12 @@ impl SplitRun {
         if repeated.is_empty() {
             return match is_discarded {
                 true => Ok(Box::pin(EmptyRecordBatchStream::new(schema))),
-                false => self.rows.execute(partition, Arc::clone(&self.context)),
+                false => {
+                    let unique_rows = self.metrics.unique_rows.clone();
+                    let rows = self.rows.execute(partition, Arc::clone(&self.context))?;
+                    let rows = rows.inspect_ok(move |batch| unique_rows.add(batch.num_rows()));
+                    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+                }
             };
         }
         let rows = self.rows.execute(partition, Arc::clone(&self.context))?;
@@ -252,12 +257,12 @@ impl Splitter {
     }
 }
 
-/// A schema of our own for the batches of two inputs that differ in what may be NULL.
+/// The batch with the schema of the output: both inputs may differ in which columns may be NULL.
 pub(super) fn with_schema(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if Arc::ptr_eq(batch.schema_ref(), schema) {
         return Ok(batch);
     }
-    let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
         .map_err(DataFusionError::from)
 }
