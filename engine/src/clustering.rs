@@ -26,6 +26,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 
 use crate::aggregate::ClusteredAggregateExec;
 use crate::exec_util::projected_index;
+use crate::unique_keys::UniqueKeysExec;
 use crate::window::HashWindowAggExec;
 
 /// Rows after which a chunk of clustered rows ends. So few that the tables of a chunk stay in the cache.
@@ -71,6 +72,9 @@ pub(crate) fn clustered_columns(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usi
     if let Some(aggregate) = plan.downcast_ref::<ClusteredAggregateExec>() {
         return aggregate.clustered_output();
     }
+    if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
+        return clustered_columns(unique.windows());
+    }
     // these keep the order of rows and their partitions
     if !plan.is::<ProjectionExec>() && !plan.is::<FilterExec>() {
         return None;
@@ -93,6 +97,9 @@ pub(crate) fn is_clustered_by(keys: &[Arc<dyn PhysicalExpr>], plan: &Arc<dyn Exe
 
 /// Returns true if no run of clustered rows crosses a batch. A filter is not unsplit: it coalesces batches.
 pub(crate) fn is_unsplit(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
+        return is_unsplit(unique.windows());
+    }
     match plan.downcast_ref::<ProjectionExec>() {
         Some(projection) => is_unsplit(projection.input()),
         None => plan.downcast_ref::<HashWindowAggExec>().is_some_and(HashWindowAggExec::is_unsplit),
@@ -109,6 +116,10 @@ pub(crate) fn with_unsplit_partitions(plan: &Arc<dyn ExecutionPlan>) -> Result<O
             Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
             None => Ok(None),
         };
+    }
+    if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
+        let windows = with_unsplit_partitions(unique.windows())?;
+        return Ok(windows.map(|windows| Arc::new(unique.with_windows(windows)) as _));
     }
     // one partition may have more bytes of a type with 32-bit offsets than an array can hold
     let has_small_offsets = |field: &FieldRef| {

@@ -8,10 +8,11 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::concat;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::task::JoinError;
 
@@ -60,6 +61,14 @@ pub(crate) fn parquet_source(source: &ParquetSource, table: TableSchema) -> Parq
         new = new.with_predicate(predicate);
     }
     new
+}
+
+/// The statistics of a plan over all partitions.
+///
+/// # Errors
+/// Those of an operator.
+pub(crate) fn statistics_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<Statistics>> {
+    StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())
 }
 
 /// The index that an output column has before an embedded projection.

@@ -12,7 +12,8 @@
 //! - [`rules`]: the one ordered list of all rules, each with the reason for its position.
 //! - [`EngineOptions`]: a switch per rule and the thresholds, as `cxql.engine.*`.
 //! - `analyzer`, `optimizer`: one file per rule. A rule chooses an operator, an operator does not depend on a rule.
-//! - [`window`], [`aggregate`], [`join`]: the operators. Each has a page: what it computes, when it is chosen, its memory.
+//! - [`window`], [`aggregate`], [`join`], [`unique_keys`]: the operators. Each has a page: what it computes, when it is chosen,
+//!   its memory.
 //! - `expressions`: physical expressions that rules put in place of DataFusion's.
 //! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
 //! - `sql`: rewrites of a parsed statement before it is planned, [`rewrite_statement`].
@@ -55,6 +56,7 @@ mod options;
 pub mod planning;
 pub mod rules;
 mod sql;
+pub mod unique_keys;
 mod unordered;
 pub mod window;
 

@@ -179,6 +179,14 @@ engine_options! {
     build_side_collect_ratio: usize = 4, within 1..=1_000_000;
     /// Rule: computes window functions with PARTITION BY over hash partitions, without sorting.
     hash_window_agg: bool = true;
+    /// Rule: windows of which the filter above wants the first rows of each partition (`row_number() ... <= 2`) buffer no others.
+    window_fetch: bool = true;
+    /// Rule: evaluates windows over the rows of repeated keys only.
+    unique_keys: bool = true;
+    /// Rows of an input, as far as known, from which the rows of repeated keys are separated.
+    unique_keys_min_rows: usize = 100_000;
+    /// Most bytes of the rows of repeated keys; more are not buffered but read again.
+    unique_keys_buffer_bytes: usize = 128 << 20;
     /// Rule: aggregates over clustered rows chunk by chunk.
     clustered_aggregation: bool = true;
     /// Rule: operators over clustered rows get batches in which no partition is split.

@@ -40,7 +40,9 @@ use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
+use crate::optimizer::unique_keys::UniqueKeys;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
+use crate::optimizer::window_fetch::WindowFetch;
 use crate::optimizer::window_memory::WindowMemory;
 
 /// Where a rule stands among those of DataFusion.
@@ -173,6 +175,16 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             HashWindowAgg,
             before_requirements,
             "no sort is added below, and what stands above and needs an order gets one",
+        ),
+        placed(
+            WindowFetch,
+            before_requirements,
+            "after HashWindowAgg, whose operators it limits; before UniqueKeys, which moves them away from their filters' inputs",
+        ),
+        placed(
+            UniqueKeys::default(),
+            before_requirements,
+            "after HashWindowAgg, whose operators it looks for; before ClusteredAggregation, which finds its output clustered",
         ),
         placed(
             ClusteredAggregation,
@@ -349,6 +361,8 @@ mod tests {
         let ours = [
             "build_side_selection",
             "hash_window_agg",
+            "window_fetch",
+            "unique_keys",
             "clustered_aggregation",
             "unsplit_partitions",
             "ordering_claims",

@@ -60,6 +60,9 @@
 //! memory. The buckets of one file are read and evaluated together. The memory of a bucket under evaluation is reserved beyond
 //! the limit if need be, since rows are released by evaluating them: one partition must fit into memory.
 //!
+//! Where the filter above wants the first rows of each partition only (`row_number() ... <= 2`), each input keeps those
+//! (`fetch=2` in the plan, rule `window_fetch`): memory follows the number of partitions.
+//!
 //! Buffered strings are dictionary codes of 2 bytes, packed strings of 8 bytes, or views of 16 bytes (`encoding.rs`), whichever
 //! is the smallest that an input allows.
 //!
@@ -69,6 +72,7 @@
 //! |---|---|
 //! | `exec` | the execution plan and the queue of buckets |
 //! | `buffer` | buffers, scatters and spills one input |
+//! | `fetch` | reduces buffered rows to the first of each partition |
 //! | `encoding` | encodings of buffered string columns |
 //! | `bucket` | evaluates the rows of a bucket and emits batches |
 //! | `clustered_input` | the same for clustered input, without buffering |
@@ -81,6 +85,7 @@ mod buffer;
 mod clustered_input;
 mod encoding;
 mod exec;
+mod fetch;
 mod functions;
 mod sort;
 

@@ -80,6 +80,18 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     (
+        "window_fetch",
+        "select v from (select *, row_number() over (partition by c order by v, at) as n from calls) as t where n <= 2",
+        "fetch=2",
+        true,
+    ),
+    (
+        "unique_keys",
+        "select v from (select *, row_number() over (partition by c, at order by v) as n from calls) as t where n = 1",
+        "UniqueKeysExec",
+        true,
+    ),
+    (
         "clustered_aggregation",
         "select c, max(n) as m from (select c, row_number() over (partition by c order by at, v) as n from calls) as t group by c",
         "ClusteredAggregateExec",

@@ -11,15 +11,13 @@
 -- check: contact_count between 1 and version_count
 with versions as (
     select interaction_id, customer_id, started_at, ended_at, topic, agent_id, count(*) as copies
-    from interactions
-    where interaction_id is not null
+    from contacts_repeated
     group by interaction_id, customer_id, started_at, ended_at, topic, agent_id
 ),
 repeated as (
     select interaction_id, sum(copies) as row_count, count(*) as version_count, min(started_at) as started_at
     from versions
     group by interaction_id
-    having sum(copies) > 1
 ),
 kept as (
     select interaction_id, count(*) as contact_count from contacts_repeated where is_kept group by interaction_id

@@ -5,10 +5,7 @@
 -- or an agent of the key is unknown, only the latest is kept.
 -- grain: one row per row of interactions
 -- check: version > 1 or is_kept
-with repeated as (
-    select interaction_id from interactions where interaction_id is not null group by interaction_id having count(*) > 1
-),
-versions as (
+with versions as (
     select
         *,
         row_number() over (
@@ -16,15 +13,23 @@ versions as (
             order by ended_at desc nulls last, started_at desc nulls last, is_resolved desc nulls last, agent_id, topic
         ) as version
     from interactions
-    where interaction_id in (select interaction_id from repeated)
+    where interaction_id is not null
+),
+counted as (
+    select
+        *,
+        count(*) over (partition by interaction_id) as key_count,
+        count(started_at) over (partition by interaction_id) as start_count,
+        count(agent_id) over (partition by interaction_id) as agent_count,
+        min(version) over (partition by interaction_id, started_at) as start_version,
+        min(version) over (partition by interaction_id, agent_id) as agent_version
+    from versions
 )
 select
-    *,
+    * exclude (key_count, start_count, agent_count, start_version, agent_version),
     version = 1
     or (
-        count(started_at) over (partition by interaction_id) = count(*) over (partition by interaction_id)
-        and count(agent_id) over (partition by interaction_id) = count(*) over (partition by interaction_id)
-        and min(version) over (partition by interaction_id, started_at) = version
-        and min(version) over (partition by interaction_id, agent_id) = version
+        start_count = key_count and agent_count = key_count and start_version = version and agent_version = version
     ) as is_kept
-from versions
+from counted
+where key_count > 1

@@ -1,20 +1,39 @@
 -- title: Contacts without copies
 -- description: Every contact once; of a key that the data holds more than once the rows that contacts_repeated keeps.
--- is_key_shared says that more than one contact has the key. Only repeated keys are sorted, the many others pass
--- untouched. A row without a key cannot be a copy and stays.
+-- is_key_shared says that more than one contact has the key. A row without a key cannot be a copy and stays.
 -- grain: one row per contact, that is per interaction_id unless is_key_shared
-with repeated as (
-    select interaction_id from interactions where interaction_id is not null group by interaction_id having count(*) > 1
+with versions as (
+    select
+        *,
+        row_number() over (
+            partition by interaction_id
+            order by ended_at desc nulls last, started_at desc nulls last, is_resolved desc nulls last, agent_id, topic
+        ) as version
+    from interactions
+    where interaction_id is not null
 ),
-single as (
-    select *, false as is_key_shared from interactions
-    where not exists (select 1 from repeated where repeated.interaction_id = interactions.interaction_id)
+counted as (
+    select
+        *,
+        count(*) over (partition by interaction_id) as key_count,
+        count(started_at) over (partition by interaction_id) as start_count,
+        count(agent_id) over (partition by interaction_id) as agent_count,
+        min(version) over (partition by interaction_id, started_at) as start_version,
+        min(version) over (partition by interaction_id, agent_id) as agent_version
+    from versions
+),
+kept as (
+    select * exclude (version, key_count, start_count, agent_count, start_version, agent_version)
+    from counted
+    where
+        version = 1
+        or (
+            start_count = key_count and agent_count = key_count and start_version = version and agent_version = version
+        )
 )
-select * from single
+select *, count(*) over (partition by interaction_id) > 1 as is_key_shared from kept
 union all
-select * exclude (version, is_kept), count(*) over (partition by interaction_id) > 1 as is_key_shared
-from contacts_repeated
-where is_kept;
+select *, false as is_key_shared from interactions where interaction_id is null;
 
 -- notes: contacts left out because their key repeats
 with keys as (

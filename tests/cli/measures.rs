@@ -301,3 +301,83 @@ fn first_contact_resolution_notes_what_it_leaves_out() {
     folder.cxql(&["run", "fcr_by_agent"]).says(customer).says(agent);
     folder.cxql(&["run", "agents_low_resolution"]).says(customer).says(agent);
 }
+
+/// `contacts_unique` as it was written with joins, of which only the repeated keys were sorted.
+const UNIQUE_BY_JOINS: &str = "
+with repeated as (
+    select interaction_id from interactions where interaction_id is not null group by interaction_id having count(*) > 1
+),
+versions as (
+    select
+        *,
+        row_number() over (
+            partition by interaction_id
+            order by ended_at desc nulls last, started_at desc nulls last, is_resolved desc nulls last, agent_id, topic
+        ) as version
+    from interactions
+    where interaction_id in (select interaction_id from repeated)
+),
+marked as (
+    select
+        *,
+        version = 1
+        or (
+            count(started_at) over (partition by interaction_id) = count(*) over (partition by interaction_id)
+            and count(agent_id) over (partition by interaction_id) = count(*) over (partition by interaction_id)
+            and min(version) over (partition by interaction_id, started_at) = version
+            and min(version) over (partition by interaction_id, agent_id) = version
+        ) as is_kept
+    from versions
+)";
+
+/// Random rows: keys that repeat, with and without starts and agents; every way of evaluating the windows.
+#[test]
+fn windows_over_repeated_keys_keep_the_rows_that_joins_kept() {
+    use rand::{Rng, SeedableRng};
+    let mut random = rand_pcg::Pcg64::seed_from_u64(22);
+    for (round, share) in [0.0, 0.02, 0.2, 0.7].into_iter().enumerate() {
+        let mut rows = String::new();
+        for row in 0..3000 {
+            let id = match random.random_bool(share) {
+                true if random.random_bool(0.05) => String::new(),
+                true => format!("I{}", random.random_range(0..300)),
+                false => format!("J{row}"),
+            };
+            let agent = if random.random_bool(0.9) { format!("A{}", random.random_range(0..4)) } else { String::new() };
+            let mut at = |hour: u32, known: f64| match random.random_bool(known) {
+                true => format!("2025-03-0{}T{hour:02}:00:00", random.random_range(1..5)),
+                false => String::new(),
+            };
+            let (start, end) = (at(9, 0.95), at(10, 0.9));
+            writeln!(rows, "{id},C1,{agent},{start},{end},phone,q,t{},false,5,60", row % 3).expect("a string");
+        }
+        let folder = contacts(&rows);
+        for engine in [
+            "unique_keys = false",
+            "unique_keys_min_rows = 0",
+            "unique_keys_min_rows = 0\nunique_keys_buffer_bytes = 1000",
+            "window_fetch = false\nhash_window_agg = false",
+        ] {
+            let tables = "[tables.interactions]\npath = \"contacts.csv\"\n";
+            folder.write("cxql.toml", &format!("{tables}[engine]\n{engine}\n"));
+            let list = "interaction_id, agent_id, started_at, ended_at, topic";
+            let same = |found: &str, expected: &str| {
+                let (found, expected) = (folder.query(found).out(), folder.query(expected).out());
+                assert_eq!(found.lines().count(), expected.lines().count(), "round {round}, {engine}");
+                assert_eq!(found, expected, "round {round}, {engine}");
+            };
+            same(
+                &format!("select {list}, is_key_shared from contacts_unique order by 1, 2, 3, 4, 5, 6"),
+                &format!(
+                    "{UNIQUE_BY_JOINS} select {list}, false as is_key_shared from interactions where not exists \
+                     (select 1 from repeated where repeated.interaction_id = interactions.interaction_id) union all \
+                     select {list}, count(*) over (partition by interaction_id) > 1 from marked where is_kept order by 1, 2, 3, 4, 5, 6"
+                ),
+            );
+            same(
+                &format!("select {list}, version, is_kept from contacts_repeated order by 1, 2, 3, 4, 5, 6"),
+                &format!("{UNIQUE_BY_JOINS} select {list}, version, is_kept from marked order by 1, 2, 3, 4, 5, 6"),
+            );
+        }
+    }
+}

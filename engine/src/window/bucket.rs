@@ -48,6 +48,8 @@ pub(super) struct WindowPlan {
     /// The distinct ORDER BY clauses; the first is the order of the output within a partition.
     orders: Vec<Vec<(usize, SortOptions)>>,
     calls: Vec<PlannedCall>,
+    /// The rows of each partition that are wanted; all if `None`.
+    pub(super) fetch: Option<usize>,
     /// The output columns.
     output: Vec<OutputColumn>,
     schema: SchemaRef,
@@ -133,7 +135,17 @@ impl WindowPlan {
             column.data_type(input).is_ok_and(|data_type| buffered_type(&data_type) == DataType::Utf8View)
         };
         let are_strings = columns.iter().map(is_string).collect();
-        Self { columns, are_strings, keys: key_columns, computed_count, orders, calls: planned, output, schema }
+        Self {
+            columns,
+            are_strings,
+            keys: key_columns,
+            computed_count,
+            orders,
+            calls: planned,
+            fetch: None,
+            output,
+            schema,
+        }
     }
 
     /// The type in which a column is buffered: computed columns in one that is cheap to copy and to compare.
@@ -171,7 +183,20 @@ impl WindowPlan {
 
     /// The first column of the first ORDER BY clause, and its direction.
     pub(super) fn leading_order(&self) -> Option<(usize, SortOptions)> {
-        self.orders.first()?.first().copied()
+        self.order().first().copied()
+    }
+
+    /// The first ORDER BY clause.
+    pub(super) fn order(&self) -> &[(usize, SortOptions)] {
+        self.orders.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Groups rows by key: the bounds of the partitions, and the rows partition by partition in order of arrival.
+    ///
+    /// # Errors
+    /// There are more than 2^32 rows.
+    pub(super) fn group(&self, columns: &[ArrayRef]) -> Result<(Vec<usize>, Vec<u32>)> {
+        self.group_rows(columns, row_count(columns)?)
     }
 
     /// The schema of the buffered columns when they are spilled.
@@ -428,7 +453,7 @@ impl EvaluatedBucket {
 }
 
 /// Copies the strings of a view array out of its data buffers if most of those belong to rows of other batches.
-fn compact(values: ArrayRef) -> ArrayRef {
+pub(super) fn compact(values: ArrayRef) -> ArrayRef {
     const SLACK: usize = 64 << 10;
     if let Some(strings) = values.as_string_view_opt() {
         let held: usize = strings.data_buffers().iter().map(Buffer::capacity).sum();

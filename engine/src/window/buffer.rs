@@ -25,6 +25,8 @@ use futures::TryStreamExt;
 
 use super::bucket::WindowPlan;
 use super::encoding::{ColumnEncoder, ColumnEncoding};
+use super::fetch::{FetchSchedule, first_rows};
+use crate::exec_util::concat_column;
 use crate::kernels::hash::ODD;
 use crate::kernels::scatter::{ScatterIndices, group_bounds};
 
@@ -77,6 +79,30 @@ impl Morsel {
         let mut morsel = Self { columns: columns.collect::<Result<_>>()?, bounds, bytes: 0, first };
         morsel.bytes = morsel.columns.iter().map(|column| bytes(column, seen)).sum();
         Ok(morsel)
+    }
+
+    /// The first rows of each partition among some morsels.
+    fn first_rows(
+        plan: &WindowPlan,
+        encoders: &[ColumnEncoder],
+        morsels: Vec<Self>,
+        fetch: usize,
+        seen: &mut HashSet<usize>,
+    ) -> Result<Self> {
+        let encodings: Vec<ColumnEncoding> = encoders.iter().map(ColumnEncoder::encoding).collect();
+        let (mut buckets, mut bounds) = (Vec::with_capacity(BUCKETS), vec![0]);
+        for bucket in 0..BUCKETS {
+            let slices: Vec<Vec<ArrayRef>> =
+                morsels.iter().map(|morsel| morsel.rows_of(&(bucket..bucket + 1))).collect();
+            let columns = first_rows(plan, &encodings, &slices, fetch)?;
+            bounds.push(bounds[bucket] + columns.first().map_or(0, |column| column.len()));
+            buckets.push(columns);
+        }
+        let columns = (0..plan.columns.len()).map(|column| concat_column(&buckets, column));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        seen.clear();
+        let bytes = columns.iter().map(|column| bytes(column, seen)).sum();
+        Ok(Self { columns, bounds, bytes, first: morsels.into_iter().next().and_then(|morsel| morsel.first) })
     }
 
     /// The rows of a range of buckets, without copying.
@@ -197,6 +223,7 @@ pub(super) async fn buffer_input(
     reservation: MemoryReservation,
     spill: Arc<SpillManager>,
 ) -> Result<BucketedInput> {
+    let mut schedule = plan.fetch.map(FetchSchedule::new);
     let mut morsels: Vec<Morsel> = vec![];
     let mut writer: Option<SpillWriter> = None;
     let mut encoders = plan.encoders();
@@ -231,7 +258,18 @@ pub(super) async fn buffer_input(
             let mut morsel = Morsel::new(&plan, &encoders, &batches, &mut seen)?;
             batches.clear();
             rows = 0;
-            if writer.is_none() && reservation.try_grow(morsel.bytes).is_err() {
+            let mut is_memory_short = writer.is_none() && reservation.try_grow(morsel.bytes).is_err();
+            if let Some(schedule) = schedule.as_mut().filter(|_| writer.is_none())
+                && schedule.is_due(all_rows(&morsels) + morsel.rows(&(0..BUCKETS)), is_memory_short)
+            {
+                morsels.push(morsel);
+                let morsels_before = std::mem::take(&mut morsels);
+                morsel = Morsel::first_rows(&plan, &encoders, morsels_before, schedule.fetch, &mut seen)?;
+                schedule.reduced_to(morsel.rows(&(0..BUCKETS)));
+                reservation.free();
+                is_memory_short = reservation.try_grow(morsel.bytes).is_err();
+            }
+            if is_memory_short {
                 let mut new = SpillWriter::new(&spill)?;
                 for morsel in &mut morsels {
                     new.write(morsel, &encoders)?;
@@ -255,6 +293,10 @@ pub(super) async fn buffer_input(
             return Ok(BucketedInput { morsels, encodings, files, _reservation: reservation });
         }
     }
+}
+
+fn all_rows(morsels: &[Morsel]) -> usize {
+    morsels.iter().map(|morsel| morsel.rows(&(0..BUCKETS))).sum()
 }
 
 /// A spill file that is being written: appends a batch, or with `None` finishes and returns the file if it has rows. A closure,

@@ -51,6 +51,8 @@ pub struct HashWindowAggExec {
     windows: Vec<Arc<dyn WindowExpr>>,
     /// The output columns, as indices into the input columns followed by the functions; all if `None`.
     projection: Option<Vec<usize>>,
+    /// The rows of each partition that are wanted; all if `None`. Others may be there, numbered beyond it.
+    fetch: Option<usize>,
     /// Whether the input is clustered by the keys already.
     is_clustered: bool,
     /// Whether batches must end at partition boundaries.
@@ -183,6 +185,7 @@ impl HashWindowAggExec {
         Ok(Self {
             is_clustered,
             is_unsplit: false,
+            fetch: None,
             input,
             keys,
             windows,
@@ -202,7 +205,14 @@ impl HashWindowAggExec {
     /// The same operator over another input; `is_clustered` is read off the new input, and nothing was executed.
     fn rebuild(&self, input: Arc<dyn ExecutionPlan>, projection: Option<Vec<usize>>) -> Result<Self> {
         let exec = Self::build(self.keys.clone(), self.windows.clone(), input, projection)?;
-        Ok(Self { is_unsplit: self.is_unsplit, ..exec })
+        Ok(Self { is_unsplit: self.is_unsplit, fetch: self.fetch, ..exec })
+    }
+
+    /// The same operator for the first rows of each partition. Its only function must be `row_number`, and a filter above drops
+    /// the rows with a larger number.
+    pub(crate) fn with_row_limit(&self, fetch: usize) -> Result<Self> {
+        let exec = self.rebuild(Arc::clone(&self.input), self.projection.clone())?;
+        Ok(Self { fetch: Some(fetch), ..exec })
     }
 
     /// Returns true if no partition is split across output batches.
@@ -258,7 +268,9 @@ impl HashWindowAggExec {
             Some(projection) => projection.clone(),
             None => (0..input.fields().len() + self.windows.len()).collect(),
         };
-        Ok(WindowPlan::new(&self.keys, calls.collect::<Result<_>>()?, &input, &indices, self.schema()))
+        let mut plan = WindowPlan::new(&self.keys, calls.collect::<Result<_>>()?, &input, &indices, self.schema());
+        plan.fetch = self.fetch;
+        Ok(plan)
     }
 
     /// Buffering the inputs; started by the first output partition that is polled, shared by all.
@@ -375,6 +387,9 @@ impl DisplayAs for HashWindowAggExec {
                 if self.is_unsplit {
                     write!(f, ", batches=unsplit")?;
                 }
+                if let Some(fetch) = self.fetch {
+                    write!(f, ", fetch={fetch}")?;
+                }
                 if let Some(projection) = &self.projection {
                     let schema = self.schema();
                     let columns = projection
@@ -458,13 +473,15 @@ impl ExecutionPlan for HashWindowAggExec {
         let Some(input) = inputs.first() else { return internal_err!("a window operator has one input") };
         let mut columns = input.column_statistics.clone();
         columns.resize(columns.len() + self.windows.len(), ColumnStatistics::new_unknown());
+        // with a limit rows are missing, and so may be the least and the greatest value
+        let input = if self.fetch.is_some() { Statistics::clone(input).to_inexact() } else { Statistics::clone(input) };
         let all =
             Statistics { num_rows: input.num_rows, total_byte_size: Precision::Absent, column_statistics: columns };
         Ok(Arc::new(all.project(self.projection.as_ref())))
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
+        if self.fetch.is_some() { CardinalityEffect::LowerEqual } else { CardinalityEffect::Equal }
     }
 
     fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {

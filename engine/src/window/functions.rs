@@ -14,6 +14,7 @@
 
 mod evaluate;
 mod frame;
+mod single_row;
 
 use std::sync::Arc;
 
@@ -114,6 +115,11 @@ impl WindowCall {
         let arg_types = args.iter().map(|arg| arg.data_type(schema)).collect::<Result<_>>();
         let arg_types = arg_types.map_err(|error| error.to_string())?;
         Ok(Self { field, args, arg_types, order_by: expr.order_by().to_vec(), kind })
+    }
+
+    /// Returns true if this is `row_number`.
+    pub(crate) fn is_row_number(&self) -> bool {
+        matches!(self.kind, CallKind::RowNumber)
     }
 
     /// Returns true if the evaluation reads [`Partitions::peers`].

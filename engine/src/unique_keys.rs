@@ -1,0 +1,73 @@
+//! [`UniqueKeysExec`]: windows over the rows of repeated keys only.
+//!
+//! Data of this field has each contact once, but for a few that were delivered twice. Windows that choose among the rows of a key
+//! (`row_number() over (partition by interaction_id order by ended_at desc) = 1`) would buffer ten million rows to find thirty
+//! thousand. Where a key occurs once, the value of every supported function is known without them.
+//!
+//! ```text
+//!  keys      key columns only:  hashes of all rows  -->  hashes that occur more than once
+//!                                                              |
+//!  rows      all columns  -->  hash among them? -- no -->  unique: constants in place of the functions  --> output
+//!                                    |
+//!                                    + yes, set aside -->  windows, when all partitions have read their rows --> output
+//! ```
+//!
+//! `row_number() over (partition by id order by at desc)`:
+//!
+//! ```text
+//!  input               output
+//!  +----+-------+      +----+-------+---+
+//!  | id | at    |      | id | at    | n |
+//!  +----+-------+      +----+-------+---+
+//!  | a  | 09:00 |      | b  | 09:10 | 1 |   passed on, n is a constant
+//!  | b  | 09:10 |      | a  | 09:40 | 1 |   set aside, then evaluated
+//!  | a  | 09:40 |      | a  | 09:00 | 2 |
+//!  +----+-------+      +----+-------+---+
+//! ```
+//! Two keys with the same hash are set aside together, which the windows do not mind: they compare keys. NULL is a key.
+//!
+//! # When it is chosen
+//!
+//! The rule `unique_keys` (`optimizer/unique_keys.rs`) replaces a stack of windows, filters and projections where
+//!
+//! - all windows are partitioned by a column of the input, the same, and perhaps others;
+//! - the value of every function over a partition of one row is known (`window/functions/single_row.rs`);
+//! - the input can be read twice: files or memory below projections and filters without a limit or a random function;
+//! - the input has at least `cxql.engine.unique_keys_min_rows` rows as far as known.
+//!
+//! # Many repeated keys
+//!
+//! More than a quarter of repeated rows is not worth it: all rows go through the windows, as without the rule (metric
+//! `unsplit`). After 262,144 rows the share is estimated, so that windows over customers read little twice. The same happens
+//! when the hashes do not get their memory.
+//!
+//! # Several partitions
+//!
+//! An output partition emits the unique rows of its input. The one that is the last to end runs the windows and emits their rows.
+//! No partition waits for another, in whatever order they are polled. If rows of a key are in one output partition and adjacent
+//! below, they are so here: the output is clustered as that of the windows.
+//!
+//! # Memory
+//!
+//! Eight bytes per row for the hashes until the repeated ones are found. The rows set aside, up to
+//! `cxql.engine.unique_keys_buffer_bytes`; beyond that they are dropped and read again (metric `second_scans`). Both are
+//! accounted for.
+//!
+//! # Cache
+//!
+//! The repeated hashes of Parquet files are kept with the session, by files with size and time of change, key columns and
+//! conditions (`cache.rs`): the next statement does not read the keys (metric `key_scans` is 0).
+//!
+//! Switch: `cxql.engine.unique_keys`.
+
+mod cache;
+mod exec;
+mod key_scan;
+mod leaf;
+mod repeated_hashes;
+mod run;
+
+pub(crate) use self::cache::KeyScanCache;
+pub(crate) use self::exec::Inputs;
+pub use self::exec::UniqueKeysExec;
+pub(crate) use self::leaf::{SplitRows, SplitRowsExec};

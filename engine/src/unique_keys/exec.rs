@@ -1,0 +1,268 @@
+//! [`UniqueKeysExec`]: the execution plan.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::equivalence::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{EmissionType, reset_plan_states};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput,
+};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+use futures::future::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::cache::{KeyScanCache, cache_key};
+use super::key_scan::scan_keys;
+use super::leaf::with_partitions;
+use super::run::{SplitMetrics, SplitRun, with_schema};
+use crate::EngineOptions;
+use crate::exec_util::{OnceAsync, OnceFut, statistics_of};
+
+/// Windows over the rows of repeated keys only, see the page of this module.
+#[derive(Debug)]
+pub struct UniqueKeysExec {
+    /// The key columns of `rows`.
+    keys: Arc<dyn ExecutionPlan>,
+    rows: Arc<dyn ExecutionPlan>,
+    /// What becomes of rows whose key occurs once, over a leaf.
+    unique: Arc<dyn ExecutionPlan>,
+    /// The windows, over a leaf.
+    windows: Arc<dyn ExecutionPlan>,
+    /// The key columns, as indices of the columns of `rows`.
+    columns: Vec<usize>,
+    cache: Arc<KeyScanCache>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+    /// The scan of the keys, shared by all output partitions.
+    run: OnceAsync<SplitRun>,
+}
+
+/// The inputs of a [`UniqueKeysExec`].
+pub(crate) struct Inputs {
+    pub(crate) keys: Arc<dyn ExecutionPlan>,
+    pub(crate) rows: Arc<dyn ExecutionPlan>,
+    pub(crate) unique: Arc<dyn ExecutionPlan>,
+    pub(crate) windows: Arc<dyn ExecutionPlan>,
+}
+
+impl UniqueKeysExec {
+    /// Creates the operator; `columns` are the indices in `rows` of the columns of `keys`.
+    pub(crate) fn new(inputs: Inputs, columns: Vec<usize>, cache: Arc<KeyScanCache>) -> Self {
+        let Inputs { keys, rows, unique, windows } = inputs;
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(windows.schema()),
+            Partitioning::UnknownPartitioning(windows.output_partitioning().partition_count()),
+            EmissionType::Both,
+            rows.boundedness(),
+        );
+        Self {
+            keys,
+            rows,
+            unique,
+            windows,
+            columns,
+            cache,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+            run: OnceAsync::default(),
+        }
+    }
+
+    /// The plan of the windows, by whose clustering that of all rows follows: a row that is alone with its key is a run of its own.
+    pub(crate) fn windows(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.windows
+    }
+
+    /// The same operator with another plan of the windows.
+    pub(crate) fn with_windows(&self, windows: Arc<dyn ExecutionPlan>) -> Self {
+        let inputs = Inputs {
+            keys: Arc::clone(&self.keys),
+            rows: Arc::clone(&self.rows),
+            unique: Arc::clone(&self.unique),
+            windows,
+        };
+        Self::new(inputs, self.columns.clone(), Arc::clone(&self.cache))
+    }
+
+    /// The scan of the keys; started by the first output partition that is polled.
+    fn run(&self, context: &Arc<TaskContext>) -> Result<OnceFut<SplitRun>> {
+        let partitions = self.windows.output_partitioning().partition_count();
+        self.run.run(partitions, || {
+            let count = |name| MetricBuilder::new(&self.metrics).global_counter(name);
+            let metrics = SplitMetrics {
+                unique_rows: count("unique_rows"),
+                repeated_rows: count("repeated_rows"),
+                key_scans: count("key_scans"),
+                unsplit: count("unsplit"),
+                second_scans: count("second_scans"),
+            };
+            let max_bytes = EngineOptions::of(context.session_config().options()).unique_keys_buffer_bytes;
+            let keys = Arc::clone(&self.keys);
+            // a scan hands its files to its partitions once
+            let rows = [Arc::clone(&self.rows), reset_plan_states(Arc::clone(&self.rows))?];
+            let total_rows = statistics_of(&self.rows)?.num_rows.get_value().copied();
+            let (columns, cache) = (self.columns.clone(), Arc::clone(&self.cache));
+            let consumer = MemoryConsumer::new("UniqueKeysExec").with_can_spill(true);
+            let hashes = Arc::new(consumer.register(context.memory_pool()));
+            let context = Arc::clone(context);
+            let run = async move {
+                let cache_key = cache_key(&keys);
+                let known = cache_key.as_ref().and_then(|key| cache.get(key));
+                let scan = match known {
+                    Some(scan) => scan,
+                    None => {
+                        metrics.key_scans.add(1);
+                        let scan = scan_keys(keys, Arc::clone(&context), total_rows, Arc::clone(&hashes)).await?;
+                        if let Some(key) = cache_key {
+                            cache.put(key, &scan);
+                        }
+                        scan
+                    }
+                };
+                let run = SplitRun::new(rows, columns, context, scan, partitions, max_bytes, hashes, metrics);
+                if run.repeated().is_none() {
+                    run.metrics.unsplit.add(1);
+                }
+                Ok(run)
+            };
+            Ok(run.boxed())
+        })
+    }
+}
+
+/// The context in which the leaves find the execution.
+fn context_of(run: &Arc<SplitRun>) -> Arc<TaskContext> {
+    let context = &run.context;
+    Arc::new(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        context.session_config().clone().with_extension(Arc::clone(run)),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        context.runtime_env(),
+    ))
+}
+
+/// All batches of some partitions of a plan, one partition after the other.
+fn batches_of(
+    plan: &Arc<dyn ExecutionPlan>,
+    partitions: impl Iterator<Item = usize>,
+    context: &Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let streams: Vec<_> =
+        partitions.map(|partition| plan.execute(partition, Arc::clone(context))).collect::<Result<_>>()?;
+    Ok(Box::pin(RecordBatchStreamAdapter::new(plan.schema(), stream::iter(streams).flatten())))
+}
+
+impl DisplayAs for UniqueKeysExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.rows.schema();
+        let names: Vec<&str> = self.columns.iter().map(|&column| schema.field(column).name().as_str()).collect();
+        match kind {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "UniqueKeysExec: keys=[{}]", names.join(", "))
+            }
+            DisplayFormatType::TreeRender => writeln!(f, "keys={}", names.join(", ")),
+        }
+    }
+}
+
+impl ExecutionPlan for UniqueKeysExec {
+    fn name(&self) -> &'static str {
+        "UniqueKeysExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.keys, &self.rows, &self.unique, &self.windows]
+    }
+
+    // the rule has divided the scan among the threads
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false; 4]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let [keys, rows, unique, windows] = match <[_; 4]>::try_from(children) {
+            Ok(children) => children,
+            Err(children) => return internal_err!("UniqueKeysExec has four inputs, got {}", children.len()),
+        };
+        let partitions = rows.output_partitioning().partition_count();
+        let unique = with_partitions(unique, partitions)?;
+        let windows = with_partitions(windows, partitions)?;
+        let inputs = Inputs { keys, rows, unique, windows };
+        Ok(Arc::new(Self::new(inputs, self.columns.clone(), Arc::clone(&self.cache))))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let run = self.run(&context)?;
+        let (unique, windows, schema) = (Arc::clone(&self.unique), Arc::clone(&self.windows), self.schema());
+        let output = async move {
+            let run = run.await.map_err(DataFusionError::Shared)?;
+            let context = context_of(&run);
+            if run.repeated().is_none() {
+                return windows.execute(partition, context);
+            }
+            let outputs = windows.output_partitioning().partition_count();
+            let inputs = unique.output_partitioning().partition_count();
+            let rows = batches_of(&unique, (partition..inputs).step_by(outputs), &context)?;
+            // the windows start when all rows of repeated keys are known: in the partition that is the last to get here
+            let rest = async move {
+                let partitions = if run.is_last() { outputs } else { 0 };
+                batches_of(&windows, 0..partitions, &context)
+            };
+            let schema = rows.schema();
+            let batches = rows.chain(stream::once(rest).try_flatten());
+            Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())) as SendableRecordBatchStream)
+        };
+        let declared: SchemaRef = Arc::clone(&schema);
+        let batches = stream::once(output).try_flatten();
+        let batches =
+            batches.map(move |batch| with_schema(batch?, &declared).map(|batch| batch.record_output(&metrics)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, _partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::Skip, ChildStats::Skip, ChildStats::At(None), ChildStats::At(None)]
+    }
+
+    /// The rows are estimated as those of unique keys, which are most; their columns as those of the windows, since the constants
+    /// in place of window functions hold for unique keys only.
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let [.., unique, windows] = inputs else { return internal_err!("UniqueKeysExec has four inputs") };
+        let all = Statistics { num_rows: unique.num_rows, ..Statistics::clone(windows) };
+        Ok(Arc::new(all.to_inexact()))
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(self.with_windows(Arc::clone(&self.windows))))
+    }
+}

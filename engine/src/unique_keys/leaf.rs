@@ -1,0 +1,128 @@
+//! [`SplitRowsExec`]: the leaf below the inputs of `UniqueKeysExec`, which stands for a part of its rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, Statistics, internal_datafusion_err, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::equivalence::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+
+use super::run::SplitRun;
+use crate::exec_util::statistics_of;
+
+/// Which rows a leaf emits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SplitRows {
+    /// Those whose key occurs once.
+    Unique,
+    /// None: those whose key occurs once are read and dropped.
+    Discarded,
+    /// Those that the windows evaluate: of repeated keys, or all.
+    Windows,
+}
+
+/// Rows of the input `rows` of a `UniqueKeysExec`. It gets them from the execution of that operator, which is an extension of the
+/// context.
+#[derive(Debug)]
+pub(crate) struct SplitRowsExec {
+    part: SplitRows,
+    /// Those of all rows.
+    statistics: Arc<Statistics>,
+    properties: Arc<PlanProperties>,
+}
+
+impl SplitRowsExec {
+    /// The leaf over `rows`.
+    pub(crate) fn new(part: SplitRows, rows: &Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let statistics = Arc::new(Statistics::clone(statistics_of(rows)?.as_ref()).to_inexact());
+        Ok(Self::build(part, rows.schema(), rows.output_partitioning().partition_count(), statistics))
+    }
+
+    fn build(part: SplitRows, schema: SchemaRef, partitions: usize, statistics: Arc<Statistics>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        // the rows come from a scan that yields, or from memory and few
+        let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
+        Self { part, statistics, properties }
+    }
+}
+
+/// A plan over leaves of this many partitions.
+///
+/// # Errors
+/// Those of rebuilding an operator.
+pub(super) fn with_partitions(plan: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = plan.transform_up(|plan| match plan.downcast_ref::<SplitRowsExec>() {
+        Some(leaf) if leaf.properties.output_partitioning().partition_count() != partitions => {
+            let leaf = SplitRowsExec::build(leaf.part, leaf.schema(), partitions, Arc::clone(&leaf.statistics));
+            Ok(Transformed::yes(Arc::new(leaf) as _))
+        }
+        _ => Ok(Transformed::no(plan)),
+    })?;
+    Ok(plan.data)
+}
+
+impl DisplayAs for SplitRowsExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = match self.part {
+            SplitRows::Unique => "unique",
+            SplitRows::Discarded => "discarded",
+            SplitRows::Windows => "repeated",
+        };
+        match kind {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => write!(f, "SplitRowsExec: rows={part}"),
+            DisplayFormatType::TreeRender => writeln!(f, "rows={part}"),
+        }
+    }
+}
+
+impl ExecutionPlan for SplitRowsExec {
+    fn name(&self) -> &'static str {
+        "SplitRowsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("SplitRowsExec has no children") }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let run = context.session_config().get_extension::<SplitRun>();
+        let run = run.ok_or_else(|| internal_datafusion_err!("SplitRowsExec outside of UniqueKeysExec"))?;
+        match self.part {
+            SplitRows::Unique => run.unique_rows(partition, false),
+            SplitRows::Discarded => run.unique_rows(partition, true),
+            SplitRows::Windows => run.window_rows(partition),
+        }
+    }
+
+    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(Arc::clone(&self.statistics))
+    }
+}
