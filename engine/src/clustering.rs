@@ -26,6 +26,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 
 use crate::aggregate::ClusteredAggregateExec;
 use crate::exec_util::projected_index;
+use crate::shared::SharedExec;
 use crate::window::HashWindowAggExec;
 
 /// Rows after which a chunk of clustered rows ends. So few that the tables of a chunk stay in the cache.
@@ -70,6 +71,10 @@ pub(crate) fn clustered_columns(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usi
     }
     if let Some(aggregate) = plan.downcast_ref::<ClusteredAggregateExec>() {
         return aggregate.clustered_output();
+    }
+    if let Some(shared) = plan.downcast_ref::<SharedExec>() {
+        let keys = clustered_columns(shared.shared_plan())?;
+        return keys.into_iter().map(|key| shared.columns().iter().position(|&column| column == key)).collect();
     }
     // these keep the order of rows and their partitions
     if !plan.is::<ProjectionExec>() && !plan.is::<FilterExec>() {

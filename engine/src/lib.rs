@@ -15,6 +15,7 @@
 //! - [`window`], [`aggregate`], [`join`]: the operators. Each has a page: what it computes, when it is chosen, its memory.
 //! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
 //! - `sql`: rewrites of a parsed statement before it is planned, [`rewrite_statement`].
+//! - [`shared`]: subplans that occur several times, computed once.
 //! - [`memory`]: pools that keep a memory limit.
 //! - `clustering`: which operators emit clustered rows, and where a column of a plan comes from.
 //! - `kernels`: hash constants, scatter, string interner, key comparison. `exec_util`: what every operator repeats.
@@ -52,6 +53,7 @@ mod optimizer;
 mod options;
 pub mod planning;
 pub mod rules;
+pub mod shared;
 mod sql;
 mod unordered;
 pub mod window;
@@ -90,6 +92,10 @@ pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Res
     for rule in optimizer.rules.iter_mut().filter(|rule| equijoin_keys::WRAPPED.contains(&rule.name())) {
         *rule = Arc::new(equijoin_keys::EquijoinKeys(Arc::clone(rule)));
     }
+    // first: pushed down filters and projections make equal subplans differ
+    optimizer.rules.insert(0, Arc::new(shared::ShareSubplans));
+    let planner = builder.query_planner();
+    *planner = Some(Arc::new(shared::SharedSubplanPlanner { inner: planner.take() }));
     if options.function_overrides {
         functions::override_builtins(&mut builder);
     }

@@ -11,4 +11,5 @@ pub(crate) mod hash_window_agg;
 pub(crate) mod join_bloom_filter;
 pub(crate) mod ordering_claims;
 pub(crate) mod perfect_hash_aggregation;
+pub(crate) mod shared_subplans;
 pub(crate) mod unsplit_partitions;
