@@ -17,7 +17,7 @@ use crate::notes::PlannedNotes;
 use crate::output::{Destination, Format, OutputOptions, ReaderState, Writer};
 use crate::render::{self, PageFacts, PageSection, Presentation, SharedFindings};
 use crate::report::{Alert, BoundValues, Chart, Check, Report, plan_section};
-use crate::session::Session;
+use crate::session::{Session, SharedPlan};
 use crate::source::Source;
 
 /// Interval of [`RunObserver::tick`].
@@ -45,6 +45,8 @@ pub(crate) struct PlannedStatement {
     pub source: Arc<Source>,
     /// The logical plan with all parameters bound.
     pub plan: LogicalPlan,
+    /// The plan as it is executed, if it was optimized with the other statements of its run.
+    pub shared: Option<SharedPlan>,
     /// Conditions that every row must meet.
     pub checks: Vec<Check>,
     /// Conditions over the result of which recipients are notified.
@@ -56,7 +58,7 @@ pub(crate) struct PlannedStatement {
 impl PlannedStatement {
     /// A statement without checks, alerts and chart.
     pub(crate) fn new(title: Option<String>, source: Arc<Source>, plan: LogicalPlan) -> Self {
-        Self { title, source, plan, checks: vec![], alerts: vec![], chart: None }
+        Self { title, source, plan, shared: None, checks: vec![], alerts: vec![], chart: None }
     }
 }
 
@@ -78,12 +80,23 @@ pub(crate) async fn plan_report(
             title: Some(section.title.clone().unwrap_or_else(|| report.title.clone())),
             source: Arc::clone(&report.source),
             plan: planned.plan,
+            shared: None,
             checks: planned.checks,
             alerts: section.alerts.clone(),
             chart: section.chart.clone(),
         });
     }
     Ok(statements)
+}
+
+/// Optimizes the statements and notes of a run together: what several of them read is computed once.
+pub(crate) fn share(session: &Session, statements: &mut [PlannedStatement], notes: &mut PlannedNotes) {
+    let plans: Vec<&LogicalPlan> = statements.iter().map(|statement| &statement.plan).chain(notes.plans()).collect();
+    let mut shared = session.share(&plans).into_iter();
+    for (statement, plan) in statements.iter_mut().zip(shared.by_ref()) {
+        statement.shared = plan;
+    }
+    notes.set_shared(shared);
 }
 
 /// Keeps the section with the number `wanted`, counted from 1; all without a number.
@@ -234,7 +247,7 @@ async fn write_section(
     let Some(statement) = statements.get_mut(index) else { return Ok(ReaderState::Closed) };
     let mut takers: Vec<&mut OutputTarget> =
         targets.iter_mut().filter(|target| target.section.is_none_or(|wanted| wanted == section)).collect();
-    let mut execution = session.execute(&statement.source, &statement.plan).await?;
+    let mut execution = session.execute_of_run(&statement.source, &statement.plan, statement.shared.as_ref()).await?;
     observer.begun(section, statement, &execution.plan)?;
     let mut open = 0;
     for target in &mut takers {

@@ -14,7 +14,7 @@ use futures::StreamExt;
 
 use crate::error::{Error, Result};
 use crate::report::{BoundValues, Report, plan_notes};
-use crate::session::{Session, View};
+use crate::session::{Session, SharedPlan, View};
 use crate::source::Source;
 
 /// Maximum notes of one statement; the others are counted.
@@ -33,6 +33,8 @@ pub(crate) struct PlannedNotes {
 struct NotesStatement {
     source: Arc<Source>,
     plan: LogicalPlan,
+    /// The plan as it is executed, if it was optimized with the other statements of its run.
+    shared: Option<SharedPlan>,
     /// The view that it is about, if it is not that of the report.
     view: Option<String>,
 }
@@ -87,7 +89,8 @@ impl PlannedNotes {
                 )
                 .help("select one expression, such as count(*) || ' contacts have no start'"));
             }
-            statements.push(NotesStatement { source: Arc::clone(source), plan, view: view.map(str::to_string) });
+            let (source, view) = (Arc::clone(source), view.map(str::to_string));
+            statements.push(NotesStatement { source, plan, shared: None, view });
         }
         Ok(Self { known: vec![], statements })
     }
@@ -95,6 +98,18 @@ impl PlannedNotes {
     /// The notes that are known before the run.
     pub(crate) fn known(&self) -> &[String] {
         &self.known
+    }
+
+    /// The plans of the statements.
+    pub(crate) fn plans(&self) -> impl Iterator<Item = &LogicalPlan> {
+        self.statements.iter().map(|statement| &statement.plan)
+    }
+
+    /// Sets the plans that are executed, one for each of [`PlannedNotes::plans`].
+    pub(crate) fn set_shared(&mut self, plans: impl Iterator<Item = Option<SharedPlan>>) {
+        for (statement, plan) in self.statements.iter_mut().zip(plans) {
+            statement.shared = plan;
+        }
     }
 
     /// Executes the statements. Returns all notes, those known before the run first.
@@ -140,7 +155,7 @@ impl PlannedNotes {
 
 impl NotesStatement {
     async fn evaluate(&self, session: &Session) -> Result<Vec<String>> {
-        let mut execution = session.execute(&self.source, &self.plan).await?;
+        let mut execution = session.execute_of_run(&self.source, &self.plan, self.shared.as_ref()).await?;
         let mut notes = Vec::new();
         let mut more_count = 0;
         while let Some(batch) = execution.stream.next().await {

@@ -17,6 +17,7 @@ pub(crate) mod model;
 mod ndjson;
 mod parquet_interval;
 mod reads;
+mod run;
 mod settings;
 mod sql_types;
 mod statement;
@@ -58,6 +59,7 @@ use self::catalog::ProjectSchema;
 pub(crate) use self::catalog::View;
 pub(crate) use self::diagnose::{is_missing, nearest_keyword};
 pub(crate) use self::memory::default_memory;
+pub(crate) use self::run::SharedPlan;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
@@ -467,14 +469,7 @@ impl Session {
     /// # Errors
     /// As [`Session::plan`]: some faults show only when the plan is optimised.
     pub(crate) async fn execute(&self, source: &Arc<Source>, plan: &LogicalPlan) -> Result<Execution> {
-        let started = match self.physical_plan(plan).await {
-            Ok(physical) => self.start(physical),
-            Err(error) => Err(error),
-        };
-        match started {
-            Ok(execution) => Ok(execution),
-            Err(error) => Err(self.error(error, source).await),
-        }
+        self.execute_of_run(source, plan, None).await
     }
 
     /// A DataFusion error of a statement of `source` as ours.

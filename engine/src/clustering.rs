@@ -26,6 +26,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 
 use crate::aggregate::ClusteredAggregateExec;
 use crate::exec_util::projected_index;
+use crate::shared::SharedExec;
 use crate::unique_keys::UniqueKeysExec;
 use crate::window::HashWindowAggExec;
 
@@ -74,6 +75,10 @@ pub(crate) fn clustered_columns(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<usi
     }
     if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
         return clustered_columns(unique.windows());
+    }
+    if let Some(shared) = plan.downcast_ref::<SharedExec>() {
+        let keys = clustered_columns(shared.shared_plan())?;
+        return keys.into_iter().map(|key| shared.columns().iter().position(|&column| column == key)).collect();
     }
     // these keep the order of rows and their partitions
     if !plan.is::<ProjectionExec>() && !plan.is::<FilterExec>() {

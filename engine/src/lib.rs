@@ -17,6 +17,7 @@
 //! - `expressions`: physical expressions that rules put in place of DataFusion's.
 //! - `functions`: built-in functions of DataFusion that are wrong or slow, and what replaces them.
 //! - `sql`: rewrites of a parsed statement before it is planned, [`rewrite_statement`].
+//! - [`shared`]: subplans that occur several times, computed once.
 //! - [`memory`]: pools that keep a memory limit.
 //! - `clustering`: which operators emit clustered rows, and where a column of a plan comes from.
 //! - `kernels`: hash constants, scatter, string interner, key comparison. `exec_util`: what every operator repeats.
@@ -55,6 +56,7 @@ mod optimizer;
 mod options;
 pub mod planning;
 pub mod rules;
+pub mod shared;
 mod sql;
 pub mod unique_keys;
 mod unordered;
@@ -98,6 +100,10 @@ pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Res
     for rule in optimizer.rules.iter_mut().filter(|rule| rule.name() == window_keys::WRAPPED) {
         *rule = Arc::new(window_keys::WindowKeys(Arc::clone(rule)));
     }
+    // first: pushed down filters and projections make equal subplans differ
+    optimizer.rules.insert(0, Arc::new(shared::ShareSubplans));
+    let planner = builder.query_planner();
+    *planner = Some(Arc::new(shared::SharedSubplanPlanner { inner: planner.take() }));
     if options.function_overrides {
         functions::override_builtins(&mut builder);
     }

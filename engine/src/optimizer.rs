@@ -12,6 +12,7 @@ pub(crate) mod hash_window_agg;
 pub(crate) mod join_bloom_filter;
 pub(crate) mod ordering_claims;
 pub(crate) mod perfect_hash_aggregation;
+pub(crate) mod shared_subplans;
 pub(crate) mod unique_keys;
 pub(crate) mod unsplit_partitions;
 pub(crate) mod window_fetch;

@@ -207,6 +207,8 @@ engine_options! {
     dictionary_scan: bool = true;
     /// Most bytes of a column chunk's dictionary for a dictionary scan.
     dictionary_scan_bytes: usize = 64 << 10;
+    /// Rule: views and common table expressions that a run reads several times are computed once.
+    shared_subplans: bool = true;
     /// Rule: joins and unnest yield to the scheduler after each batch.
     cooperative_joins: bool = true;
     /// Rule: DataFusion's window operator that keeps all rows accounts for them.

@@ -40,6 +40,7 @@ use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
+use crate::optimizer::shared_subplans::SharedSubplans;
 use crate::optimizer::unique_keys::UniqueKeys;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
 use crate::optimizer::window_fetch::WindowFetch;
@@ -232,6 +233,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             Position::Last,
             "after FilterPushdown in its post-optimization phase, whose dynamic filters belong to the join",
         ),
+        placed(
+            SharedSubplans,
+            Position::Last,
+            "after all rules that rewrite operators: shared subplans are optimized by themselves",
+        ),
     ]
 }
 
@@ -377,6 +383,7 @@ mod tests {
             "cooperative_joins",
             "window_memory",
             "join_bloom_filter",
+            "shared_subplans",
         ];
         assert_eq!(names[names.len() - ours.len()..], ours);
     }

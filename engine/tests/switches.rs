@@ -125,6 +125,12 @@ const CASES: &[(&str, &str, &str, bool)] = &[
     ("perfect_hash_aggregation", "select k, count(*) as n from calls group by k", "PerfectHashAggregateExec", true),
     ("dictionary_scan", "select k, count(*) as n from calls group by k", "dictionary=[k]", true),
     (
+        "shared_subplans",
+        "with w as (select c, count(*) as n from calls group by c) select a.c, b.n from w as a inner join w as b using (c)",
+        "SharedExec",
+        true,
+    ),
+    (
         "cooperative_joins",
         "select count(*) as n from steps as a inner join steps as b on a.v < b.v",
         "CooperativeExec\nNestedLoopJoinExec",

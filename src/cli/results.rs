@@ -1,12 +1,13 @@
 //! Executes planned statements and writes their results: shared by `run`, `query` and `shell`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use cxql_engine::EngineOptions;
+use cxql_engine::shared::SharedExec;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -94,10 +95,11 @@ pub(super) async fn show(
     mut statements: Vec<PlannedStatement>,
     report: Option<(&Report, &BoundValues)>,
 ) -> Result<()> {
-    let notes = PlannedNotes::of_run(session, report).await?;
+    let mut notes = PlannedNotes::of_run(session, report).await?;
     for text in notes.known() {
         super::note(text);
     }
+    execute::share(session, &mut statements, &mut notes);
     if args.explain {
         return explain(session, statements).await;
     }
@@ -147,11 +149,15 @@ pub(super) async fn show(
 async fn explain(session: &Session, statements: Vec<PlannedStatement>) -> Result<()> {
     for statement in statements {
         let state = session.state();
-        let optimized = match state.optimize(&statement.plan) {
+        let optimized = match &statement.shared {
+            Some(shared) => Ok(shared.logical().clone()),
+            None => state.optimize(&statement.plan),
+        };
+        let optimized = match optimized {
             Ok(plan) => plan,
             Err(error) => return Err(session.error(error, &statement.source).await),
         };
-        let physical = match state.query_planner().create_physical_plan(&optimized, &state).await {
+        let physical = match session.physical_plan_of_run(&statement.plan, statement.shared.as_ref()).await {
             Ok(plan) => plan,
             Err(error) => return Err(session.error(error, &statement.source).await),
         };
@@ -181,19 +187,21 @@ struct Meter {
     is_quiet: bool,
     rows: u64,
     bytes: u64,
+    /// The addresses of the scans that are counted: several statements may share one.
+    counted: HashSet<usize>,
 }
 
 impl Meter {
     fn new(streams_to_stdout: bool) -> Self {
         let is_quiet = !std::io::stderr().is_terminal() || (streams_to_stdout && std::io::stdout().is_terminal());
-        Self { started: Instant::now(), bar: None, is_quiet, rows: 0, bytes: 0 }
+        Self { started: Instant::now(), bar: None, is_quiet, rows: 0, bytes: 0, counted: HashSet::new() }
     }
 
     fn show(&mut self, plan: &Arc<dyn ExecutionPlan>) {
         if self.is_quiet || self.started.elapsed() < PROGRESS_AFTER {
             return;
         }
-        let read = Read::of(plan);
+        let read = Read::of(plan, &mut HashSet::new());
         let bar = self.bar.get_or_insert_with(|| {
             let bar =
                 ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_elapsed(self.started.elapsed());
@@ -214,7 +222,7 @@ impl Meter {
     }
 
     fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
-        let read = Read::of(plan);
+        let read = Read::of(plan, &mut self.counted);
         self.rows += read.rows;
         self.bytes += read.bytes;
     }
@@ -261,18 +269,21 @@ struct Read {
 }
 
 impl Read {
-    fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+    /// Adds the scans of a plan to those `counted`, and reads the metrics of the new ones.
+    fn of(plan: &Arc<dyn ExecutionPlan>, counted: &mut HashSet<usize>) -> Self {
         let mut read = Self { expected_rows: Some(0), ..Self::default() };
-        read.add(plan);
+        read.add(plan, counted);
         read
     }
 
-    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>, counted: &mut HashSet<usize>) {
         let children = plan.children();
         for child in &children {
-            self.add(child);
+            self.add(child, counted);
         }
-        if !children.is_empty() {
+        // a use of a shared subplan reads no data but its buffer
+        let is_scan = children.is_empty() && !plan.is::<SharedExec>();
+        if !is_scan || !counted.insert(Arc::as_ptr(plan).addr()) {
             return;
         }
         if let Some(metrics) = plan.metrics() {

@@ -225,7 +225,8 @@ impl SchedulerContext {
         let report = &job.report;
         let values = job.values(run.scheduled_at)?;
         let mut steps = plan_report(session, report, &values, None).await?;
-        let planned_notes = PlannedNotes::of_run(session, Some((report, &values))).await?;
+        let mut planned_notes = PlannedNotes::of_run(session, Some((report, &values))).await?;
+        execute::share(session, &mut steps, &mut planned_notes);
         let absent = planned_notes.known();
         if !absent.is_empty() && steps.iter().all(|step| !reads_data(&step.plan)) {
             return Err(Error::data(format!("no data: {}", absent.join("; "))));
