@@ -191,7 +191,8 @@ async fn statements_of_a_run_share_subplans() {
             let context = session(true, threads, Arc::clone(&pool)).await;
             let state = context.state();
             let operators = run(&context, &state, &statements).await;
-            let all: String = operators.iter().map(|plan| displayable(plan.as_ref()).indent(false).to_string()).collect();
+            let all: String =
+                operators.iter().map(|plan| displayable(plan.as_ref()).indent(false).to_string()).collect();
             assert_eq!(count(&all, "SharedExec: shared_1 (followed), uses=4"), 4, "{all}");
             let mut spills = 0;
             for (plan, sql) in operators.into_iter().zip(statements) {

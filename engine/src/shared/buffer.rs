@@ -221,7 +221,9 @@ impl PartitionBuffer {
     fn release(&self, batches: &mut Batches, passed: usize) {
         let needed = batches.positions.iter().copied().min().unwrap_or(usize::MAX);
         let mut freed = 0;
-        while batches.first < needed && let Some(entry) = batches.entries.pop_front() {
+        while batches.first < needed
+            && let Some(entry) = batches.entries.pop_front()
+        {
             batches.first += 1;
             if let Entry::Memory { bytes, .. } = entry {
                 freed += bytes.iter().sum::<usize>();
@@ -360,7 +362,12 @@ impl BufferReader {
         Self { buffer, reader, wanted: None, open: None, has_failed: false }
     }
 
-    fn poll_file(&mut self, file: &Arc<dyn SpillFile>, index: usize, context: &mut Context<'_>) -> Poll<Result<RecordBatch>> {
+    fn poll_file(
+        &mut self,
+        file: &Arc<dyn SpillFile>,
+        index: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<RecordBatch>> {
         loop {
             let (_, next, stream) = match &mut self.open {
                 Some(open) if Arc::ptr_eq(&open.0, file) && open.1 <= index => open,

@@ -113,7 +113,12 @@ impl SharedExecution {
     }
 
     /// The buffer of a partition.
-    fn buffer(&self, partition: usize, input: &SharedInput, context: &Arc<TaskContext>) -> Result<Arc<PartitionBuffer>> {
+    fn buffer(
+        &self,
+        partition: usize,
+        input: &SharedInput,
+        context: &Arc<TaskContext>,
+    ) -> Result<Arc<PartitionBuffer>> {
         let mut partitions = self.partitions.lock();
         let (memory, buffers) = &mut *partitions;
         let Some(buffer) = buffers.get_mut(partition) else { return internal_err!("no partition {partition}") };
@@ -155,9 +160,8 @@ impl fmt::Debug for SharedExec {
 impl SharedExec {
     pub(super) fn try_new(input: Arc<SharedInput>, columns: Vec<usize>) -> Result<Self> {
         let plan_schema = input.plan.schema();
-        let types = |schema: &SchemaRef| -> Vec<_> {
-            schema.fields().iter().map(|field| field.data_type().clone()).collect()
-        };
+        let types =
+            |schema: &SchemaRef| -> Vec<_> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
         if types(&plan_schema) != types(&input.schema) {
             return internal_err!("the plan of {} has other types: {plan_schema}", input.name);
         }

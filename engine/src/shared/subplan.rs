@@ -13,8 +13,8 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, internal_datafusion_err};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
+use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, TableType,
 };
@@ -163,10 +163,8 @@ fn shared_subplan(source: &Arc<dyn TableSource>) -> Option<Arc<SharedSubplan>> {
 
 /// Returns true if an expression cannot be evaluated in a shared subplan in place of where it stands.
 fn depends_on_place(expr: &Expr) -> bool {
-    let is_subquery = matches!(
-        expr,
-        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)
-    );
+    let is_subquery =
+        matches!(expr, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_));
     is_subquery || expr.is_volatile_node() || matches!(expr, Expr::OuterReferenceColumn(..) | Expr::Placeholder(_))
 }
 
@@ -194,7 +192,8 @@ pub(super) fn prune_subplans(roots: &[&LogicalPlan], state: &SessionState) -> Re
     }
     loop {
         let is_read_last = |subplan: &SharedSubplan| !uses.values().any(|(other, _)| other.reads(subplan));
-        let Some(next) = uses.values().find(|(subplan, _)| is_read_last(subplan)).map(|(subplan, _)| subplan.key) else {
+        let Some(next) = uses.values().find(|(subplan, _)| is_read_last(subplan)).map(|(subplan, _)| subplan.key)
+        else {
             return Ok(());
         };
         let Some((subplan, subplan_uses)) = uses.remove(&next) else { return Ok(()) };
