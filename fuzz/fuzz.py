@@ -21,6 +21,7 @@ import time
 
 import functions
 import pyarrow
+import pyarrow.compute
 import statements
 import tables
 from pipe import Answer, Duck, Pipe, same_order, same_rows, write_parquet
@@ -37,7 +38,10 @@ SWITCHES = [
 ]
 
 # Answers that differ on purpose. Each is a pattern on the statement and the reason; docs/trust.md repeats them.
-INTENDED: list[tuple[str, str]] = []
+INTENDED: list[tuple[str, str]] = [
+    # `select * from (values (null::text)) t(k) where nullif('b', k) in ('a', 'b')` has no row there, though the condition is true
+    (r"nullif\([^()]*\)\)* in \(", "DuckDB 2.0 loses rows of nullif in IN"),
+]
 
 # Errors that are answers: a statement is refused with a sentence that says why.
 REFUSED = ("overflow", "Overflow", "not supported", "write ")
@@ -133,6 +137,9 @@ class Fuzzer:
             self.counts["not in DuckDB"] += 1
             stock = self.pipe.answer("stock", sql)
             if stock.rows is not None and not self.is_same(case, ours, stock):
+                if self.is_same_without_negative_zeros(case):
+                    self.counts["intended: stock DataFusion has two zeros"] += 1
+                    return None
                 return f"differs from stock DataFusion (DuckDB: {duck.error})\n  cxql:  {ours.rows[:8]}\n  stock: {stock.rows[:8]}"
             return None
         self.counts["compared with DuckDB"] += 1
@@ -145,6 +152,14 @@ class Fuzzer:
         stock = self.pipe.answer("stock", sql)
         who = "stock DataFusion agrees with cxql" if stock.rows is not None and self.is_same(case, ours, stock) else "stock DataFusion too differs from cxql"
         return f"differs from DuckDB ({who})\n  cxql:   {ours.rows[:8]}\n  DuckDB: {duck.rows[:8]}"
+
+    def is_same_without_negative_zeros(self, case: Case) -> bool:
+        """Whether cxql and stock DataFusion agree once every -0.0 of the tables is 0.0, which are one value in cxql."""
+        plain = dataclasses.replace(case, tables={name: without_negative_zeros(rows) for name, rows in case.tables.items()})
+        if self.load(plain) is not None:
+            return False
+        ours, stock = (self.pipe.answer(session, plain.statement.sql()) for session in ("cxql", "stock"))
+        return ours.rows is not None and stock.rows is not None and self.is_same(plain, ours, stock)
 
     def is_same(self, case: Case, left: Answer, right: Answer) -> bool:
         assert left.rows is not None and right.rows is not None
@@ -208,6 +223,14 @@ class Fuzzer:
                 if step == 1:
                     break
                 step //= 2
+
+
+def without_negative_zeros(rows: pyarrow.Table) -> pyarrow.Table:
+    for number, field in enumerate(rows.schema):
+        if pyarrow.types.is_floating(field.type):
+            zero = pyarrow.scalar(0.0, field.type)
+            rows = rows.set_column(number, field, pyarrow.compute.add(rows.column(number), zero))
+    return rows
 
 
 def show(case: Case, finding: str) -> str:

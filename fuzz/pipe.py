@@ -29,8 +29,12 @@ class Answer:
     @property
     def is_fault_of_program(self) -> bool:
         """Whether the error is one that no statement may cause."""
-        words = ("panic", "internal error", "Internal error", "no answer within")
-        return self.error is not None and any(word in self.error for word in words)
+        if self.error is None:
+            return False
+        # DataFusion calls arguments of other types so; the program words it as a refusal
+        if "failed to match any signature" in self.error:
+            return False
+        return any(word in self.error for word in ("panic", "internal error", "Internal error", "no answer within"))
 
 
 def _value(text: str, data_type: str) -> Any:
