@@ -112,7 +112,7 @@ fn synonyms_that_need_themselves_are_a_circle() {
 fn thousands_of_synonyms_are_looked_up() {
     let folder = Folder::with(&[(
         "sql/views/label_synonyms.sql",
-        "select 'topic' as column_name, 'variant ' || n as label, 'standard ' || n % 7 as standard_label \
+        "select 'topic' as column_name, 'variant ' || n as label, 'standard ' || (n % 7) as standard_label \
          from (select unnest(range(0, 5000)) as n) as numbers\n",
     )]);
     // 20,000 labels, of which the first 5,000 have one of seven standard labels

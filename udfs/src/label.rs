@@ -15,8 +15,8 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, DocSection, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 const NAME: &str = "standard_label";
@@ -105,6 +105,17 @@ impl ScalarUDFImpl for StandardLabel {
             );
         }
         Ok(Arc::new(Field::new(NAME, fields[1].data_type().clone(), fields[1].is_nullable())))
+    }
+
+    /// The synonyms count as evaluated conditionally: the optimizer would otherwise take a subquery that several calls share out
+    /// of them, as a column with the whole list in each row.
+    fn short_circuits(&self) -> bool {
+        true
+    }
+
+    fn conditional_arguments<'a>(&self, args: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        let (eager, lazy) = args.split_at(args.len().min(2));
+        Some((eager.iter().collect(), lazy.iter().collect()))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
