@@ -53,7 +53,7 @@ mod exec;
 mod planner;
 mod subplan;
 
-pub use self::exec::SharedExec;
 pub(crate) use self::exec::show_subplans;
+pub use self::exec::{SharedExec, reset_plan};
 pub use self::planner::plan_together;
 pub(crate) use self::planner::{ShareSubplans, SharedSubplanPlanner};

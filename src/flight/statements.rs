@@ -196,7 +196,7 @@ impl StatementStore {
                 },
             };
             let schema = Arc::clone(&prepared.schema);
-            let steps = vec![QueryStep::Physical(operators)];
+            let steps = vec![QueryStep::new(prepared.plan.clone(), Some(operators))];
             return Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }));
         }
         let rows = prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -219,20 +219,21 @@ impl StatementStore {
                 };
                 let plan = plan.with_param_values(ParamValues::from(values))?;
                 // all have the schema of the first
-                Ok::<_, DataFusionError>(match number {
-                    0 => QueryStep::Physical(session.physical_plan(&plan).await?),
-                    _ => QueryStep::Logical(Box::new(plan)),
-                })
+                let operators = match number {
+                    0 => Some(session.physical_plan(&plan).await?),
+                    _ => None,
+                };
+                Ok::<_, DataFusionError>((plan, operators))
             };
-            let step = match planned.await {
-                Ok(step) => step,
+            let (plan, operators) = match planned.await {
+                Ok(planned) => planned,
                 Err(error) => return Err(status::failure(&session, &source, error).await),
             };
-            if let (QueryStep::Physical(operators), false) = (&step, prepared.is_schema_final) {
+            if let (Some(operators), false) = (&operators, prepared.is_schema_final) {
                 let origins = origins(&session, &source, &prepared.plan);
                 schema = columns::client_schema(&operators.schema(), &origins, true);
             }
-            steps.push(step);
+            steps.push(QueryStep::new(plan, operators));
         }
         Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }))
     }

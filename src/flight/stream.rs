@@ -17,7 +17,6 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
@@ -78,11 +77,26 @@ impl<T> Drop for Task<T> {
 
 /// One query of a [`PlannedQuery`].
 #[derive(Debug, Clone)]
-pub(super) enum QueryStep {
-    /// A physical plan that has not been executed.
-    Physical(Arc<dyn ExecutionPlan>),
-    /// A logical plan that is planned when the query before it has ended.
-    Logical(Box<LogicalPlan>),
+pub(super) struct QueryStep {
+    plan: Box<LogicalPlan>,
+    /// Operators that were made with the plan and have not been executed, for the first fetch.
+    operators: Arc<Mutex<Option<Arc<dyn ExecutionPlan>>>>,
+}
+
+impl QueryStep {
+    /// A query with the operators that were made to learn its schema; without them it is planned when it is executed.
+    pub(super) fn new(plan: LogicalPlan, operators: Option<Arc<dyn ExecutionPlan>>) -> Self {
+        Self { plan: Box::new(plan), operators: Arc::new(Mutex::new(operators)) }
+    }
+
+    /// Operators that nobody else executes: a client may fetch a ticket twice, also at the same time.
+    async fn operators(self, session: &Session) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let initial = self.operators.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match initial {
+            Some(operators) => Ok(operators),
+            None => session.physical_plan(&self.plan).await,
+        }
+    }
 }
 
 /// The work of a ticket: queries that are executed one after the other and have the same schema.
@@ -324,11 +338,7 @@ async fn run(
 ) -> Result<BoxStream<'static, Result<RecordBatch, Status>>, Status> {
     let session = Arc::clone(&query.session);
     let started = async {
-        let operators = match step {
-            // the plan of the ticket stays unexecuted, for a client that fetches twice
-            QueryStep::Physical(operators) => reset_plan_states(operators)?,
-            QueryStep::Logical(plan) => session.physical_plan(&plan).await?,
-        };
+        let operators = step.operators(&session).await?;
         session.start_within(operators, memory)
     };
     let execution = match started.await {

@@ -1,6 +1,6 @@
 //! [`SharedExec`]: a use of a shared subplan, and the buffers that all its uses read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::ProjectionMapping;
-use datafusion::physical_plan::execution_plan::{CardinalityEffect, reset_plan_states};
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, replace_children_if_necessary};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -80,7 +80,7 @@ impl SharedInput {
             return Ok((execution, reader));
         }
         let plan = match std::mem::replace(&mut run.has_run, true) {
-            true => reset_plan_states(Arc::clone(&self.plan))?,
+            true => reset_plan(Arc::clone(&self.plan))?,
             false => Arc::clone(&self.plan),
         };
         let is_expected = run.current.is_none() && self.uses.iter().any(|shared_use| shared_use == columns);
@@ -233,6 +233,38 @@ pub(crate) fn show_subplans(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
         Ok(Transformed::new(Arc::new(shared.renewed(true)) as _, true, TreeNodeRecursion::Jump))
     })?;
     Ok(shown.data)
+}
+
+/// A plan to execute once more, as `reset_plan_states`, which would give each use of a shared subplan a copy of it.
+///
+/// # Errors
+/// An operator that cannot be rebuilt.
+pub fn reset_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    reset_below(plan, &mut HashMap::new())
+}
+
+/// `inputs` holds the new input for the address of each old one.
+fn reset_below(
+    plan: Arc<dyn ExecutionPlan>,
+    inputs: &mut HashMap<usize, Arc<SharedInput>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(shared) = plan.downcast_ref::<SharedExec>() {
+        let old = &shared.input;
+        let address = Arc::as_ptr(old).addr();
+        let input = match inputs.get(&address) {
+            Some(input) => Arc::clone(input),
+            None => {
+                let plan = reset_below(Arc::clone(&old.plan), inputs)?;
+                let input = SharedInput::new(old.number, &old.name, Arc::clone(&old.schema), plan, old.uses.clone());
+                inputs.insert(address, Arc::clone(&input));
+                input
+            }
+        };
+        return Ok(Arc::new(SharedExec { input, ..shared.renewed(shared.is_shown) }));
+    }
+    let children: Vec<_> = plan.children().into_iter().cloned().collect();
+    let children = children.into_iter().map(|child| reset_below(child, inputs)).collect::<Result<Vec<_>>>()?;
+    replace_children_if_necessary(plan, children)?.reset_state()
 }
 
 impl DisplayAs for SharedExec {

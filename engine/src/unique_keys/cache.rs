@@ -114,10 +114,12 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first() {
         let cache = KeyScanCache::default();
-        // of these, three fit
-        let large = MAX_BYTES as u64 / 3 / 20;
-        let bytes = RepeatedHashes::bytes_of(large as usize);
-        assert!(bytes * 4 > MAX_BYTES && bytes < MAX_BYTES / 2);
+        // of these, two to four fit
+        let sizes = (10..30).map(|bits| 1 << bits);
+        let bytes = |count: u64| RepeatedHashes::bytes_of(count as usize);
+        let large = sizes.filter(|&count| bytes(count) <= MAX_BYTES / 2).max().unwrap();
+        let bytes = bytes(large);
+        assert!(bytes * 5 > MAX_BYTES);
         cache.put("a".into(), &few(large));
         cache.put("b".into(), &KeyScan::Many);
         cache.put("c".into(), &KeyScan::NoMemory);
