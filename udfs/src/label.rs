@@ -215,7 +215,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          In a check, alert or role the function is not available: select it as a column. A restricted user needs \
          `label_synonyms` among the tables of a role, unless a view calls the function.\n\
          Source: data model of cxql, view `label_synonyms`.",
-        "standard_label(column_name, label)",
+        "standard_label(column_name, label [, synonyms])",
     )
     .with_argument("column_name", "The column whose synonyms apply, such as `'topic'`, constant or per row.")
     .with_argument("label", "The label, a string.")
