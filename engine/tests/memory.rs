@@ -172,7 +172,7 @@ async fn accumulators_report_what_they_hold() {
                     .chain(function.order_bys().iter().map(|sort| evaluate(&sort.expr)))
                     .collect();
                 let mask = filter.as_ref().map(evaluate);
-                let mask = mask.as_ref().map(|mask| datafusion::arrow::array::AsArray::as_boolean(mask));
+                let mask = mask.as_ref().map(datafusion::arrow::array::AsArray::as_boolean);
                 let known = (first + 4000).min(groups) as usize;
                 accumulator.update_batch(&args, &of_rows, mask, known).unwrap();
                 drop((args, of_rows, rows));

@@ -416,7 +416,6 @@ async fn random_stacks() {
             sql = format!("select *, {} from ({sql}) where {filter}", calls.join(", "));
         }
         let filter = ["c00 = 1 or c01 is null", "c00 > 1 and n > 100", "true"][random.random_range(0..3)];
-        sql = sql.replace("select * from (", "select * from (");
         let sql = format!("select * from ({sql}) where {}", if sql.contains("min(agent)") { "true" } else { filter });
         let mut found = vec![];
         for setting in [&setting, &setting.without_rule()] {

@@ -359,7 +359,7 @@ fn windows_over_repeated_keys_keep_the_rows_that_joins_kept() {
             "window_fetch = false\nhash_window_agg = false",
         ] {
             let tables = "[tables.interactions]\npath = \"contacts.csv\"\n";
-            folder.write("cxql.toml", &format!("{tables}[engine]\n{engine}\n"));
+            folder.write("cxql.toml", format!("{tables}[engine]\n{engine}\n"));
             let list = "interaction_id, agent_id, started_at, ended_at, topic";
             let same = |found: &str, expected: &str| {
                 let (found, expected) = (folder.query(found).out(), folder.query(expected).out());

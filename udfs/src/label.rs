@@ -254,7 +254,9 @@ mod tests {
     fn the_first_standard_label_counts_in_any_order() {
         for order in [["billing", "payment"], ["payment", "billing"]] {
             let mut synonyms = Synonyms::default();
-            order.map(|standard| synonyms.add("topic", "invoice", standard));
+            for standard in order {
+                synonyms.add("topic", "invoice", standard);
+            }
             synonyms.add("queue", "invoice", "accounts");
             assert_eq!(synonyms.of_column("topic").unwrap()["invoice"], "billing");
             assert_eq!(synonyms.of_column("queue").unwrap()["invoice"], "accounts");

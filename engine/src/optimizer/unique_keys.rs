@@ -42,6 +42,8 @@ use crate::exec_util::{projected_index, statistics_of};
 use crate::unique_keys::{Inputs, KeyScanCache, SplitRows, SplitRowsExec, UniqueKeysExec};
 use crate::window::{HashWindowAggExec, WindowCall};
 
+type Plan = Arc<dyn ExecutionPlan>;
+
 /// Replaces stacks of windows by a [`UniqueKeysExec`].
 #[derive(Debug, Default)]
 pub(crate) struct UniqueKeys {
@@ -89,7 +91,7 @@ impl UniqueKeys {
 }
 
 /// The windows, filters and projections from `top` to the lowest window, and the input of that.
-fn stack_of(top: &Arc<dyn ExecutionPlan>) -> Option<(Vec<&Arc<dyn ExecutionPlan>>, &Arc<dyn ExecutionPlan>)> {
+fn stack_of(top: &Plan) -> Option<(Vec<&Plan>, &Plan)> {
     let (mut stack, mut lowest) = (vec![], 0);
     let mut plan = top;
     while is_row_by_row(plan) || plan.is::<HashWindowAggExec>() {

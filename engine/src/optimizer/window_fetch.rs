@@ -35,7 +35,7 @@ impl PhysicalOptimizerRule for WindowFetch {
         rewrite_plan(plan, |plan| {
             let Some(filter) = plan.downcast_ref::<FilterExec>() else { return Ok(None) };
             let conditions = split_conjunction(filter.predicate());
-            let limits = conditions.into_iter().filter_map(|condition| limit_of(condition));
+            let limits = conditions.into_iter().filter_map(limit_of);
             for (column, limit) in limits.filter(|(_, limit)| *limit <= MAX_ROWS) {
                 let limit = usize::try_from(limit.max(0)).unwrap_or_default();
                 if let Some(input) = limited(filter.input(), column, limit)? {

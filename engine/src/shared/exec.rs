@@ -49,8 +49,13 @@ struct SharedExecution {
     readers: Arc<Vec<ReaderColumns>>,
     /// Readers that no use has taken.
     free: Mutex<Vec<usize>>,
-    /// The buffers of the partitions, with the memory of all.
-    partitions: Mutex<(Option<Arc<BufferMemory>>, Vec<Option<Arc<PartitionBuffer>>>)>,
+    partitions: Mutex<Partitions>,
+}
+
+/// The buffers of the partitions, with the memory of all.
+struct Partitions {
+    memory: Option<Arc<BufferMemory>>,
+    buffers: Vec<Option<Arc<PartitionBuffer>>>,
 }
 
 impl SharedInput {
@@ -103,7 +108,12 @@ impl SharedExecution {
             Ok(ReaderColumns { indices, schema })
         });
         let readers = Arc::new(readers.collect::<Result<_>>()?);
-        Ok(Self { plan, readers, free, partitions: Mutex::new((None, vec![None; count])) })
+        Ok(Self {
+            plan,
+            readers,
+            free,
+            partitions: Mutex::new(Partitions { memory: None, buffers: vec![None; count] }),
+        })
     }
 
     fn take(&self, columns: &[usize]) -> Option<usize> {
@@ -120,7 +130,7 @@ impl SharedExecution {
         context: &Arc<TaskContext>,
     ) -> Result<Arc<PartitionBuffer>> {
         let mut partitions = self.partitions.lock();
-        let (memory, buffers) = &mut *partitions;
+        let Partitions { memory, buffers } = &mut *partitions;
         let Some(buffer) = buffers.get_mut(partition) else { return internal_err!("no partition {partition}") };
         if let Some(buffer) = buffer {
             return Ok(Arc::clone(buffer));
@@ -138,6 +148,15 @@ impl SharedExecution {
     }
 }
 
+/// What one use reads.
+struct Taken {
+    execution: Arc<SharedExecution>,
+    /// Its reader there.
+    reader: usize,
+    /// The partitions that were executed.
+    partitions: HashSet<usize>,
+}
+
 /// A use of a shared subplan; see the [module documentation](super).
 pub struct SharedExec {
     input: Arc<SharedInput>,
@@ -146,8 +165,7 @@ pub struct SharedExec {
     /// Whether the plan of the input is shown below this use.
     is_shown: bool,
     properties: Arc<PlanProperties>,
-    /// The execution that this use reads, its reader there, and the partitions that were executed.
-    taken: Mutex<Option<(Arc<SharedExecution>, usize, HashSet<usize>)>>,
+    taken: Mutex<Option<Taken>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -327,16 +345,16 @@ impl ExecutionPlan for SharedExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let mut taken = self.taken.lock();
         let known = match &mut *taken {
-            Some(known) if !known.2.contains(&partition) => known,
+            Some(known) if !known.partitions.contains(&partition) => known,
             // executed for the first time, or once more
             other => {
                 let (execution, reader) = self.input.take(&self.columns)?;
-                other.insert((execution, reader, HashSet::new()))
+                other.insert(Taken { execution, reader, partitions: HashSet::new() })
             }
         };
-        known.2.insert(partition);
-        let buffer = known.0.buffer(partition, &self.input, &context)?;
-        let reader = BufferReader::new(buffer, known.1);
+        known.partitions.insert(partition);
+        let buffer = known.execution.buffer(partition, &self.input, &context)?;
+        let reader = BufferReader::new(buffer, known.reader);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = reader.inspect(move |batch| {
             if let Ok(batch) = batch {
