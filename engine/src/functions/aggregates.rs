@@ -216,8 +216,12 @@ impl AggregateUDFImpl for AggregateOverride {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let data_type = args.return_field.data_type().clone();
-        // `min(distinct x)` is `min(x)`; DataFusion has no DISTINCT of several columns
-        if args.is_distinct && args.exprs.len() == 1 && !matches!(self.repair, AggregateRepair::Extreme { .. }) {
+        // `min(distinct x)` is `min(x)`, lists have NULL as a value; DataFusion has no DISTINCT of several columns
+        let is_number = !matches!(
+            self.repair,
+            AggregateRepair::Extreme { .. } | AggregateRepair::Collect | AggregateRepair::Concat
+        );
+        if args.is_distinct && args.exprs.len() == 1 && is_number {
             let inner = self.create_sliding_accumulator(AccumulatorArgs { is_distinct: false, ..args })?;
             return Ok(Box::new(SlidingDistinct::new(inner)));
         }
