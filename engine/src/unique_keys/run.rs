@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::{BatchCoalescer, filter_record_batch, not};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -209,7 +209,7 @@ struct Splitter {
     rows: SendableRecordBatchStream,
     partition: usize,
     is_discarded: bool,
-    /// Rows of repeated keys, copied: they would keep the strings of all others alive.
+    /// Rows of repeated keys.
     coalescer: BatchCoalescer,
     hashes: Vec<u64>,
 }
@@ -235,7 +235,7 @@ impl Splitter {
                 false => Some(filter_record_batch(&batch, &not(&mask)?)?),
             };
             if !self.run.has_overflown.load(Ordering::Acquire) {
-                self.coalescer.push_batch_with_filter(batch, &mask)?;
+                self.coalescer.push_batch(without_other_strings(filter_record_batch(&batch, &mask)?)?)?;
                 self.flush();
             }
             if unique.is_some() {
@@ -255,6 +255,20 @@ impl Splitter {
             self.run.set_aside(self.partition, batch);
         }
     }
+}
+
+/// The batch with copies of its strings: a few rows would keep the pages of a file alive, even where all of their strings are
+/// in the views.
+fn without_other_strings(batch: RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|column| -> ArrayRef {
+        match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => Arc::clone(column),
+        }
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns.collect(), &options)?)
 }
 
 /// The batch with the schema of the output: both inputs may differ in which columns may be NULL.
