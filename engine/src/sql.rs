@@ -7,8 +7,11 @@
 //! | `timestamp '9999-12-31'`, a cast of such a string | `timestamp(6) '9999-12-31'` | nanoseconds reach from 1677 to 2262 |
 //! | `first_value(upper(x) ignore nulls)` | `first_value(upper(x)) ignore nulls` | the parser gives the clause to `upper`, which has no use for it, and DataFusion drops it |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
+//! | `mod(x, y)`, `max_by(x, y)`, `listagg(x)`, ... | other functions, see [`calls`] | DataFusion has them not |
 //!
 //! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
+
+mod calls;
 
 use std::ops::ControlFlow;
 
@@ -37,6 +40,10 @@ pub fn rewrite_statement(statement: &mut Statement) {
 /// Rewrites the expressions of a statement, a query or an expression; see the module.
 pub fn rewrite<T: VisitMut>(tree: &mut T) {
     let _: ControlFlow<()> = visit_expressions_mut(tree, |expr| {
+        if let Some(rewritten) = calls::rewritten(expr) {
+            *expr = rewritten;
+            return ControlFlow::Continue(());
+        }
         match expr {
             Expr::AtTimeZone { .. } => at_time_zone(expr),
             Expr::Function(call) => outer_null_treatment(call),
