@@ -37,12 +37,19 @@ pub async fn statement_to_plan(state: &SessionState, mut statement: Statement) -
 }
 
 /// Plans a statement; casts get names where two columns have one name without.
-async fn plan_with_cast_names(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
+async fn plan_with_cast_names(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    if cast_names::has_same_keys(&mut statement) {
+        let mut named = statement.clone();
+        if let Some(state) = cast_names::name_casts(state, &mut named)?
+            && let Ok(plan) = state.statement_to_plan(named).await
+        {
+            return Ok(plan);
+        }
+    }
     let error = match state.statement_to_plan(statement.clone()).await {
         Err(error) if cast_names::is_duplicate_name(&error) => error,
         planned => return planned,
     };
-    let mut statement = statement;
     match cast_names::name_casts(state, &mut statement)? {
         Some(state) => match state.statement_to_plan(statement).await {
             // the names that are there twice are those that were typed

@@ -46,7 +46,10 @@ fn functions_of_other_databases() {
             "2|10",
         ),
         // the row is there and its value NULL: no default
-        ("select lag(x, 1, d) over (order by s) from (values (1, null, 7), (2, 5, 8)) as t (s, x, d) order by s", "7|"),
+        (
+            "select lag(x, 1, d) over (order by s) from (values (1, null, 7), (2, 5, 8)) as t (s, x, d) order by s",
+            "7|\"\"",
+        ),
         (
             "select lag(x, 1, d) ignore nulls over (order by s) from (values (1, null, 7), (2, 5, 8), (3, 6, 9)) as t (s, x, d) order by s",
             "7|8|5",

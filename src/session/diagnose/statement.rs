@@ -15,7 +15,7 @@ use crate::types::{BaseType, with_type_names};
 /// Functions of other databases, and what to write here.
 const ELSEWHERE: [(&str, &str); 96] = [
     ("age", "ended_at - started_at"),
-    ("any", "bool_or(x)"),
+    ("any", "bool_or(condition)"),
     ("approx_count_distinct", "approx_distinct(x)"),
     ("approx_quantile", "approx_percentile_cont(0.9) within group (order by x)"),
     ("approx_top_k", "select x, count(*) from t group by x order by 2 desc limit 5"),
@@ -56,8 +56,8 @@ const ELSEWHERE: [(&str, &str); 96] = [
     ("getdate", "now()"),
     ("group_concat", "string_agg(x, ',')"),
     ("hour", "date_part('hour', at)"),
-    ("if", "case when condition then a else b end"),
-    ("iif", "case when condition then a else b end"),
+    ("if", "case when condition then x else y end"),
+    ("iif", "case when condition then x else y end"),
     ("ilike", "x ilike '%part%'"),
     ("instr", "strpos(text, part)"),
     ("isnull", "coalesce(x, y), or x is null"),
