@@ -138,7 +138,8 @@ pub(crate) fn run(stock: &Path, cxql: &Path, list: &Path) -> Result<(), String> 
     for (reason, count) in counts {
         println!("  {count} {reason}: {}", list.reasons[reason]);
     }
-    let is_due = |(record, reason): &(&(String, u64), &String)| !used.contains(*record) && !list.sometimes.contains(*reason);
+    let is_due =
+        |(record, reason): &(&(String, u64), &String)| !used.contains(*record) && !list.sometimes.contains(*reason);
     let idle = list.records.iter().filter(is_due).map(|(record, _)| record).collect::<Vec<_>>();
     for (file, line) in &idle {
         println!("{file}:{line} is listed but does not differ: remove it");
