@@ -10,6 +10,7 @@
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
 //! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
+//! | `array_agg`, `string_agg` with ORDER BY of many groups | boxed values, sorted and merged for each group | columns, sorted once ([`ordered`]) |
 //! | `string_agg` of many groups | counts half of what its strings take | counts what they take ([`concat`]) |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
@@ -21,6 +22,7 @@ pub(crate) mod decimal_avg;
 pub(crate) mod distinct;
 pub(crate) mod extremes;
 pub(crate) mod moments;
+mod ordered;
 pub(crate) mod sliding;
 pub(crate) mod sliding_distinct;
 pub(crate) mod sum;
@@ -41,6 +43,7 @@ use self::compact::CompactGroups;
 use self::concat::ConcatGroups;
 use self::distinct::{DistinctCount, DistinctGroups};
 use self::moments::Statistic;
+use self::ordered::OrderedGroups;
 use self::sliding::{SlidingFloats, SlidingMoments};
 use self::sliding_distinct::SlidingDistinct;
 use self::sum::{CheckedGroups, CheckedSum};
@@ -240,6 +243,10 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        let is_collected = matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat);
+        if is_collected && OrderedGroups::is_for(&args) {
+            return true;
+        }
         let is_distinct = args.is_distinct && !self.repair.is_distinct_here(args.expr_fields);
         self.inner.groups_accumulator_supported(AccumulatorArgs { is_distinct, ..args })
     }
@@ -262,6 +269,11 @@ impl AggregateUDFImpl for AggregateOverride {
             return Ok(Box::new(DistinctGroups::new(inner, field.data_type(), state.data_type())?));
         }
         match self.repair {
+            AggregateRepair::Collect if OrderedGroups::is_for(&args) => Ok(Box::new(OrderedGroups::list(&args)?)),
+            AggregateRepair::Concat if OrderedGroups::is_for(&args) => match OrderedGroups::text(&args)? {
+                Some(groups) => Ok(Box::new(groups)),
+                None => self.inner.create_groups_accumulator(args),
+            },
             AggregateRepair::Concat => match ConcatGroups::of(&args) {
                 Some(groups) => Ok(Box::new(groups)),
                 None => self.inner.create_groups_accumulator(args),
@@ -282,7 +294,11 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.inner.order_sensitivity()
+        match self.repair {
+            // its accumulators sort, so that the input needs no sort and each call may have an order of its own
+            AggregateRepair::Concat => AggregateOrderSensitivity::SoftRequirement,
+            _ => self.inner.order_sensitivity(),
+        }
     }
 
     fn with_beneficial_ordering(
