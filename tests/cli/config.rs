@@ -67,7 +67,8 @@ fn times_of_the_model_are_utc_in_any_time_zone() {
     folder.make("data/interactions.parquet", row);
     folder.make("data/customers.parquet", "select 'c' as customer_id, date '2025-06-01' as signed_up_at");
     let point = "select count(*) as n from interactions where started_at = timestamptz '2025-06-01 23:30:00Z'";
-    let shown = "select started_at, cast(started_at as date) as day, extract(hour from started_at) as h from interactions";
+    let shown =
+        "select started_at, cast(started_at as date) as day, extract(hour from started_at) as h from interactions";
     let signed = "select cast(signed_up_at as date) as day from customers";
     for (zone, expected) in [
         ("UTC", "started_at,day,h\n2025-06-01T23:30:00Z,2025-06-01,23\n"),
