@@ -23,21 +23,28 @@ fn answers(path: &Path) -> Result<Answers, String> {
 /// The explained differences: reasons, and file and line with the reason's name.
 struct Explained {
     reasons: BTreeMap<String, String>,
+    /// the reasons whose records do not differ in every run
+    sometimes: BTreeSet<String>,
     records: BTreeMap<(String, u64), String>,
 }
 
-/// Reads `reason NAME: sentence` and `FILE:LINE NAME` lines; `#` starts a comment.
+/// Reads `reason NAME: sentence`, `sometimes NAME: sentence` (its records need not differ in every run) and `FILE:LINE NAME`
+/// lines; `#` starts a comment.
 fn explained(path: &Path) -> Result<Explained, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut list = Explained { reasons: BTreeMap::new(), records: BTreeMap::new() };
+    let mut list = Explained { reasons: BTreeMap::new(), sometimes: BTreeSet::new(), records: BTreeMap::new() };
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         let wrong = || format!("{}:{}: write `reason NAME: sentence` or `FILE:LINE NAME`", path.display(), number + 1);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        if let Some(reason) = line.strip_prefix("reason ") {
+        let sometimes = line.strip_prefix("sometimes ");
+        if let Some(reason) = line.strip_prefix("reason ").or(sometimes) {
             let (name, sentence) = reason.split_once(':').ok_or_else(wrong)?;
+            if sometimes.is_some() {
+                list.sometimes.insert(name.trim().to_string());
+            }
             list.reasons.insert(name.trim().to_string(), sentence.trim().to_string());
             continue;
         }
@@ -131,7 +138,9 @@ pub(crate) fn run(stock: &Path, cxql: &Path, list: &Path) -> Result<(), String> 
     for (reason, count) in counts {
         println!("  {count} {reason}: {}", list.reasons[reason]);
     }
-    let idle = list.records.keys().filter(|record| !used.contains(*record)).collect::<Vec<_>>();
+    let is_due =
+        |(record, reason): &(&(String, u64), &String)| !used.contains(*record) && !list.sometimes.contains(*reason);
+    let idle = list.records.iter().filter(is_due).map(|(record, _)| record).collect::<Vec<_>>();
     for (file, line) in &idle {
         println!("{file}:{line} is listed but does not differ: remove it");
     }
