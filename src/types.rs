@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cxql_engine::number_without_unit;
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
@@ -136,23 +137,6 @@ impl BaseType {
         };
         Ok(value)
     }
-}
-
-/// The number without a unit in an interval such as `7` or `1 day 3`. Arrow would read it as months in one place and as
-/// seconds in another.
-pub(crate) fn number_without_unit(text: &str) -> Option<&str> {
-    let is_amount = |word: &str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_'));
-    let mut words = text.split_whitespace().peekable();
-    while let Some(word) = words.next() {
-        if !is_amount(word) {
-            continue;
-        }
-        match words.next_if(|next| !is_amount(next)) {
-            Some(_unit) => {}
-            None => return Some(word),
-        }
-    }
-    None
 }
 
 /// The sentence for a [`number_without_unit`] in an interval.

@@ -137,7 +137,7 @@ pub struct OptionDescription {
 engine_options! {
     /// Rule: shows UTC timestamps of tables and literals in the time zone of the session, with local days and hours.
     session_time_zone: bool = true;
-    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued.
+    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued; operators bind as in PostgreSQL; literals that are cast to decimals keep their digits.
     sql_rewrites: bool = true;
     /// Rule: subqueries that DataFusion answers wrongly or refuses are joined.
     subqueries: bool = true;
@@ -153,13 +153,13 @@ engine_options! {
     plain_window_strings: bool = true;
     /// Rule: integer arithmetic is exact or an error; casts and quotients of decimals round.
     exact_arithmetic: bool = true;
-    /// Rule: dates and timestamps compare with timestamps in nanoseconds also beyond their range, 1677 to 2262.
+    /// Rule: dates and timestamps compare with timestamps in nanoseconds also beyond their range, 1677 to 2262, and constants keep their nanoseconds.
     timestamp_comparison: bool = true;
     /// Rule: casts between local and zoned times, and of strings to timestamps and intervals, as PostgreSQL makes them.
     temporal_casts: bool = true;
     /// Rule: compares, sorts and groups intervals by their length, with months of 30 days and days of 24 hours.
     interval_comparison: bool = true;
-    /// Rule: -0.0 equals 0.0, and NaN equals NaN and is the largest value, in keys and comparisons.
+    /// Rule: -0.0 equals 0.0, and NaN equals NaN and is the largest value, in keys and comparisons, also inside lists and structs.
     float_equality: bool = true;
     /// Rule: adds intervals to UTC timestamps without a time-zone lookup per row.
     utc_interval_arithmetic: bool = true;

@@ -9,6 +9,7 @@
 //! | `sum(distinct x)`, `avg(distinct x)`, ... over a sliding frame | an error but for integers | [`sliding_distinct`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
+//! | `array_agg`, `string_agg` of DISTINCT values in two orders | both in the first order: the second is computed in reverse, but sorts its values | each in its order |
 //! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
 //! | `array_agg`, `string_agg` with ORDER BY of many groups | boxed values, sorted and merged for each group | columns, sorted once ([`ordered`]) |
 //! | `string_agg` of many groups | counts half of what its strings take | counts what they take ([`concat`]) |
@@ -38,6 +39,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
     Signature, StatisticsArgs, Volatility,
 };
+use datafusion::physical_expr::PhysicalSortExpr;
 
 use self::compact::CompactGroups;
 use self::concat::ConcatGroups;
@@ -192,6 +194,10 @@ impl AggregateUDFImpl for AggregateOverride {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let data_type = args.return_field.data_type().clone();
         match self.repair {
+            AggregateRepair::Collect | AggregateRepair::Concat if args.is_distinct && args.is_reversed => {
+                let order_bys: Vec<PhysicalSortExpr> = args.order_bys.iter().map(PhysicalSortExpr::reverse).collect();
+                self.inner.accumulator(AccumulatorArgs { order_bys: &order_bys, is_reversed: false, ..args })
+            }
             AggregateRepair::Count if args.is_distinct => match args.expr_fields {
                 [field] if distinct::is_interned(field.data_type()) => {
                     Ok(Box::new(DistinctCount::new(field.data_type())?))
@@ -311,11 +317,10 @@ impl AggregateUDFImpl for AggregateOverride {
 
     fn reverse_expr(&self) -> ReversedUDAF {
         match self.inner.reverse_udf() {
-            // with an order it is DataFusion's own in either direction
             ReversedUDAF::Reversed(inner)
                 if matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat) =>
             {
-                ReversedUDAF::Reversed(inner)
+                ReversedUDAF::Reversed(Arc::new(AggregateUDF::from(Self::new(inner, self.repair))))
             }
             ReversedUDAF::Reversed(_) => ReversedUDAF::NotSupported,
             other => other,
