@@ -6,7 +6,7 @@
 -- grain: one row per month, then one per agent, then one per contact
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: max_rows integer = 50            # how many contacts to list
+-- param: max_rows integer >= 1 = 50       # how many contacts to list
 -- section: By month
 -- chart: line x=month y=outlier_ratio partial=is_partial base=contact_count format=percent
 -- check: outlier_ratio between 0 and 1
