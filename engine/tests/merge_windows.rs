@@ -109,11 +109,11 @@ const CASES: &[(&str, usize, usize)] = &[
     // the third would compute a column of the first view twice
     (
         "{before}, after as (
-            select who as c, id, double_wait_s as x, double_wait_s as y,
+            select who as c, id, previous_id, double_wait_s as x, double_wait_s as y,
                 lead(id) over (partition by who order by started_at) as next_id
             from before
         )
-        select id, x, y, next_id, count(*) over (partition by c) as n from after order by id",
+        select id, x, y, previous_id, next_id, count(*) over (partition by c) as n from after order by id",
         2,
         3,
     ),
