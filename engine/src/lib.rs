@@ -51,15 +51,14 @@ mod functions;
 pub mod join;
 mod kernels;
 pub mod memory;
-mod name_guard;
 mod optimizer;
 mod options;
+mod pass_through;
 pub mod planning;
 pub mod rules;
 pub mod shared;
 mod sql;
 pub mod unique_keys;
-mod unordered;
 pub mod window;
 
 use std::sync::Arc;

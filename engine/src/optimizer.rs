@@ -10,6 +10,7 @@ pub(crate) mod equijoin_keys;
 pub(crate) mod float_statistics;
 pub(crate) mod hash_window_agg;
 pub(crate) mod join_bloom_filter;
+pub(crate) mod merge_windows;
 pub(crate) mod ordering_claims;
 pub(crate) mod perfect_hash_aggregation;
 pub(crate) mod shared_subplans;

@@ -38,6 +38,7 @@ use crate::optimizer::duplicate_names::DuplicateNames;
 use crate::optimizer::float_statistics::FloatStatistics;
 use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
+use crate::optimizer::merge_windows::MergeWindows;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::shared_subplans::SharedSubplans;
@@ -176,6 +177,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             HashWindowAgg,
             before_requirements,
             "no sort is added below, and what stands above and needs an order gets one",
+        ),
+        placed(
+            MergeWindows,
+            before_requirements,
+            "after HashWindowAgg, whose operators it merges; before the rules below, which limit and move them",
         ),
         placed(
             WindowFetch,
@@ -367,6 +373,7 @@ mod tests {
         let ours = [
             "build_side_selection",
             "hash_window_agg",
+            "merge_windows",
             "window_fetch",
             "unique_keys",
             "clustered_aggregation",

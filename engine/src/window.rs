@@ -38,7 +38,7 @@
 //! - `WindowCall` supports every function with its frame; `functions.rs` has the list.
 //!
 //! Otherwise DataFusion's operator stays, and `sorted_window_reasons` says why. Functions over the same partitions are merged
-//! into one operator unless one needs the result of another. The rule runs before `EnsureRequirements`: an operator above that
+//! into one operator unless one needs the result of another (rule `merge_windows`). The rule runs before `EnsureRequirements`: an operator above that
 //! needs an ordering gets its sort there.
 //!
 //! `SET cxql.engine.hash_window_agg = false` turns the rule off.

@@ -80,6 +80,12 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     (
+        "merge_windows",
+        "select v, n, lead(v) over (partition by c order by at) as l from (select *, row_number() over (partition by c order by v, at) as n from calls) as t",
+        "input=clustered",
+        false,
+    ),
+    (
         "window_fetch",
         "select v from (select *, row_number() over (partition by c order by v, at) as n from calls) as t where n <= 2",
         "fetch=2",

@@ -36,8 +36,8 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
-    Signature, StatisticsArgs, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
+    StatisticsArgs, Volatility,
 };
 use datafusion::physical_expr::PhysicalSortExpr;
 
@@ -49,6 +49,7 @@ use self::ordered::OrderedGroups;
 use self::sliding::{SlidingFloats, SlidingMoments};
 use self::sliding_distinct::SlidingDistinct;
 use self::sum::{CheckedGroups, CheckedSum};
+use crate::functions::delegate::delegate_to_inner;
 
 /// What is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,13 +125,7 @@ fn is_averaged_here(data_type: &DataType) -> bool {
 }
 
 impl AggregateUDFImpl for AggregateOverride {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
+    delegate_to_inner! { name, aliases, return_type, documentation }
 
     fn signature(&self) -> &Signature {
         &self.signature
@@ -165,10 +160,6 @@ impl AggregateUDFImpl for AggregateOverride {
             other => other.clone(),
         };
         Ok(coerced.into_iter().map(signed).collect())
-    }
-
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
     }
 
     fn is_nullable(&self) -> bool {
@@ -347,10 +338,6 @@ impl AggregateUDFImpl for AggregateOverride {
 
     fn supports_null_handling_clause(&self) -> bool {
         self.inner.supports_null_handling_clause()
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 
     fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
