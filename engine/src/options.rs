@@ -179,6 +179,8 @@ engine_options! {
     build_side_collect_ratio: usize = 4, within 1..=1_000_000;
     /// Rule: computes window functions with PARTITION BY over hash partitions, without sorting.
     hash_window_agg: bool = true;
+    /// Rule: computes window functions without PARTITION BY over row numbers sorted in parallel.
+    unpartitioned_window: bool = true;
     /// Rule: windows of which the filter above wants the first rows of each partition (`row_number() ... <= 2`) buffer no others.
     window_fetch: bool = true;
     /// Rule: evaluates windows over the rows of repeated keys only.

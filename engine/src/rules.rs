@@ -42,6 +42,7 @@ use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::shared_subplans::SharedSubplans;
 use crate::optimizer::unique_keys::UniqueKeys;
+use crate::optimizer::unpartitioned_window::UnpartitionedWindow;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
 use crate::optimizer::window_fetch::WindowFetch;
 use crate::optimizer::window_memory::WindowMemory;
@@ -176,6 +177,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             HashWindowAgg,
             before_requirements,
             "no sort is added below, and what stands above and needs an order gets one",
+        ),
+        placed(
+            UnpartitionedWindow,
+            before_requirements,
+            "after HashWindowAgg, which takes the windows with PARTITION BY; before the sorts that it makes superfluous",
         ),
         placed(
             WindowFetch,
@@ -367,6 +373,7 @@ mod tests {
         let ours = [
             "build_side_selection",
             "hash_window_agg",
+            "unpartitioned_window",
             "window_fetch",
             "unique_keys",
             "clustered_aggregation",
