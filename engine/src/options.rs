@@ -181,6 +181,8 @@ engine_options! {
     hash_window_agg: bool = true;
     /// Rule: window functions over the same partitions share one operator, also those of several views.
     merge_windows: bool = true;
+    /// Rule: computes window functions without PARTITION BY over row numbers sorted in parallel.
+    unpartitioned_window: bool = true;
     /// Rule: windows of which the filter above wants the first rows of each partition (`row_number() ... <= 2`) buffer no others.
     window_fetch: bool = true;
     /// Rule: evaluates windows over the rows of repeated keys only.

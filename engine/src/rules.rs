@@ -43,6 +43,7 @@ use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::shared_subplans::SharedSubplans;
 use crate::optimizer::unique_keys::UniqueKeys;
+use crate::optimizer::unpartitioned_window::UnpartitionedWindow;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
 use crate::optimizer::window_fetch::WindowFetch;
 use crate::optimizer::window_memory::WindowMemory;
@@ -182,6 +183,11 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             MergeWindows,
             before_requirements,
             "after HashWindowAgg, whose operators it merges; before the rules below, which limit and move them",
+        ),
+        placed(
+            UnpartitionedWindow,
+            before_requirements,
+            "after HashWindowAgg, which takes the windows with PARTITION BY; before the sorts that it makes superfluous",
         ),
         placed(
             WindowFetch,
@@ -374,6 +380,7 @@ mod tests {
             "build_side_selection",
             "hash_window_agg",
             "merge_windows",
+            "unpartitioned_window",
             "window_fetch",
             "unique_keys",
             "clustered_aggregation",

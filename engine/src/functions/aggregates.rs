@@ -6,6 +6,7 @@
 //! | `sum` of integers, decimals, durations | wraps | exact, an error if the result does not fit ([`sum`]) |
 //! | `sum`, `avg` of doubles over a sliding frame | subtracts: digits are lost, NaN stays | [`sliding`] |
 //! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
+//! | `covar_*`, `corr`, `regr_*` | boxed states, or power sums that lose digits | six moments for each group ([`moment_groups`]) |
 //! | `sum(distinct x)`, `avg(distinct x)`, ... over a sliding frame | an error but for integers | [`sliding_distinct`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
@@ -22,6 +23,7 @@ mod concat;
 pub(crate) mod decimal_avg;
 pub(crate) mod distinct;
 pub(crate) mod extremes;
+pub(crate) mod moment_groups;
 pub(crate) mod moments;
 mod ordered;
 pub(crate) mod sliding;
@@ -44,6 +46,7 @@ use datafusion::physical_expr::PhysicalSortExpr;
 use self::compact::CompactGroups;
 use self::concat::ConcatGroups;
 use self::distinct::{DistinctCount, DistinctGroups};
+use self::moment_groups::{MomentAccumulator, MomentGroups};
 use self::moments::Statistic;
 use self::ordered::OrderedGroups;
 use self::sliding::{SlidingFloats, SlidingMoments};
@@ -76,6 +79,14 @@ impl AggregateRepair {
             "max" => Self::Extreme { is_max: true },
             _ => Self::Moments(Statistic::of(name)?),
         })
+    }
+
+    /// The statistic of pairs that is computed here.
+    fn pair_statistic(self, is_distinct: bool) -> Option<Statistic> {
+        match self {
+            Self::Moments(statistic) if statistic.is_of_pairs() && !is_distinct => Some(statistic),
+            _ => None,
+        }
     }
 
     /// Whether [`DistinctGroups`] computes the function of DISTINCT values of these arguments.
@@ -167,6 +178,9 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if self.repair.pair_statistic(args.is_distinct).is_some() {
+            return Ok(moment_groups::state_fields(args.name));
+        }
         match self.repair {
             AggregateRepair::Average if is_averaged_here(args.return_field.data_type()) && !args.is_distinct => {
                 Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), args.input_fields))
@@ -183,6 +197,9 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if let Some(statistic) = self.repair.pair_statistic(args.is_distinct) {
+            return Ok(Box::new(MomentAccumulator::new(statistic)));
+        }
         let data_type = args.return_field.data_type().clone();
         match self.repair {
             AggregateRepair::Collect | AggregateRepair::Concat if args.is_distinct && args.is_reversed => {
@@ -241,7 +258,8 @@ impl AggregateUDFImpl for AggregateOverride {
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
         let is_collected = matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat);
-        if is_collected && OrderedGroups::is_for(&args) {
+        let is_ordered = is_collected && OrderedGroups::is_for(&args);
+        if is_ordered || self.repair.pair_statistic(args.is_distinct).is_some() {
             return true;
         }
         let is_distinct = args.is_distinct && !self.repair.is_distinct_here(args.expr_fields);
@@ -249,6 +267,9 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        if let Some(statistic) = self.repair.pair_statistic(args.is_distinct) {
+            return Ok(Box::new(MomentGroups::new(statistic)));
+        }
         let data_type = args.return_field.data_type().clone();
         if args.is_distinct
             && self.repair.is_distinct_here(args.expr_fields)

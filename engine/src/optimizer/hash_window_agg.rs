@@ -61,7 +61,7 @@ pub fn sorted_window_reasons(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
 /// Window expressions and their input.
 type Windows<'a> = (&'a [Arc<dyn WindowExpr>], &'a Arc<dyn ExecutionPlan>);
 
-fn windows_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows<'_>> {
+pub(crate) fn windows_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows<'_>> {
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         return Some((window.window_expr(), window.input()));
     }
