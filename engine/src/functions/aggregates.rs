@@ -323,6 +323,9 @@ impl AggregateUDFImpl for AggregateOverride {
         self: Arc<Self>,
         beneficial_ordering: bool,
     ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        if self.repair == AggregateRepair::Concat {
+            return Ok(Some(self));
+        }
         let inner = self.inner.as_ref().clone().with_beneficial_ordering(beneficial_ordering)?;
         Ok(inner.map(|inner| Arc::new(Self::new(Arc::new(inner), self.repair)) as _))
     }
