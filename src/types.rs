@@ -1,5 +1,9 @@
 //! The types of parameters and declared columns.
 
+mod domain;
+mod names;
+mod spelling;
+
 use std::sync::Arc;
 
 use cxql_engine::number_without_unit;
@@ -7,6 +11,10 @@ use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
 
+pub(crate) use self::domain::Domain;
+pub(crate) use self::names::{type_name, with_type_names};
+pub(crate) use self::spelling::unit_wanted;
+use self::spelling::{timestamp_with_seconds, unit_not_wanted};
 use crate::source::nearest;
 
 /// A scalar type with a name for users.
@@ -119,16 +127,25 @@ impl BaseType {
             },
             Self::Float => match text.parse::<f64>() {
                 Ok(number) if number.is_finite() => ScalarValue::Float64(Some(number)),
-                _ => return Err(wrong()),
+                _ => return Err(unit_not_wanted(text).unwrap_or_else(wrong)),
             },
-            Self::Integer => text.parse::<i64>().map(|number| ScalarValue::Int64(Some(number))).map_err(|_| wrong())?,
+            Self::Integer => text
+                .parse::<i64>()
+                .map(|number| ScalarValue::Int64(Some(number)))
+                .map_err(|_| unit_not_wanted(text).unwrap_or_else(wrong))?,
             Self::Date | Self::Timestamp | Self::Interval => {
                 if self == Self::Interval
                     && let Some(number) = number_without_unit(text)
                 {
                     return Err(unit_wanted(text, number));
                 }
-                let value = ScalarValue::try_from_string(text.to_string(), &self.data_type()).map_err(|_| wrong())?;
+                let spelled = match self {
+                    Self::Interval => cxql_engine::spelled_interval(text),
+                    Self::Timestamp => timestamp_with_seconds(text),
+                    _ => None,
+                };
+                let spelled = spelled.unwrap_or_else(|| text.to_string());
+                let value = ScalarValue::try_from_string(spelled, &self.data_type()).map_err(|_| wrong())?;
                 if value.is_null() {
                     return Err(wrong());
                 }
@@ -136,164 +153,6 @@ impl BaseType {
             }
         };
         Ok(value)
-    }
-}
-
-/// The sentence for a [`number_without_unit`] in an interval.
-pub(crate) fn unit_wanted(text: &str, number: &str) -> String {
-    let text = text.trim();
-    let with = |unit: &str| format!("`{}`", text.replacen(number, &format!("{number} {unit}"), 1));
-    if text == number {
-        format!(
-            "`{text}` has no unit; write {}, {}, {} or {}",
-            with("days"),
-            with("hours"),
-            with("weeks"),
-            with("months")
-        )
-    } else {
-        format!("`{text}` has no unit for its `{number}`; write one, as in `1 day 3 hours`")
-    }
-}
-
-/// The SQL name of an Arrow type: `text`, `bigint`, `decimal(10,2)`, `timestamp with time zone`, `text[]`.
-pub(crate) fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "null".into(),
-        DataType::Boolean => "boolean".into(),
-        DataType::Int8 => "tinyint".into(),
-        DataType::Int16 => "smallint".into(),
-        DataType::Int32 => "integer".into(),
-        DataType::Int64 => "bigint".into(),
-        DataType::UInt8 => "tinyint unsigned".into(),
-        DataType::UInt16 => "smallint unsigned".into(),
-        DataType::UInt32 => "integer unsigned".into(),
-        DataType::UInt64 => "bigint unsigned".into(),
-        DataType::Float16 | DataType::Float32 => "real".into(),
-        DataType::Float64 => "double".into(),
-        DataType::Decimal32(precision, scale)
-        | DataType::Decimal64(precision, scale)
-        | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => format!("decimal({precision},{scale})"),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "bytea".into()
-        }
-        DataType::Date32 | DataType::Date64 => "date".into(),
-        DataType::Time32(_) | DataType::Time64(_) => "time".into(),
-        DataType::Timestamp(_, None) => "timestamp".into(),
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".into(),
-        DataType::Interval(_) | DataType::Duration(_) => "interval".into(),
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::FixedSizeList(field, _)
-        | DataType::ListView(field)
-        | DataType::LargeListView(field) => format!("{}[]", type_name(field.data_type())),
-        DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type()))).collect();
-            format!("struct({})", fields.join(", "))
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) => {
-                let parts: Vec<String> = fields.iter().map(|field| type_name(field.data_type())).collect();
-                format!("map({})", parts.join(", "))
-            }
-            _ => "map".into(),
-        },
-        DataType::Union(..) => "union".into(),
-        DataType::Dictionary(_, values) => type_name(values),
-        DataType::RunEndEncoded(_, values) => type_name(values.data_type()),
-    }
-}
-
-/// Replaces the names of Arrow types in a message by SQL names, and literals of DataFusion's plans by SQL literals:
-/// `Int64(6)` by `6`, `Utf8("EPOCH")` by `'EPOCH'`.
-pub(crate) fn with_type_names(message: &str) -> String {
-    let mut text = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some(c) = rest.chars().next() {
-        let is_inside_word = text.chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '_');
-        if let (false, Some((name, length))) = (is_inside_word || !c.is_ascii_uppercase(), sql_name(rest)) {
-            text.push_str(&name);
-            rest = &rest[length..];
-        } else {
-            text.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    text
-}
-
-/// The SQL name of the Arrow type, or the SQL literal of the value, with which `text` starts, and its length.
-fn sql_name(text: &str) -> Option<(String, usize)> {
-    // words that are no types in most messages
-    const WORDS: [&str; 5] = ["Null", "Binary", "Struct", "Map", "Union"];
-    let word = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
-    if text[word..].starts_with('(')
-        && let Some(length) = closing(&text[word..]).map(|end| word + end)
-    {
-        let whole = &text[..length];
-        if let Ok(data_type) = whole.parse::<DataType>() {
-            return Some((type_name(&data_type), length));
-        }
-        return literal(&text[..word], &text[word + 1..length - 1]).map(|literal| (literal, length));
-    }
-    let name = &text[..word];
-    if WORDS.contains(&name) {
-        return None;
-    }
-    name.parse::<DataType>().ok().map(|data_type| (type_name(&data_type), word))
-}
-
-/// The length up to the parenthesis that closes the first one; quotes are honoured.
-fn closing(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted) = (0usize, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            '"' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The SQL literal of a value as plans show it, such as `Int64(6)`.
-fn literal(name: &str, value: &str) -> Option<String> {
-    let quoted = || value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let is_null = value == "NULL" || value.starts_with("NULL,");
-    match name {
-        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" | "Float16" | "Float32"
-        | "Float64" | "Boolean"
-            if value.parse::<f64>().is_ok() || is_null || ["true", "false"].contains(&value) =>
-        {
-            Some(value.to_string())
-        }
-        "Utf8"
-        | "LargeUtf8"
-        | "Utf8View"
-        | "Date32"
-        | "Date64"
-        | "IntervalMonthDayNano"
-        | "TimestampNanosecond"
-        | "TimestampMicrosecond"
-        | "TimestampMillisecond"
-        | "TimestampSecond"
-        | "DurationNanosecond"
-            if is_null =>
-        {
-            Some("NULL".into())
-        }
-        "Utf8" | "LargeUtf8" | "Utf8View" => Some(format!("'{}'", quoted()?.replace('\'', "''"))),
-        "Date32" | "Date64" => Some(format!("date '{}'", quoted()?)),
-        _ => None,
     }
 }
 
@@ -525,115 +384,4 @@ pub(crate) fn rebuilt(data_type: &DataType, change: &dyn Fn(&DataType) -> Option
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(name: &str, text: &str) -> Result<String, String> {
-        ParamType::parse(name)?.value(text).map(|value| format!("{value:?}"))
-    }
-
-    #[test]
-    fn values_of_each_type() {
-        assert_eq!(value("integer", "42").unwrap(), "Int64(42)");
-        assert_eq!(value("date", "2025-01-31").unwrap(), "Date32(\"2025-01-31\")");
-        // 2025-01-31T09:00:00+01:00 = 08:00 UTC = 1738310400 s
-        let at = value("timestamp", "2025-01-31T09:00:00+01:00").unwrap();
-        assert!(at.contains("1738310400000000"), "{at}");
-        assert_eq!(value("timestamp", "2025-01-31 08:00:00").unwrap(), at);
-        assert!(value("timestamp", "9999-12-31").is_ok());
-        assert!(value("interval", "7 days").unwrap().contains("days: 7"));
-        assert_eq!(value("text", "'it''s'").unwrap(), "Utf8(\"it's\")");
-        assert_eq!(value("text", "'a', 'b'").unwrap(), "Utf8(\"'a', 'b'\")");
-        assert_eq!(value("boolean", "TRUE").unwrap(), "Boolean(true)");
-        assert_eq!(value("integer", "null").unwrap(), "Int64(NULL)");
-    }
-
-    #[test]
-    fn lists_split_at_commas_outside_quotes() {
-        let split = |text: &str| split_list(text).unwrap();
-        assert_eq!(split("a, 'b,c' ,d"), ["a", "b,c", "d"]);
-        assert!(split(" ").is_empty());
-        // a quote inside a word is a character
-        assert_eq!(split("O'Brien, Smith"), ["O'Brien", "Smith"]);
-        assert_eq!(split("O'Brien, 'Smith, J.', \"D'Arcy, \"\"F\"\"\""), ["O'Brien", "Smith, J.", "D'Arcy, \"F\""]);
-        assert_eq!(split("['it''s', 5\", ]"), ["it's", "5\"", ""]);
-        assert!(split_list("a, 'b, c").unwrap_err().contains("the quote ' before `b` is not closed"));
-        assert!(split_list("'a' b, c").unwrap_err().contains("a comma is wanted after the closing quote, got `b, c`"));
-        // of a text parameter all of it is one value
-        assert_eq!(value("text", "O'Brien, Smith").unwrap(), "Utf8(\"O'Brien, Smith\")");
-        assert_eq!(value("list(text)", "O'Brien, Smith").unwrap(), "List([O'Brien, Smith])");
-        assert_eq!(value("list(integer)", "1, 2").unwrap(), "List([1, 2])");
-    }
-
-    #[test]
-    fn messages_use_our_names_of_types() {
-        assert_eq!(
-            with_type_names("got Utf8 and Timestamp(µs, \"UTC\"), MyInt64 stays, List(Int64), Timestamp(ns)"),
-            "got text and timestamp with time zone, MyInt64 stays, bigint[], timestamp"
-        );
-        assert_eq!(
-            with_type_names("Dictionary(Int8, Utf8View) Decimal128(10, 2), Null is NULL: Utf8(\"it's\") + Int64(6)"),
-            "text decimal(10,2), Null is NULL: 'it''s' + 6"
-        );
-        assert_eq!(with_type_names("sum(Utf8) (Date32(\"2025-01-01\"))"), "sum(text) (date '2025-01-01')");
-    }
-
-    #[test]
-    fn parameters_may_have_sql_names_of_types() {
-        for (name, same) in [
-            ("bigint", "integer"),
-            ("double  precision", "float"),
-            ("timestamp with time zone", "timestamp"),
-            ("text[]", "list(text)"),
-            ("list(bigint)", "list(integer)"),
-        ] {
-            assert_eq!(ParamType::parse(name).unwrap(), ParamType::parse(same).unwrap(), "{name}");
-        }
-    }
-
-    #[test]
-    fn types_have_the_names_that_cast_takes() {
-        use datafusion::sql::sqlparser::dialect::GenericDialect;
-        use datafusion::sql::sqlparser::parser::Parser;
-        let list = |data_type| DataType::List(Arc::new(Field::new_list_field(data_type, true)));
-        for (data_type, name) in [
-            (DataType::Utf8View, "text"),
-            (DataType::Int64, "bigint"),
-            (DataType::Int32, "integer"),
-            (DataType::UInt64, "bigint unsigned"),
-            (DataType::Float64, "double"),
-            (DataType::Decimal128(10, 2), "decimal(10,2)"),
-            (DataType::Timestamp(TimeUnit::Nanosecond, None), "timestamp"),
-            (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), "timestamp with time zone"),
-            (DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), "text"),
-            (DataType::Duration(TimeUnit::Second), "interval"),
-            (list(DataType::Utf8), "text[]"),
-            (list(list(DataType::Int64)), "bigint[][]"),
-        ] {
-            assert_eq!(type_name(&data_type), name);
-            let parsed = Parser::parse_sql(&GenericDialect {}, &format!("select cast(a as {name})"));
-            assert!(parsed.is_ok(), "{name}: {parsed:?}");
-        }
-    }
-
-    #[test]
-    fn wrong_values_say_what_is_wanted() {
-        assert_eq!(value("date", "tomorrow").unwrap_err(), "`tomorrow` is no date; write it like 2025-01-31");
-        assert!(value("boolean", "yes").is_err() && value("float", "NaN").is_err() && value("integer", "1.5").is_err());
-        assert!(value("interval", "seven").is_err());
-        let error = value("interval", "7").unwrap_err();
-        assert_eq!(error, "`7` has no unit; write `7 days`, `7 hours`, `7 weeks` or `7 months`");
-        for text in ["'7'", " 7 ", "-7", "1.5", "1 day 3", "2 3 days", "list(7)"] {
-            assert!(value("interval", text).is_err(), "{text}");
-        }
-        assert!(value("list(interval)", "7 days, 7").unwrap_err().contains("has no unit"));
-        for text in ["7 days", "7days", "90s", "1 day 3 hours", "-7 days", "1.5 months"] {
-            assert!(value("interval", text).is_ok(), "{text}");
-        }
-        assert_eq!(
-            value("string", "x").unwrap_err(),
-            "unknown type `string`: the types are text, integer, float, boolean, date, timestamp, interval"
-        );
-        assert!(value("timestmp", "x").unwrap_err().contains("did you mean `timestamp`?"));
-    }
-}
+mod tests;

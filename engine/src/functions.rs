@@ -4,8 +4,10 @@
 //! documentation. Switch: `cxql.engine.function_overrides`, read when a session is built.
 
 pub(crate) mod aggregates;
+mod bit_count;
 pub(crate) mod calendar;
 pub(crate) mod canonical_float;
+pub(crate) mod delegate;
 pub(crate) mod duration_average;
 mod duration_fields;
 pub(crate) mod exact;
@@ -20,6 +22,7 @@ pub(crate) mod overrides;
 pub(crate) mod percentile;
 mod percentile_disc;
 pub(crate) mod saturating_cast;
+mod series;
 pub(crate) mod signed;
 pub(crate) mod temporal_cast;
 pub(crate) mod time_zone;
@@ -36,10 +39,12 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use self::aggregates::{AggregateOverride, AggregateRepair};
+use self::bit_count::BitCount;
 use self::operators::OperatorPlanner;
 use self::overrides::{FunctionOverride, Repair};
 use self::percentile::PercentileCont;
 use self::percentile_disc::PercentileDisc;
+use self::series::{SERIES, Series};
 use self::signed::{SignedAggregate, SignedScalar, SignedWindow};
 use self::time_zone::TimeZone;
 use self::to_char::ToChar;
@@ -66,6 +71,10 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
                 *function = Arc::new(ScalarUDF::from(ToChar { inner: Arc::clone(function) }));
                 continue;
             }
+            name if SERIES.contains(&name) => {
+                *function = Arc::new(ScalarUDF::from(Series { inner: Arc::clone(function) }));
+                continue;
+            }
             name if signed::SCALAR.contains(&name) => {
                 *function = Arc::new(ScalarUDF::from(SignedScalar { inner: Arc::clone(function) }));
                 continue;
@@ -77,7 +86,13 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
     }
     if let Some(functions) = builder.scalar_functions() {
         let default = ConfigOptions::default();
-        functions.extend([TimeZone::udf(&default), TryToTimestamp::udf(&default), TryToDate::udf()].map(Arc::new));
+        let added = [
+            TimeZone::udf(&default),
+            TryToTimestamp::udf(&default),
+            TryToDate::udf(),
+            ScalarUDF::from(BitCount::new()),
+        ];
+        functions.extend(added.map(Arc::new));
     }
     if let Some(planners) = builder.expr_planners() {
         planners.insert(0, Arc::new(OperatorPlanner::new()));

@@ -1,6 +1,7 @@
 //! Planning of SQL: what has to be decided before there is a plan.
 
 mod any_of_arrays;
+mod cast_names;
 mod row_in;
 pub(crate) mod using_joins;
 
@@ -30,8 +31,33 @@ pub async fn statement_to_plan(state: &SessionState, mut statement: Statement) -
             return plan_err!("{refused}");
         }
         visit(&mut statement, &mut using_joins::Nesting::default());
+        return plan_with_cast_names(state, statement).await;
     }
     state.statement_to_plan(statement).await
+}
+
+/// Plans a statement; casts get names where two columns have one name without.
+async fn plan_with_cast_names(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    if cast_names::has_same_keys(&mut statement) {
+        let mut named = statement.clone();
+        if let Some(state) = cast_names::name_casts(state, &mut named)?
+            && let Ok(plan) = state.statement_to_plan(named).await
+        {
+            return Ok(plan);
+        }
+    }
+    let error = match state.statement_to_plan(statement.clone()).await {
+        Err(error) if cast_names::is_duplicate_name(&error) => error,
+        planned => return planned,
+    };
+    match cast_names::name_casts(state, &mut statement)? {
+        Some(state) => match state.statement_to_plan(statement).await {
+            // the names that are there twice are those that were typed
+            Err(second) if cast_names::is_duplicate_name(&second) => Err(error),
+            planned => planned,
+        },
+        None => Err(error),
+    }
 }
 
 /// Plans one statement as [`SessionContext::sql`] does, with the repairs of this crate.

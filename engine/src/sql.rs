@@ -9,8 +9,11 @@
 //! | `2 * 3 ^ 2`, `'a' \|\| 1 + 2` | `2 * (3 ^ 2)`, `'a' \|\| (1 + 2)` | the precedence of PostgreSQL; the generic dialect of the parser has that of MySQL |
 //! | `cast(2.5 as int)`, `1.005::decimal(9, 2)`, `round(1.005, 2)` | the literal as the decimal that was written | DataFusion's literals with a point are doubles: digits are lost, and halves round as their doubles do |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
+//! | `mod(x, y)`, `max_by(x, y)`, `listagg(x)`, ... | other functions, see [`calls`] | DataFusion has them not |
 //!
 //! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
+
+mod calls;
 
 use std::ops::ControlFlow;
 
@@ -40,6 +43,10 @@ pub fn rewrite_statement(statement: &mut Statement) {
 /// Rewrites the expressions of a statement, a query or an expression; see the module.
 pub fn rewrite<T: VisitMut>(tree: &mut T) {
     let _: ControlFlow<()> = visit_expressions_mut(tree, |expr| {
+        if let Some(rewritten) = calls::rewritten(expr) {
+            *expr = rewritten;
+            return ControlFlow::Continue(());
+        }
         match expr {
             Expr::AtTimeZone { .. } => at_time_zone(expr),
             Expr::Interval(interval) => spelled_interval(interval),

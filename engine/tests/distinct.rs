@@ -139,6 +139,42 @@ async fn lists_and_strings_of_groups_are_those_of_datafusion() {
     assert_eq!(lines, ["|g|p|q|", "|1|2|4|", "|2|||", "|3|7|7|"], "{found}");
 }
 
+/// The key is unique, so that there is one order; rows are filtered, NULLs are left out, keys have directions.
+#[tokio::test]
+async fn ordered_lists_are_those_of_datafusion() {
+    let table = table();
+    let (ours, stock) = (session(true, None, &table), session(false, None, &table));
+    // DataFusion sorts the input of string_agg, which can have one order only
+    let for_stock = |sql: &str| {
+        sql.replace(
+            "string_agg(topic, ', ' order by number, row)",
+            "nullif(array_to_string(array_agg(topic order by number, row) ignore nulls, ', '), '')",
+        )
+        .replace("string_agg(long, '' order by row desc)", "array_to_string(array_agg(long order by row desc), '')")
+    };
+    for key in ["few", "many", "long"] {
+        let sql = format!(
+            "select {key}, array_agg(long order by far desc, row) as longs,
+             array_agg(number order by topic nulls first, row desc) filter (where few > 1) as numbers,
+             array_agg(topic order by half, row) ignore nulls as topics, string_agg(topic, ', ' order by number, row) as names,
+             string_agg(long, '' order by row desc) filter (where few > 100) as nothing
+             from (select *, many * 3 + number_of as row from (select *, row_number() over (partition by many order by far, half, number)
+             as number_of from t)) where many < 900 group by {key} order by {key}"
+        );
+        let expected = rows(&stock, &for_stock(&sql)).await;
+        assert_eq!(rows(&ours, &sql).await, expected, "{sql}");
+        let sorted = sql.replace("from t)", "from (select * from t order by few, many, long))");
+        assert_eq!(rows(&ours, &sorted).await, expected, "{sorted}");
+        assert_eq!(rows(&session(true, Some(8 << 20), &table), &sql).await, expected, "within 8 MB: {sql}");
+    }
+    let sql = "select g, array_agg(v order by k desc) as a, string_agg(v, '/' order by k) as s
+        from (values (1, 'b', 2), (1, null, 3), (1, 'a', 4), (1, 'c', 1), (2, null, 1)) as t (g, v, k) group by g order by g";
+    let found = rows(&ours, sql).await;
+    let lines: Vec<String> =
+        found.lines().map(|line| line.replace(' ', "")).filter(|line| line.starts_with("|")).collect();
+    assert_eq!(lines, ["|g|a|s|", "|1|[a,,b,c]|c/b/a|", "|2|[]||"], "{found}");
+}
+
 /// The aggregate is larger than its memory: states go to disk, come back sorted, and merge.
 #[tokio::test]
 async fn distinct_values_spill() {

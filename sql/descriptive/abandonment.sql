@@ -8,7 +8,7 @@
 -- grain: one row per queue, then one per band of 10 seconds waited
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
+-- param: short_s float >= 0 = 5           # abandoned within this many seconds counts as a short abandon
 -- section: By queue
 -- chart: bar x=queue y=abandonment_ratio low=abandonment_low_ratio high=abandonment_high_ratio format=percent
 -- check: abandonment_ratio between 0 and 1
@@ -40,8 +40,10 @@ select
     abandoned_count,
     abandoned_without_wait_count,
     abandonment_ratio,
-    (abandoned_count + 1.9208 - spread) / (offered_count + 3.8416) as abandonment_low_ratio,
-    (abandoned_count + 1.9208 + spread) / (offered_count + 3.8416) as abandonment_high_ratio,
+    case when spread >= 0 then greatest((abandoned_count + 1.9208 - spread) / (offered_count + 3.8416), 0) end
+        as abandonment_low_ratio,
+    case when spread >= 0 then least((abandoned_count + 1.9208 + spread) / (offered_count + 3.8416), 1) end
+        as abandonment_high_ratio,
     without_short_ratio,
     abandoned_wait_median_s
 from with_spread

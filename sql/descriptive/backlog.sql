@@ -6,7 +6,7 @@
 -- higher.
 -- grain: one row per step of the observed period
 -- param: until timestamp = 2200-01-01       # what has happened before this time
--- param: step text = month                  # day, week, month or quarter
+-- param: step text in (day, week, month, quarter, year) = month  # length of a step
 -- chart: line x=period y=open_count partial=is_partial
 -- check: open_count >= 0
 -- check: opened_count >= 0 and closed_count >= 0

@@ -6,7 +6,7 @@
 -- grain: one row per day, then one per week, then one per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: topic text = %                   # a topic, or a pattern of LIKE
+-- param: topic text like contacts_clean.topic = %  # a topic, or a pattern of LIKE
 -- section: By day
 -- chart: line x=day y=contact_count,mean_7_days partial=is_partial
 -- check: contact_count >= 0

@@ -33,8 +33,10 @@ select
     answer_count,
     satisfied_count,
     csat_ratio,
-    (satisfied_count + 1.9208 - spread) / (answer_count + 3.8416) as csat_low_ratio,
-    (satisfied_count + 1.9208 + spread) / (answer_count + 3.8416) as csat_high_ratio,
+    case when spread >= 0 then greatest((satisfied_count + 1.9208 - spread) / (answer_count + 3.8416), 0) end
+        as csat_low_ratio,
+    case when spread >= 0 then least((satisfied_count + 1.9208 + spread) / (answer_count + 3.8416), 1) end
+        as csat_high_ratio,
     mean_score
 from with_spread
 order by answer_count desc, channel;

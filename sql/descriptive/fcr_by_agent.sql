@@ -6,7 +6,7 @@
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01       # first contact start
 -- param: until timestamp = 2200-01-01       # contacts before this time
--- param: min_known_count integer = 1        # agents with fewer known first contacts are left out
+-- param: min_known_count integer >= 0 = 1   # agents with fewer known first contacts are left out
 -- chart: bar x=agent_name y=fcr_ratio,logged_resolved_ratio format=percent
 -- check: fcr_ratio between 0 and 1
 -- check: fcr_ratio between fcr_low_ratio - 1e-9 and fcr_high_ratio + 1e-9
@@ -40,8 +40,10 @@ select
     known_count,
     resolved_count,
     fcr_ratio,
-    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
-    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as fcr_low_ratio,
+    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as fcr_high_ratio,
     repeat_ratio,
     logged_resolved_ratio
 from with_spread

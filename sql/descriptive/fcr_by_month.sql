@@ -6,7 +6,7 @@
 -- grain: one row per month
 -- param: since timestamp = 1970-01-01       # first contact start
 -- param: until timestamp = 2200-01-01       # contacts before this time
--- param: topic text = %                     # a topic, or a pattern of LIKE
+-- param: topic text like contacts_clean.topic = %  # a topic, or a pattern of LIKE
 -- chart: line x=month y=fcr_ratio low=fcr_low_ratio high=fcr_high_ratio partial=is_partial base=known_count format=percent
 -- check: fcr_ratio between 0 and 1
 -- check: repeat_ratio between 0 and 1
@@ -57,8 +57,10 @@ select
     first_contact_count - known_count as unknown_count,
     known_count,
     fcr_ratio,
-    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
-    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as fcr_low_ratio,
+    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as fcr_high_ratio,
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio,

@@ -7,7 +7,7 @@
 -- grain: one row per topic
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: window interval = 7 days         # a repeat within this span means not resolved
+-- param: window interval > 0 = 7 days     # a repeat within this span means not resolved
 -- chart: bar x=topic y=fcr_ratio,logged_resolved_ratio format=percent title="First-contact resolution by topic"
 -- check: fcr_ratio between 0 and 1
 -- check: fcr_ratio between fcr_low_ratio - 1e-9 and fcr_high_ratio + 1e-9
@@ -64,8 +64,10 @@ select
     known_count,
     resolved_count,
     fcr_ratio,
-    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
-    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as fcr_low_ratio,
+    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as fcr_high_ratio,
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio,

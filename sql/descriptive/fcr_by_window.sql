@@ -94,8 +94,10 @@ select
     known_count,
     resolved_count,
     fcr_ratio,
-    (resolved_count + 1.9208 - spread) / (known_count + 3.8416) as fcr_low_ratio,
-    (resolved_count + 1.9208 + spread) / (known_count + 3.8416) as fcr_high_ratio,
+    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as fcr_low_ratio,
+    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as fcr_high_ratio,
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio

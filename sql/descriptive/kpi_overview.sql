@@ -4,9 +4,9 @@
 -- figures, they and their differences are NULL. Ratios carry their Wilson interval of 95 %. FCR counts first contacts
 -- whose 7 days have elapsed, so it rests on the older part of the newest period. Open contacts are counted at its end.
 -- grain: one row per figure
--- param: period interval = 28 days        # length of each of the two periods
+-- param: period interval > 0 = 28 days    # length of each of the two periods
 -- param: until timestamp = null           # end of the newest period, exclusive; null is the end of the data
--- param: threshold_s float = 20           # service level counts contacts answered within this many seconds
+-- param: threshold_s float >= 0 = 20      # service level counts contacts answered within this many seconds
 -- chart: figure x=kpi value=value previous=previous_value low=value_low high=value_high unit=unit
 -- check: value between value_low - 1e-9 and value_high + 1e-9
 -- check: case unit when 'ratio' then value between 0 and 1 when 'count' then value >= 0 end
@@ -104,8 +104,10 @@ with_spread as (
 )
 select
     kpi, unit, value, previous_value, value - previous_value as difference, known_count,
-    (known_count * value + 1.9208 - spread) / (known_count + 3.8416) as value_low,
-    (known_count * value + 1.9208 + spread) / (known_count + 3.8416) as value_high
+    case when spread >= 0 then greatest((known_count * value + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as value_low,
+    case when spread >= 0 then least((known_count * value + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as value_high
 from with_spread
 order by position;
 

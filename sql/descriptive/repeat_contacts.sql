@@ -5,7 +5,7 @@
 -- grain: one row per topic, then per day since the contact before, then per customer
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: max_rows integer = 20            # how many customers to list
+-- param: max_rows integer >= 1 = 20       # how many customers to list
 -- section: By topic
 -- chart: bar x=topic y=repeat_ratio low=repeat_low_ratio high=repeat_high_ratio format=percent
 -- check: repeat_ratio between 0 and 1
@@ -35,8 +35,10 @@ select
     known_count,
     repeat_count,
     repeat_ratio,
-    (repeat_count + 1.9208 - spread) / (known_count + 3.8416) as repeat_low_ratio,
-    (repeat_count + 1.9208 + spread) / (known_count + 3.8416) as repeat_high_ratio,
+    case when spread >= 0 then greatest((repeat_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as repeat_low_ratio,
+    case when spread >= 0 then least((repeat_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as repeat_high_ratio,
     repeat_handle_h
 from with_spread
 order by repeat_count desc, topic;

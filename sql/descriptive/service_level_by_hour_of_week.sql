@@ -5,8 +5,8 @@
 -- grain: one row per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: threshold_s float = 20           # answered within this many seconds
--- param: queue text = %                   # a queue, or a pattern of LIKE
+-- param: threshold_s float >= 0 = 20      # answered within this many seconds
+-- param: queue text like contacts_clean.queue = %  # a queue, or a pattern of LIKE
 -- chart: heatmap x=hour y=weekday value=service_level_ratio format=percent
 -- check: service_level_ratio between 0 and 1
 -- check: weekday between 1 and 7 and hour between 0 and 23

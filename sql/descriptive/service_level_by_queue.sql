@@ -6,8 +6,8 @@
 -- grain: one row per queue, then one per week and queue
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: threshold_s float = 20           # answered within this many seconds
--- param: short_s float = 5                # abandoned within this many seconds counts as a short abandon
+-- param: threshold_s float >= 0 = 20      # answered within this many seconds
+-- param: short_s float >= 0 = 5           # abandoned within this many seconds counts as a short abandon
 -- section: By queue and definition
 -- chart: bar x=queue y=offered_ratio,answered_ratio,late_abandons_ratio format=percent
 -- check: offered_ratio between 0 and 1

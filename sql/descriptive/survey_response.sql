@@ -6,7 +6,7 @@
 -- grain: one row per channel and kind of survey
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: within interval = 7 days         # answers that come later after the start of the contact are not counted
+-- param: within interval > 0 = 7 days     # answers that come later after the start of the contact are not counted
 -- chart: bar x=channel y=response_ratio series=kind format=percent
 -- check: response_ratio between 0 and 1
 -- check: valid_count <= answer_count

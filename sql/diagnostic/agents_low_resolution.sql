@@ -6,8 +6,8 @@
 -- grain: one row per agent
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: z_limit float = 3                # standard deviations below expected that count as low
--- param: min_known_count integer = 30     # agents with fewer known outcomes are left out
+-- param: z_limit float >= 0 = 3           # standard deviations below expected that count as low
+-- param: min_known_count integer >= 0 = 30  # agents with fewer known outcomes are left out
 -- chart: bar x=agent_name y=fcr_zscore,logged_zscore
 -- check: fcr_ratio between 0 and 1
 -- check: expected_fcr_ratio between 0 and 1

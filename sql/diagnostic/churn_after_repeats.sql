@@ -6,7 +6,7 @@
 -- time to leave. Contacts less than 7 days after the data begins are left out. Where no leaving is recorded at all the
 -- share is NULL, not zero. It shows no cause.
 -- grain: one row per number of repeat contacts, 0 to 4
--- param: within interval = 30 days        # who leaves later is not counted
+-- param: within interval > 0 = 30 days    # who leaves later is not counted
 -- param: until timestamp = 2200-01-01     # contacts before this time, and who had left by then
 -- chart: bar x=repeat_count y=churn_ratio low=churn_low_ratio high=churn_high_ratio format=percent
 -- check: churn_ratio between 0 and 1
@@ -64,8 +64,10 @@ select
     known_count,
     churned_count,
     churn_ratio,
-    (churned_count + 1.9208 - spread) / (known_count + 3.8416) as churn_low_ratio,
-    (churned_count + 1.9208 + spread) / (known_count + 3.8416) as churn_high_ratio
+    case when spread >= 0 then greatest((churned_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
+        as churn_low_ratio,
+    case when spread >= 0 then least((churned_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
+        as churn_high_ratio
 from with_spread
 order by repeat_count;
 

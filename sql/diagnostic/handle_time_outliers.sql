@@ -6,7 +6,7 @@
 -- grain: one row per month, then one per agent, then one per contact
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: max_rows integer = 50            # how many contacts to list
+-- param: max_rows integer >= 1 = 50       # how many contacts to list
 -- section: By month
 -- chart: line x=month y=outlier_ratio partial=is_partial base=contact_count format=percent
 -- check: outlier_ratio between 0 and 1
@@ -24,7 +24,7 @@ by_month as (
         count(*) filter (where is_outlier) as outlier_count,
         rate(is_outlier) as outlier_ratio,
         avg(handle_s) as mean_s,
-        median(cast(handle_s as double)) as median_s,
+        percentile_cont(0.5) within group (order by cast(handle_s as double)) as median_s,
         percentile_cont(0.95) within group (order by cast(handle_s as double)) as p95_s
     from scores
     group by month

@@ -5,7 +5,7 @@
 -- whole change. The newest period ends before until, by default with the newest contact. A period that the data do not
 -- cover has no figures, and where they cover one of the two in part or not at all there is no change: NULL.
 -- grain: one row per topic
--- param: period interval = 28 days        # length of each of the two periods
+-- param: period interval > 0 = 28 days    # length of each of the two periods
 -- param: until timestamp = null           # end of the newest period, exclusive; null is the end of the data
 -- chart: bar x=topic y=contact_change_count
 -- check: contact_part_ratio between 0 and 1

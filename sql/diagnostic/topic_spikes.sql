@@ -5,9 +5,9 @@
 -- direction; the other is shown beside it. A topic is judged from min_week_count whole weeks on. A release, an outage
 -- or a campaign shows as a run of such weeks. Weeks that the data covers in part are left out.
 -- grain: one row per week, topic and product, first those that stand out, then all of the topics that have one
--- param: z_limit float = 3.5              # how far from usual
--- param: min_contact_count integer = 20   # topics with fewer contacts a week at the median are left out
--- param: min_week_count integer = 12      # topics with fewer whole weeks are not judged
+-- param: z_limit float >= 0 = 3.5         # how far from usual
+-- param: min_contact_count integer >= 0 = 20  # topics with fewer contacts a week at the median are left out
+-- param: min_week_count integer >= 0 = 12  # topics with fewer whole weeks are not judged
 -- param: also_below boolean = false       # also weeks with fewer or shorter contacts than usual
 -- section: Weeks that stand out
 -- check: contact_count >= 0

@@ -36,8 +36,10 @@ select
     contact_count,
     transferred_count,
     transferred_ratio,
-    (transferred_count + 1.9208 - spread) / (contact_count + 3.8416) as transferred_low_ratio,
-    (transferred_count + 1.9208 + spread) / (contact_count + 3.8416) as transferred_high_ratio,
+    case when spread >= 0 then greatest((transferred_count + 1.9208 - spread) / (contact_count + 3.8416), 0) end
+        as transferred_low_ratio,
+    case when spread >= 0 then least((transferred_count + 1.9208 + spread) / (contact_count + 3.8416), 1) end
+        as transferred_high_ratio,
     mean_transfer_count,
     transferred_fcr_ratio,
     kept_fcr_ratio,

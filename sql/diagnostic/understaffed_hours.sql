@@ -6,9 +6,9 @@
 -- grain: one row per queue, weekday and hour that stands out
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
--- param: threshold_s float = 20           # answered within this many seconds
--- param: z_limit float = 3                # standard deviations below the queue's usual
--- param: min_offered_count integer = 10   # hours with fewer contacts are left out
+-- param: threshold_s float >= 0 = 20      # answered within this many seconds
+-- param: z_limit float >= 0 = 3           # standard deviations below the queue's usual
+-- param: min_offered_count integer >= 0 = 10  # hours with fewer contacts are left out
 -- check: service_level_ratio < queue_service_level_ratio
 -- check: service_level_ratio between 0 and 1
 -- alert: count(*) > 0

@@ -2,7 +2,7 @@
 -- description: What is wrong in the data before any cleaning, with duplicates, missing, impossible and dangling values.
 -- Shows the raw tables. Checks with nothing to check are left out.
 -- grain: one row per table, column and check
--- param: min_ratio float = 0              # leave out checks that affect a smaller share
+-- param: min_ratio float >= 0 = 0         # leave out checks that affect a smaller share
 -- section: All checks
 -- chart: bar x=check_name y=affected_ratio series=table_name format=percent
 -- check: affected_ratio between 0 and 1

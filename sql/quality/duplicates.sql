@@ -4,7 +4,7 @@
 -- contact_count is how many it keeps. Contacts of one customer on one topic and channel that start within the same
 -- minute under different keys are shown, not removed.
 -- grain: one row per key, then one per pair
--- param: max_rows integer = 50            # how many of each to list
+-- param: max_rows integer >= 1 = 50       # how many of each to list
 -- section: Same key
 -- check: row_count > 1
 -- check: version_count between 1 and row_count

@@ -3,7 +3,7 @@
 -- A reference to an empty or absent table is not checked. Answers of the first days may be about contacts from before
 -- the data begins.
 -- grain: one row per reference, then one per missing customer of contacts
--- param: max_rows integer = 50            # how many missing customers to list
+-- param: max_rows integer >= 1 = 50       # how many missing customers to list
 -- section: By reference
 -- chart: bar x=column_name y=orphan_ratio series=table_name format=percent
 -- check: orphan_ratio between 0 and 1

@@ -1,21 +1,23 @@
-//! `cxql show REPORT|VIEW`.
+//! `cxql show REPORT|VIEW|TABLE`.
 
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::project::Project;
 use crate::report::{plan_section, plan_view};
 use crate::session::View;
 use crate::source::Source;
+use crate::sqlfile;
 use crate::types::type_name;
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// Name of a report or view, or path of a .sql file
+    /// Name of a report, view or table, or path of a .sql file
     report: String,
 }
 
@@ -40,7 +42,7 @@ pub(super) async fn run(args: ShowArgs, project: Project) -> Result<ExitCode> {
     let report = match (project.library.report(&args.report), project.library.views().get(&name)) {
         (Ok(report), _) => report,
         (Err(_), Some(view)) => return show_view(view, &project).await,
-        (Err(error), None) => return Err(error),
+        (Err(error), None) => return show_table(&args.report, &project, error).await,
     };
     let mut text = format!("{}\n", report.title);
     line(&mut text, "report", &report.name);
@@ -53,8 +55,8 @@ pub(super) async fn run(args: ShowArgs, project: Project) -> Result<ExitCode> {
     }
     for param in &report.params {
         let value = match &param.default {
-            Some((default, _)) => format!("{} {} = {default}", param.name, param.param_type.name()),
-            None => format!("{} {} (needed)", param.name, param.param_type.name()),
+            Some((default, _)) => format!("{} {} = {default}", param.name, param.declared_type()),
+            None => format!("{} {} (needed)", param.name, param.declared_type()),
         };
         line(&mut text, "parameter", &param.note.as_ref().map_or(value.clone(), |note| format!("{value}  # {note}")));
     }
@@ -81,6 +83,26 @@ pub(super) async fn run(args: ShowArgs, project: Project) -> Result<ExitCode> {
         line(&mut text, "notes", notes.about.as_deref().unwrap_or("on the figures, after each run"));
     }
     super::print(&format!("{text}\n{}\n", report.source.text.trim_end()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The columns of a table, or the error that there is no report of the name.
+async fn show_table(name: &str, project: &Project, error: Error) -> Result<ExitCode> {
+    let Ok(session) = project.open(false).await else { return Err(error) };
+    let Some((table, address)) = session.tables().find(|(table, _)| table.eq_ignore_ascii_case(name)) else {
+        return Err(error);
+    };
+    let mut text = format!("{table}\n");
+    line(&mut text, "table", table);
+    line(&mut text, "data", &address);
+    let source = Arc::new(Source::query(&format!("select * from \"{table}\"")));
+    if let Some(statement) = sqlfile::statements(&source)?.pop_front() {
+        columns(&mut text, &session.plan(&source, statement).await?);
+    }
+    for note in session.take_notes() {
+        super::note(&note);
+    }
+    super::print(&format!("{text}\nits rows: cxql query 'select * from {table} limit 10'\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,4 @@
-//! `-- param: name type = default  # note`: a typed parameter, bound as a value.
+//! `-- param: name type domain = default  # note`: a typed parameter, bound as a value.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile::HeaderLine;
-use crate::types::ParamType;
+use crate::types::{Domain, ParamType};
 
 /// A declared parameter.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(crate) struct Param {
     pub name: String,
     /// Its type.
     pub param_type: ParamType,
+    /// The values that it may have, if not all of its type.
+    pub domain: Option<Domain>,
     /// Its default as written and as a value; `None` if it is required.
     pub default: Option<(String, ScalarValue)>,
     /// The comment after `#`.
@@ -34,8 +36,10 @@ impl Param {
             Some((text, note)) => (text.trim(), Some(note.trim().to_string())),
             None => (line.value.as_str(), None),
         };
-        let (declaration, default) = match text.split_once('=') {
-            Some((declaration, default)) => (declaration.trim(), Some(default.trim())),
+        // the `=` of `>= 1` is none before a default
+        let is_sign = |at: &usize| !text[..*at].ends_with('>');
+        let (declaration, default) = match text.match_indices('=').map(|(at, _)| at).find(is_sign) {
+            Some(at) => (text[..at].trim(), Some(text[at + 1..].trim())),
             None => (text, None),
         };
         let at = |part: &str| {
@@ -54,17 +58,38 @@ impl Param {
                 .help("names are lower case letters, digits and `_`")
                 .help(form));
         }
-        let type_name = type_name.trim();
+        let (type_name, domain) = Domain::split(type_name);
         let param_type =
             ParamType::parse(type_name).map_err(|error| Error::at(source, Some(at(type_name)), error).help(form))?;
-        let default = match default {
-            Some(text) => {
-                let value = param_type.value(text).map_err(|error| Error::at(source, Some(at(text)), error))?;
-                Some((text.to_string(), value))
-            }
-            None => None,
-        };
-        Ok(Self { name: name.to_string(), param_type, default, note, spot: at(name) })
+        let domain =
+            Domain::parse(domain, param_type.base).map_err(|error| Error::at(source, Some(at(domain)), error))?;
+        let mut param = Self { name: name.to_string(), param_type, domain, default: None, note, spot: at(name) };
+        if let Some(text) = default {
+            let value = param.value(text).map_err(|error| Error::at(source, Some(at(text)), error))?;
+            param.default = Some((text.to_string(), value));
+        }
+        Ok(param)
+    }
+
+    /// Its type and its domain as in the file.
+    pub(crate) fn declared_type(&self) -> String {
+        match &self.domain {
+            Some(domain) => format!("{} {domain}", self.param_type.name()),
+            None => self.param_type.name(),
+        }
+    }
+
+    /// Parses a value.
+    ///
+    /// # Errors
+    /// A value of another type, or outside the domain.
+    pub(crate) fn value(&self, text: &str) -> Result<ScalarValue, String> {
+        let value = self.param_type.value(text)?;
+        match &self.domain {
+            Some(domain) => domain.check(&value).map_err(|error| format!("`{}`: {error}", text.trim()))?,
+            None => {}
+        }
+        Ok(value)
     }
 }
 
@@ -87,7 +112,7 @@ pub(super) fn bind(report: &str, params: &[Param], given: &BTreeMap<String, Stri
     params
         .iter()
         .map(|param| match (given.get(&param.name), &param.default) {
-            (Some(text), _) => param.param_type.value(text).map_err(|error| Error::Parameter {
+            (Some(text), _) => param.value(text).map_err(|error| Error::Parameter {
                 message: format!("report '{report}', parameter -p {}: {error}", param.name),
             }),
             (None, Some((_, value))) => Ok(value.clone()),
@@ -123,6 +148,10 @@ mod tests {
         let text = error("-- param: since date = soon # note");
         assert!(text.contains("r.sql:1:24") && text.contains("`soon` is no date"), "{text}");
         assert!(error("-- param: Since date").contains("lower case"));
+        let text = error("-- param: window interval > 0 = 0 days");
+        assert!(text.contains("r.sql:1:33") && text.contains("`0 days`: it must be above zero"), "{text}");
+        let text = error("-- param: step date in (day) = 2025-01-01");
+        assert!(text.contains("r.sql:1:21") && text.contains("`in (day)` is no domain of date"), "{text}");
     }
 
     #[test]
@@ -139,5 +168,24 @@ mod tests {
         );
         assert!(given(&[("a", "x"), ("b", "two")]).unwrap_err().to_string().contains("-p b: `two` is no integer"));
         assert!(given(&[("aa", "x")]).unwrap_err().to_string().contains("did you mean `a`?"));
+    }
+    #[test]
+    fn values_are_those_of_the_domain() {
+        let header =
+            "-- param: least integer >= 1 = 2\n-- param: step text in (day, week)=day\n-- param: w interval > 0";
+        let params = params(header, "$least, $step, $w").unwrap();
+        let bound = |pairs: [(&str, &str); 2]| {
+            let given = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            bind("r", &params, &given)
+        };
+        assert_eq!(bound([("least", "1"), ("w", "1 day")]).unwrap()[1], ScalarValue::from("day"));
+        for (name, value, message) in [
+            ("least", "0", "parameter -p least: `0`: it must be at least 1"),
+            ("step", "1", "parameter -p step: `1`: it must be one of day, week"),
+            ("w", "-7days", "parameter -p w: `-7days`: it must be above zero, such as 7 days"),
+        ] {
+            let error = bound([("w", "1 day"), (name, value)]).unwrap_err().to_string();
+            assert!(error.ends_with(message), "{error}");
+        }
     }
 }

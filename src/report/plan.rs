@@ -18,7 +18,7 @@ use crate::source::{Source, Spot};
 use crate::sqlfile;
 #[cfg(test)]
 use crate::types::ParamType;
-use crate::types::sql_type;
+use crate::types::{Domain, sql_type};
 
 /// The plan of a section or view, with its checks.
 #[derive(Debug)]
@@ -89,7 +89,36 @@ pub(crate) async fn plan_notes(session: &Session, report: &Report, values: &Boun
         let plan = Box::pin(plan_statement(session, report, &notes.statement, values));
         plans.push(session.planning(&reader, &report.source, plan).await?);
     }
+    for (index, (param, value)) in report.params.iter().zip(values).enumerate() {
+        let ScalarValue::Utf8(Some(pattern)) = value else { continue };
+        let Some(Domain::Labels { table, column }) = &param.domain else { continue };
+        // a pattern that every label meets
+        if pattern.chars().all(|c| c == '%') {
+            continue;
+        }
+        let reader = format!("values of {}", param.name);
+        let source = Arc::new(Source::query(&unknown_label(table, column, index + 1)));
+        let statement = sqlfile::parse(&source)?.swap_remove(0).statement;
+        let plan = Box::pin(plan_statement(session, report, &statement, values));
+        let plan = session.planning(&reader, &report.source, plan).await.map_err(|error| {
+            let title = format!("the parameter `{}` names {table}.{column}, which cannot be read", param.name);
+            let error = error.to_string();
+            Error::at(&report.source, Some(param.spot), title).help(error.lines().next().unwrap_or_default())
+        })?;
+        plans.push(plan);
+    }
     Ok(plans)
+}
+
+/// The note that no value of a column meets the pattern `$number`, with the nearest values.
+fn unknown_label(table: &str, column: &str, number: usize) -> String {
+    format!(
+        "with labels as (select distinct cast({column} as text) as label from {table} where {column} is not null), \
+         nearest as (select label from labels order by levenshtein(lower(label), lower(${number})), label limit 3) \
+         select 'no row of {table} has a {column} like ''' || ${number} || ''', so the figures are of none; did you mean ' \
+         || (select string_agg('''' || label || '''', ', ' order by levenshtein(lower(label), lower(${number})), label) \
+         from nearest) || '?' where not exists (select 1 from labels where label like ${number})"
+    )
 }
 
 /// Plans a view with the checks of its header.

@@ -67,6 +67,7 @@ fn parameters(report: &Report) -> Vec<CallParameter> {
     let parameter = |param: &Param| CallParameter {
         name: param.name.clone(),
         param_type: param.param_type,
+        domain: param.domain.clone(),
         is_needed: param.default.is_none(),
     };
     report.params.iter().map(parameter).collect()

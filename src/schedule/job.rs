@@ -19,9 +19,9 @@ use crate::error::{Error, Result};
 use crate::history::{NewRun, Trigger};
 use crate::output::Format;
 use crate::project::Project;
-use crate::report::{BoundValues, Report};
+use crate::report::{BoundValues, Param, Report};
 use crate::source::{Source, nearest};
-use crate::types::{BaseType, ParamType};
+use crate::types::BaseType;
 
 const RETRIES: u32 = 3;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -370,7 +370,7 @@ fn parameters(
     let mut parameters = BTreeMap::new();
     for (name, value) in values {
         let known = report.params.iter().find(|param| param.name == *name);
-        let Some(param_type) = known.map(|param| param.param_type) else {
+        let Some(param) = known else {
             // the report's own error lists its parameter names
             report.bind(&BTreeMap::from([(name.clone(), String::new())])).map_err(|error| wrong(job, error))?;
             continue;
@@ -380,15 +380,16 @@ fn parameters(
         })?;
         parameters.insert(
             name.clone(),
-            parse_value(param_type, &text).map_err(|error| wrong(job, format!("parameter `{name}`: {error}")))?,
+            parse_value(param, &text).map_err(|error| wrong(job, format!("parameter `{name}`: {error}")))?,
         );
     }
     Ok(parameters)
 }
 
-fn parse_value(param_type: ParamType, text: &str) -> Result<ParameterValue, String> {
+fn parse_value(param: &Param, text: &str) -> Result<ParameterValue, String> {
+    let param_type = param.param_type;
     let is_date = !param_type.is_list && matches!(param_type.base, BaseType::Date | BaseType::Timestamp);
-    match param_type.value(text) {
+    match param.value(text) {
         Ok(_) => Ok(ParameterValue::Text(text.to_string())),
         Err(_) if is_date => DateExpr::parse(text).map(|expr| ParameterValue::Date(expr, param_type.base)),
         Err(error) => Err(error),

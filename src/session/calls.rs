@@ -38,7 +38,7 @@ use super::REPORTS;
 use super::diagnose;
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
-use crate::types::{ParamType, type_name};
+use crate::types::{Domain, ParamType, type_name};
 
 /// A parameter of a report.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub(crate) struct CallParameter {
     pub name: String,
     /// Its type.
     pub param_type: ParamType,
+    /// The values that it may have, if not all of its type.
+    pub domain: Option<Domain>,
     /// Whether it has no default.
     pub is_needed: bool,
 }
@@ -245,7 +247,11 @@ impl Binder<'_> {
         let Some(value) = self.value(report, parameter, spot, value)? else {
             return Ok((index, "null".into()));
         };
-        match fitted(parameter.param_type, &value).and_then(|value| encoded(&value)) {
+        let fit = fitted(parameter.param_type, &value);
+        if let (Some(domain), Some(value)) = (&parameter.domain, &fit) {
+            domain.check(value).map_err(|error| self.at(spot, format!("`{wanted}` of reports.{report}: {error}")))?;
+        }
+        match fit.and_then(|value| encoded(&value)) {
             Some(text) => Ok((index, text)),
             None => {
                 let (wanted, got) = (type_name(&parameter.param_type.data_type()), type_name(&value.data_type()));
@@ -508,7 +514,7 @@ mod tests {
             ("list(text)", list(&[])),
         ] {
             let param_type = ParamType::parse(name).unwrap();
-            let parameters = [CallParameter { name: "p".into(), param_type, is_needed: true }];
+            let parameters = [CallParameter { name: "p".into(), param_type, domain: None, is_needed: true }];
             let text = if value.is_null() { "null".to_string() } else { encoded(&value).unwrap() };
             let values = decoded(&format!("r(p => {text})"), &parameters).unwrap();
             assert_eq!(values["p"], value, "{text}");

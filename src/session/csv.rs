@@ -169,6 +169,12 @@ impl FileFormat for CsvFormat {
         let mut notes: Vec<String> =
             profiles.iter().flat_map(|profile| profile.notes(&self.shared.settings, &profile.meta.location)).collect();
         notes.extend(self.missing_columns(&names, &profiles));
+        if let Some(last) = names.last().filter(|name| **name == format!("column_{}", names.len()))
+            && kinds.get(last.as_str()).is_some_and(Kinds::is_empty)
+            && self.shared.settings.has_header.unwrap_or(true)
+        {
+            notes.push(format!("the column `{last}` has no name and no values: the lines end with a delimiter"));
+        }
         let of = |name: &String| kinds.get(name.as_str()).cloned().unwrap_or_default();
         let inferred = names.iter().filter(|name| !self.shared.settings.is_declared(name));
         notes.extend(inferred.filter_map(|name| of(name).note(name)));

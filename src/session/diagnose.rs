@@ -2,6 +2,7 @@
 
 mod files;
 mod statement;
+mod values;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -58,7 +59,8 @@ pub(crate) async fn statement_error(
     if let Some(name) = between(&text, "Invalid function '", "'") {
         return function_error(name, source, spot, state);
     }
-    if let Some(error) = statement::known_error(&text, source, spot) {
+    let known = statement::known_error(&text, source, spot).or_else(|| values::known_error(&text, source, spot));
+    if let Some(error) = known {
         return error;
     }
     if let Some(error) = storage_error(&error, "") {

@@ -347,3 +347,28 @@ fn real_exports_have_the_rows_that_duckdb_counts() {
         }
     }
 }
+
+// expected numbers by hand
+#[test]
+fn numbers_with_signs_are_text_and_a_note_says_how_to_read_them() {
+    let folder = Folder::with(&[(
+        "x.csv",
+        "id,share,cost,back,name,\n1,45%,$5.00,\"-$1,234.50\",a 5%,\n2,5 %,6,€2,%,\n3,,$7,3,b,\n",
+    )]);
+    let ran = folder.query(
+        "select sum(try_cast(replace(share, '%', '') as double) / 100) as share, \
+         sum(try_cast(replace(cost, '$', '') as double)) as cost from 'x.csv'",
+    );
+    assert_eq!(ran.out(), "share,cost\n0.5,18.0\n");
+    for note in [
+        "the column `share` is text: '45%' (line 2) has a `%`; try_cast(replace(share, '%', '') as double) / 100",
+        "the column `cost` is text: '$5.00' (line 2) has a `$`; try_cast(replace(cost, '$', '') as double) is its number",
+        "try_cast(replace(replace(back, '$', ''), ',', '') as double)",
+        "the column `column_6` has no name and no values: the lines end with a delimiter",
+    ] {
+        ran.says(note);
+    }
+    assert!(!ran.err.contains("`name`"), "{}", ran.err);
+    // rows of one field more than the header alone are read without it
+    assert_eq!(rows(b"id,n\n1,2,\n3,4,\n"), "id,n\n1,2\n3,4\n");
+}

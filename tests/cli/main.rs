@@ -3,6 +3,7 @@
 mod config;
 mod csv;
 mod data;
+mod dialects;
 mod functions;
 mod interrupt;
 mod labels;

@@ -186,3 +186,48 @@ fn notes_of_a_view_that_fail_are_a_note_and_fail_check() {
     assert_eq!(folder.cxql(&["check", "fails"]).code, 1);
     folder.cxql(&["run", "own"]).fails(1, &["billing"]);
 }
+
+// figures of none are no figures: a misspelt label is a note on standard error and on pages
+#[test]
+fn a_label_that_no_row_has_is_a_note_with_the_nearest() {
+    let folder = project();
+    folder.write(
+        "sql/kpi/calls_of.sql",
+        "-- param: topic text like calls.topic = %\n-- param: least integer = 0\n\
+         select count(*) as n from calls where topic like $topic and id > $least",
+    );
+    let none =
+        "no row of calls has a topic like 'biling', so the figures are of none; did you mean 'billing', 'delivery'?";
+    let ran = folder.cxql(&["run", "calls_of", "-p", "topic=biling"]);
+    assert_eq!((ran.out().as_str(), notes(&ran)), ("n\n0\n", vec![none]));
+    for value in ["topic=billing", "topic=b%", "topic=%", "topic=null"] {
+        assert!(notes(&folder.cxql(&["run", "calls_of", "-p", value])).is_empty(), "{value}");
+    }
+    // rows that other parameters leave out are there
+    assert!(notes(&folder.cxql(&["run", "calls_of", "-p", "topic=billing", "-p", "least=5"])).is_empty());
+    let quoted = notes(&folder.cxql(&["run", "calls_of", "-p", "topic=O'Brien"])).join("");
+    assert!(quoted.contains("a topic like 'O'Brien'"), "{quoted}");
+    folder.cxql(&["run", "calls_of", "-p", "topic=biling", "-o", "page.html"]).says("wrote");
+    assert!(folder.read("page.html").contains("did you mean"));
+    // a default that no row has is shown by `check`
+    folder.write("sql/kpi/of_default.sql", "-- param: topic text like calls.topic = deliveri\nselect $topic as t");
+    let checked = folder.cxql(&["check", "of_default"]);
+    assert!(format!("{}{}", checked.out(), checked.err).contains("did you mean 'delivery'"), "{}", checked.err);
+    folder.write("sql/kpi/of_none.sql", "-- param: topic text like calls.topc = x\nselect $topic as t");
+    let checked = folder.cxql(&["check", "of_none"]);
+    let text = format!("{}{}", checked.text(), checked.err);
+    assert!(checked.code == 1 && text.contains("of_none.sql:1:11"), "{text}");
+    assert!(text.contains("calls.topc, which cannot be read"), "{text}");
+    // the shipped reports
+    let ran = super::program::Folder::new().cxql(&[
+        "run",
+        "fcr_by_month",
+        "-p",
+        "topic=delivry",
+        "--data",
+        &super::program::sample(),
+    ]);
+    ran.says(
+        "no row of contacts_clean has a topic like 'delivry', so the figures are of none; did you mean 'delivery'",
+    );
+}

@@ -139,3 +139,48 @@ fn a_failed_check_fails_check_and_warns_in_run() {
     assert!(lines[1].starts_with("ok") && lines[1].contains("high: 3 rows, 1 checks hold"), "{text}");
     assert_eq!(lines[2], "1 passed, 1 failed");
 }
+
+#[test]
+fn values_outside_the_domain_of_a_parameter_are_errors() {
+    let folder = Folder::new();
+    let run = |report: &str, value: &str| folder.cxql(&["run", report, "-p", value, "--data", &sample()]);
+    for (report, value, parts) in [
+        ("kpi_overview", "period=0days", ["-p period: `0days`", "above zero, such as 7 days"]),
+        ("kpi_overview", "period=-7days", ["-p period: `-7days`", "above zero, such as 7 days"]),
+        ("fcr_by_topic", "window=0s", ["-p window: `0s`", "above zero"]),
+        ("churn_after_repeats", "within=-1 month", ["-p within: `-1 month`", "above zero"]),
+        ("backlog", "step=1", ["-p step: `1`", "one of day, week, month, quarter, year"]),
+        ("backlog", "step=weeks", ["-p step", "did you mean `week`?"]),
+        ("repeat_contacts", "max_rows=0", ["-p max_rows: `0`", "at least 1"]),
+        ("service_level_by_queue", "threshold_s=20s", ["`20s` has a unit", "write `20`"]),
+        ("service_level_by_queue", "threshold_s=-1", ["-p threshold_s: `-1`", "at least 0"]),
+    ] {
+        run(report, value).fails(2, &parts);
+    }
+    folder
+        .cxql(&["query", "select * from reports.fcr_by_topic(window => interval '0 days')", "--data", &sample()])
+        .fails(1, &["`window` of reports.fcr_by_topic: it must be above zero", "<query>:1:36"]);
+    // spellings of one value
+    let usual = run("fcr_by_topic", "window=7 days").out();
+    assert_eq!(run("fcr_by_topic", "window=P7D").out(), usual);
+    let usual = run("fcr_by_topic", "since=2025-06-01T12:00:00Z").out();
+    assert_eq!(run("fcr_by_topic", "since=2025-06-01T12:00").out(), usual);
+}
+
+// Wilson, z = 1.96: 0 of 100 has its lower end at 0, 100 of 100 its upper end at 1, which sums in floats miss by 1e-17
+#[test]
+fn intervals_of_shares_end_at_0_and_1() {
+    let mut text = "interaction_id,customer_id,started_at,queue,channel,wait_s,is_abandoned\n".to_string();
+    for number in 0..300 {
+        let queue = ["none", "all", "some"][number % 3];
+        let is_abandoned = number % 3 == 1 || number % 6 == 2;
+        text += &format!("{number},c{number},2025-03-03T08:00:00Z,{queue},phone,30,{is_abandoned}\n");
+    }
+    let folder = Folder::with(&[
+        ("cxql.toml", "[tables.interactions]\npath = \"interactions.csv\"\n"),
+        ("data/interactions.csv", &text),
+    ]);
+    let sql = "select min(abandonment_low_ratio) between 0 and 1e-15 as low, \
+               max(abandonment_high_ratio) between 1 - 1e-15 and 1 as high from reports.abandonment";
+    assert_eq!(folder.query(sql).out(), "low,high\ntrue,true\n");
+}

@@ -73,6 +73,29 @@ fn names_change_nothing_else() {
     }
 }
 
+// expected rows by hand and of DuckDB 1.4; a name that is there twice without its cast is none to the user
+#[test]
+fn expressions_that_differ_in_a_cast_alone_stand_side_by_side() {
+    let values = "(values (1, timestamp '2025-01-01 10:00'), (10, timestamp '2025-01-01 11:00')) as t (s, at)";
+    for (items, tail, result) in [
+        ("sum(s), sum(s::bigint)", "", "sum(s),sum(s::bigint)|11,11"),
+        ("max(s), max(s::double) + 1", "", "max(s),max(s::double) + 1|10,11.0"),
+        ("count(distinct at), count(distinct at::date)", "", "count(distinct at),count(distinct at::date)|2,1"),
+        ("nps(s), nps(s::double)", "", "nps(s),nps(s::double)|0.0,0.0"),
+        ("sum(s) over (), sum(s::double) over ()", "limit 1", "sum(s) over (),sum(s::double) over ()|11,11.0"),
+        (
+            "at::date, at, count(*)",
+            "group by at::date, at order by at limit 1",
+            "at::date,at,count(*)|2025-01-01,2025-01-01T10:00:00,1",
+        ),
+        ("sum(s)", "having sum(s::double) > 10 order by sum(s::int)", "sum(s)|11"),
+    ] {
+        let out = query(&format!("select {items} from {values} {tail}")).out();
+        assert_eq!(out.lines().collect::<Vec<_>>().join("|"), result, "{items}");
+    }
+    query(&format!("select count(*) from {values} group by s, s::nosuch")).fails(1, &["no type `nosuch`"]);
+}
+
 #[test]
 fn a_long_heading_loses_its_middle_in_a_table_only() {
     let sql = "select sum(1) filter (where true and true and true and true and true and true and true and true) as_typed, \
@@ -223,6 +246,11 @@ fn views_are_shown() {
         assert!(shown.contains(part), "`{part}` is not in\n{shown}");
     }
     assert!(folder.cxql(&["show", "contacts_clean", "--data", &sample()]).out().contains("(shipped)"));
+    let shown = folder.cxql(&["show", "surveys", "--data", &sample()]).out();
+    for part in ["table        surveys", "column       score ", "from surveys limit 10"] {
+        assert!(shown.contains(part), "`{part}` is not in\n{shown}");
+    }
+    folder.cxql(&["show", "surveyz", "--data", &sample()]).fails(2, &["no report 'surveyz'"]);
 }
 
 #[test]
@@ -233,6 +261,10 @@ fn sections_go_into_a_pipe_as_blocks() {
     assert_eq!(folder.query("select 1 as a; select 2 as b").out(), "# Result 1\na\n1\n\n# Result 2\nb\n2\n");
     folder.cxql(&["run", "two", "-f", "csv"]).fails(2, &["--section"]);
     folder.cxql(&["run", "two", "-o", "two.csv"]).fails(2, &["--section"]);
+    // a query as a report
+    folder.cxql(&["query", "select 1 as a; select 2 as b", "-f", "csv"]).fails(2, &["--section"]);
+    folder.cxql(&["query", "select 1 as a; select 2 as b", "-o", "two.csv"]).fails(2, &["--section"]);
+    assert_eq!(folder.cxql(&["query", "select 1 as a; select 2 as b", "-f", "csv", "--section", "2"]).out(), "b\n2\n");
     assert_eq!(folder.cxql(&["run", "two", "--section", "1"]).out(), "n,m\n1,\n");
 }
 

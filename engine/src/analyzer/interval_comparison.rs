@@ -28,7 +28,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, BinaryExpr, Cast, Distinct, Expr, ExprSchemable, GroupingSet, LogicalPlan,
     LogicalPlanBuilder, Operator, Projection, ScalarUDF, Subquery, WindowFrameBound, WindowFrameUnits,
-    WindowFunctionDefinition, when,
+    WindowFunctionDefinition, cast, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -66,7 +66,7 @@ impl IntervalComparison {
 }
 
 impl IntervalComparison {
-    /// The part for averages of durations, and for ORDER BY of windows, before type coercion, which refuses RANGE frames over intervals and durations: the
+    /// The part for BETWEEN with strings, for averages of durations, and for ORDER BY of windows, before type coercion, which refuses RANGE frames over intervals and durations: the
     /// frame that windows with ORDER BY have by default.
     pub(crate) fn of_windows() -> Self {
         Self { is_before_coercion: true, ..Self::new() }
@@ -97,12 +97,17 @@ impl IntervalComparison {
                 LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().any(is_average),
                 _ => false,
             };
+            has_window |= has_string_bounds(plan)?;
             Ok(if has_window { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         if !has_window {
             return Ok(plan);
         }
         rewrite_expressions(plan, |mut expr, schema| {
+            if let Expr::Between(between) = &mut expr {
+                let is_changed = reads_string_bounds(between, schema);
+                return Ok(if is_changed { Transformed::yes(expr) } else { Transformed::no(expr) });
+            }
             if let Expr::AggregateFunction(call) = &mut expr {
                 let is_changed =
                     self.averages_durations(&mut call.func, &call.params.args, call.params.distinct, schema);
@@ -152,6 +157,40 @@ impl AnalyzerRule for IntervalComparison {
         let plan = plan.transform_up_with_subqueries(|plan| self.operator(plan))?;
         Ok(plan.data)
     }
+}
+
+/// Whether a plan node has a BETWEEN with a bound that is a string.
+fn has_string_bounds(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        expr.apply(|expr| {
+            if let Expr::Between(between) = expr {
+                found |= is_string(&between.low) || is_string(&between.high);
+            }
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    Ok(found)
+}
+
+/// Reads string bounds of a BETWEEN over spans as intervals; DataFusion has no common type for them.
+fn reads_string_bounds(between: &mut Between, schema: &DFSchema) -> bool {
+    let is_span = |expr: &Expr| {
+        expr.get_type(schema).is_ok_and(|data_type| matches!(data_type, DataType::Interval(_) | DataType::Duration(_)))
+    };
+    let has_span = [&between.expr, &between.low, &between.high].into_iter().any(|expr| is_span(expr));
+    let mut is_changed = false;
+    for part in [&mut between.expr, &mut between.low, &mut between.high] {
+        if has_span && is_string(part) {
+            **part = cast(std::mem::take(part.as_mut()), INTERVAL);
+            is_changed = true;
+        }
+    }
+    is_changed
+}
+
+fn is_string(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
 }
 
 /// Whether a column, a literal or a cast of a plan is an interval. Durations alone are compared correctly.

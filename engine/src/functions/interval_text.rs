@@ -4,7 +4,7 @@
 /// The interval in words that Arrow's parser reads; `None` where it has nothing to spell out.
 ///
 /// `hh:mm` and `hh:mm:ss` may be anywhere, with any number of hours and a sign, as in PostgreSQL.
-pub(crate) fn spelled_out(text: &str) -> Option<String> {
+pub fn spelled_out(text: &str) -> Option<String> {
     let text = text.trim();
     if let Some(iso) = text.strip_prefix(['P', 'p']) {
         return iso_words(iso);

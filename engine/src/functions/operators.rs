@@ -8,6 +8,7 @@
 //! | a timestamp with time zone minus one without, or minus a date, and the other way round | both with the time zone | depends on the unit: of one unit, the local time is taken for UTC |
 //! | `number ^ number` | `power` of doubles | bitwise XOR: `2 ^ 3` is 1 |
 //! | `interval = '2 hours'`, and durations | the string as an interval | an error |
+//! | `7 // 2` of integers | `7 / 2`; of other numbers an error | an error |
 //!
 //! Source: PostgreSQL, tables 9.4 and 9.31 of operators; DuckDB answers the same. A plan of DataFusion's own programming interface, without
 //! SQL, does not come here.
@@ -15,8 +16,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::plan_err;
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, ScalarValue, plan_err};
 use datafusion::error::Result;
 use datafusion::functions::math::power;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -131,6 +131,20 @@ fn is_whole_days(expr: &Expr) -> bool {
     }
 }
 
+/// `x // y` of integers.
+fn integer_division(expr: RawBinaryExpr, schema: &DFSchema) -> Result<Expr> {
+    let types = (expr.left.get_type(schema)?, expr.right.get_type(schema)?);
+    let is_fit = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
+    if !(is_fit(&types.0) && is_fit(&types.1)) {
+        return plan_err!(
+            "`//` divides integers, here are {} and {}: write floor(x / y) for other numbers",
+            types.0,
+            types.1
+        );
+    }
+    Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(expr.left), Operator::Divide, Box::new(expr.right))))
+}
+
 fn is_string(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
 }
@@ -152,6 +166,9 @@ impl ExprPlanner for OperatorPlanner {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         if expr.op == BinaryOperator::BitwiseXor {
             return Ok(PlannerResult::Planned(raised(expr.left, expr.right, schema)?));
+        }
+        if expr.op == BinaryOperator::DuckIntegerDivide {
+            return integer_division(expr, schema).map(PlannerResult::Planned);
         }
         Ok(match self.planned(&expr.op, &expr.left, &expr.right, schema) {
             Some(planned) => PlannerResult::Planned(planned),

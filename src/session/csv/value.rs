@@ -40,6 +40,8 @@ pub(super) enum Kind {
     NullWord,
     /// A number with a decimal comma or with thousands separators.
     CommaNumber,
+    /// A number with a sign such as `45%` or `$5.00`.
+    MarkedNumber,
     Text,
 }
 
@@ -71,11 +73,31 @@ pub(super) fn kind(field: &[u8], numbers: Numbers) -> Kind {
             if value.len() == 10 && date(value).is_some() {
                 return Kind::Date;
             }
-            if is_comma_number(value) { Kind::CommaNumber } else { word_kind(value) }
+            if is_comma_number(value) { Kind::CommaNumber } else { marked_or_word_kind(value, numbers) }
         }
         Some(b't' | b'T' | b'f' | b'F') if boolean(value).is_some() => Kind::Boolean,
-        Some(_) => word_kind(value),
+        Some(_) => marked_or_word_kind(value, numbers),
     }
+}
+
+/// The signs of percentages and currencies.
+const MARKS: [&str; 6] = ["%", "$", "€", "£", "¥", "￥"];
+
+/// The sign before or after a number: `%` of `45 %`, `$` of `-$1,234.50`.
+fn mark(value: &[u8], numbers: Numbers) -> Option<&'static str> {
+    let value = value.strip_prefix(b"-").unwrap_or(value);
+    MARKS.into_iter().find(|mark| {
+        let mark = mark.as_bytes();
+        let rest = value.strip_prefix(mark).or_else(|| value.strip_suffix(mark)).map(<[u8]>::trim_ascii);
+        rest.is_some_and(|rest| {
+            matches!(number_kind(rest, numbers), Some(Kind::Integer | Kind::Float)) || is_comma_number(rest)
+        })
+    })
+}
+
+fn marked_or_word_kind(value: &[u8], numbers: Numbers) -> Kind {
+    // most texts are longer than a number
+    if value.len() <= 32 && mark(value, numbers).is_some() { Kind::MarkedNumber } else { word_kind(value) }
 }
 
 fn word_kind(value: &[u8]) -> Kind {
@@ -240,6 +262,8 @@ pub(super) struct Kinds {
     words: (u64, Example),
     /// The first number with a comma.
     comma: Example,
+    /// The first number with a sign.
+    marked: Example,
 }
 
 impl Kinds {
@@ -257,6 +281,7 @@ impl Kinds {
                 self.words.0 += 1;
             }
             Kind::CommaNumber if !self.has(Kind::CommaNumber) => self.comma = example(),
+            Kind::MarkedNumber if !self.has(Kind::MarkedNumber) => self.marked = example(),
             _ => {}
         }
         self.bits |= kind.bit();
@@ -274,6 +299,9 @@ impl Kinds {
         self.words.0 += other.words.0;
         if !self.has(Kind::CommaNumber) {
             self.comma = other.comma.clone();
+        }
+        if !self.has(Kind::MarkedNumber) {
+            self.marked = other.marked.clone();
         }
         self.bits |= other.bits;
     }
@@ -322,6 +350,10 @@ impl Kinds {
                  number, replace({column}, ',', '') removes thousands separators"
             ));
         }
+        let marked = Kind::MarkedNumber.bit();
+        if self.bits & marked != 0 && self.bits & !(others | marked) == 0 {
+            return Some(self.marked_note(column));
+        }
         let zoned = Kind::Zoned.bit() | Kind::ZonedNanoseconds.bit();
         let local = Kind::Timestamp.bit() | Kind::Nanoseconds.bit() | Kind::Date.bit();
         if self.bits & zoned != 0 && self.bits & local != 0 && self.bits & !(zoned | local) == 0 {
@@ -338,6 +370,22 @@ impl Kinds {
             ));
         }
         None
+    }
+
+    /// The note of a column of numbers with signs.
+    fn marked_note(&self, column: &str) -> String {
+        let Example { value, line } = &self.marked;
+        let signs = Numbers { decimal: b'.' };
+        let mark = mark(value.trim().as_bytes(), signs).unwrap_or("%");
+        let mut number = format!("replace({column}, '{mark}', '')");
+        if self.has(Kind::CommaNumber) || value.contains(',') {
+            number = format!("replace({number}, ',', '')");
+        }
+        let ratio = if mark == "%" { " / 100" } else { "" };
+        format!(
+            "the column `{column}` is text: '{value}' (line {line}) has a `{mark}`; try_cast({number} as double){ratio} \
+             is its number"
+        )
     }
 
     /// Whether there are no values at all.

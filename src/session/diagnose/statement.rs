@@ -13,11 +13,22 @@ use crate::sqlfile;
 use crate::types::{BaseType, with_type_names};
 
 /// Functions of other databases, and what to write here.
-const ELSEWHERE: [(&str, &str); 37] = [
+const ELSEWHERE: [(&str, &str); 96] = [
+    ("age", "ended_at - started_at"),
+    ("any", "bool_or(condition)"),
+    ("approx_count_distinct", "approx_distinct(x)"),
+    ("approx_quantile", "approx_percentile_cont(0.9) within group (order by x)"),
+    ("approx_top_k", "select x, count(*) from t group by x order by 2 desc limit 5"),
+    ("arg_max", "first_value(x order by y desc)"),
+    ("arg_min", "first_value(x order by y)"),
+    ("array_join", "array_to_string(list, ',')"),
     ("charindex", "strpos(text, part)"),
+    ("collect_list", "array_agg(x)"),
+    ("collect_set", "array_agg(distinct x)"),
+    ("contains_substr", "contains(text, part)"),
     ("convert", "cast(x as type)"),
-    ("countif", "count(*) filter (where condition)"),
     ("count_if", "count(*) filter (where condition)"),
+    ("countif", "count(*) filter (where condition)"),
     ("curdate", "current_date"),
     ("date_add", "at + interval '1 day'"),
     ("date_diff", "ended_at - started_at, or date_part('epoch', ended_at - started_at) for seconds"),
@@ -25,32 +36,80 @@ const ELSEWHERE: [(&str, &str); 37] = [
     ("dateadd", "at + interval '1 day'"),
     ("datediff", "ended_at - started_at, or date_part('epoch', ended_at - started_at) for seconds"),
     ("datename", "to_char(at, '%A')"),
+    ("dateparse", "to_timestamp(text, '%d.%m.%Y')"),
     ("day", "date_part('day', at)"),
+    ("day_of_week", "date_part('dow', at)"),
+    ("day_of_year", "date_part('doy', at)"),
+    ("dayname", "to_char(at, '%A')"),
+    ("dayofmonth", "date_part('day', at)"),
     ("dayofweek", "date_part('dow', at)"),
+    ("dayofyear", "date_part('doy', at)"),
+    ("decode", "case x when 1 then 'a' when 2 then 'b' else 'c' end"),
+    ("div", "x / y of integers, or trunc(x / y)"),
+    ("div0", "coalesce(x / nullif(y, 0), 0)"),
+    ("divide", "x / y"),
+    ("epoch", "date_part('epoch', at)"),
+    ("epoch_ms", "date_part('epoch', at) * 1000"),
+    ("first", "first_value(x order by at)"),
     ("format", "round(x, 2), or to_char(at, '%Y-%m')"),
+    ("from_unixtime", "to_timestamp(seconds)"),
     ("getdate", "now()"),
     ("group_concat", "string_agg(x, ',')"),
     ("hour", "date_part('hour', at)"),
-    ("iif", "case when condition then a else b end"),
+    ("if", "case when condition then x else y end"),
+    ("iif", "case when condition then x else y end"),
+    ("ilike", "x ilike '%part%'"),
     ("instr", "strpos(text, part)"),
     ("isnull", "coalesce(x, y), or x is null"),
+    ("isodow", "date_part('isodow', at)"),
+    ("last", "last_value(x order by at)"),
+    ("last_day", "date_trunc('month', at) + interval '1 month' - interval '1 day'"),
+    ("lcase", "lower(text)"),
     ("len", "length(text)"),
-    ("listagg", "string_agg(x, ',')"),
+    ("list", "array_agg(x)"),
+    ("locate", "strpos(text, part)"),
+    ("max_by", "first_value(x order by y desc)"),
+    ("min_by", "first_value(x order by y)"),
     ("minute", "date_part('minute', at)"),
+    ("mode", "(select x from t group by x order by count(*) desc limit 1)"),
     ("month", "date_part('month', at)"),
+    ("monthname", "to_char(at, '%B')"),
+    ("nullifzero", "nullif(x, 0)"),
+    ("parse_date", "to_date(text, '%d.%m.%Y')"),
+    ("parse_timestamp", "to_timestamp(text, '%d.%m.%Y')"),
     ("quantile", "percentile_cont(0.9) within group (order by x)"),
+    ("quantile_disc", "percentile_disc(0.9) within group (order by x)"),
     ("quarter", "date_part('quarter', at)"),
+    ("rand", "random()"),
+    ("ratio_to_report", "x / sum(x) over ()"),
     ("regexp_extract", "regexp_match(text, pattern)[1]"),
     ("safe_cast", "try_cast(x as type)"),
+    ("safe_divide", "x / nullif(y, 0)"),
     ("second", "date_part('second', at)"),
+    ("split", "string_to_array(text, ',')"),
+    ("str_split", "string_to_array(text, ',')"),
     ("str_to_date", "to_timestamp(text, '%d.%m.%Y')"),
     ("strftime", "to_char(at, '%Y-%m')"),
+    ("string_split", "string_to_array(text, ',')"),
+    ("strptime", "to_timestamp(text, '%d.%m.%Y')"),
+    ("substring_index", "split_part(text, ',', 1)"),
     ("sysdate", "now()"),
+    ("time_bucket", "date_bin(interval '15 minutes', at)"),
+    ("timestamp_diff", "ended_at - started_at, or date_part('epoch', ended_at - started_at) for seconds"),
+    ("timestamp_trunc", "date_trunc('month', at)"),
     ("timestampdiff", "ended_at - started_at, or date_part('epoch', ended_at - started_at) for seconds"),
+    ("to_number", "cast(text as double)"),
+    ("truncate", "trunc(x, 2)"),
+    ("try_strptime", "try_to_timestamp(text, '%d.%m.%Y')"),
+    ("ucase", "upper(text)"),
+    ("unix_seconds", "date_part('epoch', at)"),
     ("unix_timestamp", "date_part('epoch', at)"),
     ("week", "date_part('week', at)"),
     ("weekday", "date_part('dow', at)"),
+    ("weekofyear", "date_part('week', at)"),
+    ("width_bucket", "least(greatest(floor((x - low) / (high - low) * n) + 1, 0), n + 1)"),
     ("year", "date_part('year', at)"),
+    ("zeroifnull", "coalesce(x, 0)"),
 ];
 
 /// What to write for a function of another database.
@@ -114,6 +173,9 @@ fn signature_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Opti
         types => {
             let error = Error::at(source, spot, format!("`{name}` cannot be used with {}", types.join(" and ")));
             let is_text = types.iter().any(|name| name == "text");
+            if types.iter().any(|name| name == "interval") {
+                return Some(error.help(format!("the seconds of an interval: {name}(date_part('epoch', x))")));
+            }
             if is_text { error.help("a text that holds numbers: `try_cast(x as double)`") } else { error }
         }
     };
@@ -308,4 +370,36 @@ pub(crate) fn nearest_keyword(word: &str) -> Option<&'static str> {
     // two letters in the other order count as one
     let is_near = |known: &&str| word.len() > 2 && strsim::damerau_levenshtein(&word, known) == 1;
     WORDS.into_iter().find(is_near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+
+    /// What is advised can be planned as it stands.
+    #[tokio::test]
+    async fn advice_can_be_planned() {
+        let session = Session::open(Default::default()).await.unwrap();
+        let table = "with t as (select 1 as x, 2 as y, 3 as n, 0 as low, 9 as high, 'a' as text, 'b' as part, 'c' as pattern, \
+                     now() as at, now() as ended_at, now() as started_at, ['d'] as list, 5 as seconds, true as condition)";
+        let mut faults = Vec::new();
+        for (name, advice) in ELSEWHERE {
+            for part in advice.split(", or ") {
+                let part = part.trim_end_matches(" for seconds").trim_end_matches(" of integers");
+                let part = part.replace("as type)", "as double)");
+                let sql = match part.strip_prefix("select ") {
+                    Some(_) => format!("{table} {part}"),
+                    None if part.contains("ilike") => format!("{table} select text ilike '%part%' from t"),
+                    None => format!("{table} select {part} from t"),
+                };
+                let source = Arc::new(Source::query(&sql));
+                let statement = sqlfile::statements(&source).unwrap().pop_front().unwrap();
+                if let Err(error) = session.plan(&source, statement).await {
+                    faults.push(format!("{name}: {part}: {error}"));
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
 }
