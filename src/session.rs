@@ -1,6 +1,7 @@
 //! The only place that builds a DataFusion session: limits, object stores, tables, views, functions.
 
 mod access;
+mod addresses;
 mod calls;
 mod catalog;
 mod csv;
@@ -19,6 +20,7 @@ mod parquet_interval;
 mod reads;
 mod run;
 mod settings;
+mod spill_folders;
 mod sql_types;
 mod statement;
 mod stores;
@@ -27,9 +29,9 @@ mod virtual_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
 use cxql_engine::memory::{SpillHeadroomPool, with_query_limit};
@@ -54,12 +56,16 @@ use url::Url;
 
 use self::access::AccessPolicy;
 pub(crate) use self::access::{ADMIN, ReadAccess, Role};
+pub(crate) use self::addresses::data_url;
+use self::addresses::table_address;
 pub(crate) use self::calls::{CallParameter, CallableReports, StatementValues, base_name, decoded};
 use self::catalog::ProjectSchema;
 pub(crate) use self::catalog::View;
 pub(crate) use self::diagnose::{is_missing, nearest_keyword};
 pub(crate) use self::memory::default_memory;
 pub(crate) use self::run::SharedPlan;
+pub(crate) use self::spill_folders::remove_spill_folders;
+use self::spill_folders::spill_folder;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
@@ -142,35 +148,6 @@ pub(crate) struct Execution {
     pub stream: SendableRecordBatchStream,
     /// The plan, whose metrics grow while the query runs.
     pub plan: Arc<dyn ExecutionPlan>,
-}
-
-/// The address of a folder or bucket as a user names it: a path, `s3://bucket/prefix` or `http(s)://`.
-///
-/// # Errors
-/// A path that is no folder, an address that does not parse.
-pub(crate) fn data_url(text: &str) -> Result<Url> {
-    if text.contains("://") {
-        let mut url = Url::parse(text).map_err(|error| Error::usage(format!("`{text}` is no address: {error}")))?;
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
-        }
-        return Ok(url);
-    }
-    let path = tables::full_path(Path::new(text))
-        .map_err(|cause| Error::usage(format!("cannot find the data folder `{text}`: {cause}")))?;
-    if path.is_file() {
-        return Err(Error::usage(format!(
-            "--data wants a folder, but {} is a file; name its folder, or read it with `from '{text}'`",
-            path.display()
-        )));
-    }
-    if !path.is_dir() {
-        return Err(Error::usage(format!(
-            "there is no data folder {}; name one with --data, or make sample data with `cxql demo {text}`",
-            path.display()
-        )));
-    }
-    Url::from_directory_path(&path).map_err(|()| Error::usage(format!("`{text}` is no usable path")))
 }
 
 impl Session {
@@ -526,59 +503,6 @@ pub(crate) fn writes(plan: &LogicalPlan) -> bool {
     });
     // a plan that cannot be walked is refused
     found || visited.is_err()
-}
-
-/// The folders that sessions of this process spill to; `None` once the program ends.
-static SPILL_FOLDERS: Mutex<Option<Vec<tempfile::TempDir>>> = Mutex::new(Some(vec![]));
-
-/// A new folder for spill files, kept until [`remove_spill_folders`].
-fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
-    let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
-    let folder = tempfile::Builder::new().prefix(".cxql-spill-").tempdir_in(&parent).map_err(|cause| {
-        Error::usage(format!("cannot spill to {}: {cause}; name a folder with --temp-dir", parent.display()))
-    })?;
-    let path = folder.path().to_path_buf();
-    SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).as_mut().ok_or(Error::Stopped)?.push(folder);
-    Ok(path)
-}
-
-/// Removes the spill folders of this process, also those that a query which is still busy holds. For the end of a
-/// program: no session can spill afterwards.
-pub(crate) fn remove_spill_folders() {
-    // a file that is made in a folder while it is emptied keeps it; afterwards none can be made
-    const TRIES: usize = 20;
-    let folders = SPILL_FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).take();
-    for folder in folders.into_iter().flatten() {
-        let path = folder.keep();
-        for _ in 0..TRIES {
-            match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
-                _ => break,
-            }
-        }
-    }
-}
-
-/// The full address of a configured table.
-fn table_address(name: &str, path: &str, root: Option<&Url>) -> Result<String> {
-    if path.contains("://") {
-        return Ok(path.to_string());
-    }
-    let is_absolute = Path::new(path).is_absolute();
-    let root = match root {
-        Some(root) if root.scheme() != "file" && !is_absolute => {
-            return root
-                .join(path)
-                .map(String::from)
-                .map_err(|error| Error::usage(format!("[tables.{name}] path `{path}`: {error}")));
-        }
-        Some(root) => root.to_file_path().unwrap_or_default(),
-        None => PathBuf::new(),
-    };
-    let full = root.join(path);
-    let full = tables::full_path(&full).unwrap_or(full);
-    let text = full.display().to_string();
-    if full.is_dir() && !text.ends_with('/') { Ok(format!("{text}/")) } else { Ok(text) }
 }
 
 fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {

@@ -7,6 +7,7 @@ pub(crate) mod aggregates;
 mod bit_count;
 pub(crate) mod calendar;
 pub(crate) mod canonical_float;
+pub(crate) mod delegate;
 pub(crate) mod duration_average;
 mod duration_fields;
 pub(crate) mod exact;

@@ -51,15 +51,14 @@ mod functions;
 pub mod join;
 mod kernels;
 pub mod memory;
-mod name_guard;
 mod optimizer;
 mod options;
+mod pass_through;
 pub mod planning;
 pub mod rules;
 pub mod shared;
 mod sql;
 pub mod unique_keys;
-mod unordered;
 pub mod window;
 
 use std::sync::Arc;
@@ -71,7 +70,9 @@ use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
-pub use self::functions::interval_text::{shown as shown_interval, spelled_out as spelled_interval};
+pub use self::functions::interval_text::{
+    number_without_unit, shown as shown_interval, spelled_out as spelled_interval,
+};
 use self::optimizer::equijoin_keys;
 pub use self::optimizer::hash_window_agg::sorted_window_reasons;
 use self::optimizer::window_keys;

@@ -137,7 +137,7 @@ pub struct OptionDescription {
 engine_options! {
     /// Rule: shows UTC timestamps of tables and literals in the time zone of the session, with local days and hours.
     session_time_zone: bool = true;
-    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued; calls that differ in a cast alone have names of their own; `mod`, `max_by`, `listagg` and other functions of PostgreSQL, DuckDB and Snowflake.
+    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued; operators bind as in PostgreSQL; literals that are cast to decimals keep their digits; calls that differ in a cast alone have names of their own; `mod`, `max_by`, `listagg` and other functions of PostgreSQL, DuckDB and Snowflake.
     sql_rewrites: bool = true;
     /// Rule: subqueries that DataFusion answers wrongly or refuses are joined.
     subqueries: bool = true;
@@ -153,13 +153,13 @@ engine_options! {
     plain_window_strings: bool = true;
     /// Rule: integer arithmetic is exact or an error; casts and quotients of decimals round.
     exact_arithmetic: bool = true;
-    /// Rule: dates and timestamps compare with timestamps in nanoseconds also beyond their range, 1677 to 2262.
+    /// Rule: dates and timestamps compare with timestamps in nanoseconds also beyond their range, 1677 to 2262, and constants keep their nanoseconds.
     timestamp_comparison: bool = true;
     /// Rule: casts between local and zoned times, and of strings to timestamps and intervals, as PostgreSQL makes them.
     temporal_casts: bool = true;
     /// Rule: compares, sorts and groups intervals by their length, with months of 30 days and days of 24 hours.
     interval_comparison: bool = true;
-    /// Rule: -0.0 equals 0.0, and NaN equals NaN and is the largest value, in keys and comparisons.
+    /// Rule: -0.0 equals 0.0, and NaN equals NaN and is the largest value, in keys and comparisons, also inside lists and structs.
     float_equality: bool = true;
     /// Rule: adds intervals to UTC timestamps without a time-zone lookup per row.
     utc_interval_arithmetic: bool = true;
@@ -179,6 +179,10 @@ engine_options! {
     build_side_collect_ratio: usize = 4, within 1..=1_000_000;
     /// Rule: computes window functions with PARTITION BY over hash partitions, without sorting.
     hash_window_agg: bool = true;
+    /// Rule: window functions over the same partitions share one operator, also those of several views.
+    merge_windows: bool = true;
+    /// Rule: computes window functions without PARTITION BY over row numbers sorted in parallel.
+    unpartitioned_window: bool = true;
     /// Rule: windows of which the filter above wants the first rows of each partition (`row_number() ... <= 2`) buffer no others.
     window_fetch: bool = true;
     /// Rule: evaluates windows over the rows of repeated keys only.

@@ -38,10 +38,12 @@ use crate::optimizer::duplicate_names::DuplicateNames;
 use crate::optimizer::float_statistics::FloatStatistics;
 use crate::optimizer::hash_window_agg::HashWindowAgg;
 use crate::optimizer::join_bloom_filter::JoinBloomFilter;
+use crate::optimizer::merge_windows::MergeWindows;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::shared_subplans::SharedSubplans;
 use crate::optimizer::unique_keys::UniqueKeys;
+use crate::optimizer::unpartitioned_window::UnpartitionedWindow;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
 use crate::optimizer::window_fetch::WindowFetch;
 use crate::optimizer::window_memory::WindowMemory;
@@ -176,6 +178,16 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             HashWindowAgg,
             before_requirements,
             "no sort is added below, and what stands above and needs an order gets one",
+        ),
+        placed(
+            MergeWindows,
+            before_requirements,
+            "after HashWindowAgg, whose operators it merges; before the rules below, which limit and move them",
+        ),
+        placed(
+            UnpartitionedWindow,
+            before_requirements,
+            "after HashWindowAgg, which takes the windows with PARTITION BY; before the sorts that it makes superfluous",
         ),
         placed(
             WindowFetch,
@@ -367,6 +379,8 @@ mod tests {
         let ours = [
             "build_side_selection",
             "hash_window_agg",
+            "merge_windows",
+            "unpartitioned_window",
             "window_fetch",
             "unique_keys",
             "clustered_aggregation",

@@ -6,6 +6,8 @@
 //! | `to_timestamp(column) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
 //! | `timestamp '9999-12-31'`, a cast of such a string | `timestamp(6) '9999-12-31'` | nanoseconds reach from 1677 to 2262 |
 //! | `first_value(upper(x) ignore nulls)` | `first_value(upper(x)) ignore nulls` | the parser gives the clause to `upper`, which has no use for it, and DataFusion drops it |
+//! | `2 * 3 ^ 2`, `'a' \|\| 1 + 2` | `2 * (3 ^ 2)`, `'a' \|\| (1 + 2)` | the precedence of PostgreSQL; the generic dialect of the parser has that of MySQL |
+//! | `cast(2.5 as int)`, `1.005::decimal(9, 2)`, `round(1.005, 2)` | the literal as the decimal that was written | DataFusion's literals with a point are doubles: digits are lost, and halves round as their doubles do |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
 //! | `mod(x, y)`, `max_by(x, y)`, `listagg(x)`, ... | other functions, see [`calls`] | DataFusion has them not |
 //!
@@ -17,8 +19,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Value, VisitMut, visit_expressions_mut,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, ValueWithSpan,
+    VisitMut, visit_expressions_mut,
 };
 
 use crate::functions::interval_text;
@@ -46,12 +49,20 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
         }
         match expr {
             Expr::AtTimeZone { .. } => at_time_zone(expr),
-            Expr::Function(call) => outer_null_treatment(call),
             Expr::Interval(interval) => spelled_interval(interval),
+            Expr::BinaryOp { .. } => by_precedence(expr),
             Expr::TypedString(typed) => {
                 if let Value::SingleQuotedString(text) = &typed.value.value {
                     wide_timestamp(&mut typed.data_type, text);
                 }
+            }
+            Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("round") => {
+                outer_null_treatment(call);
+                exact_round(expr);
+            }
+            Expr::Function(call) => outer_null_treatment(call),
+            Expr::Cast { expr, data_type, .. } if is_exact_type(data_type) => {
+                exact_literal(expr);
             }
             Expr::Cast { expr, data_type, .. } => {
                 if let Expr::Value(value) = expr.as_ref()
@@ -64,6 +75,54 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
         }
         ControlFlow::Continue(())
     });
+}
+
+/// How tightly an operator binds in PostgreSQL, of those that are tighter than comparisons.
+fn precedence(op: &BinaryOperator) -> Option<u8> {
+    use BinaryOperator::{
+        BitwiseAnd, BitwiseOr, BitwiseXor, Divide, DuckIntegerDivide, Minus, Modulo, Multiply, MyIntegerDivide,
+        PGBitwiseShiftLeft, PGBitwiseShiftRight, Plus, StringConcat,
+    };
+    Some(match op {
+        BitwiseXor => 4,
+        Multiply | Divide | Modulo | DuckIntegerDivide | MyIntegerDivide => 3,
+        Plus | Minus => 2,
+        StringConcat | BitwiseAnd | BitwiseOr | PGBitwiseShiftLeft | PGBitwiseShiftRight => 1,
+        _ => return None,
+    })
+}
+
+/// The precedence of the operator at the top of an expression without parentheses.
+fn top_precedence(expr: &Expr) -> Option<u8> {
+    match expr {
+        Expr::BinaryOp { op, .. } => precedence(op),
+        _ => None,
+    }
+}
+
+/// Places an operator between its operands, whose own operators are in order, by its precedence; equal ones from left to right.
+fn by_precedence(expr: &mut Expr) {
+    let Expr::BinaryOp { left, op, right } = expr else { return };
+    let Some(own) = precedence(op) else { return };
+    let (of_left, of_right) = (top_precedence(left), top_precedence(right));
+    let is_left_looser = of_left.is_some_and(|of_left| of_left < own);
+    let is_right_looser = of_right.is_some_and(|of_right| of_right <= own);
+    if !is_left_looser && !is_right_looser {
+        return;
+    }
+    let whole = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+    let Expr::BinaryOp { left, op, right } = whole else { return };
+    // the looser one of both sides becomes the top; of equal ones the right, whose left operand is the rest
+    let is_right_top = is_right_looser && (!is_left_looser || of_left >= of_right);
+    let (outer, inner) = if is_right_top { (right, left) } else { (left, right) };
+    let Expr::BinaryOp { left: outer_left, op: outer_op, right: outer_right } = *outer else { return };
+    let (mut left, mut right) = if is_right_top {
+        (Expr::BinaryOp { left: inner, op, right: outer_left }, *outer_right)
+    } else {
+        (*outer_left, Expr::BinaryOp { left: outer_right, op, right: inner })
+    };
+    by_precedence(if is_right_top { &mut left } else { &mut right });
+    *expr = Expr::BinaryOp { left: Box::new(left), op: outer_op, right: Box::new(right) };
 }
 
 /// Functions that have a NULL treatment of their own.
@@ -142,6 +201,61 @@ fn spelled_interval(interval: &mut Interval) {
         && let Some(spelled) = interval_text::spelled_out(text)
     {
         *text = spelled;
+    }
+}
+
+/// Decimals and integers: a cast to one of them does not begin with a double.
+fn is_exact_type(data_type: &DataType) -> bool {
+    use DataType::{BigInt, Dec, Decimal, Int, Int2, Int4, Int8, Integer, Numeric, SmallInt, TinyInt};
+    matches!(
+        data_type,
+        Decimal(_)
+            | Numeric(_)
+            | Dec(_)
+            | Int(_)
+            | Integer(_)
+            | BigInt(_)
+            | SmallInt(_)
+            | TinyInt(_)
+            | Int2(_)
+            | Int4(_)
+            | Int8(_)
+    )
+}
+
+/// Makes a literal such as `-1.005` the decimal that was written; returns whether it is one. Those of more than 38 digits stay.
+fn exact_literal(expr: &mut Expr) -> bool {
+    let (sign, value) = match &*expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => ("-", expr.as_ref()),
+        other => ("", other),
+    };
+    let Expr::Value(value) = value else { return false };
+    let Value::Number(number, _) = &value.value else { return false };
+    let Some((whole, fraction)) = number.split_once('.') else { return false };
+    let is_plain = whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+    let (precision, scale) = ((whole.len() + fraction.len()).max(1), fraction.len());
+    if !is_plain || precision > 38 {
+        return false;
+    }
+    let text = Value::SingleQuotedString(format!("{sign}{number}"));
+    let info = ExactNumberInfo::PrecisionAndScale(precision as u64, scale as i64);
+    let text = Expr::Value(ValueWithSpan { value: text, span: value.span });
+    *expr = cast_to(text, DataType::Decimal(info));
+    true
+}
+
+fn cast_to(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// `round` of a literal, a double as before.
+fn exact_round(expr: &mut Expr) {
+    let Expr::Function(call) = &mut *expr else { return };
+    let FunctionArguments::List(list) = &mut call.args else { return };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first_mut() else { return };
+    if exact_literal(value) {
+        let rounded = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *expr = cast_to(rounded, DataType::Double(ExactNumberInfo::None));
     }
 }
 

@@ -38,7 +38,7 @@
 //! - `WindowCall` supports every function with its frame; `functions.rs` has the list.
 //!
 //! Otherwise DataFusion's operator stays, and `sorted_window_reasons` says why. Functions over the same partitions are merged
-//! into one operator unless one needs the result of another. The rule runs before `EnsureRequirements`: an operator above that
+//! into one operator unless one needs the result of another (rule `merge_windows`). The rule runs before `EnsureRequirements`: an operator above that
 //! needs an ordering gets its sort there.
 //!
 //! `SET cxql.engine.hash_window_agg = false` turns the rule off.
@@ -78,6 +78,8 @@
 //! | `clustered_input` | the same for clustered input, without buffering |
 //! | `sort` | ORDER BY within partitions, and peers |
 //! | `functions` | supported functions and frames, and their evaluation |
+//! | `unpartitioned` | windows without PARTITION BY, an operator of its own |
+//! | `total_order` | its sort |
 
 mod accounted;
 mod bucket;
@@ -88,7 +90,10 @@ mod exec;
 mod fetch;
 mod functions;
 mod sort;
+mod total_order;
+mod unpartitioned;
 
 pub use self::accounted::AccountedWindowExec;
 pub use self::exec::HashWindowAggExec;
 pub(crate) use self::functions::{WindowCall, is_likely_supported};
+pub use self::unpartitioned::UnpartitionedWindowExec;

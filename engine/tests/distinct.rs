@@ -1,4 +1,4 @@
-//! Aggregates of DISTINCT values are those of DataFusion's accumulators, with and without spilling.
+//! Aggregates of DISTINCT values are those of DataFusion's accumulators, with and without spilling; ordered ones keep their order.
 
 mod common;
 
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{FairSpillPool, UnboundedMemoryPool};
@@ -138,6 +139,42 @@ async fn lists_and_strings_of_groups_are_those_of_datafusion() {
     assert_eq!(lines, ["|g|p|q|", "|1|2|4|", "|2|||", "|3|7|7|"], "{found}");
 }
 
+/// The key is unique, so that there is one order; rows are filtered, NULLs are left out, keys have directions.
+#[tokio::test]
+async fn ordered_lists_are_those_of_datafusion() {
+    let table = table();
+    let (ours, stock) = (session(true, None, &table), session(false, None, &table));
+    // DataFusion sorts the input of string_agg, which can have one order only
+    let for_stock = |sql: &str| {
+        sql.replace(
+            "string_agg(topic, ', ' order by number, row)",
+            "nullif(array_to_string(array_agg(topic order by number, row) ignore nulls, ', '), '')",
+        )
+        .replace("string_agg(long, '' order by row desc)", "array_to_string(array_agg(long order by row desc), '')")
+    };
+    for key in ["few", "many", "long"] {
+        let sql = format!(
+            "select {key}, array_agg(long order by far desc, row) as longs,
+             array_agg(number order by topic nulls first, row desc) filter (where few > 1) as numbers,
+             array_agg(topic order by half, row) ignore nulls as topics, string_agg(topic, ', ' order by number, row) as names,
+             string_agg(long, '' order by row desc) filter (where few > 100) as nothing
+             from (select *, many * 3 + number_of as row from (select *, row_number() over (partition by many order by far, half, number)
+             as number_of from t)) where many < 900 group by {key} order by {key}"
+        );
+        let expected = rows(&stock, &for_stock(&sql)).await;
+        assert_eq!(rows(&ours, &sql).await, expected, "{sql}");
+        let sorted = sql.replace("from t)", "from (select * from t order by few, many, long))");
+        assert_eq!(rows(&ours, &sorted).await, expected, "{sorted}");
+        assert_eq!(rows(&session(true, Some(8 << 20), &table), &sql).await, expected, "within 8 MB: {sql}");
+    }
+    let sql = "select g, array_agg(v order by k desc) as a, string_agg(v, '/' order by k) as s
+        from (values (1, 'b', 2), (1, null, 3), (1, 'a', 4), (1, 'c', 1), (2, null, 1)) as t (g, v, k) group by g order by g";
+    let found = rows(&ours, sql).await;
+    let lines: Vec<String> =
+        found.lines().map(|line| line.replace(' ', "")).filter(|line| line.starts_with("|")).collect();
+    assert_eq!(lines, ["|g|a|s|", "|1|[a,,b,c]|c/b/a|", "|2|[]||"], "{found}");
+}
+
 /// The aggregate is larger than its memory: states go to disk, come back sorted, and merge.
 #[tokio::test]
 async fn distinct_values_spill() {
@@ -156,4 +193,67 @@ async fn distinct_values_spill() {
         .filter(|line| line.contains("AggregateExec: mode=Final"))
         .any(|line| line.split("spill_count=").nth(1).is_some_and(|rest| !rest.starts_with('0')));
     assert!(spills, "nothing was spilled: {plan}");
+}
+
+/// Aggregates of the same values in two orders, over one group, several, and several batches.
+const ORDERED: &[(&str, &str)] = &[
+    (
+        "select array_agg(distinct x order by x), array_agg(distinct x order by x desc) from v",
+        "[1, 2, 3, NULL],[NULL, 3, 2, 1]",
+    ),
+    (
+        "select array_agg(distinct x order by x desc nulls last), array_agg(distinct x order by x nulls first), array_agg(distinct x order by x) from v",
+        "[3, 2, 1, NULL],[NULL, 1, 2, 3],[1, 2, 3, NULL]",
+    ),
+    (
+        "select g, array_agg(distinct x order by x desc), array_agg(distinct x order by x), count(*) from v group by g order by g",
+        "1,[3, 1],[1, 3],4;2,[NULL, 2],[2, NULL],3",
+    ),
+    (
+        "select string_agg(distinct s, ',' order by s), string_agg(distinct s, ',' order by s desc) from v",
+        "a,b,c,c,b,a",
+    ),
+    (
+        "select g, string_agg(distinct s, ',' order by s desc), string_agg(distinct s, ',' order by s) from v group by g order by g",
+        "1,c,a,a,c;2,b,b",
+    ),
+    (
+        "select array_agg(x order by i), array_agg(x order by i desc), string_agg(s, '' order by i), string_agg(s, '' order by i desc) from v",
+        "[3, 1, 2, 3, 2, NULL, 1],[1, NULL, 2, 3, 2, 1, 3],cabcba,abcbac",
+    ),
+    (
+        "select array_agg(x) ignore nulls as a, array_agg(x order by i desc) filter (where x is not null) as b, array_agg(x order by i desc) as c from (select * from v order by i) where g = 2",
+        "[2, 2],[2, 2],[NULL, 2, 2]",
+    ),
+    (
+        "select first_value(x order by x), first_value(x order by x desc), last_value(x order by x), last_value(x order by x desc nulls last), first_value(x order by x desc) ignore nulls, nth_value(x, 2 order by i), nth_value(x, 2 order by i desc) from v",
+        "1,NULL,NULL,NULL,3,1,NULL",
+    ),
+    (
+        "select g, first_value(x order by i), first_value(x order by i desc), last_value(x order by i) from v group by g order by g",
+        "1,3,1,1;2,2,NULL,NULL",
+    ),
+];
+
+#[tokio::test]
+async fn each_aggregate_has_its_own_order() {
+    let options = FormatOptions::default().with_null("NULL");
+    for threads in [1, 3] {
+        let config = SessionConfig::new().with_target_partitions(threads).with_batch_size(2);
+        let ours = common::context(Some(EngineOptions::default()), config, Arc::new(UnboundedMemoryPool::default()));
+        let v = "create table v as select column1 as i, column2 as g, column3 as x, column4 as s from (values \
+            (1, 1, 3, 'c'), (2, 1, 1, 'a'), (3, 2, 2, 'b'), (4, 1, 3, 'c'), (5, 2, 2, 'b'), (6, 2, null, null), (7, 1, 1, 'a'))";
+        ours.sql(v).await.unwrap().collect().await.unwrap();
+        for (sql, expected) in ORDERED {
+            let mut found = vec![];
+            for batch in ours.sql(sql).await.unwrap().collect().await.unwrap() {
+                let columns: Vec<_> =
+                    batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+                found.extend((0..batch.num_rows()).map(|row| {
+                    columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(",")
+                }));
+            }
+            assert_eq!(found.join(";"), *expected, "{threads} threads: {sql}");
+        }
+    }
 }

@@ -80,6 +80,18 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     (
+        "merge_windows",
+        "select v, n, lead(v) over (partition by c order by at) as l from (select *, row_number() over (partition by c order by v, at) as n from calls) as t",
+        "input=clustered",
+        false,
+    ),
+    (
+        "unpartitioned_window",
+        "select v, rank() over (order by v) as r, rank() over (order by c) as q from calls",
+        "UnpartitionedWindowExec",
+        true,
+    ),
+    (
         "window_fetch",
         "select v from (select *, row_number() over (partition by c order by v, at) as n from calls) as t where n <= 2",
         "fetch=2",
@@ -136,7 +148,7 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         "CooperativeExec\nNestedLoopJoinExec",
         true,
     ),
-    ("window_memory", "select v, sum(v) over () as total from steps", "AccountedWindowExec", true),
+    ("window_memory", "select v, sum(v) filter (where v > 1) over () as total from steps", "AccountedWindowExec", true),
     (
         "join_bloom_filter",
         "select count(*) as n from (values ('c 1'), ('c 2')) as few (c) inner join calls on few.c = calls.c",

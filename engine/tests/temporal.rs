@@ -271,8 +271,25 @@ async fn patterns_of_to_char_and_errors_with_a_remedy() {
         ("select to_char(timestamp '2025-01-02', 'DD MON')", "to_char does not read `MON` in 'DD MON'; write"),
         (
             "select cast(t as interval) from (values ('3 days'), ('5')) as v (t)",
-            "'5' to an interval: it has no unit; write '5 days'",
+            "'5' to an interval: it has no unit; write interval '5 days'",
         ),
+        ("select cast(t as interval) from (values ('1 day 3')) as v (t)", "its 3 has no unit; write one"),
+        (
+            "select date_bin('15', timestamp '2025-01-01')",
+            "'15' to an interval: it has no unit; write interval '15 days'",
+        ),
+        ("select interval '1 day' > '3'", "'3' to an interval: it has no unit; write interval '3 days'"),
+        (
+            "select is_repeat_contact(t, '7') over (order by t) from (values (timestamp '2025-01-01')) as v (t)",
+            "is_repeat_contact: window: cannot cast string '7' to an interval: it has no unit; write interval '7 days'",
+        ),
+        (
+            "select first_contact_resolved(t, '7') over (order by t) from (values (timestamp '2025-01-01')) as v (t)",
+            "write interval '7 days'",
+        ),
+        ("select fcr_survival(t, t, '7') from (values (timestamp '2025-01-01')) as v (t)", "write interval '7 days'"),
+        ("select generate_series(timestamp '2025-01-01', timestamp '2025-03-01', '1')", "generate_series"),
+        ("select * from generate_series(timestamp '2025-01-01', timestamp '2025-03-01', '1')", "must be an interval"),
     ] {
         let error = rows(&context, sql, true).await.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
@@ -281,6 +298,60 @@ async fn patterns_of_to_char_and_errors_with_a_remedy() {
         rows(&context, "select try_cast(t as interval) is null from (values ('5')) as v (t)", true).await.unwrap(),
         ["true"]
     );
+}
+
+/// PostgreSQL 17: "in a value that has been determined to be timestamp without time zone, the time zone is ignored" (8.5.1.3); so
+/// does DuckDB 2.0.
+#[tokio::test]
+async fn offsets_are_ignored_without_a_time_zone() {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "select timestamp '2025-06-01 10:00:00+02', timestamp '2025-06-01T00:30Z'",
+            &["2025-06-01T10:00:00 | 2025-06-01T00:30:00"],
+        ),
+        (
+            "select cast('2025-06-01 00:30+02' as date), date '2025-06-01 23:30:00-05', cast('2025-06-01 00:30' as date)",
+            &["2025-06-01 | 2025-06-01 | 2025-06-01"],
+        ),
+        (
+            "select cast(t as timestamp), cast(t as date) as d, try_cast(t as date) as e, try_to_date(t) from (values ('2025-06-01 00:30:00.5 +02:00'), ('2025-06-01 00:30'), ('2025-06-01'), (null)) as v (t)",
+            &[
+                "2025-06-01T00:30:00.500 | 2025-06-01 | 2025-06-01 | 2025-06-01",
+                "2025-06-01T00:30:00 | 2025-06-01 | 2025-06-01 | 2025-06-01",
+                "2025-06-01T00:00:00 | 2025-06-01 | 2025-06-01 | 2025-06-01",
+                "NULL | NULL | NULL | NULL",
+            ],
+        ),
+        (
+            "select try_cast('2025-13-01 00:30+02' as date) is null as a, try_cast('x+02' as timestamp) is null as b",
+            &["true | true"],
+        ),
+        ("select timestamptz '2025-06-01 10:00:00+02' = timestamptz '2025-06-01 08:00:00Z'", &["true"]),
+        (
+            "select count(*) from (values (timestamp '2025-06-01 10:00:00')) as v (t) where t = '2025-06-01 10:00:00+02'",
+            &["1"],
+        ),
+    ];
+    check(cases, "UTC").await;
+    check(cases, "Europe/Berlin").await;
+}
+
+/// A column in microseconds and literals in nanoseconds.
+#[tokio::test]
+async fn constants_are_not_cut_to_the_unit_of_a_column() {
+    let from = "from (select cast(column1 as timestamp(6)) as at from (values ('2025-01-01 00:00:00'), ('2025-01-01 00:00:00.000001')))";
+    for (condition, expected) in [
+        ("at = timestamp '2025-01-01 00:00:00.0000005'", "0"),
+        ("at <> timestamp '2025-01-01 00:00:00.0000005'", "2"),
+        ("at < timestamp '2025-01-01 00:00:00.0000005'", "1"),
+        ("at >= timestamp '2025-01-01 00:00:00.0000005'", "1"),
+        ("at in (timestamp '2025-01-01 00:00:00.0000005', timestamp '2025-01-01')", "1"),
+        ("at between timestamp '2025-01-01 00:00:00.0000005' and timestamp '2025-01-01 00:00:00.0000015'", "1"),
+        ("cast(at as date) = timestamp '2025-01-01 10:00'", "0"),
+        ("at = timestamp '2025-01-01 00:00:00.000001000'", "1"),
+    ] {
+        check(&[(&format!("select count(*) {from} where {condition}"), &[expected])], "UTC").await;
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,7 @@ async fn rows_of(plan: &Arc<dyn ExecutionPlan>, context: &SessionContext) -> Rec
 /// Functions that depend on the order of rows; `id` makes it total.
 const ORDERED: &[&str] = &[
     "row_number() over (partition by {k} order by {o}, id)",
+    "ntile(3) over (partition by {k} order by {o}, id)",
     "lag(v_int) over (partition by {k} order by {o}, id)",
     "lead(v_text) over (partition by {k} order by {o}, id)",
     "lag(v_view, 2) over (partition by {k} order by {o}, id)",
@@ -156,6 +157,8 @@ const ORDERED: &[&str] = &[
 const TIED: &[&str] = &[
     "rank() over (partition by {k} order by {o})",
     "dense_rank() over (partition by {k} order by {o})",
+    "percent_rank() over (partition by {k} order by {o})",
+    "cume_dist() over (partition by {k} order by {o})",
     "first_value({k1}) over (partition by {k} order by {o})",
     "count(*) over (partition by {k} order by {o})",
     "count(v_text) over (partition by {k} order by {o} range between current row and unbounded following)",

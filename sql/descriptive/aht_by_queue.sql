@@ -18,7 +18,7 @@ select
     count(*) as contact_count,
     aht(talk_s, hold_s, wrap_s) as aht_s,
     1.96 * stddev(handle_s) / sqrt(count(*)) as aht_margin_s,
-    median(cast(handle_s as double)) as median_s,
+    percentile_cont(0.5) within group (order by cast(handle_s as double)) as median_s,
     percentile_cont(0.9) within group (order by cast(handle_s as double)) as p90_s,
     avg(talk_s) as talk_mean_s,
     avg(hold_s) as hold_mean_s,

@@ -24,7 +24,7 @@ by_month as (
         count(*) filter (where is_outlier) as outlier_count,
         rate(is_outlier) as outlier_ratio,
         avg(handle_s) as mean_s,
-        median(cast(handle_s as double)) as median_s,
+        percentile_cont(0.5) within group (order by cast(handle_s as double)) as median_s,
         percentile_cont(0.95) within group (order by cast(handle_s as double)) as p95_s
     from scores
     group by month

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cxql_engine::number_without_unit;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -18,7 +19,7 @@ use super::status;
 use crate::error::{Error, Result};
 use crate::source::Source;
 use crate::sqlfile;
-use crate::types::{number_without_unit, plain, type_name, unit_wanted};
+use crate::types::{plain, type_name, unit_wanted};
 
 /// Maximum number of parameters; a larger one is a typo such as `$20250101`.
 const MAX_PARAMS: usize = 10_000;

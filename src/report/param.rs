@@ -85,9 +85,8 @@ impl Param {
     /// A value of another type, or outside the domain.
     pub(crate) fn value(&self, text: &str) -> Result<ScalarValue, String> {
         let value = self.param_type.value(text)?;
-        match &self.domain {
-            Some(domain) => domain.check(&value).map_err(|error| format!("`{}`: {error}", text.trim()))?,
-            None => {}
+        if let Some(domain) = &self.domain {
+            domain.check(&value).map_err(|error| format!("`{}`: {error}", text.trim()))?;
         }
         Ok(value)
     }

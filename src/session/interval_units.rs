@@ -5,12 +5,13 @@
 
 use std::ops::ControlFlow;
 
+use cxql_engine::number_without_unit;
 use datafusion::common::{DataFusionError, Diagnostic, Span};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer;
 
-use crate::types::{number_without_unit, unit_wanted};
+use crate::types::unit_wanted;
 
 /// Checks all interval literals of a statement.
 ///

@@ -1,23 +1,6 @@
 //! How values are written: what is accepted beside the spelling of Arrow, and what is refused for its unit.
 
-/// The number without a unit in an interval such as `7` or `1 day 3`. Arrow would read it as months in one place and as
-/// seconds in another.
-pub(crate) fn number_without_unit(text: &str) -> Option<&str> {
-    let is_amount = |word: &str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_'));
-    let mut words = text.split_whitespace().peekable();
-    while let Some(word) = words.next() {
-        if !is_amount(word) {
-            continue;
-        }
-        match words.next_if(|next| !is_amount(next)) {
-            Some(_unit) => {}
-            None => return Some(word),
-        }
-    }
-    None
-}
-
-/// The sentence for a [`number_without_unit`] in an interval.
+/// The sentence for a [number without a unit](cxql_engine::number_without_unit) in an interval.
 pub(crate) fn unit_wanted(text: &str, number: &str) -> String {
     let text = text.trim();
     let with = |units: &str| {

@@ -59,6 +59,29 @@ fn days_are_those_of_the_time_zone() {
     assert_eq!(folder.query(days).out(), "day,n\n2025-06-01T00:00:00Z,2\n2025-06-02T00:00:00Z,1\n");
 }
 
+/// Times of the model without a zone are UTC: 23:30 on 1 June is 01:30 on 2 June in Berlin. Dates are local days.
+#[test]
+fn times_of_the_model_are_utc_in_any_time_zone() {
+    let folder = Folder::new();
+    let row = "select 'a' as interaction_id, 'c' as customer_id, timestamp '2025-06-01 23:30:00' as started_at";
+    folder.make("data/interactions.parquet", row);
+    folder.make("data/customers.parquet", "select 'c' as customer_id, date '2025-06-01' as signed_up_at");
+    let point = "select count(*) as n from interactions where started_at = timestamptz '2025-06-01 23:30:00Z'";
+    let shown =
+        "select started_at, cast(started_at as date) as day, extract(hour from started_at) as h from interactions";
+    let signed = "select cast(signed_up_at as date) as day from customers";
+    for (zone, expected) in [
+        ("UTC", "started_at,day,h\n2025-06-01T23:30:00Z,2025-06-01,23\n"),
+        ("Europe/Berlin", "started_at,day,h\n2025-06-02T01:30:00+02:00,2025-06-02,1\n"),
+        ("America/New_York", "started_at,day,h\n2025-06-01T19:30:00-04:00,2025-06-01,19\n"),
+    ] {
+        folder.write("cxql.toml", format!("time_zone = \"{zone}\"\n"));
+        assert_eq!(folder.query(point).out(), "n\n1\n", "{zone}");
+        assert_eq!(folder.query(shown).out(), expected, "{zone}");
+        assert_eq!(folder.query(signed).out(), "day\n2025-06-01\n", "{zone}");
+    }
+}
+
 #[test]
 fn a_table_whose_file_is_missing_is_named() {
     let folder = Folder::with(&[("cxql.toml", "[tables.calls]\npath = \"calls.csv\"\n")]);

@@ -163,10 +163,11 @@ impl WindowUDFImpl for ContactFunction {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => TimeUnit::Nanosecond,
             _ => TimeUnit::Microsecond,
         };
-        let at = timestamp_type(name, "at", at, unit, false)?;
+        let at = timestamp_type(name, "at", at, unit)?;
+        let zone = zone_of(&at);
         let window = window_type(name, window)?;
         let bounds = parameters.iter().skip(2).zip(bounds);
-        let bounds = bounds.map(|(parameter, given)| timestamp_type(name, parameter, given, unit, true));
+        let bounds = bounds.map(|(parameter, given)| bound_type(name, parameter, given, unit, zone.as_ref()));
         [Ok(at), Ok(window)].into_iter().chain(bounds).collect()
     }
 
@@ -324,19 +325,37 @@ fn value_type(data_type: &DataType) -> &DataType {
     }
 }
 
-/// The type to which a time is cast: a timestamp of `unit`. Only the ends of the observed period may be strings.
-fn timestamp_type(
+/// The type to which a time is cast: a timestamp of `unit`.
+fn timestamp_type(name: &str, parameter: &str, given: &DataType, unit: TimeUnit) -> Result<DataType> {
+    match value_type(given) {
+        DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(unit, zone.clone())),
+        DataType::Date32 | DataType::Date64 | DataType::Null => Ok(DataType::Timestamp(unit, None)),
+        other => plan_err!("{name}: {parameter} must be a timestamp or a date, got {other}"),
+    }
+}
+
+/// The type to which an end of the observed period is cast, which may be a string. What has no time zone is in that of the
+/// times, `zone`.
+fn bound_type(
     name: &str,
     parameter: &str,
     given: &DataType,
     unit: TimeUnit,
-    is_string_welcome: bool,
+    zone: Option<&Arc<str>>,
 ) -> Result<DataType> {
-    match value_type(given) {
-        DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(unit, zone.clone())),
-        DataType::Date32 | DataType::Date64 | DataType::Null => Ok(DataType::Timestamp(unit, None)),
-        string if is_string_welcome && string.is_string() => Ok(DataType::Timestamp(unit, None)),
-        other => plan_err!("{name}: {parameter} must be a timestamp or a date, got {other}"),
+    if value_type(given).is_string() {
+        return Ok(DataType::Timestamp(unit, zone.cloned()));
+    }
+    Ok(match timestamp_type(name, parameter, given, unit)? {
+        DataType::Timestamp(unit, None) => DataType::Timestamp(unit, zone.cloned()),
+        zoned => zoned,
+    })
+}
+
+fn zone_of(data_type: &DataType) -> Option<Arc<str>> {
+    match data_type {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
     }
 }
 
@@ -388,8 +407,10 @@ fn constant(name: &str, parameter: &str, expr: &Arc<dyn PhysicalExpr>) -> Result
     if !collect_columns(expr).is_empty() {
         return plan_err!("{name}: {parameter} must be a constant, got {expr}");
     }
-    evaluate_constant(expr).map_err(|error| {
-        plan_datafusion_err!("{name}: {parameter} must be a constant, got {expr} ({})", error.strip_backtrace())
+    evaluate_constant(expr).map_err(|error| match error.find_root() {
+        // such as an interval without a unit
+        DataFusionError::Execution(message) => plan_datafusion_err!("{name}: {parameter}: {message}"),
+        _ => plan_datafusion_err!("{name}: {parameter} must be a constant, got {expr} ({})", error.strip_backtrace()),
     })
 }
 

@@ -19,11 +19,10 @@
 //! | `x between c and d` | unchanged but for zeros |
 //! | `x < 0`, `x >= 0` | the zero is -0.0, else 0.0 |
 //!
-//! The type of a key inside a list or struct is not looked into. Switch: `cxql.engine.float_equality`.
+//! Lists and structs of floats are canonical as a whole, also where array functions compare their elements. Switch: `cxql.engine.float_equality`.
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
@@ -40,7 +39,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::functions::canonical_float::{CanonicalFloatFunction, NAME, canonical_scalar};
+use crate::functions::canonical_float::{CanonicalFloatFunction, NAME, canonical_scalar, has_floats};
 
 /// Aggregates that compare or hash their first argument.
 const COMPARING: [&str; 11] = [
@@ -55,6 +54,29 @@ const COMPARING: [&str; 11] = [
     "approx_percentile_cont_with_weight",
     "mode",
     "percentile_disc",
+];
+
+/// Scalar functions that compare their arguments, or elements of them.
+const COMPARING_SCALAR: [&str; 19] = [
+    "greatest",
+    "least",
+    "array_distinct",
+    "array_except",
+    "array_has",
+    "array_has_all",
+    "array_has_any",
+    "array_intersect",
+    "array_max",
+    "array_min",
+    "array_position",
+    "array_positions",
+    "array_remove",
+    "array_remove_all",
+    "array_remove_n",
+    "array_replace",
+    "array_replace_all",
+    "array_sort",
+    "array_union",
 ];
 
 /// See the page of this module.
@@ -85,12 +107,8 @@ impl AnalyzerRule for FloatEquality {
     }
 }
 
-fn is_float(data_type: &DataType) -> bool {
-    data_type.is_floating()
-}
-
 fn is_float_expr(expr: &Expr, schema: &DFSchema) -> bool {
-    expr.get_type(schema).is_ok_and(|data_type| is_float(&data_type))
+    expr.get_type(schema).is_ok_and(|data_type| has_floats(&data_type))
 }
 
 /// A constant without its cast: type coercion leaves `cast(5 as double)`, which is folded later.
@@ -156,13 +174,16 @@ impl FloatEquality {
         match expr {
             Expr::ScalarFunction(call) => call.name() == NAME,
             Expr::Literal(value, _) => {
-                canonical_scalar(value.clone()) == *value
+                // of a list it is not looked up
+                value.data_type().is_floating()
+                    && canonical_scalar(value.clone()).is_ok_and(|canonical| canonical == *value)
                     && constant(expr).is_none_or(|value| !(value == 0.0 && value.is_sign_negative()))
             }
             Expr::Alias(alias) => Self::is_canonical(&alias.expr, schema),
             // numbers that are no floats have neither
             Expr::Cast(cast) => cast.expr.get_type(schema).is_ok_and(|from| {
-                (from.is_integer() || from.is_decimal()) || (is_float(&from) && Self::is_canonical(&cast.expr, schema))
+                (from.is_integer() || from.is_decimal())
+                    || (has_floats(&from) && Self::is_canonical(&cast.expr, schema))
             }),
             _ => false,
         }
@@ -174,7 +195,10 @@ impl FloatEquality {
             return Transformed::no(expr);
         }
         Transformed::yes(match expr {
-            Expr::Literal(value, metadata) => Expr::Literal(canonical_scalar(value), metadata),
+            Expr::Literal(value, metadata) if value.data_type().is_floating() => {
+                let canonical = canonical_scalar(value.clone()).unwrap_or(value);
+                Expr::Literal(canonical, metadata)
+            }
             Expr::Alias(Alias { expr, relation, name, .. }) => {
                 self.canonical.call(vec![*expr]).alias_qualified(relation, name)
             }
@@ -275,7 +299,7 @@ impl FloatEquality {
                 Transformed::yes(Expr::Case(Case { expr: Some(Box::new(base)), when_then_expr, else_expr }))
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) => match func.name() {
-                "greatest" | "least" => self
+                name if COMPARING_SCALAR.contains(&name) => self
                     .wrapped_all(args, schema)
                     .update_data(|args| Expr::ScalarFunction(ScalarFunction { func, args })),
                 "nullif" => match <[Expr; 2]>::try_from(args) {
@@ -416,7 +440,7 @@ impl FloatEquality {
         let mut has_float = false;
         let columns = schema.iter().map(|(relation, field)| {
             let column = Expr::from((relation, field));
-            if !is_float(field.data_type()) || !is_key(&column) {
+            if !has_floats(field.data_type()) || !is_key(&column) {
                 return column;
             }
             has_float = true;

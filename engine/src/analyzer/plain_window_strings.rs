@@ -26,7 +26,7 @@ use crate::window;
 ///
 /// DataFusion's window operators concatenate the batches of a partition again and again. String views keep the buffers of every
 /// concatenated batch alive, which over many partitions is several times slower than copying plain strings. Windows that
-/// [`crate::window::HashWindowAggExec`] will probably evaluate keep their views. The physical plan decides that later; either
+/// an operator of ours will probably evaluate keep their views. The physical plan decides that later; either
 /// way the result is the same.
 #[derive(Debug)]
 pub(crate) struct PlainWindowStrings;
@@ -37,16 +37,36 @@ impl AnalyzerRule for PlainWindowStrings {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite(plan, EngineOptions::of(config).hash_window_agg)
+        let options = EngineOptions::of(config);
+        rewrite(plan, OwnWindows { partitioned: options.hash_window_agg, whole: options.unpartitioned_window })
     }
 }
 
-/// `has_hash_windows`: whether the rule that chooses [`crate::window::HashWindowAggExec`] is on.
-fn rewrite(plan: LogicalPlan, has_hash_windows: bool) -> Result<LogicalPlan> {
+/// Which of the rules are on that replace DataFusion's window operators.
+#[derive(Clone, Copy)]
+struct OwnWindows {
+    /// The rule of windows with PARTITION BY.
+    partitioned: bool,
+    /// The rule of windows without.
+    whole: bool,
+}
+
+impl OwnWindows {
+    /// Returns true if, by the names of its functions, one of our operators supports the window.
+    fn likely_support(self, window: &Window) -> bool {
+        window.window_expr.iter().all(|expr| match expr.clone().unalias_nested().data {
+            Expr::WindowFunction(call) => {
+                let is_on = if call.params.partition_by.is_empty() { self.whole } else { self.partitioned };
+                is_on && window::is_likely_supported(&call)
+            }
+            _ => false,
+        })
+    }
+}
+
+fn rewrite(plan: LogicalPlan, own: OwnWindows) -> Result<LogicalPlan> {
     let rewritten = plan.transform_down_with_subqueries(|plan| match plan {
-        LogicalPlan::Window(window) if !(has_hash_windows && is_likely_hash_window(&window)) => {
-            with_plain_strings(window, has_hash_windows)
-        }
+        LogicalPlan::Window(window) if !own.likely_support(&window) => with_plain_strings(window, own),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(rewritten.data)
@@ -61,16 +81,8 @@ fn plain_of_view(data_type: &DataType) -> Option<DataType> {
     }
 }
 
-/// Returns true if, by the names of its functions, the hash operator supports the window.
-fn is_likely_hash_window(window: &Window) -> bool {
-    window.window_expr.iter().all(|expr| match expr.clone().unalias_nested().data {
-        Expr::WindowFunction(call) => !call.params.partition_by.is_empty() && window::is_likely_supported(&call),
-        _ => false,
-    })
-}
-
 /// A chain of windows between two projections: to plain strings below it, and back to the original types above.
-fn with_plain_strings(top: Window, has_hash_windows: bool) -> Result<Transformed<LogicalPlan>> {
+fn with_plain_strings(top: Window, own: OwnWindows) -> Result<Transformed<LogicalPlan>> {
     let output = Arc::clone(&top.schema);
     let mut chain = vec![top.window_expr];
     let mut input = Arc::unwrap_or_clone(top.input);
@@ -79,7 +91,7 @@ fn with_plain_strings(top: Window, has_hash_windows: bool) -> Result<Transformed
         input = Arc::unwrap_or_clone(window.input);
     }
     // the traversal skips the children of the result (`Jump`), which may have further windows
-    let mut plan = rewrite(input, has_hash_windows)?;
+    let mut plan = rewrite(input, own)?;
     let is_plain = !plan.schema().fields().iter().any(|field| plain_of_view(field.data_type()).is_some());
     if !is_plain {
         let columns = plan.schema().iter().map(|(qualifier, field)| {

@@ -5,7 +5,7 @@
 //!    TableScan: contacts                                 Projection: CAST(at AS Timestamp(us, Europe/Berlin)) AS at, ...
 //!                                                          TableScan: contacts
 //! ```
-//! The point in time stays; days, weeks, months and hours (`date_trunc`, `extract`, casts to dates) become local ones, and the
+//! So are casts to UTC, of which those of dates are their local midnight. The point in time stays; days, weeks, months and hours (`date_trunc`, `extract`, casts to dates) become local ones, and the
 //! result is shown with the offset. Columns that have another zone than UTC in their file keep it. Does nothing where the session's
 //! `datafusion.execution.time_zone` is UTC or not set. Switch: `cxql.engine.session_time_zone`.
 
@@ -16,7 +16,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, cast};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, cast};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
@@ -39,8 +39,18 @@ impl AnalyzerRule for SessionTimeZone {
         let zone: Arc<str> = zone.into();
         let plan = plan.transform_up_with_subqueries(|plan| local_scan(plan, &zone))?.data;
         // the types of all columns above are computed anew
-        rewrite_expressions(plan, |expr, _| {
+        rewrite_expressions(plan, |expr, schema| {
             Ok(match expr {
+                // a column that was converted to UTC, as times of the model are; a date is a local day
+                Expr::Cast(Cast { expr, field }) if without_utc(field.data_type()).is_some() => {
+                    let is_day =
+                        matches!(expr.get_type(schema), Ok(DataType::Date32 | DataType::Date64 | DataType::Null));
+                    let local = in_zone_type(field.data_type(), &zone).unwrap_or_else(|| field.data_type().clone());
+                    Transformed::yes(match is_day {
+                        true => cast(*expr, local),
+                        false => cast(Expr::Cast(Cast { expr, field }), local),
+                    })
+                }
                 Expr::Literal(value, metadata) => match in_zone(value, &zone) {
                     (value, true) => Transformed::yes(Expr::Literal(value, metadata)),
                     (value, false) => Transformed::no(Expr::Literal(value, metadata)),

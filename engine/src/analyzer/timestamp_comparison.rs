@@ -7,7 +7,8 @@
 //! ```
 //! Type coercion casts both sides to the finer unit, and nanoseconds end in 2262: a `9999-12-31` for "never" fails the query.
 //! A date beside a constant is compared in microseconds, so that statistics of Parquet still prune; `now()` loses the
-//! nanoseconds that PostgreSQL's has not. A timestamp column beside a constant stays: DataFusion casts the constant.
+//! nanoseconds that PostgreSQL's has not. A timestamp column beside a constant stays, since DataFusion casts the constant, unless
+//! that would lose digits: `at = timestamp '2025-01-01 00:00:00.0000005'` is false for microseconds.
 //! Switch: `cxql.engine.timestamp_comparison`.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
@@ -21,6 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::rewrite_expressions;
 use crate::functions::saturating_cast::{SaturatingCast, saturating_cast};
 use crate::functions::temporal_cast::{TemporalCast, is_repaired};
+use crate::functions::ticks_per_second;
 
 /// See the page of this module.
 #[derive(Debug)]
@@ -99,6 +101,17 @@ fn constant(expr: &Expr) -> Result<Option<ScalarValue>> {
     Ok(ScalarValue::try_from_array(&cast, 0).ok().filter(|value| !value.is_null()))
 }
 
+/// Returns true if a constant lies between two ticks of a coarser unit. DataFusion would cut it to the earlier one.
+fn is_between_ticks(value: &ScalarValue, unit: TimeUnit) -> bool {
+    let (ticks, finer) = match value {
+        ScalarValue::TimestampMillisecond(ticks, _) => (ticks, TimeUnit::Millisecond),
+        ScalarValue::TimestampMicrosecond(ticks, _) => (ticks, TimeUnit::Microsecond),
+        ScalarValue::TimestampNanosecond(ticks, _) => (ticks, TimeUnit::Nanosecond),
+        _ => return false,
+    };
+    ticks.is_some_and(|ticks| ticks % (ticks_per_second(finer) / ticks_per_second(unit)).max(1) != 0)
+}
+
 /// Rewrites the sides of a comparison; returns whether one has changed.
 fn compared(sides: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
     // constants within the range are as good as those of the finer unit
@@ -122,8 +135,18 @@ fn compared(sides: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
         return Ok(true);
     }
     let are_constant = sides.iter().enumerate().all(|(other, expr)| other == index || !has_columns(expr));
-    if !has_columns(value) || (are_constant && matches!(from, DataType::Timestamp(..))) {
+    if !has_columns(value) {
         return Ok(false);
+    }
+    if are_constant && let DataType::Timestamp(unit, _) = &from {
+        let mut is_between = false;
+        for (other, side) in sides.iter().enumerate() {
+            is_between |= other != index && constant(side)?.is_some_and(|value| is_between_ticks(&value, *unit));
+        }
+        if is_between {
+            *sides[index] = SaturatingCast::udf(target.clone()).call(vec![value.clone()]);
+        }
+        return Ok(is_between);
     }
     if are_constant && let Some(narrow) = microseconds(sides, index) {
         for (side, narrow) in sides.iter_mut().zip(narrow) {

@@ -6,10 +6,13 @@
 //! | `sum` of integers, decimals, durations | wraps | exact, an error if the result does not fit ([`sum`]) |
 //! | `sum`, `avg` of doubles over a sliding frame | subtracts: digits are lost, NaN stays | [`sliding`] |
 //! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
+//! | `covar_*`, `corr`, `regr_*` | boxed states, or power sums that lose digits | six moments for each group ([`moment_groups`]) |
 //! | `sum(distinct x)`, `avg(distinct x)`, ... over a sliding frame | an error but for integers | [`sliding_distinct`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
+//! | `array_agg`, `string_agg` of DISTINCT values in two orders | both in the first order: the second is computed in reverse, but sorts its values | each in its order |
 //! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
+//! | `array_agg`, `string_agg` with ORDER BY of many groups | boxed values, sorted and merged for each group | columns, sorted once ([`ordered`]) |
 //! | `string_agg` of many groups | counts half of what its strings take | counts what they take ([`concat`]) |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
@@ -20,7 +23,9 @@ mod concat;
 pub(crate) mod decimal_avg;
 pub(crate) mod distinct;
 pub(crate) mod extremes;
+pub(crate) mod moment_groups;
 pub(crate) mod moments;
+mod ordered;
 pub(crate) mod sliding;
 pub(crate) mod sliding_distinct;
 pub(crate) mod sum;
@@ -33,17 +38,21 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
-    Signature, StatisticsArgs, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
+    StatisticsArgs, Volatility,
 };
+use datafusion::physical_expr::PhysicalSortExpr;
 
 use self::compact::CompactGroups;
 use self::concat::ConcatGroups;
 use self::distinct::{DistinctCount, DistinctGroups};
+use self::moment_groups::{MomentAccumulator, MomentGroups};
 use self::moments::Statistic;
+use self::ordered::OrderedGroups;
 use self::sliding::{SlidingFloats, SlidingMoments};
 use self::sliding_distinct::SlidingDistinct;
 use self::sum::{CheckedGroups, CheckedSum};
+use crate::functions::delegate::delegate_to_inner;
 
 /// What is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +79,14 @@ impl AggregateRepair {
             "max" => Self::Extreme { is_max: true },
             _ => Self::Moments(Statistic::of(name)?),
         })
+    }
+
+    /// The statistic of pairs that is computed here.
+    fn pair_statistic(self, is_distinct: bool) -> Option<Statistic> {
+        match self {
+            Self::Moments(statistic) if statistic.is_of_pairs() && !is_distinct => Some(statistic),
+            _ => None,
+        }
     }
 
     /// Whether [`DistinctGroups`] computes the function of DISTINCT values of these arguments.
@@ -119,13 +136,7 @@ fn is_averaged_here(data_type: &DataType) -> bool {
 }
 
 impl AggregateUDFImpl for AggregateOverride {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
+    delegate_to_inner! { name, aliases, return_type, documentation }
 
     fn signature(&self) -> &Signature {
         &self.signature
@@ -162,15 +173,14 @@ impl AggregateUDFImpl for AggregateOverride {
         Ok(coerced.into_iter().map(signed).collect())
     }
 
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
-    }
-
     fn is_nullable(&self) -> bool {
         self.inner.is_nullable()
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if self.repair.pair_statistic(args.is_distinct).is_some() {
+            return Ok(moment_groups::state_fields(args.name));
+        }
         match self.repair {
             AggregateRepair::Average if is_averaged_here(args.return_field.data_type()) && !args.is_distinct => {
                 Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), args.input_fields))
@@ -187,8 +197,15 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if let Some(statistic) = self.repair.pair_statistic(args.is_distinct) {
+            return Ok(Box::new(MomentAccumulator::new(statistic)));
+        }
         let data_type = args.return_field.data_type().clone();
         match self.repair {
+            AggregateRepair::Collect | AggregateRepair::Concat if args.is_distinct && args.is_reversed => {
+                let order_bys: Vec<PhysicalSortExpr> = args.order_bys.iter().map(PhysicalSortExpr::reverse).collect();
+                self.inner.accumulator(AccumulatorArgs { order_bys: &order_bys, is_reversed: false, ..args })
+            }
             AggregateRepair::Count if args.is_distinct => match args.expr_fields {
                 [field] if distinct::is_interned(field.data_type()) => {
                     Ok(Box::new(DistinctCount::new(field.data_type())?))
@@ -240,11 +257,19 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        let is_collected = matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat);
+        let is_ordered = is_collected && OrderedGroups::is_for(&args);
+        if is_ordered || self.repair.pair_statistic(args.is_distinct).is_some() {
+            return true;
+        }
         let is_distinct = args.is_distinct && !self.repair.is_distinct_here(args.expr_fields);
         self.inner.groups_accumulator_supported(AccumulatorArgs { is_distinct, ..args })
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        if let Some(statistic) = self.repair.pair_statistic(args.is_distinct) {
+            return Ok(Box::new(MomentGroups::new(statistic)));
+        }
         let data_type = args.return_field.data_type().clone();
         if args.is_distinct
             && self.repair.is_distinct_here(args.expr_fields)
@@ -262,6 +287,11 @@ impl AggregateUDFImpl for AggregateOverride {
             return Ok(Box::new(DistinctGroups::new(inner, field.data_type(), state.data_type())?));
         }
         match self.repair {
+            AggregateRepair::Collect if OrderedGroups::is_for(&args) => Ok(Box::new(OrderedGroups::list(&args)?)),
+            AggregateRepair::Concat if OrderedGroups::is_for(&args) => match OrderedGroups::text(&args)? {
+                Some(groups) => Ok(Box::new(groups)),
+                None => self.inner.create_groups_accumulator(args),
+            },
             AggregateRepair::Concat => match ConcatGroups::of(&args) {
                 Some(groups) => Ok(Box::new(groups)),
                 None => self.inner.create_groups_accumulator(args),
@@ -282,24 +312,30 @@ impl AggregateUDFImpl for AggregateOverride {
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.inner.order_sensitivity()
+        match self.repair {
+            // its accumulators sort, so that the input needs no sort and each call may have an order of its own
+            AggregateRepair::Concat => AggregateOrderSensitivity::SoftRequirement,
+            _ => self.inner.order_sensitivity(),
+        }
     }
 
     fn with_beneficial_ordering(
         self: Arc<Self>,
         beneficial_ordering: bool,
     ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        if self.repair == AggregateRepair::Concat {
+            return Ok(Some(self));
+        }
         let inner = self.inner.as_ref().clone().with_beneficial_ordering(beneficial_ordering)?;
         Ok(inner.map(|inner| Arc::new(Self::new(Arc::new(inner), self.repair)) as _))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
         match self.inner.reverse_udf() {
-            // with an order it is DataFusion's own in either direction
             ReversedUDAF::Reversed(inner)
                 if matches!(self.repair, AggregateRepair::Collect | AggregateRepair::Concat) =>
             {
-                ReversedUDAF::Reversed(inner)
+                ReversedUDAF::Reversed(Arc::new(AggregateUDF::from(Self::new(inner, self.repair))))
             }
             ReversedUDAF::Reversed(_) => ReversedUDAF::NotSupported,
             other => other,
@@ -326,10 +362,6 @@ impl AggregateUDFImpl for AggregateOverride {
 
     fn supports_null_handling_clause(&self) -> bool {
         self.inner.supports_null_handling_clause()
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 
     fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {

@@ -1,4 +1,4 @@
-//! `canonical_float(x)`: 0.0 for both zeros and one NaN for all, everything else unchanged. No SQL name: the rule
+//! `canonical_float(x)`: 0.0 for both zeros and one NaN for all, also inside lists and structs, everything else unchanged. No SQL name: the rule
 //! `float_equality` puts it around keys and compared values.
 //!
 //! DataFusion hashes, sorts and compares floats by their bits (IEEE 754 `totalOrder`): -0.0 and 0.0 are two values, and a NaN
@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, make_array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float16Type, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::interval_arithmetic::Interval;
@@ -45,27 +45,58 @@ float_type!(Float16Type, Half::NAN, Half::ZERO);
 float_type!(Float32Type, f32::NAN, 0.0);
 float_type!(Float64Type, f64::NAN, 0.0);
 
-/// The canonical form of a column of floats; other columns unchanged.
-pub(crate) fn canonical_array(values: &ArrayRef) -> ArrayRef {
-    fn of<T: FloatType>(values: &ArrayRef) -> ArrayRef {
-        Arc::new(values.as_primitive::<T>().unary::<_, T>(T::canonical))
-    }
-    match values.data_type() {
-        DataType::Float16 => of::<Float16Type>(values),
-        DataType::Float32 => of::<Float32Type>(values),
-        DataType::Float64 => of::<Float64Type>(values),
-        _ => Arc::clone(values),
+/// Returns true for floats, and for lists, structs and maps of floats.
+pub(crate) fn has_floats(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => has_floats(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_floats(field.data_type())),
+        DataType::Dictionary(_, value) => has_floats(value),
+        other => other.is_floating(),
     }
 }
 
-/// The canonical form of a float; other values unchanged.
-pub(crate) fn canonical_scalar(value: ScalarValue) -> ScalarValue {
-    match value {
+/// The canonical form of a column of floats, also inside lists and structs; other columns unchanged.
+///
+/// # Errors
+/// Arrow's; none is known.
+pub(crate) fn canonical_array(values: &ArrayRef) -> Result<ArrayRef> {
+    fn of<T: FloatType>(values: &ArrayRef) -> ArrayRef {
+        Arc::new(values.as_primitive::<T>().unary::<_, T>(T::canonical))
+    }
+    Ok(match values.data_type() {
+        DataType::Float16 => of::<Float16Type>(values),
+        DataType::Float32 => of::<Float32Type>(values),
+        DataType::Float64 => of::<Float64Type>(values),
+        nested if has_floats(nested) => {
+            let data = values.to_data();
+            let children =
+                data.child_data().iter().map(|child| Ok(canonical_array(&make_array(child.clone()))?.to_data()));
+            let children: Result<Vec<_>> = children.collect();
+            make_array(data.clone().into_builder().child_data(children?).build()?)
+        }
+        _ => Arc::clone(values),
+    })
+}
+
+/// The canonical form of a float, also inside lists and structs; other values unchanged.
+///
+/// # Errors
+/// Those of [`canonical_array`].
+pub(crate) fn canonical_scalar(value: ScalarValue) -> Result<ScalarValue> {
+    Ok(match value {
         ScalarValue::Float16(value) => ScalarValue::Float16(value.map(Float16Type::canonical)),
         ScalarValue::Float32(value) => ScalarValue::Float32(value.map(Float32Type::canonical)),
         ScalarValue::Float64(value) => ScalarValue::Float64(value.map(Float64Type::canonical)),
+        other if has_floats(&other.data_type()) => {
+            ScalarValue::try_from_array(&canonical_array(&other.to_array()?)?, 0)?
+        }
         other => other,
-    }
+    })
 }
 
 /// See the page of this module.
@@ -130,8 +161,8 @@ impl ScalarUDFImpl for CanonicalFloatFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match args.args.as_slice() {
-            [ColumnarValue::Array(values)] => Ok(ColumnarValue::Array(canonical_array(values))),
-            [ColumnarValue::Scalar(value)] => Ok(ColumnarValue::Scalar(canonical_scalar(value.clone()))),
+            [ColumnarValue::Array(values)] => Ok(ColumnarValue::Array(canonical_array(values)?)),
+            [ColumnarValue::Scalar(value)] => Ok(ColumnarValue::Scalar(canonical_scalar(value.clone())?)),
             _ => internal_err!("{NAME} of {} arguments", args.args.len()),
         }
     }

@@ -25,6 +25,23 @@ pub fn spelled_out(text: &str) -> Option<String> {
     is_changed.then(|| words.join(" "))
 }
 
+/// The number without a unit in an interval such as `7` or `1 day 3`. Arrow reads it as months in one place and as seconds in
+/// another.
+pub fn number_without_unit(text: &str) -> Option<&str> {
+    let is_amount = |word: &str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_'));
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        if !is_amount(word) {
+            continue;
+        }
+        match words.next_if(|next| !is_amount(next)) {
+            Some(_unit) => {}
+            None => return Some(word),
+        }
+    }
+    None
+}
+
 /// `-27:15:08.5` as `-27 hours -15 minutes -8.5 seconds`.
 fn clock_words(word: &str) -> Option<String> {
     let (sign, digits) = match word.strip_prefix('-') {

@@ -1,4 +1,4 @@
-//! [`OperatorPlanner`]: operators of dates, timestamps, intervals and durations that DataFusion plans wrongly or refuses.
+//! [`OperatorPlanner`]: powers, and operators of dates, timestamps, intervals and durations, that DataFusion plans wrongly or refuses.
 //!
 //! | operator | planned as | DataFusion 55.2 |
 //! |---|---|---|
@@ -6,10 +6,11 @@
 //! | `date + interval`, `date - interval` | the timestamp of the date's midnight plus the interval, unless the interval is a literal of whole days or months | a date: hours are lost |
 //! | `date + duration`, `date - duration` | the same | an error |
 //! | a timestamp with time zone minus one without, or minus a date, and the other way round | both with the time zone | depends on the unit: of one unit, the local time is taken for UTC |
+//! | `number ^ number` | `power` of doubles | bitwise XOR: `2 ^ 3` is 1 |
 //! | `interval = '2 hours'`, and durations | the string as an interval | an error |
 //! | `7 // 2` of integers | `7 / 2`; of other numbers an error | an error |
 //!
-//! Source: PostgreSQL, table 9.31 of operators; DuckDB answers the same. A plan of DataFusion's own programming interface, without
+//! Source: PostgreSQL, tables 9.4 and 9.31 of operators; DuckDB answers the same. A plan of DataFusion's own programming interface, without
 //! SQL, does not come here.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue, plan_err};
 use datafusion::error::Result;
+use datafusion::functions::math::power;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -147,8 +149,24 @@ fn is_string(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
 }
 
+/// `base ^ exponent`.
+fn raised(base: Expr, exponent: Expr, schema: &DFSchema) -> Result<Expr> {
+    for side in [&base, &exponent] {
+        // the type of a parameter is not known yet
+        if let Ok(data_type) = side.get_type(schema)
+            && !(data_type.is_numeric() || data_type.is_null())
+        {
+            return plan_err!("^ is the power of two numbers, got {data_type}; x XOR y is (x | y) - (x & y)");
+        }
+    }
+    Ok(power().call([base, exponent].map(|side| cast(side, DataType::Float64)).into()))
+}
+
 impl ExprPlanner for OperatorPlanner {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op == BinaryOperator::BitwiseXor {
+            return Ok(PlannerResult::Planned(raised(expr.left, expr.right, schema)?));
+        }
         if expr.op == BinaryOperator::DuckIntegerDivide {
             return integer_division(expr, schema).map(PlannerResult::Planned);
         }

@@ -16,17 +16,18 @@ use datafusion::arrow::compute::{SortOptions, cast};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{
-    AccumulatorArgs, ExpressionArgs, PartitionEvaluatorArgs, StateFieldsArgs, WindowFunctionSimplification,
-    WindowUDFFieldArgs,
+    AccumulatorArgs, PartitionEvaluatorArgs, StateFieldsArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::window_state::WindowAggState;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, EmitTo, GroupsAccumulator, LimitEffect,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, GroupsAccumulator, LimitEffect,
     PartitionEvaluator, ReturnFieldArgs, ReversedUDAF, ReversedUDWF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, StatisticsArgs, WindowUDF, WindowUDFImpl,
+    StatisticsArgs, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
+
+use crate::functions::delegate::delegate_to_inner;
 
 /// Scalar functions that count.
 pub(crate) const SCALAR: [&str; 6] =
@@ -66,17 +67,7 @@ pub(crate) struct SignedScalar {
 }
 
 impl ScalarUDFImpl for SignedScalar {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    delegate_to_inner! { name, aliases, signature, coerce_types, documentation }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         Ok(signed(&self.inner.return_type(arg_types)?))
@@ -84,14 +75,6 @@ impl ScalarUDFImpl for SignedScalar {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         Ok(signed_field(&self.inner.return_field_from_args(args)?))
-    }
-
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -110,24 +93,10 @@ pub(crate) struct SignedAggregate {
 }
 
 impl AggregateUDFImpl for SignedAggregate {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    delegate_to_inner! { name, aliases, signature, coerce_types, documentation }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         Ok(signed(&self.inner.return_type(arg_types)?))
-    }
-
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
     }
 
     fn is_nullable(&self) -> bool {
@@ -168,10 +137,6 @@ impl AggregateUDFImpl for SignedAggregate {
 
     fn value_from_stats(&self, args: &StatisticsArgs) -> Option<ScalarValue> {
         signed_scalar(&self.inner.value_from_stats(args)?).ok()
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 }
 
@@ -249,21 +214,7 @@ pub(crate) struct SignedWindow {
 }
 
 impl WindowUDFImpl for SignedWindow {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn expressions(&self, args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
-        self.inner.expressions(args)
-    }
+    delegate_to_inner! { name, aliases, signature, coerce_types, expressions, documentation }
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
         Ok(Box::new(SignedEvaluator(self.inner.partition_evaluator_factory(args)?)))
@@ -281,19 +232,11 @@ impl WindowUDFImpl for SignedWindow {
         self.inner.sort_options()
     }
 
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
-    }
-
     fn reverse_expr(&self) -> ReversedUDWF {
         match self.inner.reverse_expr() {
             ReversedUDWF::Reversed(inner) => ReversedUDWF::Reversed(Arc::new(WindowUDF::from(Self { inner }))),
             other => other,
         }
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 
     fn limit_effect(&self, args: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {

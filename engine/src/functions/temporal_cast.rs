@@ -1,13 +1,13 @@
 //! [`TemporalCast`]: casts between local and zoned times, of strings to timestamps and intervals, and of those to strings.
 //!
 //! Formula: a zoned timestamp as a timestamp, date or time is the local time of its zone; a timestamp or date as a zoned timestamp
-//!          is the local time of that zone ([`super::local_time`] for clock changes). A string with an offset is that point in
-//!          time, without one a local time.
+//!          is the local time of that zone ([`super::local_time`] for clock changes). A string as a zoned timestamp is the point in
+//!          time that its offset says, without one a local time; as a timestamp or date it is what it shows, without the offset.
 //! Units:   any; fractions of a tick are rounded down.
 //! NULL:    NULL; `try_cast` gives NULL for what cannot be cast.
 //! Edges:   a value beyond the range of the unit is an error.
 //! Source:  PostgreSQL 15 and DuckDB. DataFusion 55.2 casts a zoned timestamp to the wall clock of UTC, fails at clock changes,
-//!          and reads neither `2025-04-03 08:00` nor `27:15:08`.
+//!          makes UTC of strings with an offset, and reads neither `2025-04-03 08:00` nor `27:15:08`.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use datafusion::logical_expr::{
 };
 
 use super::interval_key::{DAY_NS, as_month_day_nano, duration_ticks};
-use super::interval_text;
+use super::interval_text::{self, number_without_unit};
 use super::local_time::{LocalClock, as_local, from_local, midnights, timestamps, to_unit};
 use super::{overrides::without_utc, ticks_per_second};
 
@@ -34,7 +34,7 @@ pub(crate) fn is_repaired(from: &DataType, to: &DataType) -> bool {
     let is_local = |zoned: &DataType| matches!(zoned, Timestamp(_, Some(_))) && without_utc(zoned).is_none();
     match (from, to) {
         (Interval(_) | DataType::Duration(_), Utf8 | LargeUtf8 | Utf8View) => true,
-        (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Interval(IntervalUnit::MonthDayNano)) => true,
+        (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Date32 | Date64 | Interval(IntervalUnit::MonthDayNano)) => true,
         (from, Timestamp(_, None) | Date32 | Date64 | Time32(_) | Time64(_)) => is_local(from),
         (Timestamp(_, None) | Date32 | Date64, to) => is_local(to),
         _ => false,
@@ -110,14 +110,28 @@ fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayR
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let texts = cast(values, &DataType::Utf8)?;
     let texts = texts.as_string::<i32>();
+    let shown = match target {
+        DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64 => without_offsets(texts),
+        _ => None,
+    };
+    let (values, texts) = match &shown {
+        Some(shown) => (&(Arc::new(shown.clone()) as ArrayRef), shown),
+        None => (values, texts),
+    };
     // Arrow reads a number without a unit as months
-    let is_plain = !matches!(target, DataType::Interval(_)) || !texts.iter().flatten().any(is_number);
+    let is_plain = !matches!(target, DataType::Interval(_))
+        || !texts.iter().flatten().any(|text| number_without_unit(text).is_some());
     if is_plain && let Ok(cast) = cast_with_options(values, target, &options) {
         return Ok(cast);
     }
     let values = texts;
     match target {
         DataType::Timestamp(unit, zone) => string_timestamps(values, *unit, zone.clone(), is_safe),
+        DataType::Date32 | DataType::Date64 => {
+            // a date with a time; what is none keeps Arrow's error
+            let days = values.iter().map(|text| text.map(|text| day_of(text).unwrap_or(text)));
+            Ok(cast_with_options(&days.collect::<StringArray>(), target, &CastOptions { safe: is_safe, ..options })?)
+        }
         _ => {
             let intervals = values.iter().map(|text| match text.map(interval) {
                 Some(Ok(interval)) => Ok(Some(interval)),
@@ -129,18 +143,52 @@ fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayR
     }
 }
 
-fn is_number(text: &str) -> bool {
-    text.trim().parse::<f64>().is_ok()
+/// Strings without their offsets: what a clock on the wall showed. `None` if no string has one.
+fn without_offsets(texts: &StringArray) -> Option<StringArray> {
+    // `2025-01-31` and `2025-01-31 09:00:00.5` have no offset
+    let may_have = |text: &str| {
+        let time = text.trim().get(10..).unwrap_or_default();
+        time.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b' ' | b':' | b'.' | b'T'))
+    };
+    if !texts.iter().flatten().any(may_have) {
+        return None;
+    }
+    let shown = |text| if may_have(text) { shown_time(text).unwrap_or(text) } else { text };
+    Some(texts.iter().map(|text| text.map(shown)).collect())
+}
+
+/// The date and time of a timestamp with an offset; `None` for other strings.
+fn shown_time(text: &str) -> Option<&str> {
+    let (_, is_local) = read(text)?;
+    let text = text.trim();
+    let time = text.find(['T', 't', ' ']).filter(|_| !is_local)? + 1;
+    let rest = text.get(time..)?;
+    let end = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.' | ' '))?;
+    Some(text.get(..time + end)?.trim_end())
+}
+
+/// The date of a timestamp.
+fn day_of(text: &str) -> Option<&str> {
+    read(text)?;
+    text.trim().split(['T', 't', ' ']).next()
 }
 
 fn interval(text: &str) -> Result<IntervalMonthDayNano> {
-    if is_number(text) {
-        let number = text.trim();
-        return exec_err!(
-            "cannot cast string '{text}' to an interval: it has no unit; write '{number} days', or {number} * interval '1 day'"
-        );
-    }
     let spelled = interval_text::spelled_out(text);
+    let text = text.trim();
+    match number_without_unit(spelled.as_deref().unwrap_or(text)) {
+        Some(number) if number == text => {
+            return exec_err!(
+                "cannot cast string '{text}' to an interval: it has no unit; write interval '{number} days', or {number} * interval '1 day'"
+            );
+        }
+        Some(number) => {
+            return exec_err!(
+                "cannot cast string '{text}' to an interval: its {number} has no unit; write one, as in interval '1 day 3 hours'"
+            );
+        }
+        None => {}
+    }
     parse_interval_month_day_nano(spelled.as_deref().unwrap_or(text)).map_err(|_| {
         exec_datafusion_err!("cannot cast string '{text}' to an interval; write it like 2 days 03:00:00 or 90 minutes")
     })

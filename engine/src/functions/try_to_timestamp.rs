@@ -15,7 +15,6 @@ use std::sync::{Arc, LazyLock};
 use chrono::format::{Parsed, StrftimeItems, parse};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, StringArray};
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Date32Type, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{ScalarValue, plan_err};
@@ -27,7 +26,7 @@ use datafusion::logical_expr::{
 
 use super::local_time::{LocalClock, timestamps};
 use super::overrides::reads_local_time;
-use super::temporal_cast::string_timestamps;
+use super::temporal_cast::{TemporalCast, string_timestamps};
 
 static TIMESTAMP_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
@@ -218,8 +217,8 @@ impl ScalarUDFImpl for TryToDate {
         let (strings, is_scalar) = strings(&args)?;
         let [texts, formats @ ..] = strings.as_slice() else { return plan_err!("{} without arguments", self.name()) };
         if formats.is_empty() {
-            let options = CastOptions { safe: true, ..CastOptions::default() };
-            return result(cast_with_options(texts, &DataType::Date32, &options)?, is_scalar);
+            let texts: ArrayRef = Arc::new(texts.clone());
+            return result(TemporalCast::try_to(DataType::Date32).of(&texts)?, is_scalar);
         }
         let day = |text: &str, row: usize| -> Option<i32> {
             let by_format = |format: &StringArray| {

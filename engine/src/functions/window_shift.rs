@@ -13,14 +13,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::function::{ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
-use datafusion::logical_expr::{
-    Documentation, LimitEffect, PartitionEvaluator, ReversedUDWF, Signature, WindowUDF, WindowUDFImpl,
-};
+use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
+use datafusion::logical_expr::{LimitEffect, PartitionEvaluator, ReversedUDWF, WindowUDF, WindowUDFImpl};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
+
+use crate::functions::delegate::delegate_to_inner;
 
 /// `lag` or `lead` of DataFusion.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -31,21 +31,7 @@ pub(super) struct WindowShift {
 }
 
 impl WindowUDFImpl for WindowShift {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn expressions(&self, args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
-        self.inner.expressions(args)
-    }
+    delegate_to_inner! { name, aliases, signature, coerce_types, expressions, documentation }
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
         let ignores_nulls = args.ignore_nulls();
@@ -57,18 +43,10 @@ impl WindowUDFImpl for WindowShift {
         self.inner.field(args)
     }
 
-    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(arg_types)
-    }
-
     fn reverse_expr(&self) -> ReversedUDWF {
         // DataFusion negates the offset
         let reversed = Self { inner: Arc::clone(&self.inner), is_reversed: !self.is_reversed };
         ReversedUDWF::Reversed(Arc::new(WindowUDF::from(reversed)))
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 
     fn limit_effect(&self, args: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {

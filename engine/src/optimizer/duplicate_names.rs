@@ -1,6 +1,6 @@
 //! [`DuplicateNames`]: filters are not pushed by name through projections in which a name is there twice.
 //!
-//! Plan before and after: [`NameGuardExec`]. Switch: `cxql.engine.duplicate_names`.
+//! Plan before and after: [`PassThroughExec`]. Switch: `cxql.engine.duplicate_names`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::exec_util::rewrite_plan;
-use crate::name_guard::{NameGuardExec, has_duplicate_names};
+use crate::pass_through::{PassThroughExec, Policy, has_duplicate_names};
 
 /// Puts guards above projections.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl PhysicalOptimizerRule for DuplicateNames {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         rewrite_plan(plan, |plan| {
             let is_guarded = plan.is::<ProjectionExec>() && has_duplicate_names(plan);
-            Ok(is_guarded.then(|| Arc::new(NameGuardExec::new(Arc::clone(plan))) as _))
+            Ok(is_guarded.then(|| Arc::new(PassThroughExec::new(Arc::clone(plan), Policy::NameGuard)) as _))
         })
     }
 

@@ -1,9 +1,8 @@
 //! [`HashWindowAgg`]: window functions over hash partitions, without sorting the input.
 //!
 //! ```text
-//!  BoundedWindowAggExec: lag(x), partition by k order by t        HashWindowAggExec: [row_number(), lag(x)] partition by k
-//!    BoundedWindowAggExec: row_number(), partition by k     ->      contacts
-//!      contacts
+//!  BoundedWindowAggExec: lag(x), partition by k order by t  ->  HashWindowAggExec: [lag(x)] partition by k order by t
+//!    contacts                                                     contacts
 //! ```
 //! A sort between the windows and the input is not there yet: DataFusion's `EnsureRequirements` runs later. `--explain` shows
 //! with [`sorted_window_reasons`] why a window stays. Switch: `cxql.engine.hash_window_agg`.
@@ -12,8 +11,6 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
@@ -22,8 +19,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use crate::exec_util::rewrite_plan;
 use crate::window::{HashWindowAggExec, WindowCall};
 
-/// Replaces `WindowAggExec` and `BoundedWindowAggExec` by [`HashWindowAggExec`] where that supports all functions and frames,
-/// and merges it with one below that has the same PARTITION BY.
+/// Replaces `WindowAggExec` and `BoundedWindowAggExec` by [`HashWindowAggExec`] where that supports all functions and frames.
 #[derive(Debug)]
 pub(crate) struct HashWindowAgg;
 
@@ -31,8 +27,7 @@ impl PhysicalOptimizerRule for HashWindowAgg {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         rewrite_plan(plan, |plan| match windows_of(plan) {
             Some((windows, input)) if unsupported_reason(windows, input).is_none() => {
-                let (windows, input) = merged(windows, input);
-                Ok(Some(Arc::new(HashWindowAggExec::try_new(windows, input)?)))
+                Ok(Some(Arc::new(HashWindowAggExec::try_new(windows.to_vec(), Arc::clone(input))?)))
             }
             _ => Ok(None),
         })
@@ -66,7 +61,7 @@ pub fn sorted_window_reasons(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
 /// Window expressions and their input.
 type Windows<'a> = (&'a [Arc<dyn WindowExpr>], &'a Arc<dyn ExecutionPlan>);
 
-fn windows_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows<'_>> {
+pub(crate) fn windows_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows<'_>> {
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         return Some((window.window_expr(), window.input()));
     }
@@ -87,31 +82,4 @@ fn unsupported_reason(windows: &[Arc<dyn WindowExpr>], input: &Arc<dyn Execution
     }
     let schema = input.schema();
     windows.iter().find_map(|window| WindowCall::new(window, &schema).err())
-}
-
-/// The windows merged with those of the operator below, if that has the same PARTITION BY and they use no result of it.
-fn merged(
-    windows: &[Arc<dyn WindowExpr>],
-    input: &Arc<dyn ExecutionPlan>,
-) -> (Vec<Arc<dyn WindowExpr>>, Arc<dyn ExecutionPlan>) {
-    let unmerged = || (windows.to_vec(), Arc::clone(input));
-    let Some(below) = input.downcast_ref::<HashWindowAggExec>() else { return unmerged() };
-    // columns from `width` on are results of the operator below
-    let width = below.input().schema().fields().len();
-    let needs_results =
-        |expr: &Arc<dyn PhysicalExpr>| collect_columns(expr).iter().any(|column| column.index() >= width);
-    let is_independent = windows.iter().all(|window| {
-        let all = window.all_expressions();
-        let mut exprs = all.args.iter().chain(&all.partition_by_exprs).chain(&all.order_by_exprs);
-        !exprs.any(needs_results)
-    });
-    let has_same_keys = match (windows.first(), below.windows().first()) {
-        (Some(window), Some(other)) => window.partition_by() == other.partition_by(),
-        _ => false,
-    };
-    // below a projection, column indices are not those of the input
-    if below.has_projection() || !is_independent || !has_same_keys {
-        return unmerged();
-    }
-    ([below.windows(), windows].concat(), Arc::clone(below.input()))
 }

@@ -21,7 +21,7 @@
 //!    (<https://github.com/apache/datafusion/issues/16965>, <https://github.com/apache/datafusion/issues/24421>).
 //!
 //! Properties of an operator are derived from those of its inputs, so the rule hides what is known of an input
-//! ([`UnorderedExec`]), and where that does not suffice what the operator claims. It runs twice: before sorts are
+//! ([`Policy::Unordered`]), and where that does not suffice what the operator claims. It runs twice: before sorts are
 //! added, and at the end for aggregates over grouping sets, below which a sort was added for an ordered aggregate such
 //! as `array_agg(x order by id)`. Switch: `cxql.engine.ordering_claims`.
 
@@ -36,7 +36,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMer
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrderMode};
 
 use crate::exec_util::rewrite_plan;
-use crate::unordered::UnorderedExec;
+use crate::pass_through::{PassThroughExec, Policy};
 
 /// Which of its two runs the rule makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +80,14 @@ impl OrderingClaims {
         };
         let hidden = match hides_input {
             true => {
-                let input = Arc::new(UnorderedExec::new(Arc::clone(aggregate.input()), true)) as _;
+                let input = unordered(Arc::clone(aggregate.input()), true);
                 replace_children_if_necessary(Arc::clone(plan), vec![input])?
             }
             false => Arc::clone(plan),
         };
         // a sort that is added below for the ordered function brings the claims back
         if is_first_run && (has_ordered_function || has_order(&hidden) || has_constants(&hidden)) {
-            return Ok(Some(Arc::new(UnorderedExec::new(hidden, true))));
+            return Ok(Some(unordered(hidden, true)));
         }
         Ok(hides_input.then_some(hidden))
     }
@@ -116,7 +116,7 @@ fn join(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>
         let hides_constants = is_filled && has_constants(input);
         if hides_constants || (side == 0 && appends_build_order && has_order(input)) {
             is_changed = true;
-            return Arc::new(UnorderedExec::new(Arc::clone(input), hides_constants));
+            return unordered(Arc::clone(input), hides_constants);
         }
         Arc::clone(input)
     });
@@ -124,9 +124,14 @@ fn join(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>
     let plan = if is_changed { replace_children_if_necessary(Arc::clone(plan), sides)? } else { Arc::clone(plan) };
     if is_merge_join {
         // its inputs must stay sorted, so that the order is hidden above
-        return Ok(Some(Arc::new(UnorderedExec::new(plan, false))));
+        return Ok(Some(unordered(plan, false)));
     }
     Ok(is_changed.then_some(plan))
+}
+
+/// The plan without claims about the order of rows, see [`Policy::Unordered`].
+fn unordered(plan: Arc<dyn ExecutionPlan>, hides_constants: bool) -> Arc<dyn ExecutionPlan> {
+    Arc::new(PassThroughExec::new(plan, Policy::Unordered { hides_constants }))
 }
 
 fn has_order(plan: &Arc<dyn ExecutionPlan>) -> bool {

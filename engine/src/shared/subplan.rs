@@ -11,7 +11,8 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, internal_datafusion_err};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, internal_datafusion_err, internal_err};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::utils::{conjunction, disjunction};
@@ -19,9 +20,13 @@ use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, TableType,
 };
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
 use tokio::sync::OnceCell;
 
 use super::exec::{SharedExec, SharedInput};
+use crate::unique_keys::UniqueKeysExec;
 
 /// Uses whose different filters are combined to one of the shared subplan.
 const MAX_COMBINED_FILTERS: usize = 8;
@@ -40,7 +45,8 @@ pub(super) struct SharedSubplan {
     /// The analyzed plan.
     body: OnceLock<LogicalPlan>,
     pruned: OnceLock<PrunedSubplan>,
-    input: OnceCell<Arc<SharedInput>>,
+    /// `None` if each use computes its rows again.
+    input: OnceCell<Option<Arc<SharedInput>>>,
 }
 
 /// The subplan with the columns and rows that its uses need.
@@ -105,9 +111,23 @@ impl SharedSubplan {
             columns.insert(0);
         }
         let columns = Vec::from_iter(columns);
+        let plan = self.optimized(body, &columns, common_filter(uses), state)?;
+        let kept = |wanted: &usize| columns.iter().position(|column| column == wanted);
+        let uses = uses.iter().map(|shared_use| shared_use.columns.iter().filter_map(kept).collect()).collect();
+        Ok(self.pruned.get_or_init(|| PrunedSubplan { plan, columns, uses }))
+    }
+
+    /// The optimized plan of these columns and the rows that meet the condition, whose columns have no qualifier.
+    fn optimized(
+        &self,
+        body: &LogicalPlan,
+        columns: &[usize],
+        filter: Option<Expr>,
+        state: &SessionState,
+    ) -> Result<LogicalPlan> {
         let column = |index: usize| Column::from(body.schema().qualified_field(index));
         let mut plan = LogicalPlanBuilder::from(body.clone());
-        if let Some(filter) = common_filter(uses) {
+        if let Some(filter) = filter {
             let filter = filter.transform(|expr| match &expr {
                 Expr::Column(known) => {
                     let index = self.schema.index_of(&known.name)?;
@@ -118,11 +138,37 @@ impl SharedSubplan {
             plan = plan.filter(filter.data)?;
         }
         let plan = plan.project(columns.iter().map(|&index| Expr::Column(column(index))))?.build()?;
-        let plan = state.optimizer().optimize(plan, state, |_, _| {})?;
-        let kept = |wanted: &usize| columns.iter().position(|column| column == wanted);
-        let uses = uses.iter().map(|shared_use| shared_use.columns.iter().filter_map(kept).collect()).collect();
-        Ok(self.pruned.get_or_init(|| PrunedSubplan { plan, columns, uses }))
+        state.optimizer().optimize(plan, state, |_, _| {})
     }
+
+    /// The rows of all uses; `None` if each use computes its own again.
+    async fn input(&self, state: &dyn Session) -> Result<Option<&Arc<SharedInput>>> {
+        let pruned = self.pruned()?;
+        let plan = async {
+            let plan = state.query_planner().create_physical_plan(&pruned.plan, state).await?;
+            // what reads another subplan is one of the uses that this one counts
+            if is_cheap(&plan) && !reads_shared(&pruned.plan) {
+                return Ok::<_, DataFusionError>(None);
+            }
+            let schema = Arc::new(self.schema.project(&pruned.columns)?);
+            Ok(Some(SharedInput::new(self.number, &self.name, schema, plan, pruned.uses.clone())))
+        };
+        Ok(self.input.get_or_try_init(|| plan).await?.as_ref())
+    }
+
+    fn pruned(&self) -> Result<&PrunedSubplan> {
+        self.pruned.get().ok_or_else(|| internal_datafusion_err!("{self:?} is not planned"))
+    }
+}
+
+/// Returns true if a plan does nothing but read files and compare the rows of few keys: [`UniqueKeysExec`] knows these keys from
+/// the first time on, and its rows would all have to be buffered.
+fn is_cheap(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
+        return unique.is_cached();
+    }
+    let is_row_by_row = plan.is::<FilterExec>() || plan.is::<ProjectionExec>() || plan.is::<UnionExec>();
+    plan.is::<DataSourceExec>() || (is_row_by_row && plan.children().into_iter().all(is_cheap))
 }
 
 /// The rows that any use needs: those that meet the conditions of all uses, and the other conditions of one of them.
@@ -224,17 +270,19 @@ impl TableProvider for SharedSubplan {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let pruned = self.pruned.get().ok_or_else(|| internal_datafusion_err!("{self:?} is not planned"))?;
-        let plan = async {
-            let plan = state.query_planner().create_physical_plan(&pruned.plan, state).await?;
-            let schema = Arc::new(self.schema.project(&pruned.columns)?);
-            Ok::<_, DataFusionError>(SharedInput::new(self.number, &self.name, schema, plan, pruned.uses.clone()))
-        };
-        let input = self.input.get_or_try_init(|| plan).await?;
         let wanted = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let Some(input) = self.input(state).await? else {
+            let (Some(body), Some(session)) = (self.body.get(), state.as_any().downcast_ref::<SessionState>()) else {
+                return internal_err!("{self:?} has no plan");
+            };
+            let filter = conjunction(unnormalize_cols(filters.iter().cloned()));
+            let plan = self.optimized(body, &wanted, filter, session)?;
+            return state.query_planner().create_physical_plan(&plan, state).await;
+        };
+        let pruned = self.pruned()?;
         let kept = |column: &usize| pruned.columns.iter().position(|kept| kept == column);
         let columns: Option<Vec<usize>> = wanted.iter().map(kept).collect();
         let columns = columns.ok_or_else(|| internal_datafusion_err!("{self:?} lacks a column"))?;

@@ -79,6 +79,11 @@ impl UniqueKeysExec {
         }
     }
 
+    /// Whether the keys are read once for all executions.
+    pub(crate) fn is_cached(&self) -> bool {
+        cache_key(&self.keys).is_some()
+    }
+
     /// The plan of the windows, by whose clustering that of all rows follows: a row that is alone with its key is a run of its own.
     pub(crate) fn windows(&self) -> &Arc<dyn ExecutionPlan> {
         &self.windows

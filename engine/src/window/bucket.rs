@@ -466,7 +466,7 @@ pub(super) fn compact(values: ArrayRef) -> ArrayRef {
 
 /// The type in which a computed column is buffered: dictionaries as their values, strings and binary as views, which are cheap
 /// to copy.
-fn buffered_type(data_type: &DataType) -> DataType {
+pub(super) fn buffered_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => buffered_type(values),
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,

@@ -131,7 +131,7 @@ fn key_hashes(plan: &WindowPlan, encoders: &[ColumnEncoder], columns: &[ArrayRef
 }
 
 /// The memory of a column. Data buffers that several batches share count once: `seen` has the addresses of those counted.
-fn bytes(column: &ArrayRef, seen: &mut HashSet<usize>) -> usize {
+pub(super) fn bytes(column: &ArrayRef, seen: &mut HashSet<usize>) -> usize {
     let views = match column.data_type() {
         DataType::Utf8View => column.as_string_view().data_buffers(),
         DataType::BinaryView => column.as_binary_view().data_buffers(),

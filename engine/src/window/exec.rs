@@ -239,6 +239,11 @@ impl HashWindowAggExec {
         self.projection.is_some()
     }
 
+    /// Returns true if the output is that of the windows: all columns, all rows, in batches of any size.
+    pub(crate) fn is_as_planned(&self) -> bool {
+        !self.has_projection() && self.fetch.is_none() && !self.is_unsplit
+    }
+
     /// The output columns by which the output is clustered; `None` if a key is not a plain column or not in the output.
     pub(crate) fn clustered_output(&self) -> Option<Vec<usize>> {
         let index = |key: &Arc<dyn PhysicalExpr>| {

@@ -62,6 +62,11 @@ enum CallKind {
     RowNumber,
     Rank,
     DenseRank,
+    PercentRank,
+    CumeDist,
+    Ntile {
+        tiles: u64,
+    },
     /// `lag`, or with a negative offset `lead`.
     Shift {
         by: i64,
@@ -126,10 +131,14 @@ impl WindowCall {
     pub(super) fn needs_peers(&self) -> bool {
         let at_peers = |frame: &Frame| frame.start == FrameBound::Peers || frame.end == FrameBound::Peers;
         match &self.kind {
-            CallKind::Rank | CallKind::DenseRank => true,
+            CallKind::Rank | CallKind::DenseRank | CallKind::PercentRank | CallKind::CumeDist => true,
             CallKind::Nth { frame, .. } | CallKind::Last { frame } | CallKind::Count { frame } => at_peers(frame),
             CallKind::RunningSum { end } | CallKind::RunningExtreme { end, .. } => *end == FrameBound::Peers,
-            CallKind::Grouped { .. } | CallKind::RowNumber | CallKind::Shift { .. } | CallKind::Whole { .. } => false,
+            CallKind::Grouped { .. }
+            | CallKind::RowNumber
+            | CallKind::Ntile { .. }
+            | CallKind::Shift { .. }
+            | CallKind::Whole { .. } => false,
         }
     }
 
@@ -159,6 +168,16 @@ impl WindowCall {
                 partitions.peers_of(&range, row).start.abs_diff(range.start) as i64 + 1
             })),
             CallKind::DenseRank => self.declared(evaluate::dense_ranks(partitions)),
+            CallKind::PercentRank => Ok(evaluate::map_fractions(partitions, |range, row| {
+                let before = partitions.peers_of(&range, row).start.abs_diff(range.start);
+                if range.len() > 1 { before as f64 / (range.len() - 1) as f64 } else { 0.0 }
+            })),
+            CallKind::CumeDist => Ok(evaluate::map_fractions(partitions, |range, row| {
+                partitions.peers_of(&range, row).end.abs_diff(range.start) as f64 / range.len() as f64
+            })),
+            CallKind::Ntile { tiles } => {
+                self.declared(evaluate::map_rows(partitions, |range, row| evaluate::tile(*tiles, &range, row)))
+            }
             CallKind::Shift { by, default } => {
                 let [values] = values else { return internal_err!("{} without its column", self.field.name()) };
                 evaluate::shift(values, *by, default, partitions)
@@ -193,6 +212,17 @@ impl WindowCall {
 }
 
 impl WindowCall {
+    /// The same call over another input: `map` gives the expressions over that.
+    ///
+    /// # Errors
+    /// Those of `map`.
+    pub(super) fn over(self, map: impl Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>>) -> Result<Self> {
+        let args = self.args.iter().map(&map).collect::<Result<_>>()?;
+        let order_by = self.order_by.iter().map(|sort| Ok(PhysicalSortExpr::new(map(&sort.expr)?, sort.options)));
+        let order_by = order_by.collect::<Result<_>>()?;
+        Ok(Self { args, order_by, ..self })
+    }
+
     /// Ranks with their declared type: unsigned if DataFusion's functions are not overridden.
     fn declared(&self, ranks: ArrayRef) -> Result<ArrayRef> {
         let data_type = self.field.data_type();
@@ -201,8 +231,19 @@ impl WindowCall {
 }
 
 /// The window functions of DataFusion that the operator supports.
-const SUPPORTED: &[&str] =
-    &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "nth_value"];
+const SUPPORTED: &[&str] = &[
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
 
 /// The kind of a call and the columns it needs.
 type CallParts = (CallKind, Vec<Arc<dyn PhysicalExpr>>);
@@ -231,6 +272,13 @@ fn standard_call(standard: &StandardWindowExpr, schema: &Schema) -> std::result:
         "row_number" => (CallKind::RowNumber, vec![]),
         "rank" => (CallKind::Rank, vec![]),
         "dense_rank" => (CallKind::DenseRank, vec![]),
+        "percent_rank" => (CallKind::PercentRank, vec![]),
+        "cume_dist" => (CallKind::CumeDist, vec![]),
+        // what is no positive integer is an error of DataFusion's function
+        "ntile" => match args.first().and_then(integer).and_then(|tiles| u64::try_from(tiles).ok()) {
+            Some(tiles) if tiles > 0 => (CallKind::Ntile { tiles }, vec![]),
+            _ => return Err("ntile without a constant positive number".to_string()),
+        },
         "lag" | "lead" => {
             let Some(field) = fields.first().filter(|field| !field.data_type().is_null()) else {
                 return Err(format!("{name} of NULL has no type"));

@@ -147,7 +147,7 @@ impl SortKeys {
 }
 
 /// Integers that compare as the values of a column do.
-fn integer_keys(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
+pub(super) fn integer_keys(values: &ArrayRef, descending: bool) -> Option<Vec<u64>> {
     use datafusion::arrow::datatypes as types;
 
     const SIGN: u64 = 1 << 63;

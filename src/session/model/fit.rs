@@ -4,7 +4,7 @@
 //! | the model has | converted | else |
 //! |---|---|---|
 //! | text | whole numbers, as ids are | an error; a float id would be `1001.0` |
-//! | timestamp | dates, as their midnight | an error |
+//! | timestamp | dates, as their midnight; timestamps without a time zone, as UTC | an error |
 //! | date | timestamps, as their day | an error |
 //! | number | | an error |
 //! | boolean | 0 and 1; another number is an error when it is met | an error |
@@ -147,7 +147,10 @@ fn fit_column(field: &Field, wanted: &DataType) -> Fit {
         }
         DataType::Utf8 if is_binary(has) => misfit("text", "cast({} as text)", ", or `encode(..., 'hex')` for a UUID"),
         DataType::Utf8 => misfit("text", "cast({} as text)", ""),
-        DataType::Timestamp(..) if matches!(has, DataType::Timestamp(..)) => Fit::As,
+        DataType::Timestamp(..) if matches!(has, DataType::Timestamp(..)) => match has {
+            DataType::Timestamp(unit, None) => Fit::Cast(DataType::Timestamp(*unit, Some("UTC".into()))),
+            _ => Fit::As,
+        },
         DataType::Timestamp(..) if is_date(has) => Fit::Cast(wanted.clone()),
         DataType::Timestamp(..) if is_text(has) => misfit(
             "a timestamp",
@@ -269,7 +272,7 @@ mod tests {
         let of = |name: &str| schema.field_with_name(name).unwrap().data_type().clone();
         assert_eq!([of("customer_id"), of("interaction_id"), of("topic")], [const { DataType::Utf8 }; 3]);
         assert_eq!([of("is_abandoned"), of("is_resolved")], [const { DataType::Boolean }; 2]);
-        assert_eq!(of("started_at"), DataType::Timestamp(TimeUnit::Second, None));
+        assert_eq!(of("started_at"), DataType::Timestamp(TimeUnit::Second, Some("UTC".into())));
         assert_eq!(of("ended_at"), super::super::at());
         assert_eq!([of("wait_s"), of("own")], [DataType::Float32, DataType::Int64]);
         assert_eq!(schema.fields().len(), 21);

@@ -27,7 +27,9 @@ use datafusion::logical_expr::{
 
 use self::estimate::FollowUp;
 use super::state::{Unit, Window};
-use super::{constant, now, pages, time_values, timestamp_scalar, timestamp_type, window_of, window_type};
+use super::{
+    bound_type, constant, now, pages, time_values, timestamp_scalar, timestamp_type, window_of, window_type, zone_of,
+};
 
 mod estimate;
 
@@ -102,13 +104,11 @@ impl AggregateUDFImpl for SurvivalFunction {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => TimeUnit::Nanosecond,
             _ => TimeUnit::Microsecond,
         };
-        let mut types = vec![
-            timestamp_type(name, "at", at, unit, false)?,
-            timestamp_type(name, "next_at", next_at, unit, false)?,
-            window_type(name, window)?,
-        ];
+        let at = timestamp_type(name, "at", at, unit)?;
+        let zone = zone_of(&at);
+        let mut types = vec![at, timestamp_type(name, "next_at", next_at, unit)?, window_type(name, window)?];
         for given in observed_until {
-            types.push(timestamp_type(name, "observed_until", given, unit, true)?);
+            types.push(bound_type(name, "observed_until", given, unit, zone.as_ref())?);
         }
         Ok(types)
     }

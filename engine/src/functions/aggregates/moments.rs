@@ -26,6 +26,12 @@ pub(crate) enum Statistic {
 }
 
 impl Statistic {
+    /// Returns true if the function has two arguments.
+    pub(crate) fn is_of_pairs(self) -> bool {
+        use Statistic::{DeviationPopulation, DeviationSample, VariancePopulation, VarianceSample};
+        !matches!(self, VarianceSample | VariancePopulation | DeviationSample | DeviationPopulation)
+    }
+
     /// The statistic of an aggregate function of DataFusion.
     pub(crate) fn of(name: &str) -> Option<Self> {
         Some(match name {
@@ -65,6 +71,30 @@ impl Moments {
     pub(crate) fn of(y: f64, x: f64) -> Self {
         // 0 times the value: an infinite value has no deviation from itself
         Self { count: 1.0, mean_y: y, mean_x: x, squares_y: y * 0.0, squares_x: x * 0.0, products: y * 0.0 + x * 0.0 }
+    }
+
+    /// Adds a pair (Welford).
+    pub(crate) fn add(&mut self, y: f64, x: f64) {
+        self.count += 1.0;
+        let share = 1.0 / self.count;
+        let (dy, dx) = (y - self.mean_y, x - self.mean_x);
+        // the first pair is the mean exactly
+        self.mean_y += dy * share;
+        self.mean_x += dx * share;
+        let (after_y, after_x) = (y - self.mean_y, x - self.mean_x);
+        self.squares_y += dy * after_y;
+        self.squares_x += dx * after_x;
+        self.products += dx * after_y;
+    }
+
+    /// The count, and the other moments.
+    pub(crate) fn state(self) -> (u64, [f64; 5]) {
+        (self.count as u64, [self.mean_y, self.mean_x, self.squares_y, self.squares_x, self.products])
+    }
+
+    /// The moments of a state.
+    pub(crate) fn from_state(count: u64, [mean_y, mean_x, squares_y, squares_x, products]: [f64; 5]) -> Self {
+        Self { count: count as f64, mean_y, mean_x, squares_y, squares_x, products }
     }
 
     pub(crate) fn merge(self, other: Self) -> Self {
@@ -153,6 +183,26 @@ mod tests {
             let found = moments.finish(Statistic::of(name).unwrap()).unwrap();
             assert!((found - expected).abs() < 1e-14, "{name}: {found} for {expected}");
         }
+    }
+
+    /// As above, pair by pair, and with values whose squares have no digits left for the differences.
+    #[test]
+    fn added_pairs_are_those_merged() {
+        for offset in [0.0, 1e9] {
+            let mut moments = Moments::default();
+            for (y, x) in [(1.0, 1.0), (3.0, 2.0), (8.0, 3.0)] {
+                moments.add(y + offset, x + offset);
+            }
+            let (count, state) = moments.state();
+            assert_eq!(moments, Moments::from_state(count, state));
+            for (name, expected) in [("corr", 7.0 / 52_f64.sqrt()), ("regr_slope", 3.5), ("covar_samp", 3.5)] {
+                let found = moments.finish(Statistic::of(name).unwrap()).unwrap();
+                assert!((found - expected).abs() < 1e-6, "{name}: {found} for {expected}");
+            }
+        }
+        let mut constant = Moments::default();
+        (0..7).for_each(|_| constant.add(0.1, 0.3));
+        assert_eq!(constant.finish(Statistic::Slope), None);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, UInt32Array, make_comparator,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, PrimitiveArray, UInt32Array,
+    make_comparator,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute::{SortOptions, cast, interleave, take};
@@ -27,6 +28,28 @@ pub(super) fn map_rows(partitions: &Partitions<'_>, value: impl Fn(Range<usize>,
         values.extend(range.clone().map(|row| value(range.clone(), row)));
     }
     Arc::new(Int64Array::from(values))
+}
+
+/// Maps each row, with the range of its partition, to a fraction.
+pub(super) fn map_fractions(partitions: &Partitions<'_>, value: impl Fn(Range<usize>, usize) -> f64) -> ArrayRef {
+    let mut values = Vec::with_capacity(partitions.rows());
+    for range in partitions.ranges() {
+        values.extend(range.clone().map(|row| value(range.clone(), row)));
+    }
+    Arc::new(Float64Array::from(values))
+}
+
+/// `ntile`: the tile of a row, the first tiles have one row more.
+pub(super) fn tile(tiles: u64, partition: &Range<usize>, row: usize) -> i64 {
+    let (rows, row) = (partition.len() as u64, (row - partition.start) as u64);
+    let (small, large_count) = (rows / tiles, rows % tiles);
+    let large_rows = large_count * (small + 1);
+    let tile = match row < large_rows {
+        true => row / (small + 1),
+        // `small` is not 0: with fewer rows than tiles all rows are in large ones
+        false => large_count + (row - large_rows) / small.max(1),
+    };
+    tile as i64 + 1
 }
 
 /// `dense_rank`. Without ORDER BY all rows are peers and have rank 1.

@@ -39,7 +39,11 @@ impl WindowCall {
             if is_same { Some(arg) } else { cast(arg, schema, data_type.clone()).ok() }
         };
         match &self.kind {
-            CallKind::RowNumber | CallKind::Rank | CallKind::DenseRank => constant(ScalarValue::Int64(Some(1))),
+            CallKind::RowNumber | CallKind::Rank | CallKind::DenseRank | CallKind::Ntile { .. } => {
+                constant(ScalarValue::Int64(Some(1)))
+            }
+            CallKind::PercentRank => constant(ScalarValue::Float64(Some(0.0))),
+            CallKind::CumeDist => constant(ScalarValue::Float64(Some(1.0))),
             CallKind::Shift { by: 0, .. } => own(),
             CallKind::Shift { default, .. } => constant(default.clone()),
             CallKind::Nth { n: 1 | -1, frame } | CallKind::Last { frame } if contains_row(*frame) => own(),
