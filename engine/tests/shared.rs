@@ -85,7 +85,7 @@ const SHARED: &[&str] = &[
     "select topic, (select count(*) from followed where previous_id is not null) as n, \
      count(*) as m from followed group by topic",
     // one reader ends early
-    "select * from (select id from followed where id < 0 limit 3) union all select count(*) from followed",
+    "select * from (select id from followed where previous_id < 0 limit 3) union all select count(*) from followed",
     // sort-merge of a view with itself
     "select count(*) from (select id from followed order by id) as a full join \
      (select previous_id from followed order by previous_id) as b on a.id = b.previous_id",

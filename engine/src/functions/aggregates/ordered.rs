@@ -17,6 +17,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Literal;
 
 use super::compact::compacted;
@@ -106,13 +107,13 @@ impl OrderedGroups {
 
     fn new(args: &AccumulatorArgs, output: Output, skips_null: bool) -> Result<Self> {
         let Some(value) = args.expr_fields.first() else { return internal_err!("{} without values", args.name) };
-        let key = |(number, order): (usize, &datafusion::physical_expr::PhysicalSortExpr)| {
-            Ok(Field::new(format!("key{number}"), order.expr.data_type(args.schema)?, true))
-        };
+        // the names are those of `state_fields`
+        let key =
+            |order: &PhysicalSortExpr| Ok(Field::new(order.expr.to_string(), order.expr.data_type(args.schema)?, true));
         Ok(Self {
             output,
             value_type: value.data_type().clone(),
-            key_fields: args.order_bys.iter().enumerate().map(key).collect::<Result<_>>()?,
+            key_fields: args.order_bys.iter().map(key).collect::<Result<_>>()?,
             options: args.order_bys.iter().map(|order| order.options).collect(),
             skips_null,
             group_count: 0,
