@@ -95,7 +95,8 @@ const SHARED: &[&str] = &[
      union all select count(*), min(first_id) from w cross join span where id > 50000 \
      union all select count(id), 0 from followed",
     // no column at all
-    "select count(*) from followed where random() >= 0 union all select count(*) from followed where random() >= 0",
+    "with t as (select topic, count(*) as n from calls group by topic) \
+     select count(*) from t where random() >= 0 union all select count(*) from t where random() >= 0",
     "with t as (select topic, count(*) as n from calls group by topic) \
      select a.topic, a.n, b.n as m from t as a inner join t as b using (topic) where b.n > 10",
     // conditions of both uses
