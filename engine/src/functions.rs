@@ -17,7 +17,7 @@ pub(crate) mod interval_key;
 pub(crate) mod interval_scale;
 pub(crate) mod interval_text;
 pub(crate) mod local_time;
-mod operators;
+pub(crate) mod operators;
 pub(crate) mod overrides;
 pub(crate) mod percentile;
 mod percentile_disc;

@@ -21,7 +21,7 @@ use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, visit_expressions_mut,
+    VisitMut, visit_expressions, visit_expressions_mut,
 };
 
 use crate::functions::interval_text;
@@ -75,6 +75,15 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
         }
         ControlFlow::Continue(())
     });
+}
+
+/// Whether an expression is more than constants.
+pub(crate) fn reads_column(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |part| match part {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// How tightly an operator binds in PostgreSQL, of those that are tighter than comparisons.

@@ -168,6 +168,7 @@ mod tests {
         assert!(given(&[("a", "x"), ("b", "two")]).unwrap_err().to_string().contains("-p b: `two` is no integer"));
         assert!(given(&[("aa", "x")]).unwrap_err().to_string().contains("did you mean `a`?"));
     }
+
     #[test]
     fn values_are_those_of_the_domain() {
         let header =

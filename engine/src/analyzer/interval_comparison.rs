@@ -36,6 +36,7 @@ use super::rewrite_expressions;
 use crate::functions::duration_average::DurationAverage;
 use crate::functions::interval_extremes::{IntervalExtreme, IntervalSelection};
 use crate::functions::interval_key::{INTERVAL, INTERVAL_KEY, IntervalKey, JUSTIFIED_INTERVAL, length as length_of};
+use crate::functions::operators::is_string;
 
 /// The rule; see the module.
 #[derive(Debug)]
@@ -187,10 +188,6 @@ fn reads_string_bounds(between: &mut Between, schema: &DFSchema) -> bool {
         }
     }
     is_changed
-}
-
-fn is_string(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
 }
 
 /// Whether a column, a literal or a cast of a plan is an interval. Durations alone are compared correctly.

@@ -145,7 +145,8 @@ fn integer_division(expr: RawBinaryExpr, schema: &DFSchema) -> Result<Expr> {
     Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(expr.left), Operator::Divide, Box::new(expr.right))))
 }
 
-fn is_string(expr: &Expr) -> bool {
+/// Whether an expression is a string literal.
+pub(crate) fn is_string(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
 }
 

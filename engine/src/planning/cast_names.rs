@@ -18,8 +18,10 @@ use datafusion::logical_expr::Expr as PlanExpr;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Select, SelectItem, Value, VisitorMut, visit_expressions, visit_expressions_mut,
+    BinaryOperator, Expr, GroupByExpr, Select, SelectItem, Value, VisitorMut, visit_expressions_mut,
 };
+
+use crate::sql::reads_column;
 
 /// The operator that gives its left side the name on its right side.
 const NAMED: &str = "as#";
@@ -150,14 +152,6 @@ impl VisitorMut for CastNames {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn reads_column(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |part| match part {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
 }
 
 /// Plans the operator [`NAMED`] as an alias.

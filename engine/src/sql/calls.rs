@@ -17,11 +17,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Query, SetExpr, TableFactor, UnaryOperator, Value, visit_expressions, visit_expressions_mut,
+    ObjectName, Query, SetExpr, TableFactor, UnaryOperator, Value, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+use super::reads_column;
 
 /// The expression that stands for one of these functions; `None` for all others.
 pub(super) fn rewritten(expr: &Expr) -> Option<Expr> {
@@ -150,14 +152,6 @@ fn part_of_year(field: &str, at: &Expr) -> Option<Expr> {
     };
     let year = filled("date_part('year', x)", &[("x", at)])?;
     filled(template, &[("y", &year)])
-}
-
-fn reads_column(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |part| match part {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
 }
 
 /// An expression with other expressions in place of its names, in brackets; its own words have no positions.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::{BatchCoalescer, filter_record_batch, not};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use super::key_scan::{KeyScan, hash_keys};
 use super::repeated_hashes::RepeatedHashes;
+use crate::functions::aggregates::compact::compacted;
 
 /// What an execution counts.
 #[derive(Debug, Clone)]
@@ -260,13 +261,7 @@ impl Splitter {
 /// The batch with copies of its strings: a few rows would keep the pages of a file alive, even where all of their strings are
 /// in the views.
 fn without_other_strings(batch: RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(|column| -> ArrayRef {
-        match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-            _ => Arc::clone(column),
-        }
-    });
+    let columns = batch.columns().iter().map(|column| compacted(column).0);
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(batch.schema(), columns.collect(), &options)?)
 }

@@ -26,12 +26,16 @@ pub(crate) struct ConcatGroups {
     allocated: usize,
 }
 
+/// The delimiter of a call of `string_agg`; `None` for one that DataFusion refuses.
+pub(super) fn delimiter(args: &AccumulatorArgs) -> Option<String> {
+    let delimiter = args.exprs.get(1)?.downcast_ref::<Literal>()?.value();
+    if delimiter.is_null() { Some(String::new()) } else { Some(delimiter.try_as_str()??.to_string()) }
+}
+
 impl ConcatGroups {
     /// The accumulator of a call; `None` for a delimiter that DataFusion refuses.
     pub(crate) fn of(args: &AccumulatorArgs) -> Option<Self> {
-        let delimiter = args.exprs.get(1)?.downcast_ref::<Literal>()?.value();
-        let delimiter = if delimiter.is_null() { String::new() } else { delimiter.try_as_str()??.to_string() };
-        Some(Self { delimiter, strings: vec![], allocated: 0 })
+        Some(Self { delimiter: delimiter(args)?, strings: vec![], allocated: 0 })
     }
 
     fn append(&mut self, group: usize, value: &str) {

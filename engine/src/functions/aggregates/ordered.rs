@@ -18,9 +18,9 @@ use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalSortExpr;
-use datafusion::physical_expr::expressions::Literal;
 
 use super::compact::compacted;
+use super::concat::delimiter;
 
 /// What becomes of the sorted values of a group.
 #[derive(Debug)]
@@ -93,14 +93,7 @@ impl OrderedGroups {
     /// # Errors
     /// A call that has no type.
     pub(crate) fn text(args: &AccumulatorArgs) -> Result<Option<Self>> {
-        let Some(literal) = args.exprs.get(1).and_then(|expr| expr.downcast_ref::<Literal>()) else { return Ok(None) };
-        let delimiter = match literal.value() {
-            value if value.is_null() => String::new(),
-            value => match value.try_as_str().flatten() {
-                Some(text) => text.to_string(),
-                None => return Ok(None),
-            },
-        };
+        let Some(delimiter) = delimiter(args) else { return Ok(None) };
         // NULL is no part of the text, but a group of NULLs alone is NULL like one without rows
         Self::new(args, Output::Text { delimiter }, true).map(Some)
     }
