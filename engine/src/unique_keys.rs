@@ -41,21 +41,34 @@
 //! `unsplit`). After 262,144 rows the share is estimated, so that windows over customers read little twice. The same happens
 //! when the hashes do not get their memory.
 //!
+//! # Places of rows
+//!
+//! Over Parquet files the scan of the keys notes where the rows of repeated keys are (`positions.rs`). The rows of unique keys are
+//! then read without their keys and whatever else the windows alone need, and the others without them:
+//!
+//! ```text
+//!  keys        key columns, place in the file  -->  places of repeated keys
+//!  unique      columns of the output, at all other places  -->  constants in place of the functions  --> output
+//!  repeated    all columns, at these places    -->  windows                                          --> output
+//! ```
+//! Of a count by topic over ten million contacts, that reads the topics alone. With more than one repeated row or interrupted
+//! stretch in 32 rows, hashes separate the rows as above.
+//!
 //! # Several partitions
 //!
-//! An output partition emits the unique rows of its input. The one that is the last to end runs the windows and emits their rows.
+//! Where hashes separate the rows: an output partition emits the unique rows of its input. The one that is the last to end runs the windows and emits their rows.
 //! No partition waits for another, in whatever order they are polled. If rows of a key are in one output partition and adjacent
 //! below, they are so here: the output is clustered as that of the windows.
 //!
 //! # Memory
 //!
-//! Eight bytes per row for the hashes until the repeated ones are found. The rows set aside, up to
+//! Eight bytes per row for the hashes until the repeated ones are found, and their places. The rows set aside, up to
 //! `cxql.engine.unique_keys_buffer_bytes`; beyond that they are dropped and read again (metric `second_scans`). Both are
 //! accounted for.
 //!
 //! # Cache
 //!
-//! The repeated hashes of Parquet files are kept with the session, by files with size and time of change, key columns and
+//! The repeated hashes or places of Parquet files are kept with the session, by files with size and time of change, key columns and
 //! conditions (`cache.rs`): the next statement does not read the keys (metric `key_scans` is 0).
 //!
 //! Switch: `cxql.engine.unique_keys`.
@@ -64,6 +77,8 @@ mod cache;
 mod exec;
 mod key_scan;
 mod leaf;
+mod narrow;
+mod positions;
 mod repeated_hashes;
 mod run;
 
@@ -71,3 +86,5 @@ pub(crate) use self::cache::KeyScanCache;
 pub(crate) use self::exec::Inputs;
 pub use self::exec::UniqueKeysExec;
 pub(crate) use self::leaf::{SplitRows, SplitRowsExec};
+pub(crate) use self::narrow::{columns_of, narrowed};
+pub(crate) use self::positions::PositionScan;

@@ -16,6 +16,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, UnboundedMemoryPool};
 use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use rand::seq::SliceRandom;
@@ -93,16 +94,20 @@ struct Setting {
     batch_size: usize,
     options: EngineOptions,
     pool: Arc<dyn MemoryPool>,
+    /// Files of more bytes are read in parts.
+    split_bytes: usize,
 }
 
 impl Setting {
     fn new(partitions: usize, batch_size: usize) -> Self {
         let options = EngineOptions { unique_keys_min_rows: 0, ..EngineOptions::default() };
-        Self { partitions, batch_size, options, pool: Arc::new(UnboundedMemoryPool::default()) }
+        let pool = Arc::new(UnboundedMemoryPool::default());
+        Self { partitions, batch_size, options, pool, split_bytes: 10 << 20 }
     }
 
     fn context(&self) -> SessionContext {
         let config = SessionConfig::new().with_target_partitions(self.partitions).with_batch_size(self.batch_size);
+        let config = config.with_repartition_file_min_size(self.split_bytes);
         common::context(Some(self.options.clone()), config, Arc::clone(&self.pool))
     }
 
@@ -384,6 +389,78 @@ async fn repeated_keys_of_files_are_known_afterwards() {
     let others = setting.without_rule().context();
     others.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
     assert_eq!(found, answer(&others, &sql).await.0);
+}
+
+/// Over files the rows of unique keys are read by their places, with the columns of the output alone; in files of several row
+/// groups, with rows that a filter over the key drops, and when the keys are known already.
+#[tokio::test]
+async fn rows_of_files_are_read_by_their_places() {
+    let mut random = Pcg64::seed_from_u64(33);
+    let mut by_place = 0;
+    for (count, share, files, group_rows) in
+        [(1, 0.0, 1, 10), (5000, 0.0, 1, 700), (8000, 0.004, 3, 1000), (8000, 0.01, 2, 100_000), (3000, 0.2, 2, 500)]
+    {
+        let all = rows(&mut random, count, share);
+        let folder = tempfile::tempdir().unwrap();
+        let size = count.div_ceil(files);
+        for file in 0..files {
+            let part = all.slice(file * size, size.min(count - file * size));
+            let path = folder.path().join(format!("{file}.parquet"));
+            let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group_rows)).build();
+            let mut writer =
+                ArrowWriter::try_new(File::create(path).unwrap(), part.schema(), Some(properties)).unwrap();
+            writer.write(&part).unwrap();
+            writer.close().unwrap();
+        }
+        for partitions in [1, 4] {
+            let mut setting = Setting::new(partitions, 300);
+            setting.split_bytes = 1;
+            let (ours, others) = (setting.context(), setting.without_rule().context());
+            for context in [&ours, &others] {
+                let folder = folder.path().to_str().unwrap();
+                context.register_parquet("t", folder, ParquetReadOptions::default()).await.unwrap();
+            }
+            // a second time with the keys known
+            for sql in STATEMENTS.iter().chain(STATEMENTS) {
+                let (found, operator) = answer(&ours, sql).await;
+                let (expected, _) = answer(&others, sql).await;
+                let of = format!("{sql}\n{count} rows, {files} files, groups of {group_rows}, {partitions} partitions");
+                assert_eq!(found, expected, "{of}");
+                let operator = operator.unwrap_or_else(|| panic!("{of}"));
+                let shown = displayable(operator.as_ref()).one_line().to_string();
+                assert!(shown.contains("positions=true"), "{shown}");
+                by_place += metric(&operator, "by_position");
+            }
+        }
+    }
+    // in four of five data sets nearly all; filters over other columns than the key make too many stretches
+    assert!(by_place > 7 * STATEMENTS.len(), "{by_place}");
+}
+
+/// What the output does not need of unique rows is not read.
+#[tokio::test]
+async fn unique_rows_are_read_with_the_columns_of_the_output() {
+    let mut random = Pcg64::seed_from_u64(34);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    // the strings of `agent` are most of the file
+    let count = 50_000;
+    let text = |row: usize| format!("agent {row} of {}", "a".repeat(100));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from_iter_values((0..count as i64).map(|row| row.min(count as i64 - 3))))),
+        ("v", Arc::new(Int64Array::from_iter_values((0..count as i64).map(|_| random.random_range(0..9))))),
+        ("agent", Arc::new(StringArray::from_iter_values((0..count).map(text)))),
+    ];
+    write(&path, &RecordBatch::try_from_iter(columns).unwrap());
+    let context = Setting::new(2, 8192).context();
+    context.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+    let sql = "select sum(v), count(*) from \
+               (select *, row_number() over (partition by id order by agent) as r from t where id is not null) where r = 1";
+    let (found, operator) = answer(&context, sql).await;
+    assert!(found.iter().any(|line| line.contains(&(count - 2).to_string())), "{found:?}");
+    let shown = displayable(operator.unwrap().as_ref()).indent(false).to_string();
+    let leaf = shown.lines().find(|line| line.contains("rows=unique")).unwrap();
+    assert!(leaf.contains("columns=[v]"), "{shown}");
 }
 
 /// Random stacks of windows, filters and projections over keys that have the column `id` or `number` in common.

@@ -21,14 +21,13 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, lit};
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -38,8 +37,10 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use crate::EngineOptions;
 use crate::clustering::column_source;
-use crate::exec_util::{projected_index, statistics_of};
-use crate::unique_keys::{Inputs, KeyScanCache, SplitRows, SplitRowsExec, UniqueKeysExec};
+use crate::exec_util::statistics_of;
+use crate::unique_keys::{
+    Inputs, KeyScanCache, PositionScan, SplitRows, SplitRowsExec, UniqueKeysExec, columns_of, narrowed,
+};
 use crate::window::{HashWindowAggExec, WindowCall};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -79,14 +80,17 @@ impl UniqueKeys {
         let columns: Vec<usize> = columns.into_iter().collect();
         let rows = divided(Arc::clone(rows), config)?;
         let Some(unique) = unique_rows(&stack, &rows)? else { return Ok(None) };
+        let all: Vec<usize> = (0..unique.schema().fields().len()).collect();
+        let unique = narrowed(&unique, &all)?;
         let mut windows: Arc<dyn ExecutionPlan> = Arc::new(SplitRowsExec::new(SplitRows::Windows, &rows)?);
         for operator in stack.iter().rev() {
             windows = replace_children_if_necessary(Arc::clone(operator), vec![windows])?;
         }
         // a scan of its own: one hands its files to its partitions once
         let keys = narrowed(&reset_plan_states(Arc::clone(&rows))?, &columns)?;
+        let positions = PositionScan::try_new(&rows, &columns, config)?.map(Arc::new);
         let inputs = Inputs { keys, rows, unique, windows };
-        Ok(Some(Arc::new(UniqueKeysExec::new(inputs, columns, Arc::clone(&self.cache)))))
+        Ok(Some(Arc::new(UniqueKeysExec::new(inputs, columns, positions, Arc::clone(&self.cache)))))
     }
 }
 
@@ -174,47 +178,6 @@ fn divided(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<d
     Ok(plan.data)
 }
 
-/// These columns of a repeatable plan, in which filters and projections get the columns that they need and no others.
-fn narrowed(plan: &Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let exprs: Vec<&ProjectionExpr> = columns.iter().filter_map(|&column| projection.expr().get(column)).collect();
-        let needed: BTreeSet<usize> = exprs.iter().flat_map(|expr| column_indices(&expr.expr)).collect();
-        let needed: Vec<usize> = needed.into_iter().collect();
-        let input = narrowed(projection.input(), &needed)?;
-        let exprs = exprs
-            .into_iter()
-            .map(|expr| Ok(ProjectionExpr { expr: renumbered(&expr.expr, &needed)?, alias: expr.alias.clone() }));
-        return Ok(Arc::new(ProjectionExec::try_new(exprs.collect::<Result<Vec<_>>>()?, input)?));
-    }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let output: Vec<usize> =
-            columns.iter().map(|&column| projected_index(filter.projection().as_deref(), column)).collect();
-        let needed: BTreeSet<usize> = output.iter().copied().chain(column_indices(filter.predicate())).collect();
-        let needed: Vec<usize> = needed.into_iter().collect();
-        let predicate = renumbered(filter.predicate(), &needed)?;
-        let positions = output.iter().filter_map(|column| needed.binary_search(column).ok()).collect();
-        let builder = FilterExecBuilder::new(predicate, narrowed(filter.input(), &needed)?);
-        return Ok(Arc::new(builder.apply_projection(Some(positions))?.build()?));
-    }
-    Ok(Arc::new(ProjectionExec::try_new(columns_of(plan, columns.iter().copied()), Arc::clone(plan))?))
-}
-
-fn column_indices(expr: &Arc<dyn PhysicalExpr>) -> Vec<usize> {
-    collect_columns(expr).iter().map(Column::index).collect()
-}
-
-/// An expression over some columns of its input, given by their indices.
-fn renumbered(expr: &Arc<dyn PhysicalExpr>, columns: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
-    let expr = Arc::clone(expr).transform_up(|expr| {
-        let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
-        match columns.binary_search(&column.index()) {
-            Ok(index) => Ok(Transformed::yes(Arc::new(Column::new(column.name(), index)) as _)),
-            Err(_) => internal_err!("{column} is not among the columns {columns:?}"),
-        }
-    })?;
-    Ok(expr.data)
-}
-
 /// The stack for rows that are alone with their key: constants and columns in place of window functions. `None` if the value of a
 /// function is not known.
 fn unique_rows(
@@ -281,15 +244,6 @@ fn unique_stack(stack: &[&Arc<dyn ExecutionPlan>], leaf: Arc<dyn ExecutionPlan>)
         unique.plan = Arc::new(ProjectionExec::try_new(exprs, unique.plan)?);
     }
     Ok(Some(unique))
-}
-
-fn columns_of(plan: &Arc<dyn ExecutionPlan>, columns: impl IntoIterator<Item = usize>) -> Vec<ProjectionExpr> {
-    let schema = plan.schema();
-    let column = |index: usize| {
-        let name = schema.field(index).name();
-        ProjectionExpr { expr: Arc::new(Column::new(name, index)), alias: name.clone() }
-    };
-    columns.into_iter().map(column).collect()
 }
 
 /// The value of an expression that is a constant, or a column that is one.

@@ -42,6 +42,7 @@ impl KeyScanCache {
     pub(super) fn put(&self, key: String, scan: &KeyScan) {
         let bytes = match scan {
             KeyScan::Few(repeated) => repeated.bytes() + key.len(),
+            KeyScan::Positions(positions) => positions.bytes() + key.len(),
             KeyScan::Many => key.len(),
             // the next query may have the memory
             KeyScan::NoMemory => return,
@@ -85,8 +86,10 @@ fn write_scan(key: &mut String, scan: &DataSourceExec) -> Option<()> {
     let config = scan.data_source().downcast_ref::<FileScanConfig>()?;
     let source = config.file_source().downcast_ref::<ParquetSource>()?;
     let columns = source.projection().map(|columns| columns.iter().map(|column| &column.expr).collect::<Vec<_>>());
+    // without metadata, which are written in another order each time
     let schema = source.table_schema().table_schema();
-    write!(key, "{columns:?} {:?} {schema:?} {};", source.filter(), config.object_store_url.as_str()).ok()?;
+    let fields: Vec<_> = schema.fields().iter().map(|field| (field.name(), field.data_type())).collect();
+    write!(key, "{columns:?} {:?} {fields:?} {};", source.filter(), config.object_store_url.as_str()).ok()?;
     // a file is there once for each of its ranges
     let mut files = BTreeSet::new();
     for file in config.file_groups.iter().flat_map(|group| group.iter()) {

@@ -25,7 +25,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::cache::{KeyScanCache, cache_key};
 use super::key_scan::scan_keys;
 use super::leaf::with_partitions;
-use super::run::{SplitMetrics, SplitRun, with_schema};
+use super::positions::PositionScan;
+use super::run::{Separation, SplitMetrics, SplitRun, batches_of, with_schema};
 use crate::EngineOptions;
 use crate::exec_util::{OnceAsync, OnceFut, statistics_of};
 
@@ -41,6 +42,8 @@ pub struct UniqueKeysExec {
     windows: Arc<dyn ExecutionPlan>,
     /// The key columns, as indices of the columns of `rows`.
     columns: Vec<usize>,
+    /// The scans by places of rows, where `rows` allows them. No rule sees these, so that partitions stay parts of files.
+    positions: Option<Arc<PositionScan>>,
     cache: Arc<KeyScanCache>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -58,7 +61,12 @@ pub(crate) struct Inputs {
 
 impl UniqueKeysExec {
     /// Creates the operator; `columns` are the indices in `rows` of the columns of `keys`.
-    pub(crate) fn new(inputs: Inputs, columns: Vec<usize>, cache: Arc<KeyScanCache>) -> Self {
+    pub(crate) fn new(
+        inputs: Inputs,
+        columns: Vec<usize>,
+        positions: Option<Arc<PositionScan>>,
+        cache: Arc<KeyScanCache>,
+    ) -> Self {
         let Inputs { keys, rows, unique, windows } = inputs;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(windows.schema()),
@@ -72,6 +80,7 @@ impl UniqueKeysExec {
             unique,
             windows,
             columns,
+            positions,
             cache,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -81,7 +90,12 @@ impl UniqueKeysExec {
 
     /// Whether the keys are read once for all executions.
     pub(crate) fn is_cached(&self) -> bool {
-        cache_key(&self.keys).is_some()
+        cache_key(self.scanned_keys()).is_some()
+    }
+
+    /// The scan of the keys that an execution starts with.
+    fn scanned_keys(&self) -> &Arc<dyn ExecutionPlan> {
+        self.positions.as_ref().map_or(&self.keys, |positions| positions.keys())
     }
 
     /// The plan of the windows, by whose clustering that of all rows follows: a row that is alone with its key is a run of its own.
@@ -97,7 +111,11 @@ impl UniqueKeysExec {
             unique: Arc::clone(&self.unique),
             windows,
         };
-        Self::new(inputs, self.columns.clone(), Arc::clone(&self.cache))
+        self.with_inputs(inputs)
+    }
+
+    fn with_inputs(&self, inputs: Inputs) -> Self {
+        Self::new(inputs, self.columns.clone(), self.positions.clone(), Arc::clone(&self.cache))
     }
 
     /// The scan of the keys; started by the first output partition that is polled.
@@ -109,6 +127,7 @@ impl UniqueKeysExec {
                 unique_rows: count("unique_rows"),
                 repeated_rows: count("repeated_rows"),
                 key_scans: count("key_scans"),
+                by_position: count("by_position"),
                 unsplit: count("unsplit"),
                 second_scans: count("second_scans"),
             };
@@ -118,26 +137,31 @@ impl UniqueKeysExec {
             let rows = [Arc::clone(&self.rows), reset_plan_states(Arc::clone(&self.rows))?];
             let total_rows = statistics_of(&self.rows)?.num_rows.get_value().copied();
             let (columns, cache) = (self.columns.clone(), Arc::clone(&self.cache));
+            let positions = self.positions.clone();
+            let cache_key = cache_key(self.scanned_keys());
             let consumer = MemoryConsumer::new("UniqueKeysExec").with_can_spill(true);
             let hashes = Arc::new(consumer.register(context.memory_pool()));
             let context = Arc::clone(context);
             let run = async move {
-                let cache_key = cache_key(&keys);
                 let known = cache_key.as_ref().and_then(|key| cache.get(key));
                 let scan = match known {
                     Some(scan) => scan,
                     None => {
                         metrics.key_scans.add(1);
-                        let scan = scan_keys(keys, Arc::clone(&context), total_rows, Arc::clone(&hashes)).await?;
+                        let (context, hashes) = (Arc::clone(&context), Arc::clone(&hashes));
+                        let scan = scan_keys(keys, positions.clone(), context, total_rows, hashes).await?;
                         if let Some(key) = cache_key {
                             cache.put(key, &scan);
                         }
                         scan
                     }
                 };
-                let run = SplitRun::new(rows, columns, context, scan, partitions, max_bytes, hashes, metrics);
-                if run.repeated().is_none() {
-                    run.metrics.unsplit.add(1);
+                let run =
+                    SplitRun::new(rows, columns, context, scan, positions, partitions, max_bytes, hashes, metrics);
+                match run.separation() {
+                    Separation::Hashes => {}
+                    Separation::Positions => run.metrics.by_position.add(1),
+                    Separation::None => run.metrics.unsplit.add(1),
                 }
                 Ok(run)
             };
@@ -161,24 +185,14 @@ fn context_of(run: &Arc<SplitRun>) -> Arc<TaskContext> {
     ))
 }
 
-/// All batches of some partitions of a plan, one partition after the other.
-fn batches_of(
-    plan: &Arc<dyn ExecutionPlan>,
-    partitions: impl Iterator<Item = usize>,
-    context: &Arc<TaskContext>,
-) -> Result<SendableRecordBatchStream> {
-    let streams: Vec<_> =
-        partitions.map(|partition| plan.execute(partition, Arc::clone(context))).collect::<Result<_>>()?;
-    Ok(Box::pin(RecordBatchStreamAdapter::new(plan.schema(), stream::iter(streams).flatten())))
-}
-
 impl DisplayAs for UniqueKeysExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schema = self.rows.schema();
         let names: Vec<&str> = self.columns.iter().map(|&column| schema.field(column).name().as_str()).collect();
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "UniqueKeysExec: keys=[{}]", names.join(", "))
+                let positions = if self.positions.is_some() { ", positions=true" } else { "" };
+                write!(f, "UniqueKeysExec: keys=[{}]{positions}", names.join(", "))
             }
             DisplayFormatType::TreeRender => writeln!(f, "keys={}", names.join(", ")),
         }
@@ -219,7 +233,7 @@ impl ExecutionPlan for UniqueKeysExec {
         let unique = with_partitions(unique, partitions)?;
         let windows = with_partitions(windows, partitions)?;
         let inputs = Inputs { keys, rows, unique, windows };
-        Ok(Arc::new(Self::new(inputs, self.columns.clone(), Arc::clone(&self.cache))))
+        Ok(Arc::new(self.with_inputs(inputs)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -229,16 +243,22 @@ impl ExecutionPlan for UniqueKeysExec {
         let output = async move {
             let run = run.await.map_err(DataFusionError::Shared)?;
             let context = context_of(&run);
-            if run.repeated().is_none() {
+            let separation = run.separation();
+            if separation == Separation::None {
                 return windows.execute(partition, context);
             }
             let outputs = windows.output_partitioning().partition_count();
             let inputs = unique.output_partitioning().partition_count();
             let rows = batches_of(&unique, (partition..inputs).step_by(outputs), &context)?;
-            // the windows start when all rows of repeated keys are known: in the partition that is the last to get here
             let rest = async move {
-                let partitions = if run.is_last() { outputs } else { 0 };
-                batches_of(&windows, 0..partitions, &context)
+                let partitions = match separation {
+                    // they read their rows themselves
+                    Separation::Positions => partition..partition + 1,
+                    // they start when all rows of repeated keys are known: in the partition that is the last to get here
+                    _ if run.is_last() => 0..outputs,
+                    _ => 0..0,
+                };
+                batches_of(&windows, partitions, &context)
             };
             let schema = rows.schema();
             let batches = rows.chain(stream::once(rest).try_flatten());

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::Result;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::runtime::JoinSet;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryReservation;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::TryStreamExt;
 use parking_lot::Mutex;
 
-use super::repeated_hashes::{BUCKETS, HashRun, RepeatedHashes, find_repeated, repeated_rows};
+use super::positions::{PositionScan, RowPositions};
+use super::repeated_hashes::{
+    BUCKETS, HashRun, RUN_ROWS, Repeated, RepeatedHashes, RunBuilder, find_repeated, repeated_rows,
+};
 use crate::exec_util::join_all;
 use crate::kernels::hash::SEED;
-
-/// Hashes that are sorted by bucket together.
-const RUN_ROWS: usize = 1 << 17;
 
 /// Rows after which the share of repeated rows is estimated.
 const SAMPLE_ROWS: usize = 1 << 18;
@@ -31,6 +33,8 @@ const REPEATED_SHARE: usize = 4;
 pub(super) enum KeyScan {
     /// The hashes that occur more than once.
     Few(Arc<RepeatedHashes>),
+    /// Where the rows of repeated keys are.
+    Positions(Arc<RowPositions>),
     /// Too many keys repeat.
     Many,
     /// There is not enough memory for the hashes.
@@ -54,6 +58,8 @@ struct SharedScan {
     repeats_often: AtomicBool,
     lacks_memory: AtomicBool,
     reservation: Arc<MemoryReservation>,
+    /// The next partition to read.
+    next: AtomicUsize,
 }
 
 impl SharedScan {
@@ -68,9 +74,7 @@ impl SharedScan {
         }
     }
 
-    fn add(&self, hashes: &mut Vec<u64>) {
-        let run = HashRun::new(hashes);
-        hashes.clear();
+    fn add(&self, run: HashRun) {
         let mut runs = self.runs.lock();
         runs.push(run);
         let rows: usize = runs.iter().map(HashRun::rows).sum();
@@ -80,25 +84,50 @@ impl SharedScan {
         }
     }
 
-    async fn read(self: Arc<Self>, mut keys: SendableRecordBatchStream) -> Result<()> {
-        let (mut run, mut hashes) = (vec![], vec![]);
-        while let Some(batch) = keys.try_next().await? {
-            if self.is_stopped() {
-                return Ok(());
+    /// Reads partitions until there are no more. With `parts`, the last column is the place of the row in the file of its partition.
+    async fn read(
+        self: Arc<Self>,
+        keys: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        parts: Option<Arc<[usize]>>,
+    ) -> Result<()> {
+        let partitions = keys.output_partitioning().partition_count();
+        let (mut run, mut hashes) = (RunBuilder::default(), vec![]);
+        // the hashes that are not sorted yet, which are copied
+        self.reserve(RUN_ROWS * size_of::<u64>());
+        loop {
+            let partition = self.next.fetch_add(1, Ordering::Relaxed);
+            if partition >= partitions {
+                break;
             }
-            hash_keys(batch.columns(), &mut hashes)?;
-            if run.capacity() == 0 {
-                // the hashes that are not sorted yet, which are copied
-                self.reserve(RUN_ROWS * size_of::<u64>());
-            }
-            self.reserve(hashes.len() * size_of::<u64>());
-            run.extend_from_slice(&hashes);
-            if run.len() >= RUN_ROWS {
-                self.add(&mut run);
-                tokio::task::yield_now().await;
+            let file = parts.as_ref().and_then(|parts| parts.get(partition).copied());
+            let mut batches = keys.execute(partition, Arc::clone(&context))?;
+            while let Some(batch) = batches.try_next().await? {
+                if self.is_stopped() {
+                    return Ok(());
+                }
+                let (keys, places) = match (file, batch.columns()) {
+                    (Some(file), [keys @ .., places]) => {
+                        (keys, Some((file, places.as_primitive::<Int64Type>().values().as_ref())))
+                    }
+                    (_, keys) => (keys, None),
+                };
+                hash_keys(keys, &mut hashes)?;
+                self.reserve(hashes.len() * size_of::<u64>());
+                let mut start = 0;
+                while start < hashes.len() {
+                    let places = places.map(|(file, places): (usize, &[i64])| (file, &places[start..]));
+                    start += run.add(&hashes[start..], places);
+                    if run.is_full() {
+                        self.add(run.finish());
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
         }
-        self.add(&mut run);
+        if !run.is_empty() {
+            self.add(run.finish());
+        }
         Ok(())
     }
 }
@@ -114,12 +143,14 @@ fn estimated_share(runs: &[HashRun], total_rows: usize) -> f64 {
     (near as f64 + far as f64 * growth.max(1.0)) / rows.max(1) as f64
 }
 
-/// Reads the keys of all partitions at a time. `reservation` has the memory of the set that is returned.
+/// Reads the keys of as many partitions at a time as the session has threads. With `positions`, its scan of the keys is read.
+/// `reservation` has the memory of what is returned.
 ///
 /// # Errors
 /// The scan failed.
 pub(super) async fn scan_keys(
     keys: Arc<dyn ExecutionPlan>,
+    positions: Option<Arc<PositionScan>>,
     context: Arc<TaskContext>,
     total_rows: Option<usize>,
     reservation: Arc<MemoryReservation>,
@@ -131,11 +162,18 @@ pub(super) async fn scan_keys(
         repeats_often: AtomicBool::new(false),
         lacks_memory: AtomicBool::new(false),
         reservation: Arc::clone(&reservation),
+        next: AtomicUsize::new(0),
     });
+    let (keys, parts) = match &positions {
+        // a scan hands its files to its partitions once
+        Some(positions) => (reset_plan_states(Arc::clone(positions.keys()))?, Some(Arc::from(positions.parts()))),
+        None => (keys, None),
+    };
+    let threads = context.session_config().target_partitions().max(1);
     let partitions = keys.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
-    for partition in 0..partitions {
-        tasks.spawn(Arc::clone(&scan).read(keys.execute(partition, Arc::clone(&context))?));
+    for _ in 0..threads.min(partitions) {
+        tasks.spawn(Arc::clone(&scan).read(Arc::clone(&keys), Arc::clone(&context), parts.clone()));
     }
     join_all(&mut tasks).await?;
     if scan.is_stopped() {
@@ -147,31 +185,43 @@ pub(super) async fn scan_keys(
     let rows: usize = runs.iter().map(HashRun::rows).sum();
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
-    for _ in 0..partitions {
+    for _ in 0..threads {
         let (runs, next) = (Arc::clone(&runs), Arc::clone(&next));
         tasks.spawn(async move {
-            let (mut found, mut repeated) = (vec![], 0);
+            let mut found = Repeated::default();
             loop {
                 let bucket = next.fetch_add(1, Ordering::Relaxed);
                 if bucket >= BUCKETS {
-                    return Ok((found, repeated));
+                    return Ok(found);
                 }
-                repeated += find_repeated(&runs, bucket, &mut found);
+                find_repeated(&runs, bucket, &mut found);
                 tokio::task::yield_now().await;
             }
         });
     }
-    let found = join_all(&mut tasks).await?;
-    drop(runs);
-    reservation.free();
-    if found.iter().map(|(_, rows)| rows).sum::<usize>().saturating_mul(REPEATED_SHARE) > rows {
+    let mut repeated = Repeated::default();
+    for mut found in join_all(&mut tasks).await? {
+        repeated.keys.append(&mut found.keys);
+        repeated.rows.append(&mut found.rows);
+    }
+    if repeated.rows.len().saturating_mul(REPEATED_SHARE) > rows {
+        reservation.free();
         return Ok(KeyScan::Many);
     }
-    let found: Vec<u64> = found.into_iter().flat_map(|(found, _)| found).collect();
-    if reservation.try_grow(RepeatedHashes::bytes_of(found.len())).is_err() {
+    let places = positions.and_then(|positions| positions.positions(&runs, &repeated.rows));
+    drop(runs);
+    reservation.free();
+    let bytes = match &places {
+        Some(places) => places.bytes(),
+        None => RepeatedHashes::bytes_of(repeated.keys.len()),
+    };
+    if reservation.try_grow(bytes).is_err() {
         return Ok(KeyScan::NoMemory);
     }
-    Ok(KeyScan::Few(Arc::new(RepeatedHashes::new(&found))))
+    Ok(match places {
+        Some(places) => KeyScan::Positions(Arc::new(places)),
+        None => KeyScan::Few(Arc::new(RepeatedHashes::new(&repeated.keys))),
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +230,12 @@ mod tests {
 
     fn runs(keys: &[Vec<u64>]) -> Vec<HashRun> {
         let hash = |key: &u64| key.wrapping_mul(crate::kernels::hash::ODD);
-        keys.iter().map(|keys| HashRun::new(&keys.iter().map(hash).collect::<Vec<_>>())).collect()
+        let run = |keys: &Vec<u64>| {
+            let mut run = RunBuilder::default();
+            run.add(&keys.iter().map(hash).collect::<Vec<_>>(), None);
+            run.finish()
+        };
+        keys.iter().map(run).collect()
     }
 
     #[test]

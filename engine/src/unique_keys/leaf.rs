@@ -16,7 +16,7 @@ use datafusion::physical_plan::{
 };
 
 use super::run::SplitRun;
-use crate::exec_util::statistics_of;
+use crate::exec_util::{projected_index, statistics_of};
 
 /// Which rows a leaf emits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(crate) enum SplitRows {
 #[derive(Debug)]
 pub(crate) struct SplitRowsExec {
     part: SplitRows,
+    /// Its columns, as indices of those of `rows`; `None` for all.
+    columns: Option<Vec<usize>>,
     /// Those of all rows.
     statistics: Arc<Statistics>,
     properties: Arc<PlanProperties>,
@@ -43,10 +45,25 @@ impl SplitRowsExec {
     /// The leaf over `rows`.
     pub(crate) fn new(part: SplitRows, rows: &Arc<dyn ExecutionPlan>) -> Result<Self> {
         let statistics = Arc::new(Statistics::clone(statistics_of(rows)?.as_ref()).to_inexact());
-        Ok(Self::build(part, rows.schema(), rows.output_partitioning().partition_count(), statistics))
+        Ok(Self::build(part, None, rows.schema(), rows.output_partitioning().partition_count(), statistics))
     }
 
-    fn build(part: SplitRows, schema: SchemaRef, partitions: usize, statistics: Arc<Statistics>) -> Self {
+    /// The leaf with these of its columns.
+    pub(super) fn narrowed(&self, columns: &[usize]) -> Result<Self> {
+        let schema = Arc::new(self.schema().project(columns)?);
+        let statistics = Arc::new(Statistics::clone(&self.statistics).project(Some(&columns)));
+        let columns = columns.iter().map(|&column| projected_index(self.columns.as_deref(), column)).collect();
+        let partitions = self.properties.output_partitioning().partition_count();
+        Ok(Self::build(self.part, Some(columns), schema, partitions, statistics))
+    }
+
+    fn build(
+        part: SplitRows,
+        columns: Option<Vec<usize>>,
+        schema: SchemaRef,
+        partitions: usize,
+        statistics: Arc<Statistics>,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions),
@@ -55,7 +72,7 @@ impl SplitRowsExec {
         );
         // the rows come from a scan that yields, or from memory and few
         let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
-        Self { part, statistics, properties }
+        Self { part, columns, statistics, properties }
     }
 }
 
@@ -66,7 +83,8 @@ impl SplitRowsExec {
 pub(super) fn with_partitions(plan: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.transform_up(|plan| match plan.downcast_ref::<SplitRowsExec>() {
         Some(leaf) if leaf.properties.output_partitioning().partition_count() != partitions => {
-            let leaf = SplitRowsExec::build(leaf.part, leaf.schema(), partitions, Arc::clone(&leaf.statistics));
+            let (columns, statistics) = (leaf.columns.clone(), Arc::clone(&leaf.statistics));
+            let leaf = SplitRowsExec::build(leaf.part, columns, leaf.schema(), partitions, statistics);
             Ok(Transformed::yes(Arc::new(leaf) as _))
         }
         _ => Ok(Transformed::no(plan)),
@@ -82,7 +100,15 @@ impl DisplayAs for SplitRowsExec {
             SplitRows::Windows => "repeated",
         };
         match kind {
-            DisplayFormatType::Default | DisplayFormatType::Verbose => write!(f, "SplitRowsExec: rows={part}"),
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "SplitRowsExec: rows={part}")?;
+                if self.columns.is_none() {
+                    return Ok(());
+                }
+                let schema = self.schema();
+                let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                write!(f, ", columns=[{}]", names.join(", "))
+            }
             DisplayFormatType::TreeRender => writeln!(f, "rows={part}"),
         }
     }
@@ -115,10 +141,10 @@ impl ExecutionPlan for SplitRowsExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = context.session_config().get_extension::<SplitRun>();
         let run = run.ok_or_else(|| internal_datafusion_err!("SplitRowsExec outside of UniqueKeysExec"))?;
+        let leaves = self.properties.output_partitioning().partition_count();
         match self.part {
-            SplitRows::Unique => run.unique_rows(partition, false),
-            SplitRows::Discarded => run.unique_rows(partition, true),
-            SplitRows::Windows => run.window_rows(partition),
+            SplitRows::Windows => run.window_rows(partition, leaves),
+            part => run.unique_rows(partition, leaves, self.columns.as_deref(), part == SplitRows::Discarded),
         }
     }
 

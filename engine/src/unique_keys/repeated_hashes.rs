@@ -12,11 +12,37 @@ use crate::kernels::hash::ODD;
 /// Number of buckets of a [`HashRun`].
 pub(super) const BUCKETS: usize = 256;
 
+/// Most hashes of a [`HashRun`]: the lower bits of a hash give way to its index in the run.
+pub(super) const RUN_ROWS: usize = 1 << INDEX_BITS;
+
+const INDEX_BITS: u32 = 17;
+
+/// More stretches in a run are not kept: one in so many rows.
+const STRETCH_SHARE: usize = 16;
+
+/// What is compared of a hash, 47 bits: equal hashes of different keys are rare, and do no harm.
+fn key_of(hash: u64) -> u64 {
+    hash >> INDEX_BITS
+}
+
+/// Consecutive rows of a file in a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Stretch {
+    /// The index in the run of its first row.
+    pub(super) start: u32,
+    pub(super) file: usize,
+    /// The place in the file of its first row.
+    pub(super) row: u64,
+}
+
 /// Some consecutive hashes, sorted by bucket.
 pub(super) struct HashRun {
+    /// The upper bits of the hashes, and their indices before they were sorted.
     hashes: Vec<u64>,
     /// The start of each bucket, and the end of the last.
     bounds: Vec<usize>,
+    stretches: Vec<Stretch>,
+    is_fragmented: bool,
 }
 
 /// The upper bits: the lower ones choose the slot.
@@ -24,8 +50,67 @@ fn bucket_of(hash: u64) -> usize {
     (hash >> (u64::BITS - BUCKETS.ilog2())) as usize
 }
 
+/// A run that is being read.
+#[derive(Default)]
+pub(super) struct RunBuilder {
+    hashes: Vec<u64>,
+    stretches: Vec<Stretch>,
+    is_fragmented: bool,
+}
+
+impl RunBuilder {
+    pub(super) fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.hashes.len() >= RUN_ROWS
+    }
+
+    /// Adds the first of these hashes, with the places of their rows in a file. Returns how many.
+    pub(super) fn add(&mut self, hashes: &[u64], places: Option<(usize, &[i64])>) -> usize {
+        let count = hashes.len().min(RUN_ROWS - self.hashes.len());
+        if let Some((file, rows)) = places {
+            self.add_places(file, &rows[..count]);
+        }
+        self.hashes.extend_from_slice(&hashes[..count]);
+        count
+    }
+
+    fn add_places(&mut self, file: usize, rows: &[i64]) {
+        let mut start = 0;
+        while start < rows.len() && !self.is_fragmented {
+            let row = rows[start];
+            let rest = &rows[start..];
+            let is_whole = rest.last().is_some_and(|last| last - row == rest.len() as i64 - 1);
+            let length = match is_whole {
+                true => rest.len(),
+                false => rest.iter().zip(row..).take_while(|(row, expected)| *row == expected).count(),
+            };
+            let (index, row) = ((self.hashes.len() + start) as u32, row as u64);
+            let continues = self
+                .stretches
+                .last()
+                .is_some_and(|last| last.file == file && last.row + u64::from(index - last.start) == row);
+            if !continues {
+                self.stretches.push(Stretch { start: index, file, row });
+            }
+            self.is_fragmented = self.stretches.len() > RUN_ROWS / STRETCH_SHARE;
+            start += length;
+        }
+    }
+
+    /// The run; afterwards this is empty.
+    pub(super) fn finish(&mut self) -> HashRun {
+        let run = HashRun::new(&self.hashes, std::mem::take(&mut self.stretches), self.is_fragmented);
+        self.hashes.clear();
+        self.is_fragmented = false;
+        run
+    }
+}
+
 impl HashRun {
-    pub(super) fn new(hashes: &[u64]) -> Self {
+    fn new(hashes: &[u64], stretches: Vec<Stretch>, is_fragmented: bool) -> Self {
         let mut bounds = vec![0; BUCKETS + 1];
         for &hash in hashes {
             bounds[bucket_of(hash) + 1] += 1;
@@ -35,16 +120,26 @@ impl HashRun {
         }
         let mut next = bounds.clone();
         let mut sorted = vec![0; hashes.len()];
-        for &hash in hashes {
+        for (index, &hash) in hashes.iter().enumerate() {
             let next = &mut next[bucket_of(hash)];
-            sorted[*next] = hash;
+            sorted[*next] = key_of(hash) << INDEX_BITS | index as u64;
             *next += 1;
         }
-        Self { hashes: sorted, bounds }
+        Self { hashes: sorted, bounds, stretches, is_fragmented }
     }
 
     pub(super) fn rows(&self) -> usize {
         self.hashes.len()
+    }
+
+    /// The stretches of its rows in files, in their order; none if the places are not known.
+    pub(super) fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    /// Returns true if some of its stretches are left out, since they are too many.
+    pub(super) fn is_fragmented(&self) -> bool {
+        self.is_fragmented
     }
 
     fn bucket(&self, bucket: usize) -> &[u64] {
@@ -52,39 +147,59 @@ impl HashRun {
     }
 }
 
-/// Appends the hashes of a bucket that occur more than once, each once. Returns the number of rows that have them.
-pub(super) fn find_repeated(runs: &[HashRun], bucket: usize, found: &mut Vec<u64>) -> usize {
+/// A row whose hash occurs more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RepeatedRow {
+    pub(super) run: u32,
+    /// Its index in the run.
+    pub(super) index: u32,
+}
+
+/// Hashes that occur more than once.
+#[derive(Debug, Default)]
+pub(super) struct Repeated {
+    /// What is compared of them, each once.
+    pub(super) keys: Vec<u64>,
+    pub(super) rows: Vec<RepeatedRow>,
+}
+
+/// Appends the hashes of a bucket that occur more than once, with the rows that have them.
+pub(super) fn find_repeated(runs: &[HashRun], bucket: usize, found: &mut Repeated) {
     let rows: usize = runs.iter().map(|run| run.bucket(bucket).len()).sum();
     if rows < 2 {
-        return 0;
+        return;
     }
     let words = rows.div_ceil(4).next_power_of_two();
-    let slot = |hash: u64| ((hash >> 6) as usize & (words - 1), 1_u64 << (hash & 63));
+    let slot = |hash: u64| ((key_of(hash) >> 6) as usize & (words - 1), 1_u64 << (key_of(hash) & 63));
     let (mut once, mut twice) = (vec![0_u64; words], vec![0_u64; words]);
-    let hashes = || runs.iter().flat_map(|run| run.bucket(bucket)).copied();
-    for hash in hashes() {
+    for &hash in runs.iter().flat_map(|run| run.bucket(bucket)) {
         let (word, bit) = slot(hash);
         twice[word] |= once[word] & bit;
         once[word] |= bit;
     }
-    let mut shared: Vec<u64> = hashes()
-        .filter(|&hash| {
-            let (word, bit) = slot(hash);
+    let mut shared: Vec<(u64, u32)> = vec![];
+    for (number, run) in (0_u32..).zip(runs) {
+        let is_shared = |hash: &u64| {
+            let (word, bit) = slot(*hash);
             twice[word] & bit != 0
-        })
-        .collect();
+        };
+        shared.extend(run.bucket(bucket).iter().copied().filter(is_shared).map(|hash| (hash, number)));
+    }
     shared.sort_unstable();
-    let repeated = shared.chunk_by(|left, right| left == right).filter(|equal| equal.len() > 1);
-    repeated.fold(0, |rows, equal| {
-        found.push(equal[0]);
-        rows + equal.len()
-    })
+    for equal in shared.chunk_by(|(left, _), (right, _)| key_of(*left) == key_of(*right)) {
+        if let [(hash, _), _, ..] = equal {
+            found.keys.push(key_of(*hash));
+            let index = |hash: u64| (hash & (RUN_ROWS as u64 - 1)) as u32;
+            found.rows.extend(equal.iter().map(|&(hash, run)| RepeatedRow { run, index: index(hash) }));
+        }
+    }
 }
 
 /// The number of rows whose hash occurs more than once in these runs.
 pub(super) fn repeated_rows(runs: &[HashRun]) -> usize {
-    let mut found = vec![];
-    (0..BUCKETS).map(|bucket| find_repeated(runs, bucket, &mut found)).sum()
+    let mut found = Repeated::default();
+    (0..BUCKETS).for_each(|bucket| find_repeated(runs, bucket, &mut found));
+    found.rows.len()
 }
 
 /// A set of hashes: a hash table with open addressing, and a bitmap in front that says no to nearly all others.
@@ -112,6 +227,7 @@ impl RepeatedHashes {
         count.div_ceil(4).next_power_of_two()
     }
 
+    /// The set of what is compared of hashes.
     pub(super) fn new(hashes: &[u64]) -> Self {
         let mut set = Self {
             bitmap: vec![0; Self::word_count(hashes.len())],
@@ -154,6 +270,7 @@ impl RepeatedHashes {
 
     /// Whether the set has this hash.
     pub(super) fn contains(&self, hash: u64) -> bool {
+        let hash = key_of(hash);
         let (word, bit) = self.bit(hash);
         self.bitmap[word] & bit != 0 && self.is_in_table(hash)
     }
@@ -183,30 +300,48 @@ mod tests {
 
     use super::*;
 
+    fn runs(hashes: &[u64], piece: usize) -> Vec<HashRun> {
+        let run = |hashes: &[u64]| {
+            let mut builder = RunBuilder::default();
+            assert_eq!(builder.add(hashes, None), hashes.len());
+            builder.finish()
+        };
+        hashes.chunks(piece).map(run).collect()
+    }
+
     /// Against a count of all hashes, in one run and in several, with hashes of few distinct low bits.
     #[test]
     fn exactly_the_repeated_hashes_are_found() {
         let mut random = Pcg64::seed_from_u64(3);
         for (rows, distinct) in
-            [(0, 1), (1, 1), (2, 1), (500, 3), (20_000, 1_000_000), (20_000, 20_000), (5000, u64::MAX)]
+            [(0, 1), (1, 1), (2, 1), (500, 3), (20_000, 1_000_000), (20_000, 20_000), (5000, 1 << 40)]
         {
             let spread = if rows == 5000 { 64 } else { ODD };
-            let hashes: Vec<u64> = (0..rows).map(|_| random.random_range(0..distinct).wrapping_mul(spread)).collect();
+            // the lower bits differ also where the rest is equal
+            let hash = |random: &mut Pcg64| {
+                let value: u64 = random.random_range(0..distinct);
+                value.wrapping_mul(spread) << INDEX_BITS | random.random_range(0..RUN_ROWS as u64)
+            };
+            let hashes: Vec<u64> = (0..rows).map(|_| hash(&mut random)).collect();
             let mut counts: HashMap<u64, usize> = HashMap::new();
             for &hash in &hashes {
-                *counts.entry(hash).or_default() += 1;
+                *counts.entry(hash >> INDEX_BITS).or_default() += 1;
             }
-            let expected: HashSet<u64> =
-                counts.iter().filter(|(_, count)| **count > 1).map(|(hash, _)| *hash).collect();
+            let is_repeated = |hash: &u64| counts[&(hash >> INDEX_BITS)] > 1;
+            let expected: HashSet<u64> = counts.iter().filter(|(_, count)| **count > 1).map(|(key, _)| *key).collect();
             for piece in [7, 1000, 100_000] {
-                let runs: Vec<HashRun> = hashes.chunks(piece).map(HashRun::new).collect();
-                let mut found = vec![];
-                let rows: usize = (0..BUCKETS).map(|bucket| find_repeated(&runs, bucket, &mut found)).sum();
-                assert_eq!(rows, counts.values().filter(|count| **count > 1).sum::<usize>());
-                assert_eq!(found.len(), expected.len());
-                assert_eq!(found.iter().copied().collect::<HashSet<_>>(), expected);
-                let set = RepeatedHashes::new(&found);
-                assert!(hashes.iter().all(|hash| set.contains(*hash) == expected.contains(hash)));
+                let mut found = Repeated::default();
+                let runs = runs(&hashes, piece);
+                (0..BUCKETS).for_each(|bucket| find_repeated(&runs, bucket, &mut found));
+                let mut rows: Vec<usize> =
+                    found.rows.iter().map(|row| row.run as usize * piece + row.index as usize).collect();
+                rows.sort_unstable();
+                let repeated = hashes.iter().enumerate().filter(|(_, hash)| is_repeated(hash));
+                assert_eq!(rows, repeated.map(|(row, _)| row).collect::<Vec<_>>());
+                assert_eq!(found.keys.len(), expected.len());
+                assert_eq!(found.keys.iter().copied().collect::<HashSet<_>>(), expected);
+                let set = RepeatedHashes::new(&found.keys);
+                assert!(hashes.iter().all(|hash| set.contains(*hash) == is_repeated(hash)));
                 assert_eq!(set.is_empty(), expected.is_empty());
             }
         }
@@ -214,8 +349,27 @@ mod tests {
 
     #[test]
     fn zero_is_a_hash() {
-        assert!(RepeatedHashes::new(&[0]).contains(0));
+        assert!(RepeatedHashes::new(&[0]).contains(5));
         assert!(!RepeatedHashes::new(&[64]).contains(0));
         assert!(!RepeatedHashes::new(&[]).contains(0));
+    }
+
+    #[test]
+    fn consecutive_rows_of_a_file_are_one_stretch() {
+        let mut builder = RunBuilder::default();
+        builder.add(&[0; 3], Some((0, &[5, 6, 7])));
+        builder.add(&[0; 2], Some((0, &[8, 9])));
+        builder.add(&[0; 4], Some((0, &[20, 21, 23, 24])));
+        builder.add(&[0; 1], Some((1, &[25])));
+        let stretch = |start, file, row| Stretch { start, file, row };
+        let expected = [stretch(0, 0, 5), stretch(5, 0, 20), stretch(7, 0, 23), stretch(9, 1, 25)];
+        let run = builder.finish();
+        assert_eq!((run.stretches(), run.rows(), run.is_fragmented()), (&expected[..], 10, false));
+        assert!(builder.is_empty() && builder.finish().stretches().is_empty());
+        // what is beyond a run is left for the next
+        let rows: Vec<i64> = (0..RUN_ROWS as i64 + 10).map(|row| 2 * row).collect();
+        let hashes = vec![0; rows.len()];
+        assert_eq!(builder.add(&hashes, Some((0, &rows))), RUN_ROWS);
+        assert!(builder.is_full() && builder.finish().is_fragmented());
     }
 }

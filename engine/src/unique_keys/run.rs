@@ -1,7 +1,7 @@
 //! [`SplitRun`]: one execution, shared by all partitions: the repeated hashes, and the rows that have them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -11,13 +11,14 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::Count;
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::key_scan::{KeyScan, hash_keys};
+use super::positions::{PositionScan, RowPositions};
 use super::repeated_hashes::RepeatedHashes;
 use crate::functions::aggregates::compact::compacted;
 
@@ -30,6 +31,8 @@ pub(super) struct SplitMetrics {
     pub(super) repeated_rows: Count,
     /// Scans of the key columns, 0 if their result was cached.
     pub(super) key_scans: Count,
+    /// Executions in which rows were separated by their places.
+    pub(super) by_position: Count,
     /// Executions in which all rows went through the windows.
     pub(super) unsplit: Count,
     /// Executions in which the rows of repeated keys were read again, since they were too many to buffer.
@@ -43,6 +46,24 @@ struct SetAside {
     bytes: usize,
 }
 
+/// How the rows of unique keys are told from those of repeated ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Separation {
+    /// By their hashes, while they are read.
+    Hashes,
+    /// By their places, so that each are read alone.
+    Positions,
+    /// All rows go through the windows.
+    None,
+}
+
+/// The scans of the rows of unique and of repeated keys, when their places are known. All partitions execute the same.
+#[derive(Debug, Default)]
+struct SelectedScans {
+    unique: OnceLock<Arc<dyn ExecutionPlan>>,
+    repeated: OnceLock<Arc<dyn ExecutionPlan>>,
+}
+
 /// One execution of `UniqueKeysExec`, which the leaves of its inputs get as an extension of their context.
 #[derive(Debug)]
 pub(super) struct SplitRun {
@@ -53,6 +74,10 @@ pub(super) struct SplitRun {
     pub(super) keys: Vec<usize>,
     pub(super) context: Arc<TaskContext>,
     pub(super) scan: KeyScan,
+    /// The scans by places of rows.
+    positions: Option<Arc<PositionScan>>,
+    /// Those of this execution.
+    selected: SelectedScans,
     /// Output partitions that have not emitted all unique rows yet.
     remaining: AtomicUsize,
     set_aside: Mutex<SetAside>,
@@ -73,6 +98,7 @@ impl SplitRun {
         keys: Vec<usize>,
         context: Arc<TaskContext>,
         scan: KeyScan,
+        positions: Option<Arc<PositionScan>>,
         partitions: usize,
         max_bytes: usize,
         hashes: Arc<MemoryReservation>,
@@ -85,6 +111,8 @@ impl SplitRun {
             keys,
             context,
             scan,
+            positions,
+            selected: SelectedScans::default(),
             remaining: AtomicUsize::new(partitions),
             set_aside: Mutex::default(),
             max_bytes,
@@ -95,11 +123,28 @@ impl SplitRun {
         }
     }
 
-    /// The repeated hashes; `None` if the rows are not separated.
-    pub(super) fn repeated(&self) -> Option<&Arc<RepeatedHashes>> {
+    /// The repeated hashes, if rows are separated by them.
+    fn repeated(&self) -> Option<&Arc<RepeatedHashes>> {
         match &self.scan {
             KeyScan::Few(repeated) => Some(repeated),
-            KeyScan::Many | KeyScan::NoMemory => None,
+            KeyScan::Positions(_) | KeyScan::Many | KeyScan::NoMemory => None,
+        }
+    }
+
+    /// The scans by places, if rows are separated by them.
+    fn positions(&self) -> Option<(&PositionScan, &RowPositions)> {
+        match (&self.scan, &self.positions) {
+            (KeyScan::Positions(positions), Some(scan)) => Some((scan, positions)),
+            _ => None,
+        }
+    }
+
+    /// Which rows the windows get, and when.
+    pub(super) fn separation(&self) -> Separation {
+        match &self.scan {
+            KeyScan::Few(_) => Separation::Hashes,
+            KeyScan::Positions(_) => Separation::Positions,
+            KeyScan::Many | KeyScan::NoMemory => Separation::None,
         }
     }
 
@@ -108,8 +153,54 @@ impl SplitRun {
         self.remaining.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// The rows of a partition whose keys occur once. Those of repeated keys are set aside. With `is_discarded` nothing is emitted.
+    /// These columns of the rows of one of `leaves` partitions whose keys occur once. Those of repeated keys are set aside. With
+    /// `is_discarded` nothing is emitted.
     pub(super) fn unique_rows(
+        self: Arc<Self>,
+        partition: usize,
+        leaves: usize,
+        columns: Option<&[usize]>,
+        is_discarded: bool,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some((scan, positions)) = self.positions() else {
+            let rows = Arc::clone(&self).rows_of_unique_hashes(partition, is_discarded)?;
+            let Some(columns) = columns.map(<[usize]>::to_vec) else { return Ok(rows) };
+            let schema = Arc::new(rows.schema().project(&columns)?);
+            let rows = rows.map(move |batch| Ok(batch?.project(&columns)?));
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+        };
+        let all: Vec<usize>;
+        let columns = match columns {
+            Some(columns) => columns,
+            None => {
+                all = (0..self.rows.schema().fields().len()).collect();
+                &all
+            }
+        };
+        if is_discarded {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(Arc::new(self.rows.schema().project(columns)?))));
+        }
+        let plan = once(&self.selected.unique, || scan.unique(columns, positions))?;
+        self.selected_rows(&plan, partition, leaves, self.metrics.unique_rows.clone())
+    }
+
+    /// The rows of one of `leaves` partitions of a scan, which may have another number of partitions.
+    fn selected_rows(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        leaves: usize,
+        count: Count,
+    ) -> Result<SendableRecordBatchStream> {
+        let partitions = (partition..plan.output_partitioning().partition_count()).step_by(leaves.max(1));
+        let rows = batches_of(plan, partitions, &self.context)?;
+        let schema = rows.schema();
+        let rows = rows.inspect_ok(move |batch| count.add(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    /// The rows of a partition whose hashes occur once.
+    fn rows_of_unique_hashes(
         self: Arc<Self>,
         partition: usize,
         is_discarded: bool,
@@ -139,10 +230,17 @@ impl SplitRun {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())))
     }
 
-    /// The rows of a partition for the windows: those of repeated keys, or all if the rows are not separated. Called when all
-    /// unique rows were read.
-    pub(super) fn window_rows(self: Arc<Self>, partition: usize) -> Result<SendableRecordBatchStream> {
+    /// The rows of one of `leaves` partitions for the windows: those of repeated keys, or all if the rows are not separated. Where
+    /// they are separated by hashes, it is called when all unique rows were read.
+    pub(super) fn window_rows(self: Arc<Self>, partition: usize, leaves: usize) -> Result<SendableRecordBatchStream> {
         let schema = self.rows.schema();
+        if let Some((scan, positions)) = self.positions() {
+            if positions.repeated_count() == 0 {
+                return Ok(Box::pin(EmptyRecordBatchStream::new(schema)));
+            }
+            let plan = once(&self.selected.repeated, || scan.repeated(positions))?;
+            return self.selected_rows(&plan, partition, leaves, self.metrics.repeated_rows.clone());
+        }
         let Some(repeated) = self.repeated().cloned() else {
             return self.rows.execute(partition, Arc::clone(&self.context));
         };
@@ -201,6 +299,29 @@ impl SplitRun {
         }
         set_aside.batches[partition].push(batch);
     }
+}
+
+/// The plan, which the first that asks makes.
+fn once(
+    plan: &OnceLock<Arc<dyn ExecutionPlan>>,
+    make: impl FnOnce() -> Result<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(plan) = plan.get() {
+        return Ok(Arc::clone(plan));
+    }
+    let made = make()?;
+    Ok(Arc::clone(plan.get_or_init(|| made)))
+}
+
+/// All batches of some partitions of a plan, one partition after the other.
+pub(super) fn batches_of(
+    plan: &Arc<dyn ExecutionPlan>,
+    partitions: impl Iterator<Item = usize>,
+    context: &Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let streams: Vec<_> =
+        partitions.map(|partition| plan.execute(partition, Arc::clone(context))).collect::<Result<_>>()?;
+    Ok(Box::pin(RecordBatchStreamAdapter::new(plan.schema(), stream::iter(streams).flatten())))
 }
 
 /// Separates the rows of one partition.
