@@ -37,6 +37,9 @@
 //! `DictionaryScan`): then only the values of the dictionary are looked up, not those of each row. The same holds for a key that is
 //! an expression evaluated on distinct strings (`dictionary_eval(...)`, rule `DictionaryEvaluation`).
 //!
+//! A filter directly below that tests only that keys are not NULL goes away, since it would copy all columns of the rows that
+//! remain: NULL is a group that is dropped in the end (`not_null=[...]`), if no expression can fail on its rows.
+//!
 //! # Memory
 //!
 //! Accumulators, the codes and the table, per input partition: 4 bytes per slot, at most 1 MiB with 18 bits and 64 MiB with
@@ -51,20 +54,26 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::compute::{cast, filter_record_batch};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::EmitTo;
+use datafusion::logical_expr::{EmitTo, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
+};
+use datafusion::physical_expr::split_conjunction;
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
@@ -75,7 +84,7 @@ use futures::{TryStreamExt, future};
 
 use super::group_table::GroupTable;
 use super::{AggregateCall, Batches, OnceStream, slice_into_batches, streaming_exec, with_mode};
-use crate::exec_util::single_child;
+use crate::exec_util::{projected_index, single_child};
 use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
 
 /// Partial aggregation through a directly indexed table, see the page of this module.
@@ -85,14 +94,16 @@ pub struct PerfectHashAggregateExec {
     aggregate: Arc<AggregateExec>,
     /// The input. String columns that are group keys and nothing else may be dictionary arrays.
     input: Arc<dyn ExecutionPlan>,
+    /// The group keys, by their index, whose NULL is no group: in place of a filter.
+    not_null: Vec<usize>,
     /// Most bits of the codes of all keys of a group.
     bits: usize,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl PerfectHashAggregateExec {
-    fn new(aggregate: AggregateExec, input: Arc<dyn ExecutionPlan>, bits: usize) -> Self {
-        Self { aggregate: Arc::new(aggregate), input, bits, metrics: ExecutionPlanMetricsSet::new() }
+    fn new(aggregate: AggregateExec, input: Arc<dyn ExecutionPlan>, not_null: Vec<usize>, bits: usize) -> Self {
+        Self { aggregate: Arc::new(aggregate), input, not_null, bits, metrics: ExecutionPlanMetricsSet::new() }
     }
 
     /// The operator in place of a partial aggregate; `None` if it is not supported. The table has at most 2^`bits` slots.
@@ -109,7 +120,14 @@ impl PerfectHashAggregateExec {
             && aggregate.limit_options().is_none()
             && has_codes
             && is_unordered;
-        is_supported.then(|| Self::new(aggregate.clone(), Arc::clone(aggregate.input()), bits))
+        if !is_supported {
+            return None;
+        }
+        let (input, not_null) = match without_null_filter(aggregate) {
+            Some(input) => input,
+            None => (Arc::clone(aggregate.input()), vec![]),
+        };
+        Some(Self::new(aggregate.clone(), input, not_null, bits))
     }
 
     pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
@@ -135,6 +153,75 @@ impl PerfectHashAggregateExec {
         });
         columns
     }
+}
+
+/// The input of a filter that tests nothing but whether group keys are NULL, and these keys: a group that is dropped in the end
+/// costs nothing, a filter copies all columns. `None` if there is no such filter, or an expression of the aggregate could fail on
+/// the rows that it drops.
+fn without_null_filter(aggregate: &AggregateExec) -> Option<(Arc<dyn ExecutionPlan>, Vec<usize>)> {
+    let filter = aggregate.input().downcast_ref::<FilterExec>().filter(|filter| filter.fetch().is_none())?;
+    let keys = aggregate.group_expr();
+    let key_of = |condition: &Arc<dyn PhysicalExpr>| {
+        let column = condition.downcast_ref::<IsNotNullExpr>()?.arg().downcast_ref::<Column>()?.index();
+        keys.expr().iter().position(|(key, _)| {
+            let key = key.downcast_ref::<Column>().map(Column::index);
+            key.is_some_and(|key| projected_index(filter.projection().as_deref(), key) == column)
+        })
+    };
+    let not_null = split_conjunction(filter.predicate()).into_iter().map(key_of).collect::<Option<Vec<_>>>()?;
+    let schema = filter.schema();
+    let calls = aggregate.aggr_expr();
+    let is_total = |call: &Arc<AggregateFunctionExpr>| match (call.fun().name(), call.expressions().as_slice()) {
+        ("count" | "min" | "max", _) => true,
+        // sums of integers and decimals may overflow
+        ("avg" | "sum", [argument]) => argument.data_type(&schema).is_ok_and(|data_type| data_type.is_floating()),
+        _ => false,
+    };
+    if !calls.iter().all(is_total) {
+        return None;
+    }
+    let arguments = calls.iter().flat_map(|call| call.expressions());
+    let conditions = aggregate.filter_expr().iter().flatten().cloned();
+    let keys = keys.expr().iter().map(|(key, _)| Arc::clone(key));
+    if !arguments.chain(conditions).chain(keys).all(|expr| never_fails(&expr, &schema)) {
+        return None;
+    }
+    let input = Arc::clone(filter.input());
+    let Some(columns) = filter.projection() else { return Some((input, not_null)) };
+    let input_schema = input.schema();
+    let column = |&index: &usize| {
+        let name = input_schema.field(index).name();
+        ProjectionExpr::new(Arc::new(Column::new(name, index)), name.clone())
+    };
+    let projection = ProjectionExec::try_new(columns.iter().map(column).collect::<Vec<_>>(), input).ok()?;
+    Some((Arc::new(projection), not_null))
+}
+
+/// Returns true for columns, literals, comparisons and the like, which have a value for each row.
+fn never_fails(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    let is_total = if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+        binary.op().is_logic_operator() || matches!(binary.op(), Eq | NotEq | Lt | LtEq | Gt | GtEq)
+    } else if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        *cast.cast_type() == DataType::Float64
+            && cast.expr().data_type(schema).is_ok_and(|data_type| data_type.is_integer() || data_type.is_floating())
+    } else {
+        expr.is::<Column>()
+            || expr.is::<Literal>()
+            || expr.is::<IsNullExpr>()
+            || expr.is::<IsNotNullExpr>()
+            || expr.is::<NotExpr>()
+    };
+    is_total && expr.children().into_iter().all(|child| never_fails(child, schema))
+}
+
+/// The rows of a batch of states in which none of these columns is NULL.
+fn without_nulls(batch: RecordBatch, columns: &[usize]) -> Result<RecordBatch> {
+    let nulls = columns.iter().filter_map(|&column| batch.column(column).logical_nulls());
+    let Some(nulls) = nulls.reduce(|left, right| NullBuffer::new(left.inner() & right.inner())) else {
+        return Ok(batch);
+    };
+    Ok(filter_record_batch(&batch, &BooleanArray::new(nulls.into_inner(), None))?)
 }
 
 /// A group key as it is encoded: results of distinct strings stay a dictionary array.
@@ -183,7 +270,13 @@ impl DisplayAs for PerfectHashAggregateExec {
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "PerfectHashAggregateExec: mode=Partial, gby=[{keys}], aggr=[{calls}]")?;
-                fmt_dictionary_columns(&self.aggregate.input().schema(), &self.input.schema(), f)
+                fmt_dictionary_columns(&self.aggregate.input().schema(), &self.input.schema(), f)?;
+                let keys = self.aggregate.group_expr().expr();
+                let names = self.not_null.iter().filter_map(|&key| Some(keys.get(key)?.1.as_str()));
+                match names.collect::<Vec<_>>() {
+                    names if names.is_empty() => Ok(()),
+                    names => write!(f, ", not_null=[{}]", names.join(", ")),
+                }
             }
             DisplayFormatType::TreeRender => writeln!(f, "group_by={keys}\naggr={calls}"),
         }
@@ -213,7 +306,8 @@ impl ExecutionPlan for PerfectHashAggregateExec {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = single_child(self.as_ref(), children)?;
         let planned = cast_plan_to(Arc::clone(&input), &self.aggregate.input().schema())?;
-        Ok(Arc::new(Self::new(with_mode(&self.aggregate, AggregateMode::Partial, planned)?, input, self.bits)))
+        let aggregate = with_mode(&self.aggregate, AggregateMode::Partial, planned)?;
+        Ok(Arc::new(Self::new(aggregate, input, self.not_null.clone(), self.bits)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -232,7 +326,9 @@ impl ExecutionPlan for PerfectHashAggregateExec {
             Some(aggregation) => aggregation.next().await.map(Some),
             None => Ok(None),
         });
-        let batches = parts.try_flatten().inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        let not_null = self.not_null.clone();
+        let batches = parts.try_flatten().map(move |batch| without_nulls(batch?, &not_null));
+        let batches = batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches.boxed())))
     }
 
@@ -253,7 +349,8 @@ impl ExecutionPlan for PerfectHashAggregateExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.aggregate.as_ref().clone(), Arc::clone(&self.input), self.bits)))
+        let aggregate = self.aggregate.as_ref().clone();
+        Ok(Arc::new(Self::new(aggregate, Arc::clone(&self.input), self.not_null.clone(), self.bits)))
     }
 }
 

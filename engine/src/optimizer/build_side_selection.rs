@@ -7,7 +7,8 @@
 //!      AggregateExec: gby=[customer]                  contacts
 //! ```
 //! Two passes: sides are swapped by estimate, then a small build side is collected. DataFusion's `JoinSelection` does the
-//! former where statistics know both sides, and the latter by the size of the build side alone.
+//! former where statistics know both sides, and the latter by the size of the build side alone. A cross join with one row of
+//! no columns, which is what remains of a view of one row that a query does not use, is replaced by its other side.
 //!
 //! Switch: `cxql.engine.build_side_selection`; DataFusion's `optimizer.join_reordering` switches it off too. Thresholds:
 //! `build_side_min_rows`, `build_side_collect_rows`, `build_side_collect_bytes`, `build_side_collect_ratio`.
@@ -18,12 +19,13 @@ use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, PartitionMode};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::EngineOptions;
 use crate::exec_util::rewrite_plan;
@@ -51,6 +53,14 @@ impl PhysicalOptimizerRule for BuildSideSelection {
             return Ok(plan);
         }
         let options = EngineOptions::of(config);
+        let plan = rewrite_plan(plan, |plan| {
+            let Some(join) = plan.downcast_ref::<CrossJoinExec>() else { return Ok(None) };
+            Ok(match (is_empty_row(join.left()), is_empty_row(join.right())) {
+                (true, _) => Some(Arc::clone(join.right())),
+                (_, true) => Some(Arc::clone(join.left())),
+                _ => None,
+            })
+        })?;
         let swapped = rewrite_plan(plan, |plan| {
             let join = plan.downcast_ref::<HashJoinExec>().filter(|join| should_swap(join, &options));
             join.map(|join| join.swap_inputs(PartitionMode::Partitioned)).transpose()
@@ -69,6 +79,13 @@ impl PhysicalOptimizerRule for BuildSideSelection {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// Returns true for one row without columns.
+fn is_empty_row(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<PlaceholderRowExec>()
+        && plan.schema().fields().is_empty()
+        && plan.output_partitioning().partition_count() == 1
 }
 
 /// Returns true if the left side, which is built, is estimated to be much larger than the right one.
@@ -136,7 +153,8 @@ fn rows(plan: &Arc<dyn ExecutionPlan>, statistics: &StatisticsContext) -> Option
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+    use datafusion::arrow::datatypes::Int64Type;
     use datafusion::execution::SessionStateBuilder;
     use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
     use datafusion::physical_plan::displayable;
@@ -184,6 +202,23 @@ mod tests {
         let theirs = context(PhysicalOptimizer::new().rules);
         let text = shown(&theirs, sql).await;
         assert!(text.contains("join_type=LeftAnti"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_not_used_is_not_joined() {
+        let sql = "select count(*), min(k) from (select min(k) as least from t) as one cross join t";
+        let ours = ours();
+        let text = shown(&ours, sql).await;
+        assert!(!text.contains("CrossJoinExec"), "{text}");
+        let rows = ours.sql(sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 200_000);
+        // DataFusion joins; when it no longer does, this can go
+        let text = shown(&context(PhysicalOptimizer::new().rules), sql).await;
+        assert!(text.contains("CrossJoinExec"), "{text}");
+        let text =
+            shown(&ours, "select count(*) from (select min(k) as least from t) as one cross join t where k > least")
+                .await;
+        assert!(text.contains("Join"), "{text}");
     }
 
     #[tokio::test]

@@ -22,7 +22,8 @@
 //! dictionary and no plain data page. It reads this from the footers in the session's metadata cache; a scan with a footer that
 //! is not cached stays. Between scan and aggregate, only operators that pass the column through are allowed: projections,
 //! filters that test at most for NULL, round-robin and hash exchanges by other columns, and the probe side of hash joins by
-//! other columns, expressions on distinct strings. Everywhere else a dictionary would have to be unpacked, or unified with those of other column chunks, which
+//! other columns, expressions on distinct strings, unions all of whose inputs have dictionaries, and the rows of unique keys.
+//! Everywhere else a dictionary would have to be unpacked, or unified with those of other column chunks, which
 //! costs more than it saves.
 //!
 //! Switch: `cxql.engine.dictionary_scan`. Threshold: `cxql.engine.dictionary_scan_bytes` (64 KiB per column chunk).
@@ -53,6 +54,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use crate::EngineOptions;
@@ -60,6 +62,7 @@ use crate::aggregate::PerfectHashAggregateExec;
 use crate::clustering::{ColumnSource, column_source};
 use crate::exec_util::{parquet_source, projected_index, rewrite_plan};
 use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
+use crate::unique_keys::{SplitRowsExec, UniqueKeysExec};
 
 /// Makes scans emit dictionary arrays for string columns that are group keys of a [`PerfectHashAggregateExec`], or that expressions
 /// read on their distinct strings, only.
@@ -137,6 +140,14 @@ fn dictionary_plan(
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         return dictionary_source(scan, column, footers);
     }
+    if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
+        return dictionary_unique(unique, column, footers);
+    }
+    if plan.is::<UnionExec>() {
+        let inputs = plan.children().into_iter().map(|input| dictionary_plan(input, column, footers));
+        let inputs = inputs.collect::<Result<Option<Vec<_>>>>()?;
+        return inputs.map(UnionExec::try_new).transpose();
+    }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>()
         && let Some(evaluated) = evaluated_projection(projection, column, footers)?
     {
@@ -154,6 +165,40 @@ fn dictionary_plan(
     }
     children[child] = input;
     replace_children_if_necessary(Arc::clone(plan), children).map(Some)
+}
+
+/// Windows over repeated keys with dictionary arrays as a column of the rows whose keys occur once; the windows read strings.
+fn dictionary_unique(
+    unique: &UniqueKeysExec,
+    column: usize,
+    footers: &Footers<'_>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some([rows, scanned]) = unique.unique_rows() else { return Ok(None) };
+    let mut path = vec![];
+    let (mut plan, mut column) = (rows, column);
+    let leaf = loop {
+        if let Some(leaf) = plan.downcast_ref::<SplitRowsExec>() {
+            break leaf;
+        }
+        let Some(source) = column_source(plan, column) else { return Ok(None) };
+        if needs_strings(plan, source.column) {
+            return Ok(None);
+        }
+        path.push(plan);
+        let Some(input) = plan.children().get(source.child).copied() else { return Ok(None) };
+        (plan, column) = (input, source.column);
+    };
+    let Some((leaf, column)) = leaf.with_dictionary(column, dictionary_type()) else { return Ok(None) };
+    let Some(scanned) = dictionary_plan(scanned, column, footers)? else { return Ok(None) };
+    let mut rows: Arc<dyn ExecutionPlan> = Arc::new(leaf);
+    for plan in path.into_iter().rev() {
+        rows = match plan.downcast_ref::<ProjectionExec>() {
+            // `with_new_children` would keep the old schema, with strings
+            Some(projection) => Arc::new(ProjectionExec::try_new(projection.expr().to_vec(), rows)?),
+            None => replace_children_if_necessary(Arc::clone(plan), vec![rows])?,
+        };
+    }
+    Ok(Some(Arc::new(unique.with_unique_rows(rows, scanned))))
 }
 
 /// The projection with dictionary arrays as the output of an expression that is evaluated on distinct strings; `None` for others.
@@ -281,9 +326,13 @@ fn without_bounds(mut statistics: Statistics, column: usize) -> Statistics {
     statistics
 }
 
+fn dictionary_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
 /// The schema with a dictionary of strings as the type of one column.
 fn dictionary_schema(schema: &Schema, name: &str) -> SchemaRef {
-    let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let data_type = dictionary_type();
     let fields = schema.fields().iter().map(|field| match field.name() == name {
         true => Arc::new(Field::clone(field).with_data_type(data_type.clone())),
         false => Arc::clone(field),

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::common::{ColumnStatistics, DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -68,8 +68,18 @@ impl UniqueKeysExec {
         cache: Arc<KeyScanCache>,
     ) -> Self {
         let Inputs { keys, rows, unique, windows } = inputs;
+        // a column of the unique rows may be dictionary arrays where the windows read strings
+        let (window_schema, unique_schema) = (windows.schema(), unique.schema());
+        let fields = window_schema.fields().iter().zip(unique_schema.fields()).map(|(field, unique)| {
+            match field.data_type() == unique.data_type() {
+                true => Arc::clone(field),
+                false => Arc::new(Field::clone(field).with_data_type(unique.data_type().clone())),
+            }
+        });
+        let metadata = window_schema.metadata().clone();
+        let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata));
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(windows.schema()),
+            EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(windows.output_partitioning().partition_count()),
             EmissionType::Both,
             rows.boundedness(),
@@ -112,6 +122,19 @@ impl UniqueKeysExec {
             windows,
         };
         self.with_inputs(inputs)
+    }
+
+    /// The plan of the rows whose keys occur once, and how these are read where their places are known.
+    pub(crate) fn unique_rows(&self) -> Option<[&Arc<dyn ExecutionPlan>; 2]> {
+        Some([&self.unique, self.positions.as_ref()?.unique_rows()])
+    }
+
+    /// The same operator with other plans for the rows whose keys occur once, see [`unique_rows`](Self::unique_rows).
+    pub(crate) fn with_unique_rows(&self, unique: Arc<dyn ExecutionPlan>, scanned: Arc<dyn ExecutionPlan>) -> Self {
+        let (keys, rows, windows) = (Arc::clone(&self.keys), Arc::clone(&self.rows), Arc::clone(&self.windows));
+        let positions = self.positions.as_ref().map(|positions| Arc::new(positions.with_unique_rows(scanned)));
+        let inputs = Inputs { keys, rows, unique, windows };
+        Self::new(inputs, self.columns.clone(), positions, Arc::clone(&self.cache))
     }
 
     fn with_inputs(&self, inputs: Inputs) -> Self {
@@ -283,7 +306,15 @@ impl ExecutionPlan for UniqueKeysExec {
     /// in place of window functions hold for unique keys only.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let [.., unique, windows] = inputs else { return internal_err!("UniqueKeysExec has four inputs") };
-        let all = Statistics { num_rows: unique.num_rows, ..Statistics::clone(windows) };
+        let mut all = Statistics { num_rows: unique.num_rows, ..Statistics::clone(windows) };
+        let (schema, windows) = (self.schema(), self.windows.schema());
+        let fields = schema.fields().iter().zip(windows.fields());
+        for (known, (field, window)) in all.column_statistics.iter_mut().zip(fields) {
+            if field.data_type() != window.data_type() {
+                // the bounds are strings, and the column is a dictionary
+                *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
+            }
+        }
         Ok(Arc::new(all.to_inexact()))
     }
 

@@ -3,19 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_datafusion_err, internal_err};
+use datafusion::common::{ColumnStatistics, Result, Statistics, internal_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
+use futures::StreamExt;
 
-use super::run::SplitRun;
+use super::run::{SplitRun, with_schema};
 use crate::exec_util::{projected_index, statistics_of};
 
 /// Which rows a leaf emits.
@@ -55,6 +57,27 @@ impl SplitRowsExec {
         let columns = columns.iter().map(|&column| projected_index(self.columns.as_deref(), column)).collect();
         let partitions = self.properties.output_partitioning().partition_count();
         Ok(Self::build(self.part, Some(columns), schema, partitions, statistics))
+    }
+
+    /// The leaf with dictionary arrays of type `data_type` as one of its columns, and the column of `rows` that this is. `None` if
+    /// windows read it.
+    pub(crate) fn with_dictionary(&self, column: usize, data_type: DataType) -> Option<(Self, usize)> {
+        if self.part == SplitRows::Windows {
+            return None;
+        }
+        let schema = self.schema();
+        let fields = schema.fields().iter().enumerate().map(|(index, field)| match index == column {
+            true => Arc::new(Field::clone(field).with_data_type(data_type.clone())),
+            false => Arc::clone(field),
+        });
+        let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()));
+        let mut statistics = Statistics::clone(&self.statistics);
+        if let Some(known) = statistics.column_statistics.get_mut(column) {
+            *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
+        }
+        let partitions = self.properties.output_partitioning().partition_count();
+        let leaf = Self::build(self.part, self.columns.clone(), schema, partitions, Arc::new(statistics));
+        Some((leaf, projected_index(self.columns.as_deref(), column)))
     }
 
     fn build(
@@ -144,7 +167,13 @@ impl ExecutionPlan for SplitRowsExec {
         let leaves = self.properties.output_partitioning().partition_count();
         match self.part {
             SplitRows::Windows => run.window_rows(partition, leaves),
-            part => run.unique_rows(partition, leaves, self.columns.as_deref(), part == SplitRows::Discarded),
+            part => {
+                let columns = self.columns.as_deref();
+                let rows = run.unique_rows(partition, leaves, columns, part == SplitRows::Discarded)?;
+                let (schema, declared) = (self.schema(), self.schema());
+                let rows = rows.map(move |batch| with_schema(batch?, &declared));
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+            }
         }
     }
 

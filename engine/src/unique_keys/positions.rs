@@ -43,6 +43,8 @@ const SELECTED_SHARE: usize = 32;
 pub(crate) struct PositionScan {
     /// Filters and projections over a scan of Parquet files.
     rows: Arc<dyn ExecutionPlan>,
+    /// The same for the rows of unique keys, perhaps with dictionary arrays for columns of strings.
+    unique_rows: Arc<dyn ExecutionPlan>,
     /// The key columns of `rows`.
     columns: Vec<usize>,
     /// The key columns, and last the place of the row in its file. Each partition is a part of one file.
@@ -79,7 +81,19 @@ impl PositionScan {
         let mut wanted = columns.to_vec();
         wanted.push(numbered.schema().fields().len() - 1);
         let keys = narrowed(&numbered, &wanted)?;
-        Ok(Some(Self { rows: Arc::clone(rows), columns: columns.to_vec(), keys, files, parts }))
+        let (rows, unique_rows) = (Arc::clone(rows), Arc::clone(rows));
+        Ok(Some(Self { rows, unique_rows, columns: columns.to_vec(), keys, files, parts }))
+    }
+
+    /// The scans with another plan for the rows of unique keys, which gives the same rows in perhaps other types.
+    pub(super) fn with_unique_rows(&self, unique_rows: Arc<dyn ExecutionPlan>) -> Self {
+        let (rows, keys) = (Arc::clone(&self.rows), Arc::clone(&self.keys));
+        let (columns, files, parts) = (self.columns.clone(), self.files.clone(), self.parts.clone());
+        Self { rows, unique_rows, columns, keys, files, parts }
+    }
+
+    pub(super) fn unique_rows(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.unique_rows
     }
 
     /// The scan of the keys.
@@ -128,7 +142,7 @@ impl PositionScan {
     /// # Errors
     /// An operator that cannot be rebuilt.
     pub(super) fn unique(&self, columns: &[usize], positions: &RowPositions) -> Result<Arc<dyn ExecutionPlan>> {
-        self.selected(Some(columns), positions, FilePositions::unique)
+        self.selected(&self.unique_rows, Some(columns), positions, FilePositions::unique)
     }
 
     /// The rows of repeated keys with all columns.
@@ -136,18 +150,19 @@ impl PositionScan {
     /// # Errors
     /// An operator that cannot be rebuilt.
     pub(super) fn repeated(&self, positions: &RowPositions) -> Result<Arc<dyn ExecutionPlan>> {
-        self.selected(None, positions, FilePositions::repeated)
+        self.selected(&self.rows, None, positions, FilePositions::repeated)
     }
 
     fn selected(
         &self,
+        rows: &Arc<dyn ExecutionPlan>,
         columns: Option<&[usize]>,
         positions: &RowPositions,
         selection: impl Fn(&FilePositions) -> RowSelection,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let selections: HashMap<&Path, RowSelection> =
             positions.files.iter().map(|file| (&file.file.location, selection(file))).collect();
-        let mut plan = without_key_filters(&self.rows, &self.columns)?;
+        let mut plan = without_key_filters(rows, &self.columns)?;
         if let Some(columns) = columns {
             plan = narrowed(&plan, columns)?;
         }
