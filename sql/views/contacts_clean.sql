@@ -38,13 +38,13 @@ flagged as (
         coalesce(direction, 'inbound') = 'inbound' as is_inbound,
         not coalesce(is_abandoned, false) as is_answered,
         coalesce(channel, 'phone') in ('phone', 'chat') as is_live
-    from observed_period cross join labelled
+    from labelled
 )
 select
-    * exclude (observed_from, observed_until, is_topic_recorded),
+    *,
     is_inbound and is_live as is_offered,
     is_inbound and is_answered and customer_id is not null and started_at is not null
-        and (topic is not null or not is_topic_recorded) as is_fcr_eligible,
+        and (topic is not null or not (select is_topic_recorded from observed_period)) as is_fcr_eligible,
     case when is_answered and coalesce(talk_s, hold_s, wrap_s) is not null
         then coalesce(talk_s, 0) + coalesce(hold_s, 0) + coalesce(wrap_s, 0) end as handle_s,
     coalesce(
