@@ -82,7 +82,7 @@ async fn literals_that_are_cast_keep_their_digits() {
 async fn calls_of_other_databases_are_what_the_manual_says() {
     let context = context();
     let from = "from (values (1, 3, 5, 'b', timestamp '1999-12-31 10:00'), (2, 7, 4, 'a', timestamp '2000-01-01'), \
-                (3, null, 9, 'c', timestamp '2001-01-01'), (-4, 7, 1, null, timestamp '0001-01-01')) as t (x, y, z, t, at)";
+                (3, null, 9, 'c', timestamp '2001-01-01'), (-4, 7, 1, null, timestamp '1700-12-31')) as t (x, y, z, t, at)";
     for (call, stands_for) in cxql_udfs::docs::REWRITTEN {
         let sorted =
             |call: &str| format!("select array_agg(v order by v) from (select cast({call} as text) as v {from})");
@@ -95,7 +95,7 @@ async fn calls_of_other_databases_are_what_the_manual_says() {
     let known = row(&context, &sql).await.unwrap();
     assert!(["2 | 1 | cab", "-4 | 1 | cab"].contains(&known.as_str()), "{known}");
     assert_eq!(
-        row(&context, "select mod(-7, 3), sign(-2.5), variance(x) from (values (1), (2), (4)) as t (x)").await.unwrap(),
-        "-1 | -1.0 | 2.3333333333333335"
+        row(&context, "select mod(-7, 3), sign(-2.5), variance(x) from (values (1), (2), (3)) as t (x)").await.unwrap(),
+        "-1 | -1.0 | 1.0"
     );
 }

@@ -17,11 +17,12 @@ use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err, plan_err};
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, DocSection, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
-    Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, DocSection, Documentation, EmitTo, Expr, GroupsAccumulator,
+    ReversedUDAF, Signature, Volatility,
 };
 
 /// The aggregates of the family.
@@ -103,6 +104,14 @@ impl AggregateUDFImpl for ModeFunction {
             Arc::new(Field::new_list(format_state_name(args.name, "values"), values, true)),
             Arc::new(Field::new_list(format_state_name(args.name, "counts"), counts, true)),
         ])
+    }
+
+    /// Refuses DISTINCT before a rule of the optimizer turns it into groups.
+    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
+        Some(Box::new(|call: AggregateFunction, _| {
+            refuse_distinct(call.params.distinct)?;
+            Ok(Expr::AggregateFunction(call))
+        }))
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {

@@ -3,7 +3,8 @@
 //! | call | DataFusion 55.2 | here |
 //! |---|---|---|
 //! | `length(x) filter (where false)`, `abs(distinct x)`, `abs(x) over ()` | the clause is ignored | an error |
-//! | `rank() filter (where false) over w`, `lag(distinct x) over w`, `rank() ignore nulls over w` | the clause is ignored | an error |
+//! | `lag(distinct x) over w`, `rank() ignore nulls over w` | the clause is ignored | an error |
+//! | `rank() filter (where false) over w` | an error in the words of its plan | an error |
 //! | `sum(x) respect nulls over w` | the clause is ignored; without OVER an error | an error |
 //! | `sum(x) filter (where y)`, `lag(x) ignore nulls over w` | computed | computed |
 //!
