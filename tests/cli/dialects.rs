@@ -101,7 +101,6 @@ fn what_does_not_work_says_what_to_write() {
         ("select to_date('2025-01-01', 'YYYY-MM-DD')", &["`YYYY-MM-DD` is no format", "'%Y-%m-%d'", "1:30"]),
         ("select date_trunc('decade', at) from {t}", &["date_trunc has no `decade`", "extract(decade from at)"]),
         ("select age(at, at) from {t}", &["no function `age`", "write ended_at - started_at"]),
-        ("select mode(k) from {t}", &["no function `mode`", "order by count(*) desc limit 1"]),
         ("select max_by(x, at) over () from {t}", &["no function `max_by`", "first_value(x order by y desc)"]),
         ("select bit_count(x) from {t}", &["bit_count", "whole number"]),
     ] {

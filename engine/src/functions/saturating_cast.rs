@@ -5,8 +5,8 @@
 //! NULL:   gives NULL.
 //! Edges:  all values beyond the range are equal to one another, and to the last nanosecond within.
 //!
-//! Compared with a constant, also one that is known only when the query begins such as `now()`, a timestamp of the same
-//! time zone is compared in its own unit, so that statistics of Parquet prune: `at >= '00:00:00.0000005'` in nanoseconds
+//! Compared with a constant, also one that is known only when the query begins such as `now()`, a timestamp
+//! is compared in its own unit, so that statistics of Parquet prune: `at >= '00:00:00.0000005'` in nanoseconds
 //! is `at >= '00:00:00.000001'` in microseconds.
 
 use std::sync::Arc;
@@ -105,10 +105,11 @@ impl ScalarUDFImpl for SaturatingCast {
 }
 
 /// The first tick of a coarser unit that is cast to at least `value`, and the first that is cast to more: the same one if
-/// none is cast to it. `None` where values are saturated, and if the types differ in more than the unit.
+/// none is cast to it. `None` where values are saturated, and between local times and points in time.
 fn source_ticks(value: &ScalarValue, unit: TimeUnit, zone: Option<&Arc<str>>, target: &DataType) -> Option<(i64, i64)> {
     let DataType::Timestamp(finer, target_zone) = target else { return None };
-    if value.data_type() != *target || target_zone.as_ref() != zone {
+    // points in time are the same in every zone, local times have none
+    if value.data_type() != *target || target_zone.is_some() != zone.is_some() {
         return None;
     }
     let ticks = match value {

@@ -5,6 +5,7 @@
 //! | `length(x) filter (where false)`, `abs(distinct x)`, `abs(x) over ()` | the clause is ignored | an error |
 //! | `lag(distinct x) over w`, `rank() ignore nulls over w` | the clause is ignored | an error |
 //! | `rank() filter (where false) over w` | an error in the words of its plan | an error |
+//! | `corr(distinct x, y)`, `nth_value(distinct x, 2)`, `over (w order by x)` | DISTINCT and the window `w` are ignored | an error |
 //! | `sum(x) respect nulls over w` | the clause is ignored; without OVER an error | an error |
 //! | `sum(x) filter (where y)`, `lag(x) ignore nulls over w` | computed | computed |
 //!
@@ -17,6 +18,7 @@ use datafusion::common::{DataFusionError, Diagnostic, Span};
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Ident, Spanned, VisitorMut,
+    WindowSpec, WindowType,
 };
 
 /// Window functions of DataFusion that ignore a NULL treatment; those of other crates look after it themselves.
@@ -24,6 +26,30 @@ const WITHOUT_NULL_TREATMENT: [&str; 6] = ["row_number", "rank", "dense_rank", "
 
 /// Functions that are rewritten, but not over running frames: what is left of them after the rewrites is such a call.
 const RUNNING: [&str; 4] = ["max_by", "min_by", "arg_max", "arg_min"];
+
+/// Aggregates that ignore DISTINCT and whose answer depends on it, beside those that refuse it themselves.
+const WITHOUT_DISTINCT: [&str; 17] = [
+    "approx_percentile_cont",
+    "approx_percentile_cont_with_weight",
+    "corr",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "nth_value",
+    "percentile_disc",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+];
+
+/// What to write for a window that extends a named one.
+pub(super) const WHOLE_WINDOW: &str = "write the whole window: over (partition by ... order by ...)";
 
 /// Looks for clauses without a use.
 pub(super) struct CallClauses<'a> {
@@ -62,7 +88,16 @@ impl<'a> CallClauses<'a> {
                 format!("write {name}(x, y) over (partition by ...), without ORDER BY, a frame or a named window");
             return Some(refusal(call, &message, &remedy));
         }
+        let extends_named = matches!(&call.over, Some(WindowType::WindowSpec(WindowSpec { window_name: Some(_), .. })));
+        if extends_named {
+            return Some(refusal(call, "a window that extends a named one is not supported", WHOLE_WINDOW));
+        }
         let clauses = Clauses::of(call);
+        let is_aggregate = self.state.aggregate_functions().contains_key(&name);
+        if is_aggregate && clauses.distinct.is_some() && WITHOUT_DISTINCT.contains(&name.as_str()) {
+            let message = format!("`{name}` has no DISTINCT");
+            return Some(refusal(call, &message, "take the rows of a subquery: from (select distinct x, y from t)"));
+        }
         let (what, clause, remedy) = match self.kind(call, &name)? {
             Kind::Scalar => ("is computed from one row", clauses.of_one_row()?, remedy_of_one_row(call, clauses)),
             Kind::Window { treats_nulls } => {
