@@ -107,7 +107,7 @@ pub(super) async fn plan_label_notes(
         let ScalarValue::Utf8(Some(pattern)) = value else { continue };
         let Some(Domain::Labels { table, column }) = &param.domain else { continue };
         // a pattern that every label meets
-        if pattern.chars().all(|c| c == '%') {
+        if !pattern.is_empty() && pattern.chars().all(|c| c == '%') {
             continue;
         }
         let reader = format!("values of {}", param.name);

@@ -207,6 +207,8 @@ fn a_label_that_no_row_has_is_a_note_with_the_nearest() {
     assert!(notes(&folder.cxql(&["run", "calls_of", "-p", "topic=billing", "-p", "least=5"])).is_empty());
     let quoted = notes(&folder.cxql(&["run", "calls_of", "-p", "topic=O'Brien"])).join("");
     assert!(quoted.contains("a topic like 'O'Brien'"), "{quoted}");
+    let empty = notes(&folder.cxql(&["run", "calls_of", "-p", "topic="])).join("");
+    assert!(empty.contains("a topic like ''"), "{empty}");
     // the same note for SQL that reads the report, also by way of a view, once each
     folder.write("sql/views/of_view.sql", "select * from reports.calls_of(topic => 'biling')");
     for sql in [
