@@ -40,7 +40,8 @@ struct NotesStatement {
 }
 
 impl PlannedNotes {
-    /// Plans the notes of a report and of the views that the statements planned since the last run read.
+    /// Plans the notes of a report, of the views that the statements planned since the last run read, and of the
+    /// arguments of reports that they read.
     ///
     /// # Errors
     /// Notes that cannot be planned or are no column of strings.
@@ -52,6 +53,11 @@ impl PlannedNotes {
         };
         for view in session.views().filter(|view| reads.contains(&view.name)) {
             planned.statements.extend(Self::of_view(session, view).await?.statements);
+        }
+        for name in &reads {
+            if let Some(notes) = session.label_notes(name).await? {
+                planned.statements.extend(Self::new(&notes.source, None, notes.plans)?.statements);
+            }
         }
         planned.known = session.take_notes();
         Ok(planned)

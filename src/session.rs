@@ -58,7 +58,7 @@ use self::access::AccessPolicy;
 pub(crate) use self::access::{ADMIN, ReadAccess, Role};
 pub(crate) use self::addresses::data_url;
 use self::addresses::table_address;
-pub(crate) use self::calls::{CallParameter, CallableReports, StatementValues, base_name, decoded};
+pub(crate) use self::calls::{CallParameter, CallableReports, ReportNotes, StatementValues, base_name, decoded};
 use self::catalog::ProjectSchema;
 pub(crate) use self::catalog::View;
 pub(crate) use self::diagnose::{is_missing, nearest_keyword};
@@ -311,6 +311,19 @@ impl Session {
     /// The fault with its position in the file.
     pub(crate) async fn view_notes(&self, view: &View) -> Result<Vec<LogicalPlan>> {
         self.schema.view_notes(view).await
+    }
+
+    /// Plans the notes about the arguments of a report that statements read: `name` is one of [`Session::take_reads`].
+    ///
+    /// # Errors
+    /// As [`CallableReports::label_notes`].
+    pub(crate) async fn label_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
+        let reports = self.schema.callable_reports();
+        let name = name.strip_prefix(REPORTS).and_then(|name| name.strip_prefix('.'));
+        match (reports, name) {
+            (Some(reports), Some(name)) => reports.label_notes(name).await,
+            _ => Ok(None),
+        }
     }
 
     /// Plans a statement of `source`.

@@ -137,7 +137,7 @@ pub struct OptionDescription {
 engine_options! {
     /// Rule: shows UTC timestamps of tables and literals in the time zone of the session, with local days and hours.
     session_time_zone: bool = true;
-    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued; operators bind as in PostgreSQL; literals that are cast to decimals keep their digits; calls that differ in a cast alone have names of their own; `mod`, `max_by`, `listagg` and other functions of PostgreSQL, DuckDB and Snowflake.
+    /// Planning: the key of `full join ... using (k)` and of natural joins is that of the side that has the row; `any(array)` is three-valued; operators bind as in PostgreSQL; clauses that DataFusion ignores are errors; literals that are cast to decimals keep their digits; calls that differ in a cast alone have names of their own; `mod`, `max_by`, `listagg` and other functions of PostgreSQL, DuckDB and Snowflake.
     sql_rewrites: bool = true;
     /// Rule: subqueries that DataFusion answers wrongly or refuses are joined.
     subqueries: bool = true;

@@ -1,7 +1,9 @@
 //! Planning of SQL: what has to be decided before there is a plan.
 
 mod any_of_arrays;
+mod call_clauses;
 mod cast_names;
+mod query_clauses;
 mod row_in;
 pub(crate) mod using_joins;
 
@@ -24,6 +26,16 @@ pub async fn statement_to_plan(state: &SessionState, mut statement: Statement) -
     // a session without the options has no planner for such joins either
     if options.is_some_and(|options| options.sql_rewrites) {
         crate::sql::rewrite_statement(&mut statement);
+        let mut dropped = query_clauses::QueryClauses::default();
+        visit(&mut statement, &mut dropped);
+        if let Some(refused) = dropped.refused {
+            return plan_err!("{refused}");
+        }
+        let mut clauses = call_clauses::CallClauses::new(state);
+        visit(&mut statement, &mut clauses);
+        if let Some(refused) = clauses.refused {
+            return Err(refused);
+        }
         visit(&mut statement, &mut any_of_arrays::AnyOfArrays);
         let mut row_in = row_in::RowIn::default();
         visit(&mut statement, &mut row_in);

@@ -6,7 +6,7 @@
 //! | `to_timestamp(column) at time zone zone` | `timezone(zone, text)` | the string may have an offset or not, row by row |
 //! | `timestamp '9999-12-31'`, a cast of such a string | `timestamp(6) '9999-12-31'` | nanoseconds reach from 1677 to 2262 |
 //! | `first_value(upper(x) ignore nulls)` | `first_value(upper(x)) ignore nulls` | the parser gives the clause to `upper`, which has no use for it, and DataFusion drops it |
-//! | `2 * 3 ^ 2`, `'a' \|\| 1 + 2` | `2 * (3 ^ 2)`, `'a' \|\| (1 + 2)` | the precedence of PostgreSQL; the generic dialect of the parser has that of MySQL |
+//! | `2 * 3 ^ 2`, `a -> 'x' = 'y'`, `a is distinct from b and c` | `2 * (3 ^ 2)`, `(a -> 'x') = 'y'`, `(a is distinct from b) and c` | the precedence of PostgreSQL, see [`precedence`]; the generic dialect of the parser has another |
 //! | `cast(2.5 as int)`, `1.005::decimal(9, 2)`, `round(1.005, 2)` | the literal as the decimal that was written | DataFusion's literals with a point are doubles: digits are lost, and halves round as their doubles do |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
 //! | `mod(x, y)`, `max_by(x, y)`, `listagg(x)`, ... | other functions, see [`calls`] | DataFusion has them not |
@@ -14,16 +14,18 @@
 //! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
 
 mod calls;
+mod precedence;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, visit_expressions, visit_expressions_mut,
+    CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, ValueWithSpan, VisitMut, visit_expressions,
+    visit_expressions_mut,
 };
 
+use self::precedence::Precedence;
 use crate::functions::interval_text;
 use crate::functions::time_zone::TIME_ZONE_FUNCTION;
 
@@ -42,6 +44,8 @@ pub fn rewrite_statement(statement: &mut Statement) {
 
 /// Rewrites the expressions of a statement, a query or an expression; see the module.
 pub fn rewrite<T: VisitMut>(tree: &mut T) {
+    // it never breaks off
+    let _: ControlFlow<()> = tree.visit(&mut Precedence::default());
     let _: ControlFlow<()> = visit_expressions_mut(tree, |expr| {
         if let Some(rewritten) = calls::rewritten(expr) {
             *expr = rewritten;
@@ -50,7 +54,6 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
         match expr {
             Expr::AtTimeZone { .. } => at_time_zone(expr),
             Expr::Interval(interval) => spelled_interval(interval),
-            Expr::BinaryOp { .. } => by_precedence(expr),
             Expr::TypedString(typed) => {
                 if let Value::SingleQuotedString(text) = &typed.value.value {
                     wide_timestamp(&mut typed.data_type, text);
@@ -84,54 +87,6 @@ pub(crate) fn reads_column(expr: &Expr) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
-}
-
-/// How tightly an operator binds in PostgreSQL, of those that are tighter than comparisons.
-fn precedence(op: &BinaryOperator) -> Option<u8> {
-    use BinaryOperator::{
-        BitwiseAnd, BitwiseOr, BitwiseXor, Divide, DuckIntegerDivide, Minus, Modulo, Multiply, MyIntegerDivide,
-        PGBitwiseShiftLeft, PGBitwiseShiftRight, Plus, StringConcat,
-    };
-    Some(match op {
-        BitwiseXor => 4,
-        Multiply | Divide | Modulo | DuckIntegerDivide | MyIntegerDivide => 3,
-        Plus | Minus => 2,
-        StringConcat | BitwiseAnd | BitwiseOr | PGBitwiseShiftLeft | PGBitwiseShiftRight => 1,
-        _ => return None,
-    })
-}
-
-/// The precedence of the operator at the top of an expression without parentheses.
-fn top_precedence(expr: &Expr) -> Option<u8> {
-    match expr {
-        Expr::BinaryOp { op, .. } => precedence(op),
-        _ => None,
-    }
-}
-
-/// Places an operator between its operands, whose own operators are in order, by its precedence; equal ones from left to right.
-fn by_precedence(expr: &mut Expr) {
-    let Expr::BinaryOp { left, op, right } = expr else { return };
-    let Some(own) = precedence(op) else { return };
-    let (of_left, of_right) = (top_precedence(left), top_precedence(right));
-    let is_left_looser = of_left.is_some_and(|of_left| of_left < own);
-    let is_right_looser = of_right.is_some_and(|of_right| of_right <= own);
-    if !is_left_looser && !is_right_looser {
-        return;
-    }
-    let whole = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-    let Expr::BinaryOp { left, op, right } = whole else { return };
-    // the looser one of both sides becomes the top; of equal ones the right, whose left operand is the rest
-    let is_right_top = is_right_looser && (!is_left_looser || of_left >= of_right);
-    let (outer, inner) = if is_right_top { (right, left) } else { (left, right) };
-    let Expr::BinaryOp { left: outer_left, op: outer_op, right: outer_right } = *outer else { return };
-    let (mut left, mut right) = if is_right_top {
-        (Expr::BinaryOp { left: inner, op, right: outer_left }, *outer_right)
-    } else {
-        (*outer_left, Expr::BinaryOp { left: outer_right, op, right: inner })
-    };
-    by_precedence(if is_right_top { &mut left } else { &mut right });
-    *expr = Expr::BinaryOp { left: Box::new(left), op: outer_op, right: Box::new(right) };
 }
 
 /// Functions that have a NULL treatment of their own.

@@ -409,3 +409,172 @@ async fn filters_are_not_pushed_down_by_name() {
                  right join (select * from b union all select * from b) as s on u.m = s.k where u.k is null group by s.k";
     check(&[case(Wrong, union, "3,2")]).await;
 }
+
+/// `planning/cast_names.rs`: <https://github.com/apache/datafusion/issues/18975>.
+#[tokio::test]
+async fn calls_that_differ_in_a_cast_alone_are_two_columns() {
+    check(&[
+        case(Refuses, "select sum(x), sum(x::double) from n", "6,6.0"),
+        case(
+            Refuses,
+            "select x::text as a, x::double as b, count(*) from n where x = 2 group by x::text, x::double",
+            "2,2.0,1",
+        ),
+        case(Right, "select sum(x) as a, sum(x + 1) as b from n", "6,9"),
+    ])
+    .await;
+}
+
+/// `functions/series.rs`; no issue was found.
+#[tokio::test]
+async fn series_of_years_beyond_nanoseconds_are_errors() {
+    check(&[
+        case(
+            Wrong,
+            "select generate_series(cast('2300-01-01' as timestamp(6)), cast('2300-01-02' as timestamp(6)), interval '1 day')",
+            "Execution error: generate_series: timestamps are between the years 1677 and 2262; of other years write generate_series(date '2300-01-01', ...)",
+        ),
+        case(
+            Right,
+            "select array_length(generate_series(cast('2200-01-01' as timestamp(6)), cast('2200-01-02' as timestamp(6)), interval '1 day'))",
+            "2",
+        ),
+    ])
+    .await;
+}
+
+/// PostgreSQL 17 reads them so; `engine/src/sql/precedence.rs` has the whole table.
+#[tokio::test]
+async fn operators_bind_as_in_postgresql() {
+    check(&[
+        case(Wrong, "select true is distinct from false and false", "false"),
+        case(Refuses, "select count(*) from n where x is distinct from 2 and x < 3 or x = 3", "2"),
+        case(Wrong, "select false = false in (false, null)", "false"),
+        case(Wrong, "select false = true between false and true", "false"),
+        case(Refuses, "select ~1 + 1", "-3"),
+        case(Wrong, "select 'ab' ~ 'a' || 'c'", "truec"),
+        case(Right, "select 'a' || 'b' ~ 'ab', not 1 = 2, 1 = 2 is null, -2 - -1", "true,true,false,-1"),
+    ])
+    .await;
+}
+
+/// PostgreSQL 17 refuses them too.
+#[tokio::test]
+async fn clauses_without_a_use_are_errors() {
+    let refusals = [
+        (
+            "select corr(distinct x, x + 1) from n",
+            "`corr` has no DISTINCT; take the rows of a subquery: from (select distinct x, y from t)",
+        ),
+        (
+            "select nth_value(distinct x, 2) from n",
+            "`nth_value` has no DISTINCT; take the rows of a subquery: from (select distinct x, y from t)",
+        ),
+        (
+            "select sum(x) over (w order by x) from n window w as (partition by x)",
+            "a window that extends a named one is not supported; write the whole window: over (partition by ... order by ...)",
+        ),
+        (
+            "select x, count(*) from n group by x with rollup",
+            "GROUP BY ... WITH ROLLUP is not supported: write group by rollup (a, b)",
+        ),
+        (
+            "select x, count(*) from n group by x with totals",
+            "GROUP BY ... WITH TOTALS is not supported: write group by grouping sets ((a, b), ())",
+        ),
+        ("select count(*) from n tablesample (10)", "TABLESAMPLE is not supported: write where random() < 0.1"),
+        (
+            "select count(*) from (select x from n) as s tablesample (10)",
+            "TABLESAMPLE is not supported: write where random() < 0.1",
+        ),
+        (
+            "select * from generate_series(1, 3) with ordinality",
+            "WITH ORDINALITY is not supported: write row_number() over (order by ...) as a column",
+        ),
+        (
+            "select count(*) from n partition (p)",
+            "PARTITION after a table is not supported: write a condition on the column of the partitions",
+        ),
+        ("select count(*) from n prewhere x > 1", "PREWHERE is not supported: write where"),
+        ("select * ilike 'a%' from n", "* ILIKE is not supported: name the columns, or write * exclude (a, b)"),
+        ("select 5 xor 3", "XOR is not supported: write (a) <> (b) for conditions"),
+        (
+            "select length('abc') filter (where false)",
+            "`length` is computed from one row: FILTER has no meaning here; write case when false then length('abc') end, or put the condition into WHERE",
+        ),
+        (
+            "select abs(distinct x) from t",
+            "`abs` is computed from one row: DISTINCT has no meaning here; write select distinct abs(x)",
+        ),
+        (
+            "select upper('a' order by 1)",
+            "`upper` is computed from one row: ORDER BY has no meaning here; write upper('a'), and ORDER BY at the end of the query",
+        ),
+        (
+            "select abs(x) ignore nulls from t",
+            "`abs` is computed from one row: IGNORE NULLS has no meaning here; write abs(x)",
+        ),
+        (
+            "select abs(1) within group (order by x) from t",
+            "`abs` is computed from one row: WITHIN GROUP has no meaning here; write abs(1), and ORDER BY at the end of the query",
+        ),
+        (
+            "select 1 + coalesce(x, 0) over (order by x) from t",
+            "`coalesce` is computed from one row: OVER has no meaning here; write coalesce(x, 0)",
+        ),
+        (
+            "select unnest([1, 2]) filter (where false)",
+            "`unnest` is computed from one row: FILTER has no meaning here; write case when false then unnest([1, 2]) end, or put the condition into WHERE",
+        ),
+        (
+            "select row_number() filter (where x > 1) over (order by x) from n",
+            "`row_number` is a window function: FILTER has no meaning here; put the condition into WHERE of a subquery, or into an argument: case when ... then x end",
+        ),
+        (
+            "select lag(distinct x) over (order by x) from n",
+            "`lag` is a window function: DISTINCT has no meaning here; take the rows of a subquery with select distinct",
+        ),
+        (
+            "select rank() ignore nulls over (order by x) from n",
+            "`rank` is a window function: IGNORE NULLS has no meaning here; leave out IGNORE NULLS",
+        ),
+        (
+            "select sum(x) respect nulls over () from n",
+            "`sum` has one treatment of NULLs: RESPECT NULLS has no meaning here; leave out RESPECT NULLS",
+        ),
+    ];
+    let ours = with_tables(Some(EngineOptions::default()), 1).await;
+    let stock = with_tables(None, 1).await;
+    for (sql, message) in refusals {
+        let error = rows(&ours, sql).await.unwrap_err();
+        assert_eq!(error.strip_backtrace(), format!("Error during planning: {message}"), "{sql}");
+        // DataFusion refuses this one in its own words
+        let is_refused = sql.contains("row_number() filter");
+        assert_eq!(rows(&stock, sql).await.is_err(), is_refused, "stock_still_has_the_fault: {sql}");
+    }
+    check(&[
+        case(Right, "select count(*) filter (where x > 1), count(distinct x), sum(distinct x) from m", "3,2,5"),
+        case(Right, "select lag(x) ignore nulls over (order by o) from w order by o", "NULL;1;1;1;4"),
+        case(Right, "select first_value(x) respect nulls over (order by o) from w where o > 3 order by o", "4;4"),
+        case(Right, "select array_agg(x) filter (where x > 1) from n", "[2, 3]"),
+    ])
+    .await;
+}
+
+/// DuckDB 2.0: rows in which both values are known.
+#[tokio::test]
+async fn max_by_over_a_partition() {
+    check(&[
+        case(Refuses, "select max_by(o, x) over (), min_by(o, x) over () from w order by o limit 1", "5,1"),
+        case(
+            Refuses,
+            "select o, max_by(o, x) filter (where o < 5) over (partition by o > 2) from w order by o",
+            "1,1;2,1;3,4;4,4;5,4",
+        ),
+        case(Refuses, "select arg_min(x, -o) over (partition by o = 3) from w order by o limit 3", "5;5;NULL"),
+    ])
+    .await;
+    let context = with_tables(Some(EngineOptions::default()), 1).await;
+    let running = rows(&context, "select max_by(o, x) over (order by o) from w").await.unwrap_err().to_string();
+    assert!(running.contains("write max_by(x, y) over (partition by ...), without ORDER BY"), "{running}");
+}

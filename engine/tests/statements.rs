@@ -76,3 +76,26 @@ async fn literals_that_are_cast_keep_their_digits() {
     ])
     .await;
 }
+
+/// The manual's list of calls that are rewritten, each beside what it stands for.
+#[tokio::test]
+async fn calls_of_other_databases_are_what_the_manual_says() {
+    let context = context();
+    let from = "from (values (1, 3, 5, 'b', timestamp '1999-12-31 10:00'), (2, 7, 4, 'a', timestamp '2000-01-01'), \
+                (3, null, 9, 'c', timestamp '2001-01-01'), (-4, 7, 1, null, timestamp '1700-12-31')) as t (x, y, z, t, at)";
+    for (call, stands_for) in cxql_udfs::docs::REWRITTEN {
+        let sorted =
+            |call: &str| format!("select array_agg(v order by v) from (select cast({call} as text) as v {from})");
+        let found = row(&context, &sorted(call)).await.unwrap_or_else(|error| panic!("{call}: {error}"));
+        let expected = row(&context, &sorted(stands_for)).await.unwrap_or_else(|error| panic!("{stands_for}: {error}"));
+        assert_eq!(found, expected, "{call}");
+    }
+    // one column of each kind, so that equal faults on both sides are seen
+    let sql = format!("select max_by(x, y), min_by(x, y), listagg(t) within group (order by x desc) {from}");
+    let known = row(&context, &sql).await.unwrap();
+    assert!(["2 | 1 | cab", "-4 | 1 | cab"].contains(&known.as_str()), "{known}");
+    assert_eq!(
+        row(&context, "select mod(-7, 3), sign(-2.5), variance(x) from (values (1), (2), (3)) as t (x)").await.unwrap(),
+        "-1 | -1.0 | 1.0"
+    );
+}

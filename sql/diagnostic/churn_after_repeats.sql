@@ -24,7 +24,7 @@ contacts as (
         people.customer_id,
         people.churned_at,
         started_at,
-        count(*) filter (where is_repeat) over (
+        count(case when is_repeat then 1 end) over (
             partition by people.customer_id order by started_at, interaction_id
         ) as repeat_count
     from contact_outcomes

@@ -89,11 +89,25 @@ pub(crate) async fn plan_notes(session: &Session, report: &Report, values: &Boun
         let plan = Box::pin(plan_statement(session, report, &notes.statement, values));
         plans.push(session.planning(&reader, &report.source, plan).await?);
     }
+    plans.extend(plan_label_notes(session, report, values).await?);
+    Ok(plans)
+}
+
+/// Plans the notes that no row has a label that a parameter names.
+///
+/// # Errors
+/// As [`plan_notes`].
+pub(super) async fn plan_label_notes(
+    session: &Session,
+    report: &Report,
+    values: &BoundValues,
+) -> Result<Vec<LogicalPlan>> {
+    let mut plans = Vec::new();
     for (index, (param, value)) in report.params.iter().zip(values).enumerate() {
         let ScalarValue::Utf8(Some(pattern)) = value else { continue };
         let Some(Domain::Labels { table, column }) = &param.domain else { continue };
         // a pattern that every label meets
-        if pattern.chars().all(|c| c == '%') {
+        if !pattern.is_empty() && pattern.chars().all(|c| c == '%') {
             continue;
         }
         let reader = format!("values of {}", param.name);

@@ -10,10 +10,10 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
-use super::plan::plan_statement;
-use super::{Library, Param, Report, ReportFile};
+use super::plan::{plan_label_notes, plan_statement};
+use super::{BoundValues, Library, Param, Report, ReportFile};
 use crate::error::{Error, Result};
-use crate::session::{CallParameter, CallableReports, REPORTS, Session, base_name, decoded};
+use crate::session::{CallParameter, CallableReports, REPORTS, ReportNotes, Session, base_name, decoded};
 
 /// Registers the schema `reports` in a session.
 ///
@@ -40,27 +40,33 @@ impl ReportSchema {
         let session = self.session.upgrade();
         let session = session.ok_or_else(|| Error::Engine { message: "the session has ended".into() })?;
         let report = file.parse()?;
-        let given = match call {
-            Some(call) => decoded(call, &parameters(&report))?,
-            None => BTreeMap::new(),
-        };
-        let mut values = Vec::with_capacity(report.params.len());
-        for param in &report.params {
-            let value = given.get(&param.name).or(param.default.as_ref().map(|(_, value)| value)).cloned();
-            values.push(value.ok_or_else(|| {
-                let title =
-                    format!("reports.{} cannot be read: its parameter `{}` has no default", report.name, param.name);
-                let (name, example) = (&param.name, param.param_type.sql_example());
-                Error::at(&report.source, Some(param.spot), title)
-                    .help(format!("read reports.{}({name} => {example})", report.name))
-                    .help(format!("run it with `cxql run {} -p {name}=...`, or give it a default", report.name))
-            })?);
-        }
+        let values = bound(&report, call)?;
         let name = format!("{REPORTS}.{}", file.name.to_lowercase());
         let planning = Box::pin(plan_statement(&session, &report, &report.sections[0].statement, &values));
         let plan = session.planning(&name, &report.source, planning).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(report.source.text.to_string()))))
     }
+}
+
+/// The values of a report's parameters: the arguments of a call, and defaults.
+fn bound(report: &Report, call: Option<&str>) -> Result<BoundValues> {
+    let given = match call {
+        Some(call) => decoded(call, &parameters(report))?,
+        None => BTreeMap::new(),
+    };
+    let mut values = BoundValues::with_capacity(report.params.len());
+    for param in &report.params {
+        let value = given.get(&param.name).or(param.default.as_ref().map(|(_, value)| value)).cloned();
+        values.push(value.ok_or_else(|| {
+            let title =
+                format!("reports.{} cannot be read: its parameter `{}` has no default", report.name, param.name);
+            let (name, example) = (&param.name, param.param_type.sql_example());
+            Error::at(&report.source, Some(param.spot), title)
+                .help(format!("read reports.{}({name} => {example})", report.name))
+                .help(format!("run it with `cxql run {} -p {name}=...`, or give it a default", report.name))
+        })?);
+    }
+    Ok(values)
 }
 
 fn parameters(report: &Report) -> Vec<CallParameter> {
@@ -73,6 +79,7 @@ fn parameters(report: &Report) -> Vec<CallParameter> {
     report.params.iter().map(parameter).collect()
 }
 
+#[async_trait]
 impl CallableReports for ReportSchema {
     fn parameters(&self, report: &str) -> Result<Option<Vec<CallParameter>>> {
         let Some(file) = self.files.get(report) else { return Ok(None) };
@@ -81,6 +88,15 @@ impl CallableReports for ReportSchema {
 
     fn names(&self) -> Vec<String> {
         self.files.keys().cloned().collect()
+    }
+
+    async fn label_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
+        let report = base_name(name);
+        let (Some(session), Some(file)) = (self.session.upgrade(), self.files.get(report)) else { return Ok(None) };
+        let parsed = file.parse()?;
+        let values = bound(&parsed, (report != name).then_some(name))?;
+        let plans = plan_label_notes(&session, &parsed, &values).await?;
+        Ok(Some(ReportNotes { source: Arc::clone(&parsed.source), plans }))
     }
 }
 
@@ -97,7 +113,7 @@ impl SchemaProvider for ReportSchema {
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let report = base_name(name);
         if let Some(session) = self.session.upgrade() {
-            session.record_read(&format!("{REPORTS}.{report}"));
+            session.record_read(&format!("{REPORTS}.{name}"));
         }
         if report != name {
             // a call is planned each time: its arguments are of one statement

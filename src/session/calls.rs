@@ -17,14 +17,15 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr as PlanExpr;
 use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::{CopyToSource, Statement as DataFusionStatement};
 use datafusion::sql::sqlparser::ast::{
@@ -53,7 +54,17 @@ pub(crate) struct CallParameter {
     pub is_needed: bool,
 }
 
+/// The planned notes about the arguments of a report.
+#[derive(Debug)]
+pub(crate) struct ReportNotes {
+    /// The report's file.
+    pub source: Arc<Source>,
+    /// The plans of the notes.
+    pub plans: Vec<LogicalPlan>,
+}
+
 /// The reports that can be called.
+#[async_trait]
 pub(crate) trait CallableReports: fmt::Debug + Send + Sync {
     /// The parameters of a report; `None` if there is no such report.
     ///
@@ -63,6 +74,13 @@ pub(crate) trait CallableReports: fmt::Debug + Send + Sync {
 
     /// The names of all reports.
     fn names(&self) -> Vec<String>;
+
+    /// The notes that no row has a label which an argument of a report or its default names. `name` is that of a report
+    /// or of a table that stands for a call; `None` if there is no such report.
+    ///
+    /// # Errors
+    /// A label's table that cannot be read.
+    async fn label_notes(&self, name: &str) -> Result<Option<ReportNotes>>;
 }
 
 /// The values of a statement's own parameters `$1`, `$2`, ..., which its calls may use.

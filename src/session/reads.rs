@@ -5,6 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+/// The most names that are kept for one reader: a server's statements name calls with ever other arguments, and nobody
+/// takes their names there.
+const MAX_NAMES: usize = 10_000;
+
 /// The names that SQL resolved.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
@@ -21,7 +25,7 @@ impl Reads {
             Some(reader) => self.by_reader.entry(reader.to_string()).or_default(),
             None => &mut self.by_statements,
         };
-        if !names.contains(name) {
+        if !names.contains(name) && names.len() < MAX_NAMES {
             names.insert(name.to_string());
         }
     }

@@ -101,8 +101,14 @@ fn what_does_not_work_says_what_to_write() {
         ("select to_date('2025-01-01', 'YYYY-MM-DD')", &["`YYYY-MM-DD` is no format", "'%Y-%m-%d'", "1:30"]),
         ("select date_trunc('decade', at) from {t}", &["date_trunc has no `decade`", "extract(decade from at)"]),
         ("select age(at, at) from {t}", &["no function `age`", "write ended_at - started_at"]),
-        ("select mode(k) from {t}", &["no function `mode`", "order by count(*) desc limit 1"]),
-        ("select max_by(x, at) over () from {t}", &["no function `max_by`", "first_value(x order by y desc)"]),
+        (
+            "select max_by(x, at) over (order by at) from {t}",
+            &["`max_by` is computed over whole partitions", "max_by(x, y) over (partition by ...)", "1:8"],
+        ),
+        ("select max_by(x) from {t}", &["no function `max_by`", "write max_by(x, y)"]),
+        ("select length('a') filter (where false)", &["computed from one row", "case when false then", "1:8"]),
+        ("select corr(distinct x, x) from {t}", &["`corr` has no DISTINCT", "select distinct x, y", "1:8"]),
+        ("select x from {t} tablesample (10)", &["TABLESAMPLE", "random() < 0.1"]),
         ("select bit_count(x) from {t}", &["bit_count", "whole number"]),
     ] {
         let ran = folder.query(&sql.replace("{t}", spans));

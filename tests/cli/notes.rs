@@ -207,6 +207,22 @@ fn a_label_that_no_row_has_is_a_note_with_the_nearest() {
     assert!(notes(&folder.cxql(&["run", "calls_of", "-p", "topic=billing", "-p", "least=5"])).is_empty());
     let quoted = notes(&folder.cxql(&["run", "calls_of", "-p", "topic=O'Brien"])).join("");
     assert!(quoted.contains("a topic like 'O'Brien'"), "{quoted}");
+    let empty = notes(&folder.cxql(&["run", "calls_of", "-p", "topic="])).join("");
+    assert!(empty.contains("a topic like ''"), "{empty}");
+    // the same note for SQL that reads the report, also by way of a view, once each
+    folder.write("sql/views/of_view.sql", "select * from reports.calls_of(topic => 'biling')");
+    for sql in [
+        "select n from reports.calls_of(topic => 'biling')",
+        "select a.n from reports.calls_of(topic => 'biling') as a, reports.calls_of(topic => 'biling', least => 0) as b",
+        "with c as (select * from of_view) select n from c",
+    ] {
+        let ran = folder.query(sql);
+        assert_eq!((ran.out().as_str(), notes(&ran)), ("n\n0\n", vec![none]), "{sql}");
+    }
+    let ran = folder
+        .cxql_with("select n from reports.calls_of(topic => 'biling');\nselect n from reports.calls_of;\n", &["shell"]);
+    assert_eq!(notes(&ran), [none], "{ran:?}");
+    assert!(notes(&folder.query("select n from reports.calls_of(topic => 'b%')")).is_empty());
     folder.cxql(&["run", "calls_of", "-p", "topic=biling", "-o", "page.html"]).says("wrote");
     assert!(folder.read("page.html").contains("did you mean"));
     // a default that no row has is shown by `check`

@@ -11,6 +11,34 @@ use datafusion::logical_expr::{Documentation, Signature};
 /// The labelled lines that every page has, in this order.
 pub const LABELS: [&str; 5] = ["Formula", "Units", "NULL", "Edges", "Source"];
 
+/// Calls of PostgreSQL, DuckDB and Snowflake that DataFusion has not, and what they stand for. They are rewritten by
+/// `cxql-engine`; the list is here since it is part of the manual.
+pub const REWRITTEN: [(&str, &str); 13] = [
+    ("mod(x, y)", "x % y"),
+    ("sign(x)", "signum(x)"),
+    ("variance(x)", "var_samp(x)"),
+    ("max_by(x, y)", "first_value(x order by y desc) filter (where x is not null and y is not null)"),
+    ("min_by(x, y)", "first_value(x order by y) filter (where x is not null and y is not null)"),
+    ("arg_max(x, y)", "max_by(x, y)"),
+    ("arg_min(x, y)", "min_by(x, y)"),
+    (
+        "max_by(x, y) over (partition by z)",
+        "first_value(case when y is not null then x end) ignore nulls over (partition by z order by y desc rows between \
+         unbounded preceding and unbounded following)",
+    ),
+    ("listagg(t, ',') within group (order by x)", "string_agg(t, ',' order by x)"),
+    ("listagg(t) within group (order by x)", "string_agg(t, '' order by x)"),
+    (
+        "lag(x, 1, y) over (order by z)",
+        "case when lag(1, 1) over (order by z) is null then y else lag(x, 1) over (order by z) end",
+    ),
+    ("x in (values (1), (2))", "x in (select * from (values (1), (2)))"),
+    (
+        "extract(century from at)",
+        "case when date_part('year', at) > 0 then (date_part('year', at) + 99) / 100 else -((100 - date_part('year', at)) / 100) end",
+    ),
+];
+
 /// The width to which [`Page::to_text`] wraps sentences. Queries and tables keep their own.
 const TEXT_WIDTH: usize = 80;
 
@@ -102,7 +130,7 @@ pub fn page(name: &str) -> Option<Page> {
 
 /// All pages as one Markdown document, the text of `docs/functions.md`.
 pub fn to_markdown() -> String {
-    markdown_of(&pages())
+    markdown_of(&pages()) + &rewritten_markdown()
 }
 
 fn markdown_of(pages: &[Page]) -> String {
@@ -130,6 +158,24 @@ fn markdown_of(pages: &[Page]) -> String {
             text.push_str(&page.to_markdown());
         }
     }
+    text
+}
+
+/// The calls of [`REWRITTEN`] as a part of the Markdown document.
+fn rewritten_markdown() -> String {
+    let mut text = String::from(
+        "\n## Functions of other databases\n\n\
+         DataFusion has none of these; a call is rewritten, and errors of other functions say what to write.\n\n\
+         | call | stands for |\n|---|---|\n",
+    );
+    for (call, stands_for) in REWRITTEN {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "| `{call}` | `{stands_for}` |");
+    }
+    text.push_str(
+        "\n`lead` is as `lag`, `min_by` over a partition as `max_by`, decade and millennium as century. `~x` flips the bits of an \
+         integer.\n",
+    );
     text
 }
 

@@ -16,6 +16,7 @@ mod args;
 pub mod docs;
 pub mod grouped;
 mod label;
+mod mode;
 mod outlier;
 mod queue;
 mod rate;
@@ -58,6 +59,7 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         rate::aggregate_functions(),
         resolution::survival::aggregate_functions(),
         queue::aggregate_functions(),
+        mode::aggregate_functions(),
     ]
     .concat()
 }

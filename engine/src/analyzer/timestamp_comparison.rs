@@ -8,7 +8,8 @@
 //! Type coercion casts both sides to the finer unit, and nanoseconds end in 2262: a `9999-12-31` for "never" fails the query.
 //! A date beside a constant is compared in microseconds, so that statistics of Parquet still prune; `now()` loses the
 //! nanoseconds that PostgreSQL's has not. A timestamp column beside a constant stays, since DataFusion casts the constant, unless
-//! that would lose digits: `at = timestamp '2025-01-01 00:00:00.0000005'` is false for microseconds.
+//! that would lose digits: `at = timestamp '2025-01-01 00:00:00.0000005'` is false for microseconds. Of constants that are
+//! not known yet, such as `now()`, it may, and [`SaturatingCast`] compares with them in the unit of the column.
 //! Switch: `cxql.engine.timestamp_comparison`.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
@@ -139,14 +140,14 @@ fn compared(sides: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
         return Ok(false);
     }
     if are_constant && let DataType::Timestamp(unit, _) = &from {
-        let mut is_between = false;
+        let mut loses_digits = false;
         for (other, side) in sides.iter().enumerate() {
-            is_between |= other != index && constant(side)?.is_some_and(|value| is_between_ticks(&value, *unit));
+            loses_digits |= other != index && constant(side)?.is_none_or(|value| is_between_ticks(&value, *unit));
         }
-        if is_between {
+        if loses_digits {
             *sides[index] = SaturatingCast::udf(target.clone()).call(vec![value.clone()]);
         }
-        return Ok(is_between);
+        return Ok(loses_digits);
     }
     if are_constant && let Some(narrow) = microseconds(sides, index) {
         for (side, narrow) in sides.iter_mut().zip(narrow) {

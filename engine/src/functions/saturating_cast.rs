@@ -4,6 +4,10 @@
 //! Units:  nanoseconds reach from 1677 to 2262, so that the usual `9999-12-31` for "never" is beyond them.
 //! NULL:   gives NULL.
 //! Edges:  all values beyond the range are equal to one another, and to the last nanosecond within.
+//!
+//! Compared with a constant, also one that is known only when the query begins such as `now()`, a timestamp
+//! is compared in its own unit, so that statistics of Parquet prune: `at >= '00:00:00.0000005'` in nanoseconds
+//! is `at >= '00:00:00.000001'` in microseconds.
 
 use std::sync::Arc;
 
@@ -11,12 +15,17 @@ use datafusion::arrow::array::{Array, ArrayRef, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::utils::take_function_args;
 use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::local_time::{midnights, ticks, timestamps, to_unit};
 use super::temporal_cast::{TemporalCast, is_repaired};
+use super::ticks_per_second;
 
 /// See the page of this module.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -81,5 +90,50 @@ impl ScalarUDFImpl for SaturatingCast {
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&cast, 0)?)
             }
         })
+    }
+
+    fn preimage(&self, args: &[Expr], value: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
+        let ([expr], Some(value)) = (args, value.as_literal()) else { return Ok(PreimageResult::None) };
+        let DataType::Timestamp(unit, zone) = expr.get_type(info.schema())? else { return Ok(PreimageResult::None) };
+        let Some((lower, upper)) = source_ticks(value, unit, zone.as_ref(), &self.target) else {
+            return Ok(PreimageResult::None);
+        };
+        let bound = |ticks| timestamp(ticks, unit, zone.clone());
+        let interval = Box::new(Interval::try_new(bound(lower), bound(upper))?);
+        Ok(PreimageResult::Range { expr: expr.clone(), interval })
+    }
+}
+
+/// The first tick of a coarser unit that is cast to at least `value`, and the first that is cast to more: the same one if
+/// none is cast to it. `None` where values are saturated, and between local times and points in time.
+fn source_ticks(value: &ScalarValue, unit: TimeUnit, zone: Option<&Arc<str>>, target: &DataType) -> Option<(i64, i64)> {
+    let DataType::Timestamp(finer, target_zone) = target else { return None };
+    // points in time are the same in every zone, local times have none
+    if value.data_type() != *target || target_zone.is_some() != zone.is_some() {
+        return None;
+    }
+    let ticks = match value {
+        ScalarValue::TimestampMillisecond(ticks, _)
+        | ScalarValue::TimestampMicrosecond(ticks, _)
+        | ScalarValue::TimestampNanosecond(ticks, _) => (*ticks)?,
+        _ => return None,
+    };
+    if ticks == i64::MIN || ticks == i64::MAX {
+        return None;
+    }
+    let factor = ticks_per_second(*finer) / ticks_per_second(unit);
+    if factor < 2 {
+        return None;
+    }
+    let (floor, is_between) = (ticks.div_euclid(factor), ticks.rem_euclid(factor) != 0);
+    Some((floor + i64::from(is_between), floor + 1))
+}
+
+fn timestamp(ticks: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
+    match unit {
+        TimeUnit::Second => ScalarValue::TimestampSecond(Some(ticks), zone),
+        TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(ticks), zone),
+        TimeUnit::Microsecond => ScalarValue::TimestampMicrosecond(Some(ticks), zone),
+        TimeUnit::Nanosecond => ScalarValue::TimestampNanosecond(Some(ticks), zone),
     }
 }

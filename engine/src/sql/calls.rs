@@ -6,6 +6,7 @@
 //! | `~x` | `x # -1` |
 //! | `sign(x)`, `variance(x)` | `signum(x)`, `var_samp(x)` |
 //! | `arg_max(x, y)`, `max_by(x, y)`, and `min` | `first_value(x order by y desc)` of the rows in which neither is NULL, as in DuckDB |
+//! | `max_by(x, y) over (partition by z)` and the like | `first_value(x) ignore nulls over (partition by z order by y desc rows between unbounded preceding and unbounded following)` of the same rows |
 //! | `listagg(x, ',') within group (order by y)` | `string_agg(x, ',' order by y)`; without a delimiter there is none, as in Snowflake |
 //! | `lag(x, n, y) over w` where `y` reads a column, and `lead` | `case when lag(1, n) over w is null then y else lag(x, n) over w end` |
 //! | `x in (values (1), (2))` | `x in (select * from (values (1), (2)))` |
@@ -17,7 +18,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Query, SetExpr, TableFactor, UnaryOperator, Value, visit_expressions_mut,
+    ObjectName, Query, SetExpr, TableFactor, UnaryOperator, Value, WindowSpec, WindowType, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -62,8 +63,8 @@ fn call_rewritten(call: &Function) -> Option<Expr> {
         ("mod", Some([x, y])) => filled("x % y", &[("x", x), ("y", y)]),
         ("sign", _) => Some(renamed(call, "signum")),
         ("variance", _) => Some(renamed(call, "var_samp")),
-        ("arg_max" | "max_by", Some([x, y])) if call.over.is_none() => by_other(call, x, y, "desc"),
-        ("arg_min" | "min_by", Some([x, y])) if call.over.is_none() => by_other(call, x, y, "asc"),
+        ("arg_max" | "max_by", Some([x, y])) => by_other(call, x, y, "desc"),
+        ("arg_min" | "min_by", Some([x, y])) => by_other(call, x, y, "asc"),
         ("listagg", _) => listagg(call),
         ("lag" | "lead", Some([x, n, y])) if reads_column(y) => shifted(call, x, n, y),
         ("date_part" | "datepart", Some([Expr::Value(field), x])) => match &field.value {
@@ -96,6 +97,9 @@ fn renamed(call: &Function, name: &str) -> Expr {
 }
 
 fn by_other(call: &Function, x: &Expr, y: &Expr, direction: &str) -> Option<Expr> {
+    if let Some(over) = &call.over {
+        return by_other_over(over, call.filter.as_deref(), x, y, direction);
+    }
     let template = format!("first_value(x order by y {direction}) filter (where x is not null and y is not null)");
     let mut expr = filled(&template, &[("x", x), ("y", y)])?;
     if let Expr::Nested(first) = &mut expr
@@ -105,6 +109,29 @@ fn by_other(call: &Function, x: &Expr, y: &Expr, direction: &str) -> Option<Expr
         let left = Box::new(Expr::Nested(filter.clone()));
         first.filter = Some(Box::new(Expr::BinaryOp { left, op: BinaryOperator::And, right: known }));
     }
+    Some(expr)
+}
+
+/// As [`by_other`], over whole partitions; `None` for running frames and names of windows.
+fn by_other_over(over: &WindowType, filter: Option<&Expr>, x: &Expr, y: &Expr, direction: &str) -> Option<Expr> {
+    let WindowType::WindowSpec(WindowSpec { window_name: None, partition_by, order_by, window_frame: None }) = over
+    else {
+        return None;
+    };
+    if !order_by.is_empty() {
+        return None;
+    }
+    let always = Expr::Value(Value::Boolean(true).into());
+    let template = format!(
+        "first_value(case when y is not null and f then x end) ignore nulls over (order by y {direction} \
+         rows between unbounded preceding and unbounded following)"
+    );
+    let mut expr = filled(&template, &[("x", x), ("y", y), ("f", filter.unwrap_or(&always))])?;
+    let Expr::Nested(first) = &mut expr else { return None };
+    let Expr::Function(Function { over: Some(WindowType::WindowSpec(window)), .. }) = first.as_mut() else {
+        return None;
+    };
+    window.partition_by.clone_from(partition_by);
     Some(expr)
 }
 

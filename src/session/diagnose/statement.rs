@@ -13,14 +13,14 @@ use crate::sqlfile;
 use crate::types::{BaseType, with_type_names};
 
 /// Functions of other databases, and what to write here.
-const ELSEWHERE: [(&str, &str); 96] = [
+const ELSEWHERE: [(&str, &str); 95] = [
     ("age", "ended_at - started_at"),
     ("any", "bool_or(condition)"),
     ("approx_count_distinct", "approx_distinct(x)"),
     ("approx_quantile", "approx_percentile_cont(0.9) within group (order by x)"),
     ("approx_top_k", "select x, count(*) from t group by x order by 2 desc limit 5"),
-    ("arg_max", "first_value(x order by y desc)"),
-    ("arg_min", "first_value(x order by y)"),
+    ("arg_max", "arg_max(x, y)"),
+    ("arg_min", "arg_min(x, y)"),
     ("array_join", "array_to_string(list, ',')"),
     ("charindex", "strpos(text, part)"),
     ("collect_list", "array_agg(x)"),
@@ -68,10 +68,9 @@ const ELSEWHERE: [(&str, &str); 96] = [
     ("len", "length(text)"),
     ("list", "array_agg(x)"),
     ("locate", "strpos(text, part)"),
-    ("max_by", "first_value(x order by y desc)"),
-    ("min_by", "first_value(x order by y)"),
+    ("max_by", "max_by(x, y)"),
+    ("min_by", "min_by(x, y)"),
     ("minute", "date_part('minute', at)"),
-    ("mode", "(select x from t group by x order by count(*) desc limit 1)"),
     ("month", "date_part('month', at)"),
     ("monthname", "to_char(at, '%B')"),
     ("nullifzero", "nullif(x, 0)"),
