@@ -1,0 +1,371 @@
+//! Limits of a statement: its length, the length of its chains, and the size of its plan.
+//!
+//! ```text
+//!  tokens --> segments --> parse --> AND and OR balanced --> depth, tables --> statement
+//! ```
+//!
+//! The parser builds `1 + 1 + 1 + ...` in a loop as a tree that is as deep as the chain is long, and whatever visits, copies,
+//! plans or drops the tree is recursive. The tokens between two commas on one level of brackets bound the depth before
+//! anything is parsed; the tree is measured on a stack of its own. AND and OR, of which tools write hundreds, become balanced
+//! trees. A common table expression is planned once for each place that reads it, so that twenty, each of which reads the one
+//! before it twice, are a million scans: these are counted too.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::sql::parser::{CopyToSource, Statement as DataFusionStatement};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Value, Visit, VisitMut, Visitor,
+    VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::{BRACKET_LIMIT, token_spot};
+use crate::error::{Error, Result};
+use crate::source::Source;
+
+/// Maximum number of words and symbols of a text: a list of 100,000 values has twice as many.
+const MAX_TOKENS: usize = 250_000;
+
+/// Maximum number of words and symbols between two commas on one level of brackets.
+const MAX_SEGMENT: usize = 30_000;
+
+/// Maximum depth of an expression: the operators of a chain, brackets, calls.
+const MAX_DEPTH: usize = 256;
+
+/// Maximum number of SELECTs and tables of a query: those of its joins and set operations.
+const MAX_PARTS: usize = 256;
+
+/// Maximum number of tables of a statement, each counted as often as it is planned.
+const MAX_SCANS: u64 = 4_000;
+
+/// Chains of AND and OR from this length are balanced.
+const BALANCED_FROM: usize = 16;
+
+/// Stack for each token of a segment: the frames of a level of the tree, of any function of the parser's crate.
+const STACK_PER_TOKEN: usize = 2 << 10;
+
+/// A segment for which any stack suffices.
+const SHORT_SEGMENT: usize = 500;
+
+/// Checks the number of tokens, the nesting of brackets and the length of segments.
+///
+/// # Errors
+/// At the first token that is too much.
+pub(super) fn check_tokens(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Result<()> {
+    let too_much = |token: &TokenWithSpan, text: String, help: &str| {
+        Err(Error::at(source, Some(token_spot(token)), text).help(help))
+    };
+    let mut segments = vec![0usize];
+    let mut count = 0usize;
+    for token in tokens {
+        match token.token {
+            Token::Whitespace(_) => continue,
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                count_segment(&mut segments);
+                segments.push(0);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace if segments.len() > 1 => _ = segments.pop(),
+            Token::Comma | Token::SemiColon => {
+                if let Some(segment) = segments.last_mut() {
+                    *segment = 0;
+                }
+            }
+            _ => count_segment(&mut segments),
+        }
+        count += 1;
+        if count > MAX_TOKENS {
+            let text = format!("the statement has more than {MAX_TOKENS} words and symbols");
+            return too_much(token, text, "put the values into a table and join it, or send the statement in parts");
+        }
+        if segments.len() > BRACKET_LIMIT + 1 {
+            let text = format!("brackets nest deeper than {BRACKET_LIMIT} levels");
+            return too_much(token, text, "split the statement into common table expressions or views");
+        }
+        if segments.last().is_some_and(|segment| *segment > MAX_SEGMENT) {
+            let text = format!("an expression or query of more than {MAX_SEGMENT} words and symbols");
+            return too_much(token, text, "write `x in (...)`, or split it into common table expressions");
+        }
+    }
+    Ok(())
+}
+
+fn count_segment(segments: &mut [usize]) {
+    if let Some(segment) = segments.last_mut() {
+        *segment += 1;
+    }
+}
+
+/// The tokens of the longest segment, which bound the depth of the tree.
+fn longest_segment(tokens: &[TokenWithSpan]) -> usize {
+    let mut segments = vec![0usize];
+    let mut longest = 0;
+    for token in tokens {
+        match token.token {
+            Token::Whitespace(_) => {}
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                count_segment(&mut segments);
+                segments.push(0);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace if segments.len() > 1 => _ = segments.pop(),
+            Token::Comma | Token::SemiColon => _ = segments.last_mut().map(std::mem::take),
+            _ => count_segment(&mut segments),
+        }
+        longest = longest.max(segments.last().copied().unwrap_or(0));
+    }
+    longest
+}
+
+/// A stack on which the tree of some tokens can be parsed, visited and dropped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ParseStack {
+    longest_segment: usize,
+}
+
+impl ParseStack {
+    pub(crate) fn of(tokens: &[TokenWithSpan]) -> Self {
+        Self { longest_segment: longest_segment(tokens) }
+    }
+
+    /// Whether any stack suffices.
+    pub(super) fn is_small(self) -> bool {
+        self.longest_segment <= SHORT_SEGMENT
+    }
+
+    /// Runs `work` on the stack.
+    pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
+        if self.is_small() { work() } else { stacker::grow((8 << 20) + self.longest_segment * STACK_PER_TOKEN, work) }
+    }
+}
+
+/// Balances the chains of a statement and checks its depth and its number of tables.
+///
+/// # Errors
+/// A limit that is exceeded.
+pub(super) fn bound_statement(source: &Arc<Source>, statement: &mut DataFusionStatement) -> Result<()> {
+    match statement {
+        DataFusionStatement::Statement(statement) => bound(source, statement.as_mut()),
+        DataFusionStatement::Explain(explain) => bound_statement(source, &mut explain.statement),
+        DataFusionStatement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => bound(source, query.as_mut()),
+            CopyToSource::Relation(_) => Ok(()),
+        },
+        DataFusionStatement::CreateExternalTable(_) | DataFusionStatement::Reset(_) => Ok(()),
+    }
+}
+
+/// The same for a part of a statement.
+pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> Result<()> {
+    let _: ControlFlow<()> = tree.visit(&mut Balance);
+    let mut measure =
+        Measure { depth: 0, parts: vec![0], scans: vec![0], named: HashMap::new(), expected: HashMap::new() };
+    match Visit::visit(tree, &mut measure) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(excess) => {
+            let (text, help) = match excess {
+                Excess::Depth => (
+                    format!("an expression nests deeper than {MAX_DEPTH} operators, brackets and calls"),
+                    "write `x in (...)`, `sum(...)` or `concat(...)` in place of a long chain, or split it into common table \
+                     expressions",
+                ),
+                Excess::Parts => (
+                    format!("a query of more than {MAX_PARTS} tables and SELECTs"),
+                    "put the parts into one table, or run the statement in parts",
+                ),
+                Excess::Scans => (
+                    format!(
+                        "the statement reads tables {MAX_SCANS} times and more: common table expressions count each time"
+                    ),
+                    "read each common table expression fewer times",
+                ),
+            };
+            Err(Error::at(source, None, text).help(help))
+        }
+    }
+}
+
+/// Makes long chains of AND and of OR balanced trees.
+struct Balance;
+
+impl VisitorMut for Balance {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        for op in [BinaryOperator::Or, BinaryOperator::And] {
+            if chain_length(expr, &op) >= BALANCED_FROM {
+                let operands = operands(std::mem::replace(expr, Expr::Value(Value::Null.into())), &op);
+                *expr = balanced(operands, &op);
+                break;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// How many operators of a kind follow each other from the top to the left.
+fn chain_length(mut expr: &Expr, wanted: &BinaryOperator) -> usize {
+    let mut length = 0;
+    while let Expr::BinaryOp { left, op, .. } = expr
+        && op == wanted
+    {
+        (expr, length) = (left, length + 1);
+    }
+    // a balanced tree is visited again from each of its nodes
+    length
+}
+
+/// The operands of a chain, from left to right.
+fn operands(mut expr: Expr, wanted: &BinaryOperator) -> Vec<Expr> {
+    let mut found = Vec::new();
+    loop {
+        match expr {
+            Expr::BinaryOp { left, op, right } if op == *wanted => {
+                found.push(*right);
+                expr = *left;
+            }
+            first => {
+                found.push(first);
+                break;
+            }
+        }
+    }
+    found.reverse();
+    found
+}
+
+fn balanced(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
+    while operands.len() > 1 {
+        let mut pairs = Vec::with_capacity(operands.len().div_ceil(2));
+        let mut rest = operands.into_iter();
+        while let Some(left) = rest.next() {
+            pairs.push(match rest.next() {
+                // brackets keep the order when the expression is written out
+                Some(right) => {
+                    Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(bracketed(right, op)) }
+                }
+                None => left,
+            });
+        }
+        operands = pairs;
+    }
+    operands.pop().unwrap_or(Expr::Value(Value::Null.into()))
+}
+
+/// A right operand in brackets if it is of the same kind.
+fn bracketed(expr: Expr, op: &BinaryOperator) -> Expr {
+    match &expr {
+        Expr::BinaryOp { op: own, .. } if own == op => Expr::Nested(Box::new(expr)),
+        _ => expr,
+    }
+}
+
+/// The limit that is exceeded.
+enum Excess {
+    Depth,
+    Parts,
+    Scans,
+}
+
+/// Measures a statement.
+struct Measure {
+    /// The depth of the expression that is visited.
+    depth: usize,
+    /// The number of SELECTs and tables of each query around.
+    parts: Vec<usize>,
+    /// The number of planned tables of each query around.
+    scans: Vec<u64>,
+    /// Planned tables of common table expressions by name.
+    named: HashMap<String, u64>,
+    /// The names of common table expressions that are still to be visited, by the address of their query.
+    expected: HashMap<*const Query, String>,
+}
+
+impl Measure {
+    fn part(&mut self) -> ControlFlow<Excess> {
+        if let Some(parts) = self.parts.last_mut() {
+            *parts += 1;
+            if *parts > MAX_PARTS {
+                return ControlFlow::Break(Excess::Parts);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+impl Visitor for Measure {
+    type Break = Excess;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Excess> {
+        for named in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.expected.insert(&raw const *named.query, folded(&named.alias.name));
+        }
+        self.parts.push(0);
+        self.scans.push(0);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Excess> {
+        self.parts.pop();
+        let scans = self.scans.pop().unwrap_or(0);
+        if scans > MAX_SCANS {
+            return ControlFlow::Break(Excess::Scans);
+        }
+        match self.expected.remove(&(&raw const *query)) {
+            Some(name) => _ = self.named.insert(name, scans.max(1)),
+            None => {
+                if let Some(outer) = self.scans.last_mut() {
+                    *outer = outer.saturating_add(scans);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, _select: &Select) -> ControlFlow<Excess> {
+        self.part()
+    }
+
+    fn pre_visit_table_factor(&mut self, _table: &TableFactor) -> ControlFlow<Excess> {
+        self.part()
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Excess> {
+        let name = match relation.0.as_slice() {
+            [only] => only.as_ident().map(folded),
+            _ => None,
+        };
+        let scans = name.and_then(|name| self.named.get(&name)).copied().unwrap_or(1);
+        if let Some(own) = self.scans.last_mut() {
+            *own = own.saturating_add(scans);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Excess> {
+        self.depth += 1;
+        // lists here, calls within calls in the plan
+        let own = match expr {
+            Expr::CompoundFieldAccess { access_chain, .. } => access_chain.len(),
+            Expr::CompoundIdentifier(parts) => parts.len(),
+            _ => 0,
+        };
+        if self.depth + own > MAX_DEPTH { ControlFlow::Break(Excess::Depth) } else { ControlFlow::Continue(()) }
+    }
+
+    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Excess> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_statement(&mut self, _statement: &Statement) -> ControlFlow<Excess> {
+        match self.scans.last() {
+            Some(scans) if *scans > MAX_SCANS => ControlFlow::Break(Excess::Scans),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Statements whose planning would take the stack, the memory or the time of everybody.
+
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+
+use crate::server::{Served, query};
+
+/// Chains of every kind, of so many links.
+fn chains(length: usize) -> Vec<String> {
+    let joined = |part: &str, by: &str| vec![part; length].join(by);
+    let comparisons: Vec<String> = (0..length).map(|n| format!("wait_s = {n}")).collect();
+    vec![
+        format!("select {}", joined("1", "+")),
+        format!("select {}", joined("1", " - ")),
+        format!("select {}", joined("'a'", "||")),
+        format!("select {}", joined("1.5", "*")),
+        format!("select {}", joined("2", "^")),
+        format!("select {}", joined("1", " = ")),
+        format!("select 1 where {}", joined("1", " < ")),
+        format!("select {}", joined("true", " is not distinct from ")),
+        format!("select make_array(1){}", "[1]".repeat(length)),
+        format!("select 1{}", "::bigint".repeat(length)),
+        format!("select 1{}", " is null".repeat(length)),
+        format!("select 'a'{}", " like 'a'".repeat(length)),
+        format!("select now(){}", " at time zone 'UTC'".repeat(length)),
+        format!("select 'a'{}", " collate x".repeat(length)),
+        format!("select {}1", "- ".repeat(length)),
+        format!("select {}true", "not ".repeat(length)),
+        format!("select a{}", ".b".repeat(length)),
+        format!("select {}1{}", "abs(".repeat(length), ")".repeat(length)),
+        format!("select {}1{}", "case when true then ".repeat(length), " end".repeat(length)),
+        format!("select {}", joined("1 union all select ", "") + "1"),
+        format!("select {}", joined("1 union select ", "") + "1"),
+        format!("select {}", joined("1 except select ", "") + "1"),
+        format!("select count(*) from {}", joined("surveys s", " natural join ")),
+        format!("select count(*) from {}", joined("surveys", ", ")),
+        format!("select queue from interactions where {}", comparisons.join(" xor ")),
+        format!("select * from {}surveys{}", "(select * from ".repeat(length), ")".repeat(length)),
+    ]
+}
+
+#[tokio::test]
+async fn long_chains_are_refused_in_no_time() {
+    let mut served = Served::sample();
+    let mut client = served.client().await;
+    for length in [2_000, 20_000, 100_000] {
+        for sql in chains(length) {
+            let started = Instant::now();
+            let error = query(&mut client, &sql).await.unwrap_err();
+            let shown = &sql[..sql.len().min(60)];
+            assert_eq!(error.code(), Code::InvalidArgument, "{length} of {shown}: {error:?}");
+            assert!(started.elapsed() < Duration::from_secs(10), "{length} of {shown}: {:?}", started.elapsed());
+        }
+    }
+    assert!(served.is_running());
+}
+
+#[tokio::test]
+async fn chains_below_the_limit_end_no_server() {
+    let mut served = Served::sample();
+    let mut client = served.client().await;
+    for length in [100, 240] {
+        for sql in chains(length) {
+            let started = Instant::now();
+            // some are wrong for other reasons
+            let _ = query(&mut client, &sql).await;
+            let shown = &sql[..sql.len().min(60)];
+            assert!(started.elapsed() < Duration::from_secs(30), "{length} of {shown}: {:?}", started.elapsed());
+        }
+    }
+    assert!(served.is_running(), "{}", served.log());
+}
+
+#[tokio::test]
+async fn what_tools_write_is_fast() {
+    let served = Served::sample();
+    let mut client = served.client().await;
+    let numbers: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
+    let names: Vec<String> = (0..2_000).map(|n| format!("queue = 'q{n}'")).collect();
+    let others: Vec<String> = (0..2_000).map(|n| format!("queue <> 'q{n}'")).collect();
+    let cases: Vec<String> = (0..300).map(|n| format!("when queue = 'q{n}' then {n}")).collect();
+    for sql in [
+        format!("select count(*) from interactions where wait_s in ({})", numbers.join(",")),
+        format!("select count(*) from interactions where {}", names.join(" or ")),
+        format!("select count(*) from interactions where {}", others.join(" and ")),
+        format!("select count(case {} end) from interactions", cases.join(" ")),
+    ] {
+        let started = Instant::now();
+        assert_eq!(query(&mut client, &sql).await.unwrap().num_rows(), 1);
+        assert!(started.elapsed() < Duration::from_secs(20), "{}: {:?}", &sql[..80], started.elapsed());
+    }
+    let million: Vec<String> = (0..1_000_000).map(|n| n.to_string()).collect();
+    let started = Instant::now();
+    let error = query(&mut client, &format!("select 1 where 1 in ({})", million.join(","))).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("words and symbols") && started.elapsed() < Duration::from_secs(10), "{error:?}");
+}
+
+#[tokio::test]
+async fn common_table_expressions_count_each_time_they_are_read() {
+    let served = Served::sample();
+    let mut client = served.client().await;
+    let doubled = |count: usize| {
+        let mut sql = "with a0 as (select 1 as x from surveys limit 1)".to_owned();
+        for n in 1..=count {
+            sql += &format!(", a{n} as (select l.x from a{} l join a{} r on l.x = r.x)", n - 1, n - 1);
+        }
+        format!("{sql} select count(*) from a{count}")
+    };
+    let error = query(&mut client, &doubled(30)).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("common table expressions count each time"), "{error:?}");
+    assert_eq!(query(&mut client, &doubled(3)).await.unwrap().num_rows(), 1);
+}
