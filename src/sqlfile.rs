@@ -146,6 +146,7 @@ pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) ->
 
 /// Tokenizes SQL, with positions.
 pub(crate) fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
+    limits::check_text(source)?;
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
         let is_string = error.message.contains("string literal");

@@ -101,7 +101,9 @@ pub(super) async fn run(
     let source = Arc::new(Source::query(&text));
     let text = if result.explain { format!("explain {text}") } else { text };
     let info = client.execute(text, None).await.map_err(server_error)?;
-    let schema: SchemaRef = Arc::new(info.clone().try_decode_schema().map_err(|error| server_error(error.into()))?);
+    let schema = crate::panics::catch(|| info.clone().try_decode_schema());
+    let schema = schema.map_err(|panic| Error::data(format!("the server's answer cannot be read: {panic}")))?;
+    let schema: SchemaRef = Arc::new(schema.map_err(|error| server_error(error.into()))?);
     let ticket = info.endpoint.first().and_then(|endpoint| endpoint.ticket.clone());
     let ticket = ticket.ok_or_else(|| Error::data("the server's answer has no rows to fetch"))?;
     let messages = client.inner_mut().do_get(ticket).await;

@@ -39,8 +39,8 @@ use super::query_log::{QueryEntry, QueryLog};
 use super::statements::{self, PreparedStatement, StatementStore};
 use super::stream::{self as rows, DataStream, PlannedQuery, QueryLimits, RunningQueries, TicketKey};
 use super::system::QUERIES;
-use super::upload::{self, Uploads};
-use super::{params, sql_info, sql_types, status};
+use super::upload::Uploads;
+use super::{sql_info, sql_types, status};
 use crate::session::{CATALOG, SYSTEM, Session};
 
 /// The action that cancels a query by its FlightInfo.
@@ -102,8 +102,7 @@ impl Service {
         })
     }
 
-    /// Runs a future that plans on a thread of its own, whose stack is deep enough for any statement. It is cancelled when the
-    /// client disconnects.
+    /// Runs a future that plans on a thread of its own. It is cancelled when the client disconnects.
     async fn on_planner<T: Send + 'static>(
         &self,
         client: &ClientSession,
@@ -457,7 +456,7 @@ impl FlightSqlService for Service {
         let handle = query.prepared_statement_handle.clone();
         self.statements.find(&principal, &handle)?;
         let client = ClientSession::of_request(&request)?;
-        let batches = collect_parameters(request.into_inner(), &self.uploads).await?;
+        let batches = self.uploads.parameters(request.into_inner()).await?;
         let statements = Arc::clone(&self.statements);
         self.on_planner(&client, async move { statements.bind(&principal, &handle, &batches) }).await?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
@@ -598,30 +597,4 @@ impl FlightSqlService for Service {
     }
 
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
-}
-
-/// Collects the values of parameters. Their rows and bytes are counted as they come.
-async fn collect_parameters(data: PeekableFlightDataStream, uploads: &Uploads) -> Result<Vec<RecordBatch>, Status> {
-    const WHAT: &str = "values of the parameters";
-    let limit = uploads.parameters_limit();
-    let mut decoded = uploads.batches(data, limit, WHAT);
-    let mut batches = Vec::new();
-    let (mut rows, mut bytes) = (0, 0);
-    while let Some(batch) = decoded.next().await.map_err(|fault| upload::failure(fault, WHAT))? {
-        rows += batch.num_rows();
-        if rows > params::MAX_ROWS {
-            return Err(params::too_many_rows());
-        }
-        bytes += crate::ipc::value_bytes(&batch);
-        if bytes > limit {
-            let (got, most) = (crate::ipc::mebibytes(bytes), crate::ipc::mebibytes(limit));
-            return Err(status::exhausted(format!(
-                "{WHAT} of {got}, at most {most} are taken; bind fewer rows at a time"
-            )));
-        }
-        if batch.num_rows() > 0 {
-            batches.push(batch);
-        }
-    }
-    Ok(batches)
 }

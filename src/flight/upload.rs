@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use arrow_flight::FlightData;
+use arrow_flight::sql::server::PeekableFlightDataStream;
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::MemoryPool;
 use futures::Stream;
 use tokio::runtime::Handle;
 use tonic::Status;
 
-use super::status;
-use crate::ipc::{FlightBatches, FlightFault, IpcFault};
+use super::{params, status};
+use crate::ipc::{FlightBatches, FlightFault, IpcFault, mebibytes, value_bytes};
 use crate::session::Session;
 
 /// A message of parameters may take one part in so many of the memory limit.
@@ -33,9 +35,33 @@ impl Uploads {
         Self { pool, memory, runtime }
     }
 
-    /// Maximum bytes of the values of an execution.
-    pub(super) fn parameters_limit(&self) -> usize {
-        (self.memory / PARAMETERS_SHARE).min(MAX_PARAMETERS_BYTES)
+    /// Collects the values of parameters. Their rows and bytes are counted as they come.
+    ///
+    /// # Errors
+    /// More than an execution takes; messages that cannot be decoded.
+    pub(super) async fn parameters(&self, data: PeekableFlightDataStream) -> Result<Vec<RecordBatch>, Status> {
+        const WHAT: &str = "values of the parameters";
+        let limit = (self.memory / PARAMETERS_SHARE).min(MAX_PARAMETERS_BYTES);
+        let mut decoded = self.batches(data, limit, WHAT);
+        let mut batches = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
+        while let Some(batch) = decoded.next().await.map_err(|fault| failure(fault, WHAT))? {
+            rows += batch.num_rows();
+            if rows > params::MAX_ROWS {
+                return Err(params::too_many_rows());
+            }
+            bytes += value_bytes(&batch);
+            if bytes > limit {
+                let (got, most) = (mebibytes(bytes), mebibytes(limit));
+                return Err(status::exhausted(format!(
+                    "{WHAT} of {got}, at most {most} are taken; bind fewer rows at a time"
+                )));
+            }
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
+        }
+        Ok(batches)
     }
 
     /// The batches of a stream, each of at most `limit` bytes.

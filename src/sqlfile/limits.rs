@@ -25,8 +25,13 @@ use super::{BRACKET_LIMIT, token_spot};
 use crate::error::{Error, Result};
 use crate::source::Source;
 
+const SHORTER: &str = "put the values into a table and join it, or send the statement in parts";
+
 /// Maximum number of words and symbols of a text: a list of 100,000 values has twice as many.
 const MAX_TOKENS: usize = 250_000;
+
+/// Texts up to this length are split into tokens whatever they are; a token takes a hundred times its byte.
+const SHORT_TEXT_BYTES: usize = 2 << 20;
 
 /// Maximum number of words and symbols between two commas on one level of brackets.
 const MAX_SEGMENT: usize = 30_000;
@@ -48,6 +53,31 @@ const STACK_PER_TOKEN: usize = 2 << 10;
 
 /// A segment for which any stack suffices.
 const SHORT_SEGMENT: usize = 500;
+
+/// Checks a long text before it is split into tokens. What looks like words and symbols is counted in strings and comments too.
+///
+/// # Errors
+/// More than may be in a statement.
+pub(super) fn check_text(source: &Arc<Source>) -> Result<()> {
+    if source.text.len() <= SHORT_TEXT_BYTES {
+        return Ok(());
+    }
+    let mut count = 0usize;
+    let mut is_word = false;
+    for byte in source.text.bytes() {
+        let is_part = byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
+        count += usize::from(is_part && !is_word || !is_part && !byte.is_ascii_whitespace());
+        is_word = is_part;
+    }
+    if count <= MAX_TOKENS {
+        return Ok(());
+    }
+    let text = format!(
+        "the statement has {} MB and {count} words and symbols, at most {MAX_TOKENS} are taken",
+        source.text.len() >> 20
+    );
+    Err(Error::at(source, None, text).help(SHORTER))
+}
 
 /// Checks the number of tokens, the nesting of brackets and the length of segments.
 ///
@@ -77,7 +107,7 @@ pub(super) fn check_tokens(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Re
         count += 1;
         if count > MAX_TOKENS {
             let text = format!("the statement has more than {MAX_TOKENS} words and symbols");
-            return too_much(token, text, "put the values into a table and join it, or send the statement in parts");
+            return too_much(token, text, SHORTER);
         }
         if segments.len() > BRACKET_LIMIT + 1 {
             let text = format!("brackets nest deeper than {BRACKET_LIMIT} levels");

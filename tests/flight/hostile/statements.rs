@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tonic::Code;
 
-use crate::server::{Served, query};
+use crate::server::{Served, query, sample};
 
 /// Chains of every kind, of so many links.
 fn chains(length: usize) -> Vec<String> {
@@ -112,4 +112,112 @@ async fn common_table_expressions_count_each_time_they_are_read() {
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(error.message().contains("common table expressions count each time"), "{error:?}");
     assert_eq!(query(&mut client, &doubled(3)).await.unwrap().num_rows(), 1);
+}
+
+/// Constants that are far larger than the statement.
+const LARGE: [&str; 12] = [
+    "select repeat('x', 1000000000)",
+    "select length(lpad('x', 1000000000, 'y'))",
+    "select length(rpad('x', 2000000000))",
+    "select array_length(array_repeat(1, 500000000))",
+    "select array_length(array_resize([1], 500000000, 2))",
+    "select array_length(range(1, 5000000000))",
+    "select array_length(generate_series(1, 5000000000))",
+    "select array_length(range(date '2000-01-01', date '2001-01-01', interval '1 microsecond'))",
+    "select length(replace(repeat('x', 1000000), 'x', repeat('y', 1000000)))",
+    "select length(regexp_replace(repeat('x', 1000000), 'x', repeat('y', 1000000), 'g'))",
+    "select length(concat(repeat('x', 3000000), repeat('y', 3000000)))",
+    "select sum(length(repeat(queue, 1000000))) from interactions",
+];
+
+#[tokio::test]
+async fn large_constants_are_refused_while_others_go_on() {
+    let mut served = Served::start(&[], &["--data", &sample(), "--threads", "1", "--memory", "1GB"]);
+    let mut other = served.client().await;
+    query(&mut other, "select 1 as a").await.unwrap();
+    let mut attackers = Vec::new();
+    for half in LARGE.chunks(LARGE.len() / 2) {
+        let mut client = served.client().await;
+        attackers.push(tokio::spawn(async move {
+            for sql in half {
+                let started = Instant::now();
+                let error = query(&mut client, sql).await.unwrap_err();
+                assert_eq!(error.code(), Code::InvalidArgument, "{sql}: {error:?}");
+                assert!(error.message().contains("too large"), "{sql}: {error:?}");
+                assert!(started.elapsed() < Duration::from_secs(20), "{sql}: {:?}", started.elapsed());
+            }
+        }));
+    }
+    while attackers.iter().any(|attacker| !attacker.is_finished()) {
+        let started = Instant::now();
+        assert_eq!(query(&mut other, "select 1 as a").await.unwrap().num_rows(), 1);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+    for attacker in attackers {
+        attacker.await.unwrap();
+    }
+    assert!(served.is_running());
+    // what is meant goes on
+    let sql = "select repeat('ab', 3) as a, lpad('7', 3, '0') as b, length(repeat('x', 1000000)) as c";
+    assert_eq!(query(&mut other, sql).await.unwrap().num_rows(), 1);
+    assert_eq!(query(&mut other, "select unnest(range(1, 100000)) as a").await.unwrap().num_rows(), 99_999);
+}
+
+/// Statements whose planning takes long, on a server with one worker.
+#[tokio::test]
+async fn planning_holds_no_worker() {
+    let served = Served::start(&[], &["--data", &sample(), "--threads", "1"]);
+    let mut other = served.client().await;
+    query(&mut other, "select 1 as a").await.unwrap();
+    let terms: Vec<String> = (0..220).map(|n| format!("(wait_s + {n})")).collect();
+    let sql = format!("select {} as a from interactions", terms.join(" * "));
+    let mut planners = Vec::new();
+    for _ in 0..2 {
+        let (mut client, sql) = (served.client().await, sql.clone());
+        planners.push(tokio::spawn(async move {
+            // values overflow, which is an error or not
+            let _ = query(&mut client, &sql).await;
+        }));
+    }
+    while planners.iter().any(|planner| !planner.is_finished()) {
+        let started = Instant::now();
+        assert_eq!(query(&mut other, "select 1 as a").await.unwrap().num_rows(), 1);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn strings_of_an_aggregate_have_a_limit() {
+    let served = Served::start(&[], &["--data", &sample(), "--memory", "2GB"]);
+    let mut client = served.client().await;
+    for sql in [
+        "select length(string_agg(repeat(queue, 1000), ',')) from interactions",
+        "select length(string_agg(repeat(queue, 1000), ',')) from interactions group by is_abandoned",
+        "select length(string_agg(repeat(queue, 1000), ',' order by wait_s)) from interactions",
+    ] {
+        let error = query(&mut client, sql).await.unwrap_err();
+        assert!(error.message().contains("string_agg: a string of more than 64 MB"), "{sql}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobodys_statements_evict_those_of_others() {
+    let add = |name: &str| format!("[users.{name}]\ntoken = \"{}\"\n", sha256_of(name));
+    let config = format!("{}{}", add("ana"), add("eve"));
+    let served = Served::start(&[("cxql.toml", &config)], &["--data", &sample(), "--memory", "1GB"]);
+    let mut ana = served.client().await;
+    ana.set_token("ana".into());
+    let mut eve = served.client().await;
+    eve.set_token("eve".into());
+    let kept = ana.execute("select 7 as a".into(), None).await.unwrap();
+    for _ in 0..2_100 {
+        eve.execute("select 1 as a".into(), None).await.unwrap();
+    }
+    // those of eve go, and not this one
+    assert_eq!(crate::server::fetch(&mut ana, kept).await.unwrap().num_rows(), 1);
+}
+
+fn sha256_of(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
