@@ -45,6 +45,10 @@ const MAX_PARTS: usize = 256;
 /// Maximum number of tables of a statement, each counted as often as it is planned.
 const MAX_SCANS: u64 = 4_000;
 
+/// Maximum number of conditions that AND or OR connects. DataFusion compares each of an AND with the others.
+const MAX_CONJUNCTS: usize = 1_000;
+const MAX_DISJUNCTS: usize = 5_000;
+
 /// Chains of AND and OR from this length are balanced.
 const BALANCED_FROM: usize = 16;
 
@@ -187,10 +191,13 @@ pub(super) fn bound_statement(source: &Arc<Source>, statement: &mut DataFusionSt
 
 /// The same for a part of a statement.
 pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> Result<()> {
-    let _: ControlFlow<()> = tree.visit(&mut Balance);
     let mut measure =
         Measure { depth: 0, parts: vec![0], scans: vec![0], named: HashMap::new(), expected: HashMap::new() };
-    match Visit::visit(tree, &mut measure) {
+    let measured = match VisitMut::visit(tree, &mut Balance) {
+        ControlFlow::Continue(()) => Visit::visit(tree, &mut measure),
+        excess => excess,
+    };
+    match measured {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(excess) => {
             let (text, help) = match excess {
@@ -198,6 +205,12 @@ pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> 
                     format!("an expression nests deeper than {MAX_DEPTH} operators, brackets and calls"),
                     "write `x in (...)`, `sum(...)` or `concat(...)` in place of a long chain, or split it into common table \
                      expressions",
+                ),
+                Excess::Conditions => (
+                    format!(
+                        "more than {MAX_CONJUNCTS} conditions connected by AND, or {MAX_DISJUNCTS} connected by OR"
+                    ),
+                    "write `x in (...)` or `x not in (...)`",
                 ),
                 Excess::Parts => (
                     format!("a query of more than {MAX_PARTS} tables and SELECTs"),
@@ -219,11 +232,15 @@ pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> 
 struct Balance;
 
 impl VisitorMut for Balance {
-    type Break = ();
+    type Break = Excess;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        for op in [BinaryOperator::Or, BinaryOperator::And] {
-            if chain_length(expr, &op) >= BALANCED_FROM {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Excess> {
+        for (op, most) in [(BinaryOperator::Or, MAX_DISJUNCTS), (BinaryOperator::And, MAX_CONJUNCTS)] {
+            let length = chain_length(expr, &op);
+            if length >= most {
+                return ControlFlow::Break(Excess::Conditions);
+            }
+            if length >= BALANCED_FROM {
                 let operands = operands(std::mem::replace(expr, Expr::Value(Value::Null.into())), &op);
                 *expr = balanced(operands, &op);
                 break;
@@ -292,6 +309,7 @@ fn bracketed(expr: Expr, op: &BinaryOperator) -> Expr {
 
 /// The limit that is exceeded.
 enum Excess {
+    Conditions,
     Depth,
     Parts,
     Scans,

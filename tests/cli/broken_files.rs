@@ -82,8 +82,8 @@ fn arrow_files_in_both_formats_are_read() {
         folder.write(name, bytes);
         let ran = folder.cxql(&["query", &format!("select e, c, a, d from '{name}' where a < 3"), "-f", "csv"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
-        assert!(ran.out.contains("a string of more than twelve bytes"), "{}", ran.out);
+        assert_eq!(ran.out().lines().count(), 3, "{}", ran.out());
+        assert!(ran.out().contains("a string of more than twelve bytes"), "{}", ran.out());
     }
 }
 
