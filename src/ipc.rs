@@ -49,8 +49,9 @@ pub(crate) enum IpcFault {
 }
 
 impl IpcFault {
-    fn invalid(error: impl ToString) -> Self {
-        Self::Invalid(error.to_string())
+    pub(crate) fn invalid(error: impl ToString) -> Self {
+        // flatbuffers tells the way to the fault in further lines
+        Self::Invalid(error.to_string().lines().next().unwrap_or_default().to_owned())
     }
 }
 

@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 use datafusion::sql::parser::{CopyToSource, Statement as DataFusionStatement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Value, Visit, VisitMut, Visitor,
-    VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select,
+    Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{BRACKET_LIMIT, token_spot};
@@ -34,13 +35,27 @@ const MAX_TOKENS: usize = 250_000;
 const SHORT_TEXT_BYTES: usize = 2 << 20;
 
 /// Maximum number of words and symbols between two commas on one level of brackets.
-const MAX_SEGMENT: usize = 30_000;
+const MAX_SEGMENT: usize = 16_000;
 
 /// Maximum depth of an expression: the operators of a chain, brackets, calls.
 const MAX_DEPTH: usize = 256;
 
-/// Maximum number of SELECTs and tables of a query: those of its joins and set operations.
-const MAX_PARTS: usize = 256;
+/// Maximum number of subscripts and types of arrays between two commas.
+const MAX_SUBSCRIPTS: usize = 256;
+
+/// Maximum number of EXPLAINs between two commas, and how often a word may follow itself: the parser reads `interval interval`
+/// and the like without counting.
+const MAX_REPEATS: usize = 16;
+
+/// Maximum number of SELECTs of a query: those of its set operations, and subqueries.
+const MAX_SELECTS: usize = 256;
+
+/// Maximum number of tables of a query: those of its joins.
+const MAX_TABLES: usize = 100;
+
+/// Maximum nesting of operands that are planned twice, such as `x` in `coalesce(x, y)`, `x between y and z` or `x = y` of
+/// doubles: each level doubles the expression, some of them more.
+const MAX_COPIES: usize = 8;
 
 /// Maximum number of tables of a statement, each counted as often as it is planned.
 const MAX_SCANS: u64 = 4_000;
@@ -53,7 +68,7 @@ const MAX_DISJUNCTS: usize = 5_000;
 const BALANCED_FROM: usize = 16;
 
 /// Stack for each token of a segment: the frames of a level of the tree, of any function of the parser's crate.
-const STACK_PER_TOKEN: usize = 2 << 10;
+const STACK_PER_TOKEN: usize = 12 << 10;
 
 /// A segment for which any stack suffices.
 const SHORT_SEGMENT: usize = 500;
@@ -88,65 +103,111 @@ pub(super) fn check_text(source: &Arc<Source>) -> Result<()> {
 /// # Errors
 /// At the first token that is too much.
 pub(super) fn check_tokens(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Result<()> {
-    let too_much = |token: &TokenWithSpan, text: String, help: &str| {
-        Err(Error::at(source, Some(token_spot(token)), text).help(help))
-    };
-    let mut segments = vec![0usize];
+    let mut levels = vec![Segment::default()];
     let mut count = 0usize;
     for token in tokens {
-        match token.token {
-            Token::Whitespace(_) => continue,
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                count_segment(&mut segments);
-                segments.push(0);
-            }
-            Token::RParen | Token::RBracket | Token::RBrace if segments.len() > 1 => _ = segments.pop(),
-            Token::Comma | Token::SemiColon => {
-                if let Some(segment) = segments.last_mut() {
-                    *segment = 0;
-                }
-            }
-            _ => count_segment(&mut segments),
+        if matches!(token.token, Token::Whitespace(_)) {
+            continue;
         }
         count += 1;
-        if count > MAX_TOKENS {
-            let text = format!("the statement has more than {MAX_TOKENS} words and symbols");
-            return too_much(token, text, SHORTER);
-        }
-        if segments.len() > BRACKET_LIMIT + 1 {
-            let text = format!("brackets nest deeper than {BRACKET_LIMIT} levels");
-            return too_much(token, text, "split the statement into common table expressions or views");
-        }
-        if segments.last().is_some_and(|segment| *segment > MAX_SEGMENT) {
-            let text = format!("an expression or query of more than {MAX_SEGMENT} words and symbols");
-            return too_much(token, text, "write `x in (...)`, or split it into common table expressions");
+        let excess = if count > MAX_TOKENS {
+            Some((format!("the statement has more than {MAX_TOKENS} words and symbols"), SHORTER))
+        } else if !walk(&mut levels, &token.token) {
+            None
+        } else if levels.len() > BRACKET_LIMIT + 1 {
+            let help = "split the statement into common table expressions or views";
+            Some((format!("brackets nest deeper than {BRACKET_LIMIT} levels"), help))
+        } else {
+            levels.last().and_then(Segment::excess)
+        };
+        if let Some((text, help)) = excess {
+            return Err(Error::at(source, Some(token_spot(token)), text).help(help));
         }
     }
     Ok(())
 }
 
-fn count_segment(segments: &mut [usize]) {
-    if let Some(segment) = segments.last_mut() {
-        *segment += 1;
+/// The tokens between two commas on a level of brackets.
+#[derive(Debug, Default)]
+struct Segment {
+    tokens: usize,
+    subscripts: usize,
+    explains: usize,
+    last_word: String,
+    repeats: usize,
+}
+
+impl Segment {
+    fn add(&mut self, token: &Token) {
+        self.tokens += 1;
+        self.subscripts += usize::from(*token == Token::LBracket);
+        match token {
+            Token::Word(word) => {
+                self.explains += usize::from(word.keyword == Keyword::EXPLAIN);
+                if word.value.eq_ignore_ascii_case(&self.last_word) {
+                    self.repeats += 1;
+                } else {
+                    self.last_word.clear();
+                    self.last_word.push_str(&word.value);
+                    self.repeats = 0;
+                }
+            }
+            _ => (self.repeats, self.last_word) = (0, String::new()),
+        }
     }
+
+    fn excess(&self) -> Option<(String, &'static str)> {
+        if self.tokens > MAX_SEGMENT {
+            let text = format!("an expression or query of more than {MAX_SEGMENT} words and symbols");
+            Some((text, "write `x in (...)`, or split it into common table expressions"))
+        } else if self.subscripts > MAX_SUBSCRIPTS {
+            Some((format!("more than {MAX_SUBSCRIPTS} subscripts in an expression"), "split the statement"))
+        } else if self.explains > MAX_REPEATS {
+            Some((format!("more than {MAX_REPEATS} times EXPLAIN"), "write it once"))
+        } else if self.repeats > MAX_REPEATS {
+            Some((format!("`{}` more than {MAX_REPEATS} times in a row", self.last_word), "write it once"))
+        } else {
+            None
+        }
+    }
+}
+
+/// Adds a token to the segments of the brackets around it. True if a segment has grown.
+fn walk(levels: &mut Vec<Segment>, token: &Token) -> bool {
+    match token {
+        Token::Whitespace(_) => return false,
+        Token::RParen | Token::RBracket | Token::RBrace if levels.len() > 1 => {
+            levels.pop();
+            return false;
+        }
+        Token::Comma | Token::SemiColon => {
+            if let Some(segment) = levels.last_mut() {
+                *segment = Segment::default();
+            }
+            return false;
+        }
+        _ => {}
+    }
+    if let Some(segment) = levels.last_mut() {
+        segment.add(token);
+    }
+    // what is too much on this level is so before the bracket opens
+    if matches!(token, Token::LParen | Token::LBracket | Token::LBrace)
+        && levels.last().is_none_or(|segment| segment.excess().is_none())
+    {
+        levels.push(Segment::default());
+    }
+    true
 }
 
 /// The tokens of the longest segment, which bound the depth of the tree.
 fn longest_segment(tokens: &[TokenWithSpan]) -> usize {
-    let mut segments = vec![0usize];
+    let mut levels = vec![Segment::default()];
     let mut longest = 0;
     for token in tokens {
-        match token.token {
-            Token::Whitespace(_) => {}
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                count_segment(&mut segments);
-                segments.push(0);
-            }
-            Token::RParen | Token::RBracket | Token::RBrace if segments.len() > 1 => _ = segments.pop(),
-            Token::Comma | Token::SemiColon => _ = segments.last_mut().map(std::mem::take),
-            _ => count_segment(&mut segments),
+        if walk(&mut levels, &token.token) {
+            longest = longest.max(levels.iter().rev().take(2).map(|segment| segment.tokens).max().unwrap_or(0));
         }
-        longest = longest.max(segments.last().copied().unwrap_or(0));
     }
     longest
 }
@@ -191,8 +252,7 @@ pub(super) fn bound_statement(source: &Arc<Source>, statement: &mut DataFusionSt
 
 /// The same for a part of a statement.
 pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> Result<()> {
-    let mut measure =
-        Measure { depth: 0, parts: vec![0], scans: vec![0], named: HashMap::new(), expected: HashMap::new() };
+    let mut measure = Measure::new();
     let measured = match VisitMut::visit(tree, &mut Balance) {
         ControlFlow::Continue(()) => Visit::visit(tree, &mut measure),
         excess => excess,
@@ -212,8 +272,12 @@ pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> 
                     ),
                     "write `x in (...)` or `x not in (...)`",
                 ),
+                Excess::Copies => (
+                    format!("comparisons, BETWEEN, ANY, coalesce and the like nest deeper than {MAX_COPIES} levels"),
+                    "compute the inner ones in a common table expression",
+                ),
                 Excess::Parts => (
-                    format!("a query of more than {MAX_PARTS} tables and SELECTs"),
+                    format!("a query of more than {MAX_TABLES} tables, or more than {MAX_SELECTS} SELECTs"),
                     "put the parts into one table, or run the statement in parts",
                 ),
                 Excess::Scans => (
@@ -310,6 +374,7 @@ fn bracketed(expr: Expr, op: &BinaryOperator) -> Expr {
 /// The limit that is exceeded.
 enum Excess {
     Conditions,
+    Copies,
     Depth,
     Parts,
     Scans,
@@ -319,8 +384,11 @@ enum Excess {
 struct Measure {
     /// The depth of the expression that is visited.
     depth: usize,
+    /// The number of operands around it that are planned twice, and how often those that are still to be visited count.
+    copies: usize,
+    copied: HashMap<*const Expr, usize>,
     /// The number of SELECTs and tables of each query around.
-    parts: Vec<usize>,
+    parts: Vec<(usize, usize)>,
     /// The number of planned tables of each query around.
     scans: Vec<u64>,
     /// Planned tables of common table expressions by name.
@@ -330,14 +398,53 @@ struct Measure {
 }
 
 impl Measure {
-    fn part(&mut self) -> ControlFlow<Excess> {
+    fn new() -> Self {
+        Self {
+            depth: 0,
+            copies: 0,
+            copied: HashMap::new(),
+            parts: vec![(0, 0)],
+            scans: vec![0],
+            named: HashMap::new(),
+            expected: HashMap::new(),
+        }
+    }
+
+    fn add_parts(&mut self, selects: usize, tables: usize) -> ControlFlow<Excess> {
         if let Some(parts) = self.parts.last_mut() {
-            *parts += 1;
-            if *parts > MAX_PARTS {
+            *parts = (parts.0 + selects, parts.1 + tables);
+            if parts.0 > MAX_SELECTS || parts.1 > MAX_TABLES {
                 return ControlFlow::Break(Excess::Parts);
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Functions that become CASE with an argument twice.
+const CONDITIONAL: [&str; 5] = ["coalesce", "ifnull", "nullif", "nvl", "nvl2"];
+
+/// The operands of an expression that its plan has more than once, and how often they count.
+fn copied_operands(expr: &Expr) -> Vec<(&Expr, usize)> {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    match expr {
+        Expr::BinaryOp { left, op: Eq | NotEq | Lt | LtEq | Gt | GtEq, right } => vec![(left, 1), (right, 1)],
+        Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => vec![(left, 1), (right, 1)],
+        Expr::Between { expr, .. } | Expr::InList { expr, .. } | Expr::Like { expr, .. } | Expr::ILike { expr, .. } => {
+            vec![(expr, 1)]
+        }
+        Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => vec![(left, 3), (right, 3)],
+        Expr::Case { operand: Some(operand), .. } => vec![(operand, 1)],
+        Expr::Function(Function { name, args: FunctionArguments::List(list), .. })
+            if CONDITIONAL.contains(&name.to_string().to_lowercase().as_str()) =>
+        {
+            let argument = |arg| match arg {
+                &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expr)) => Some((expr, 1)),
+                _ => None,
+            };
+            list.args.iter().filter_map(argument).collect()
+        }
+        _ => vec![],
     }
 }
 
@@ -352,7 +459,7 @@ impl Visitor for Measure {
         for named in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.expected.insert(&raw const *named.query, folded(&named.alias.name));
         }
-        self.parts.push(0);
+        self.parts.push((0, 0));
         self.scans.push(0);
         ControlFlow::Continue(())
     }
@@ -371,15 +478,16 @@ impl Visitor for Measure {
                 }
             }
         }
-        ControlFlow::Continue(())
+        // also one in brackets between set operations
+        self.add_parts(1, 0)
     }
 
     fn pre_visit_select(&mut self, _select: &Select) -> ControlFlow<Excess> {
-        self.part()
+        self.add_parts(1, 0)
     }
 
     fn pre_visit_table_factor(&mut self, _table: &TableFactor) -> ControlFlow<Excess> {
-        self.part()
+        self.add_parts(0, 1)
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Excess> {
@@ -402,11 +510,20 @@ impl Visitor for Measure {
             Expr::CompoundIdentifier(parts) => parts.len(),
             _ => 0,
         };
-        if self.depth + own > MAX_DEPTH { ControlFlow::Break(Excess::Depth) } else { ControlFlow::Continue(()) }
+        if self.depth + own > MAX_DEPTH {
+            return ControlFlow::Break(Excess::Depth);
+        }
+        self.copies += self.copied.get(&(&raw const *expr)).copied().unwrap_or(0);
+        if self.copies > MAX_COPIES {
+            return ControlFlow::Break(Excess::Copies);
+        }
+        self.copied.extend(copied_operands(expr).into_iter().map(|(operand, weight)| (&raw const *operand, weight)));
+        ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Excess> {
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Excess> {
         self.depth -= 1;
+        self.copies -= self.copied.remove(&(&raw const *expr)).unwrap_or(0);
         ControlFlow::Continue(())
     }
 

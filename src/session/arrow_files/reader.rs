@@ -216,8 +216,8 @@ impl Input {
         Error::Data { message, cause: Some(Box::new(cause)) }.into()
     }
 
-    fn invalid(&self, text: impl Into<String>) -> DataFusionError {
-        self.fault(IpcFault::Invalid(text.into()))
+    fn invalid(&self, text: impl ToString) -> DataFusionError {
+        self.fault(IpcFault::invalid(text))
     }
 
     /// The bytes of a range, which must lie in the file.
