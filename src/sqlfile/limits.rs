@@ -44,13 +44,14 @@ const MAX_DEPTH: usize = 256;
 const MAX_SUBSCRIPTS: usize = 256;
 
 /// Maximum number of EXPLAINs between two commas, and how often a word may follow itself: the parser reads `interval interval`
-/// and the like without counting.
-const MAX_REPEATS: usize = 16;
+/// and the like without counting. `end end` closes as many CASEs.
+const MAX_EXPLAINS: usize = 16;
+const MAX_REPEATS: usize = 64;
 
 /// Maximum number of SELECTs of a query: those of its set operations, and subqueries.
 const MAX_SELECTS: usize = 256;
 
-/// Maximum number of tables of a query: those of its joins.
+/// Maximum number of tables of a SELECT: those of its joins.
 const MAX_TABLES: usize = 100;
 
 /// Maximum nesting of operands that are planned twice, such as `x` in `coalesce(x, y)`, `x between y and z` or `x = y` of
@@ -162,8 +163,8 @@ impl Segment {
             Some((text, "write `x in (...)`, or split it into common table expressions"))
         } else if self.subscripts > MAX_SUBSCRIPTS {
             Some((format!("more than {MAX_SUBSCRIPTS} subscripts in an expression"), "split the statement"))
-        } else if self.explains > MAX_REPEATS {
-            Some((format!("more than {MAX_REPEATS} times EXPLAIN"), "write it once"))
+        } else if self.explains > MAX_EXPLAINS {
+            Some((format!("more than {MAX_EXPLAINS} times EXPLAIN"), "write it once"))
         } else if self.repeats > MAX_REPEATS {
             Some((format!("`{}` more than {MAX_REPEATS} times in a row", self.last_word), "write it once"))
         } else {
@@ -277,7 +278,7 @@ pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> 
                     "compute the inner ones in a common table expression",
                 ),
                 Excess::Parts => (
-                    format!("a query of more than {MAX_TABLES} tables, or more than {MAX_SELECTS} SELECTs"),
+                    format!("a SELECT of more than {MAX_TABLES} tables, or a query of more than {MAX_SELECTS} SELECTs"),
                     "put the parts into one table, or run the statement in parts",
                 ),
                 Excess::Scans => (
@@ -387,8 +388,10 @@ struct Measure {
     /// The number of operands around it that are planned twice, and how often those that are still to be visited count.
     copies: usize,
     copied: HashMap<*const Expr, usize>,
-    /// The number of SELECTs and tables of each query around.
-    parts: Vec<(usize, usize)>,
+    /// The number of SELECTs of each query around.
+    selects: Vec<usize>,
+    /// The number of tables of each SELECT around.
+    tables: Vec<usize>,
     /// The number of planned tables of each query around.
     scans: Vec<u64>,
     /// Planned tables of common table expressions by name.
@@ -403,21 +406,28 @@ impl Measure {
             depth: 0,
             copies: 0,
             copied: HashMap::new(),
-            parts: vec![(0, 0)],
+            selects: vec![0],
+            tables: vec![0],
             scans: vec![0],
             named: HashMap::new(),
             expected: HashMap::new(),
         }
     }
 
-    fn add_parts(&mut self, selects: usize, tables: usize) -> ControlFlow<Excess> {
-        if let Some(parts) = self.parts.last_mut() {
-            *parts = (parts.0 + selects, parts.1 + tables);
-            if parts.0 > MAX_SELECTS || parts.1 > MAX_TABLES {
-                return ControlFlow::Break(Excess::Parts);
-            }
+    fn add_select(&mut self) -> ControlFlow<Excess> {
+        count(&mut self.selects, MAX_SELECTS)
+    }
+}
+
+/// Adds one to the innermost count.
+fn count(counts: &mut [usize], most: usize) -> ControlFlow<Excess> {
+    match counts.last_mut() {
+        Some(count) if *count >= most => ControlFlow::Break(Excess::Parts),
+        Some(count) => {
+            *count += 1;
+            ControlFlow::Continue(())
         }
-        ControlFlow::Continue(())
+        None => ControlFlow::Continue(()),
     }
 }
 
@@ -459,13 +469,13 @@ impl Visitor for Measure {
         for named in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.expected.insert(&raw const *named.query, folded(&named.alias.name));
         }
-        self.parts.push((0, 0));
+        self.selects.push(0);
         self.scans.push(0);
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Excess> {
-        self.parts.pop();
+        self.selects.pop();
         let scans = self.scans.pop().unwrap_or(0);
         if scans > MAX_SCANS {
             return ControlFlow::Break(Excess::Scans);
@@ -479,15 +489,21 @@ impl Visitor for Measure {
             }
         }
         // also one in brackets between set operations
-        self.add_parts(1, 0)
+        self.add_select()
     }
 
     fn pre_visit_select(&mut self, _select: &Select) -> ControlFlow<Excess> {
-        self.add_parts(1, 0)
+        self.tables.push(0);
+        self.add_select()
+    }
+
+    fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<Excess> {
+        self.tables.pop();
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, _table: &TableFactor) -> ControlFlow<Excess> {
-        self.add_parts(0, 1)
+        count(&mut self.tables, MAX_TABLES)
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Excess> {
