@@ -86,7 +86,7 @@ fn zeros_that_compress_to_nothing_have_a_limit() {
     let fault = decode(&all, usize::MAX).unwrap_err();
     assert_eq!(
         fault.to_string(),
-        "buffers of 82 MB in one message, at most 64 MB are taken; send or write smaller batches"
+        "buffers of 80 MB in one message, at most 64 MB are taken; send or write smaller batches"
     );
 }
 
