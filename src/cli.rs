@@ -284,12 +284,13 @@ fn start(cli: Cli) -> Result<ExitCode> {
     result
 }
 
-/// Reports a panic in one line. The panic of the spreadsheet writer on a full disk is caught and reported as an error
-/// elsewhere.
+/// Reports a panic in one line. Those of decoders, and of the spreadsheet writer on a full disk, are caught and reported as
+/// errors elsewhere.
 fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("stopped");
-        let is_reported = text.contains("xml file") || text == "stopped";
+        let is_caught = panic.location().is_some_and(|place| crate::panics::is_caught(place.file()));
+        let is_reported = is_caught || text.contains("xml file") || text == "stopped";
         if !is_reported {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             let _ = writeln!(std::io::stderr(), "a fault of the program at {place}: {text}");

@@ -14,6 +14,7 @@ mod metadata;
 mod metrics;
 mod options;
 mod params;
+mod planner;
 mod query_log;
 mod reflection;
 mod service;
@@ -24,6 +25,7 @@ mod status;
 mod stream;
 mod system;
 mod tls;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::hash::Hash;

@@ -2,8 +2,10 @@
 
 mod access;
 mod addresses;
+mod arrow_files;
 mod calls;
 mod catalog;
+mod caught_format;
 mod csv;
 mod diagnose;
 mod dictionary_bounds;
@@ -42,11 +44,12 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::TrackConsumersPool;
+use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, SetVariable, Statement as PlanStatement};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -69,6 +72,7 @@ use self::spill_folders::spill_folder;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
+use crate::panics::CatchStream;
 use crate::source::{Source, Spot};
 
 /// The catalog of a session.
@@ -199,6 +203,7 @@ impl Session {
         let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let mut state = cxql_engine::register(builder, options.engine).map_err(engine)?.build();
         cxql_udfs::register_all(&mut state).map_err(engine)?;
+        state.register_file_format(Arc::new(arrow_files::ArrowFileFormatFactory), true).map_err(engine)?;
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);
         schema.attach(context.state_weak_ref());
@@ -230,6 +235,11 @@ impl Session {
     /// Bytes that the encoder of a result may hold: its share of the memory limit.
     pub(crate) fn encoder_memory(&self) -> usize {
         self.memory / ENCODER_SHARE
+    }
+
+    /// The memory pool of all queries, and its limit in bytes.
+    pub(crate) fn memory(&self) -> (Arc<dyn MemoryPool>, usize) {
+        (Arc::clone(&self.context.runtime_env().memory_pool), self.memory)
     }
 
     /// Adds a schema beside the default one.
@@ -429,7 +439,7 @@ impl Session {
         if let Some(memory) = memory {
             context = context.with_runtime(with_query_limit(&self.context.runtime_env(), memory));
         }
-        let stream = execute_stream(Arc::clone(&plan), Arc::new(context))?;
+        let stream = caught(execute_stream(Arc::clone(&plan), Arc::new(context))?);
         Ok(Execution { schema: stream.schema(), stream, plan })
     }
 
@@ -505,6 +515,11 @@ fn store_and_path(
     let path = object_store::path::Path::from_url_path(url.path())
         .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
     Ok((store, path))
+}
+
+/// A stream whose panics are errors: a corrupt page of a file may end in one.
+fn caught(stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    Box::pin(RecordBatchStreamAdapter::new(stream.schema(), CatchStream::new(stream)))
 }
 
 /// Whether any part of a plan changes anything outside the session's settings.

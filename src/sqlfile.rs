@@ -4,17 +4,20 @@
 //! belong to that statement and may only use [`SECTION_KEYS`]. Other comments are ignored. A statement headed
 //! [`NOTES`] is no section: its rows are notes.
 
+mod limits;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement as DataFusionStatement};
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
+pub(crate) use self::limits::ParseStack;
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
 
@@ -125,41 +128,32 @@ pub(crate) fn statements(source: &Arc<Source>) -> Result<VecDeque<DataFusionStat
 /// # Errors
 /// As [`statements`].
 pub(crate) fn statements_of(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result<VecDeque<DataFusionStatement>> {
-    let end = tokens.last().map(token_spot);
-    let built = DFParserBuilder::new(tokens).with_recursion_limit(RECURSION_LIMIT).build();
-    match built.and_then(|mut parser| parser.parse_statements()) {
-        Ok(statements) => Ok(statements),
-        Err(error) => Err(match error.find_root() {
-            DataFusionError::SQL(parser, _) => parser_error(source, parser, end),
-            other => Error::at(source, None, other.strip_backtrace()),
-        }),
-    }
+    ParseStack::of(&tokens).run(|| {
+        let end = tokens.last().map(token_spot);
+        let built = DFParserBuilder::new(tokens).with_recursion_limit(RECURSION_LIMIT).build();
+        match built.and_then(|mut parser| parser.parse_statements()) {
+            Ok(mut statements) => {
+                statements.iter_mut().try_for_each(|statement| limits::bound_statement(source, statement))?;
+                Ok(statements)
+            }
+            Err(error) => Err(match error.find_root() {
+                DataFusionError::SQL(parser, _) => parser_error(source, parser, end),
+                other => Error::at(source, None, other.strip_backtrace()),
+            }),
+        }
+    })
 }
 
 /// Tokenizes SQL, with positions.
 pub(crate) fn tokenize(source: &Arc<Source>) -> Result<Vec<TokenWithSpan>> {
+    limits::check_text(source)?;
     let tokens = Tokenizer::new(&GenericDialect {}, &source.text).tokenize_with_location().map_err(|error| {
         let spot = Spot { line: error.location.line as usize, column: error.location.column as usize, length: 1 };
         let is_string = error.message.contains("string literal");
         let error = Error::at(source, Some(spot), error.message);
         if is_string { error.help("a quote within a string is doubled: 'it''s'") } else { error }
     })?;
-    let mut depth = 0usize;
-    for token in &tokens {
-        match token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
-            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > BRACKET_LIMIT {
-            return Err(Error::at(
-                source,
-                Some(token_spot(token)),
-                format!("brackets nest deeper than {BRACKET_LIMIT} levels"),
-            )
-            .help("split the statement into common table expressions or views"));
-        }
-    }
+    limits::check_tokens(source, &tokens)?;
     Ok(tokens)
 }
 
@@ -252,16 +246,29 @@ fn statement(source: &Arc<Source>, header: Vec<HeaderLine>, tokens: Vec<TokenWit
 
 /// Parses the tokens of one statement of `source`.
 pub(crate) fn parse_tokens(source: &Arc<Source>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
-    let dialect = GenericDialect {};
-    let last = tokens.last().map(token_spot);
-    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
-    let next = parser.peek_token();
-    if next.token != Token::EOF {
-        return Err(Error::at(source, Some(token_spot(&next)), format!("unexpected `{}`", next.token))
-            .help("statements are separated by `;`"));
+    ParseStack::of(&tokens).run(|| {
+        let dialect = GenericDialect {};
+        let last = tokens.last().map(token_spot);
+        let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+        let mut statement = parser.parse_statement().map_err(|error| parser_error(source, &error, last))?;
+        limits::bound(source, &mut statement)?;
+        let next = parser.peek_token();
+        if next.token != Token::EOF {
+            return Err(Error::at(source, Some(token_spot(&next)), format!("unexpected `{}`", next.token))
+                .help("statements are separated by `;`"));
+        }
+        Ok(statement)
+    })
+}
+
+/// Parses an expression of a few tokens between commas; `None` if it is longer or none.
+pub(crate) fn parse_short_expr(tokens: Vec<TokenWithSpan>) -> Option<Expr> {
+    if !ParseStack::of(&tokens).is_small() {
+        return None;
     }
-    Ok(statement)
+    let dialect = GenericDialect {};
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    parser.parse_expr().ok()
 }
 
 /// The error for a statement of a report or view that does not only read.

@@ -5,6 +5,7 @@
 
 pub(crate) mod aggregates;
 mod bit_count;
+mod bounded;
 pub(crate) mod calendar;
 pub(crate) mod canonical_float;
 pub(crate) mod delegate;
@@ -40,6 +41,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use self::aggregates::{AggregateOverride, AggregateRepair};
 use self::bit_count::BitCount;
+use self::bounded::{BOUNDED, Bounded};
 use self::operators::OperatorPlanner;
 use self::overrides::{FunctionOverride, Repair};
 use self::percentile::PercentileCont;
@@ -83,6 +85,11 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
         };
         let inner = Arc::clone(function);
         *function = Arc::new(ScalarUDF::from(FunctionOverride::new(inner, repair)));
+    }
+    for function in builder.scalar_functions().iter_mut().flatten() {
+        if BOUNDED.contains(&function.name()) {
+            *function = Arc::new(ScalarUDF::from(Bounded { inner: Arc::clone(function) }));
+        }
     }
     if let Some(functions) = builder.scalar_functions() {
         let default = ConfigOptions::default();

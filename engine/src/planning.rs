@@ -1,6 +1,7 @@
 //! Planning of SQL: what has to be decided before there is a plan.
 
 mod any_of_arrays;
+pub(crate) mod budget;
 mod call_clauses;
 mod cast_names;
 mod query_clauses;
@@ -15,6 +16,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
 
+pub use self::budget::{PlanningBudget, spent_bytes};
 use crate::EngineOptions;
 
 /// Plans a statement as [`SessionState::statement_to_plan`] does, with the repairs of this crate that need its SQL.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo};
+use arrow_flight::{Action, CancelFlightInfoRequest, FlightData, FlightInfo};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
@@ -16,18 +15,25 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use prost::Message;
+use tokio::runtime::Handle;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::{Request, Status, Streaming};
 
 use super::results::{self, ResultArgs};
 use crate::error::{Error, Result, with_all_causes};
 use crate::execute::PlannedStatement;
 use crate::flight::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID};
+use crate::ipc::{FlightBatches, FlightFault};
 use crate::project::Project;
 use crate::session::{Session, SessionOptions};
 use crate::source::Source;
@@ -53,7 +59,23 @@ pub(super) struct ServerArgs {
     pub(super) cancel: Option<String>,
 }
 
-type Client = FlightSqlServiceClient<Channel>;
+type Client = FlightSqlServiceClient<InterceptedService<Channel, Headers>>;
+
+/// Adds the headers of every request.
+#[derive(Debug, Clone, Default)]
+struct Headers {
+    authorization: Option<AsciiMetadataValue>,
+}
+
+impl Interceptor for Headers {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert(COMPRESSION.0, AsciiMetadataValue::from_static(COMPRESSION.1));
+        if let Some(authorization) = self.authorization.clone() {
+            request.metadata_mut().insert("authorization", authorization);
+        }
+        Ok(request)
+    }
+}
 
 /// Converts a server's error; its message is that of the local command line.
 fn server_error(error: FlightError) -> Error {
@@ -79,11 +101,14 @@ pub(super) async fn run(
     let source = Arc::new(Source::query(&text));
     let text = if result.explain { format!("explain {text}") } else { text };
     let info = client.execute(text, None).await.map_err(server_error)?;
-    let schema: SchemaRef = Arc::new(info.clone().try_decode_schema().map_err(|error| server_error(error.into()))?);
+    let schema = crate::panics::catch(|| info.clone().try_decode_schema());
+    let schema = schema.map_err(|panic| Error::data(format!("the server's answer cannot be read: {panic}")))?;
+    let schema: SchemaRef = Arc::new(schema.map_err(|error| server_error(error.into()))?);
     let ticket = info.endpoint.first().and_then(|endpoint| endpoint.ticket.clone());
     let ticket = ticket.ok_or_else(|| Error::data("the server's answer has no rows to fetch"))?;
-    let rows = client.do_get(ticket).await.map_err(server_error)?;
-    let rows = Rows { schema: Arc::clone(&schema), stream: Mutex::new(Some(rows)) };
+    let messages = client.inner_mut().do_get(ticket).await;
+    let messages = messages.map_err(|status| server_error(status.into()))?.into_inner();
+    let rows = Rows { schema: Arc::clone(&schema), messages: Mutex::new(Some(messages)) };
     let engine = |error: DataFusionError| Error::Engine { message: error.strip_backtrace() };
     let table = StreamingTable::try_new(schema, vec![Arc::new(rows)]).map_err(engine)?;
     let plan = LogicalPlanBuilder::scan("result", provider_as_source(Arc::new(table)), None);
@@ -130,22 +155,23 @@ async fn connect(args: &ServerArgs, url: &str) -> Result<Client> {
     let channel = endpoint.connect().await;
     let channel =
         channel.map_err(|error| Error::data(format!("cannot connect to {url}: {}", with_all_causes(&error))))?;
-    let mut client = FlightSqlServiceClient::new(channel);
-    client.set_header(COMPRESSION.0, COMPRESSION.1);
-    if let Some(token) = token {
-        client.set_token(token);
-    } else if let Some(user) = &args.user {
-        let password = match std::env::var("CXQL_PASSWORD") {
-            Ok(password) => password,
-            Err(_) => rpassword::prompt_password(format!("password of {user}: ")).map_err(|cause| Error::Io {
-                action: "read",
-                path: "the password".into(),
-                cause,
-            })?,
-        };
-        client.set_header("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))));
-    }
-    Ok(client)
+    let authorization = match (token, &args.user) {
+        (Some(token), _) => Some(format!("Bearer {token}")),
+        (None, Some(user)) => {
+            let password =
+                match std::env::var("CXQL_PASSWORD") {
+                    Ok(password) => password,
+                    Err(_) => rpassword::prompt_password(format!("password of {user}: "))
+                        .map_err(|cause| Error::Io { action: "read", path: "the password".into(), cause })?,
+                };
+            Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
+        }
+        (None, None) => None,
+    };
+    let authorization = authorization.map(|text| text.parse()).transpose();
+    let authorization = authorization.map_err(|_| Error::usage("CXQL_TOKEN: a token has no spaces or line ends"))?;
+    let channel = InterceptedService::new(channel, Headers { authorization });
+    Ok(FlightSqlServiceClient::new(channel))
 }
 
 /// The trusted certificate authorities.
@@ -189,10 +215,10 @@ async fn stop(client: &mut Client, info: FlightInfo) {
     }
 }
 
-/// The stream of batches from the server.
+/// The batches of the server.
 struct Rows {
     schema: SchemaRef,
-    stream: Mutex<Option<FlightRecordBatchStream>>,
+    messages: Mutex<Option<Streaming<FlightData>>>,
 }
 
 impl fmt::Debug for Rows {
@@ -206,10 +232,27 @@ impl PartitionStream for Rows {
         &self.schema
     }
 
-    fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let rows = match rows {
-            Some(rows) => rows.map_err(|error| server_error(error).into()).boxed(),
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rows = match messages {
+            Some(messages) => {
+                let pool = context.memory_pool();
+                let limit = match pool.memory_limit() {
+                    MemoryLimit::Finite(limit) => limit,
+                    _ => usize::MAX,
+                };
+                let batches = FlightBatches::new(messages, limit, pool, "rows of the server", Handle::current());
+                stream::try_unfold(batches, async |mut batches| {
+                    let batch = batches.next().await.map_err(|fault| match fault {
+                        FlightFault::Status(status) => server_error(status.into()),
+                        FlightFault::Message(fault) => {
+                            Error::data(format!("the server's answer cannot be read: {fault}"))
+                        }
+                    })?;
+                    Ok(batch.map(|batch| (batch, batches)))
+                })
+                .boxed()
+            }
             None => {
                 let error = DataFusionError::from(Error::data("the rows of a server come only once"));
                 stream::iter([Err(error)]).boxed()

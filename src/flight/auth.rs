@@ -26,8 +26,11 @@ use crate::error::{Error, Result};
 /// How long a verified `authorization` header is cached: password verification is slow by design.
 const BASIC_LIFE: Duration = Duration::from_secs(5 * 60);
 
-/// Maximum number of logins.
-const MAX_LOGINS: u64 = 100_000;
+/// Maximum number of logins of a user, of which the least recently used end.
+const MAX_LOGINS: u64 = 1_000;
+
+/// Maximum number of verified headers, and of addresses with failed logins.
+const MAX_HEADERS: u64 = 100_000;
 
 /// Maximum failed logins of a user at an address, and of an address in total, within [`FAILURES_LIFE`].
 const MAX_FAILURES: u32 = 5;
@@ -65,8 +68,8 @@ struct User {
 #[derive(Debug)]
 pub(super) struct Authenticator {
     users: Vec<User>,
-    /// Users by the hash of the token of their login.
-    logins: Cache<Sha256Digest, Arc<str>>,
+    /// The hashes of the tokens of the logins of each user: nobody's logins end those of others.
+    logins: BTreeMap<Arc<str>, Cache<Sha256Digest, ()>>,
     /// Users by the hash of a verified header.
     verified_headers: Cache<Sha256Digest, Arc<str>>,
     failures: Cache<(IpAddr, String), Arc<AtomicU32>>,
@@ -133,11 +136,12 @@ impl Authenticator {
         };
         let users = users.iter().map(user).collect::<Result<Vec<_>>>()?;
         let dummy_hash = if users.is_empty() { String::new() } else { hash_password(&Uuid::new_v4().to_string())? };
+        let logins = users.iter().map(|user| (Arc::clone(&user.name), recent(MAX_LOGINS).time_to_idle(idle).build()));
         Ok(Self {
+            logins: logins.collect(),
             users,
-            logins: recent(MAX_LOGINS).time_to_idle(idle).build(),
-            verified_headers: recent(MAX_LOGINS).time_to_live(BASIC_LIFE).build(),
-            failures: Cache::builder().max_capacity(MAX_LOGINS).time_to_live(FAILURES_LIFE).build(),
+            verified_headers: recent(MAX_HEADERS).time_to_live(BASIC_LIFE).build(),
+            failures: Cache::builder().max_capacity(MAX_HEADERS).time_to_live(FAILURES_LIFE).build(),
             verifications: Semaphore::new(CHECKS_AT_A_TIME),
             dummy_hash,
         })
@@ -167,7 +171,9 @@ impl Authenticator {
         match &principal.0 {
             Some(user) => {
                 let (token, _) = new_token();
-                self.logins.insert(sha256(token.as_bytes()), Arc::clone(user));
+                if let Some(logins) = self.logins.get(user) {
+                    logins.insert(sha256(token.as_bytes()), ());
+                }
                 token
             }
             // some tools always log in
@@ -178,9 +184,7 @@ impl Authenticator {
     /// The hash of the request's bearer token, if it is that of a login.
     pub(super) fn login_of(&self, headers: &MetadataMap) -> Option<Sha256Digest> {
         match authorization(headers)? {
-            Authorization::Bearer(token) => {
-                Some(sha256(token.as_bytes())).filter(|hash| self.logins.contains_key(hash))
-            }
+            Authorization::Bearer(token) => Some(sha256(token.as_bytes())).filter(|hash| self.user_of(hash).is_some()),
             Authorization::Basic(_) => None,
         }
     }
@@ -188,15 +192,24 @@ impl Authenticator {
     /// Ends the login of the request's token. False if there is none.
     pub(super) fn logout(&self, headers: &MetadataMap) -> bool {
         match authorization(headers) {
-            Some(Authorization::Bearer(token)) => self.logins.remove(&sha256(token.as_bytes())).is_some(),
+            Some(Authorization::Bearer(token)) => {
+                let hash = sha256(token.as_bytes());
+                self.user_of(&hash).and_then(|user| self.logins.get(user)?.remove(&hash)).is_some()
+            }
             _ => false,
         }
     }
 
+    /// The user of a login.
+    fn user_of(&self, hash: &Sha256Digest) -> Option<&Arc<str>> {
+        // `get` and not `contains_key`: the login is used
+        self.logins.iter().find(|(_, logins)| logins.get(hash).is_some()).map(|(user, _)| user)
+    }
+
     fn by_token(&self, token: &str) -> Result<Arc<str>, Status> {
         let hash = sha256(token.as_bytes());
-        if let Some(user) = self.logins.get(&hash) {
-            return Ok(user);
+        if let Some(user) = self.user_of(&hash) {
+            return Ok(Arc::clone(user));
         }
         let mut found = None;
         for user in &self.users {
@@ -210,9 +223,6 @@ impl Authenticator {
 
     async fn by_password(&self, text: &str, address: IpAddr) -> Result<Arc<str>, Status> {
         let hash = sha256(text.as_bytes());
-        if let Some(user) = self.verified_headers.get(&hash) {
-            return Ok(user);
-        }
         let wrong = || Status::unauthenticated("the user or the password is wrong");
         let decoded = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let (name, password) = match decoded.as_ref().and_then(|text| text.split_once(':')) {
@@ -230,8 +240,12 @@ impl Authenticator {
             tracing::warn!(user = name.as_str(), %address, "too many failed logins");
             Status::resource_exhausted("too many failed logins; wait a minute")
         };
+        // first: an answer to the right password would tell a guesser that it is right
         if is_limited() {
             return Err(refused());
+        }
+        if let Some(user) = self.verified_headers.get(&hash) {
+            return Ok(user);
         }
         let _permit = self.verifications.acquire().await.map_err(|_| Status::cancelled("the server is stopping"))?;
         // tools open many connections at once: the first verification is valid for all
@@ -348,6 +362,20 @@ mod tests {
         assert_eq!(check(&authenticator, &basic("ana", "s:ecret")).await.unwrap_err().code(), Code::ResourceExhausted);
         // other users are not affected
         assert_eq!(check(&authenticator, &basic("eve", "x")).await.unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_right_before_is_locked_too() {
+        let (authenticator, _) = authenticator();
+        let login = check(&authenticator, &basic("ana", "s:ecret")).await.unwrap();
+        let token = request(&format!("Bearer {}", authenticator.login(&login)));
+        for _ in 0..3_000 {
+            let code = check(&authenticator, &basic("ana", "wrong")).await.unwrap_err().code();
+            assert!([Code::Unauthenticated, Code::ResourceExhausted].contains(&code));
+        }
+        assert_eq!(check(&authenticator, &basic("ana", "s:ecret")).await.unwrap_err().code(), Code::ResourceExhausted);
+        // a login is no password: who has its token goes on
+        assert_eq!(check(&authenticator, &token).await.unwrap(), login);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! when it sets an option, named by a cookie. All other requests of the same user from the same address share a session
 //! in which no option can be set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,8 +26,12 @@ use crate::session::Session;
 /// The cookie that names a session, as in Arrow's own servers.
 pub(super) const COOKIE: &str = "arrow_flight_session_id";
 
-/// Maximum number of sessions. One with options has a DataFusion session state of its own.
-const MAX_SESSIONS: u64 = 10_000;
+/// Maximum number of sessions of a user, of which the least recently used are evicted. One with options has a DataFusion
+/// session state of its own.
+const MAX_SESSIONS: u64 = 1_000;
+
+/// The same where all clients are one user, because the server has none.
+const MAX_OPEN_SESSIONS: u64 = 10_000;
 
 /// The key of a session in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -165,23 +169,45 @@ impl ClientSession {
     }
 }
 
-/// All client sessions.
+/// The sessions of a user.
+type UserSessions = Cache<SessionKey, Arc<ClientSession>>;
+
+/// All client sessions, by user: nobody's sessions evict those of others.
 #[derive(Debug, Clone)]
-pub(super) struct ClientSessionStore(Cache<SessionKey, Arc<ClientSession>>);
+pub(super) struct ClientSessionStore {
+    users: Arc<RwLock<HashMap<Principal, UserSessions>>>,
+    idle: Duration,
+}
 
 impl ClientSessionStore {
     /// `idle` is how long an unused session is kept.
     pub(super) fn new(idle: Duration) -> Self {
-        Self(recent(MAX_SESSIONS).time_to_idle(idle).build())
+        Self { users: Arc::default(), idle }
+    }
+
+    fn of_user(&self, principal: &Principal) -> UserSessions {
+        if let Some(sessions) = self.users.read().get(principal) {
+            return sessions.clone();
+        }
+        let most = if principal.0.is_some() { MAX_SESSIONS } else { MAX_OPEN_SESSIONS };
+        let mut users = self.users.write();
+        users.entry(principal.clone()).or_insert_with(|| recent(most).time_to_idle(self.idle).build()).clone()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<ClientSession>> {
-        self.0.iter().map(|(_, client)| client).collect()
+        let users = self.users.read();
+        users.values().flat_map(|sessions| sessions.iter().map(|(_, client)| client)).collect()
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.entry_count()
+        let users = self.users.read();
+        users
+            .values()
+            .map(|sessions| {
+                sessions.run_pending_tasks();
+                sessions.entry_count()
+            })
+            .sum()
     }
 }
 
@@ -219,22 +245,23 @@ impl ClientSessions {
         address: Option<SocketAddr>,
     ) -> Result<Arc<ClientSession>, Status> {
         let address = address.map(|address| address.ip());
+        let sessions = self.store.of_user(principal);
         let client = match (cookie(headers), login) {
             (Some(id), _) => {
-                let client = self.store.0.get(&SessionKey::Cookie(id)).filter(|client| client.principal == *principal);
+                let client = sessions.get(&SessionKey::Cookie(id));
                 client.ok_or_else(|| {
                     Status::unauthenticated("the session of the cookie is not known or has ended; connect again")
                 })?
             }
             (None, Some(login)) => {
                 let session = self.base_session(principal)?;
-                self.store.0.get_with(SessionKey::Login(login), || {
+                sessions.get_with(SessionKey::Login(login), || {
                     ClientSession::new(Uuid::new_v4(), principal.clone(), SessionKind::Login, address, session)
                 })
             }
             (None, None) => {
                 let session = self.base_session(principal)?;
-                self.store.0.get_with(SessionKey::Direct(principal.clone(), address), || {
+                sessions.get_with(SessionKey::Direct(principal.clone(), address), || {
                     ClientSession::new(Uuid::new_v4(), principal.clone(), SessionKind::Direct, address, session)
                 })
             }
@@ -248,15 +275,16 @@ impl ClientSessions {
         let id = Uuid::new_v4();
         let session = self.base_session(&shared.principal)?;
         let client = ClientSession::new(id, shared.principal.clone(), SessionKind::Cookie, shared.address, session);
-        self.store.0.insert(SessionKey::Cookie(id), Arc::clone(&client));
+        self.store.of_user(&shared.principal).insert(SessionKey::Cookie(id), Arc::clone(&client));
         Ok(client)
     }
 
     /// Closes the session of a cookie or login. False for a shared one.
     pub(super) fn close(&self, client: &ClientSession, login: Option<Sha256Digest>) -> bool {
+        let sessions = self.store.of_user(&client.principal);
         match (client.kind, login) {
-            (SessionKind::Cookie, _) => self.store.0.remove(&SessionKey::Cookie(client.id)).is_some(),
-            (SessionKind::Login, Some(login)) => self.store.0.remove(&SessionKey::Login(login)).is_some(),
+            (SessionKind::Cookie, _) => sessions.remove(&SessionKey::Cookie(client.id)).is_some(),
+            (SessionKind::Login, Some(login)) => sessions.remove(&SessionKey::Login(login)).is_some(),
             (SessionKind::Login, None) | (SessionKind::Direct, _) => false,
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use async_trait::async_trait;
@@ -13,11 +12,11 @@ use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::TableType;
-use futures::TryStreamExt;
 use parking_lot::Mutex;
 use tonic::Status;
 
 use super::status;
+use super::upload::{self, Uploads};
 use crate::session::CATALOG;
 use crate::types::type_name;
 
@@ -91,18 +90,15 @@ impl ScratchSchema {
         &self,
         command: &CommandStatementIngest,
         data: PeekableFlightDataStream,
+        uploads: &Uploads,
     ) -> Result<i64, Status> {
         let definition = TableDefinition::of(command)?;
         let name = name_of(command)?;
         definition.check(name, self.tables.lock().get(name))?;
         let memory = MemoryConsumer::new(format!("table {SCRATCH}.{name}")).register(&self.pool);
-        let mut stream = FlightRecordBatchStream::new_from_flight_data(data.map_err(|status| status.into()));
-        let broken = |error| match error {
-            arrow_flight::error::FlightError::Tonic(status) => *status,
-            other => status::invalid(format!("the rows cannot be read: {other}")),
-        };
+        let mut stream = uploads.batches(data, self.limit, "rows of a table");
         let mut batches = Vec::new();
-        while let Some(batch) = stream.try_next().await.map_err(broken)? {
+        while let Some(batch) = stream.next().await.map_err(|fault| upload::failure(fault, "rows"))? {
             let bytes = batch.get_array_memory_size();
             if self.used() + memory.size() + bytes > self.limit {
                 return Err(Status::resource_exhausted(format!(
@@ -111,7 +107,9 @@ impl ScratchSchema {
                 )));
             }
             memory.try_grow(bytes).map_err(|error| Status::resource_exhausted(error.strip_backtrace()))?;
-            batches.push(batch);
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
         }
         let schema = stream.schema().cloned();
         let schema = schema.ok_or_else(|| status::invalid("a table without columns: there was no schema"))?;

@@ -25,7 +25,7 @@ use crate::types::{plain, type_name, unit_wanted};
 const MAX_PARAMS: usize = 10_000;
 
 /// Maximum rows of bound values of an execution; each row is executed as a query.
-const MAX_ROWS: usize = 10_000;
+pub(super) const MAX_ROWS: usize = 10_000;
 
 /// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,7 +170,7 @@ pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Re
             )));
         }
         if rows.len() + batch.num_rows() > MAX_ROWS {
-            return Err(status::invalid(format!("at most {MAX_ROWS} rows of parameters are taken at a time")));
+            return Err(too_many_rows());
         }
         let order = order(params, &batch.schema());
         let columns: Vec<_> = params
@@ -199,6 +199,11 @@ pub(super) fn rows(params: &[StatementParameter], batches: &[RecordBatch]) -> Re
         }
     }
     Ok(rows)
+}
+
+/// The error of more rows than an execution takes.
+pub(super) fn too_many_rows() -> Status {
+    status::invalid(format!("at most {MAX_ROWS} rows of parameters are taken at a time"))
 }
 
 /// Rejects numbers for an interval, as integers or as strings without a unit: a cast would take them as months or

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
@@ -25,7 +24,7 @@ use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::TableReference;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use prost::Message;
 use tokio::runtime::Handle;
 use tonic::metadata::MetadataMap;
@@ -35,10 +34,12 @@ use uuid::Uuid;
 use super::auth::Principal;
 use super::client_sessions::ClientSession;
 use super::metadata::{self, PrimaryKeys};
+use super::planner::Planner;
 use super::query_log::{QueryEntry, QueryLog};
 use super::statements::{self, PreparedStatement, StatementStore};
-use super::stream::{self as rows, DataStream, PlannedQuery, QueryLimits, RunningQueries, Task, TicketKey};
+use super::stream::{self as rows, DataStream, PlannedQuery, QueryLimits, RunningQueries, TicketKey};
 use super::system::QUERIES;
+use super::upload::Uploads;
 use super::{sql_info, sql_types, status};
 use crate::session::{CATALOG, SYSTEM, Session};
 
@@ -54,14 +55,16 @@ const QUERY_NOT_CANCELLABLE: i32 = 3;
 
 /// Flight SQL over a session.
 pub(super) struct Service {
-    /// The runtime on which queries are planned and executed; requests are handled on the network thread.
+    /// The runtime on which queries are executed; requests are handled on the network thread.
     query_runtime: Handle,
+    planner: Planner,
     /// The unrestricted session, which collects the notes of all.
     session: Arc<Session>,
     statements: Arc<StatementStore>,
     query_log: Arc<QueryLog>,
     running: Arc<RunningQueries>,
     limits: Arc<QueryLimits>,
+    uploads: Uploads,
     /// Maximum bytes of the ingested tables of a session; `None` allows no ingestion.
     ingest: Option<usize>,
     keys: Arc<PrimaryKeys>,
@@ -84,8 +87,10 @@ impl Service {
         query_runtime: Handle,
     ) -> Result<Self, Status> {
         Ok(Self {
+            planner: Planner::new(query_runtime.clone()),
+            uploads: Uploads::new(&session, query_runtime.clone()),
             query_runtime,
-            statements: Arc::new(StatementStore::new()),
+            statements: Arc::new(StatementStore::new(session.memory().1)),
             query_log,
             running: Arc::default(),
             limits: Arc::new(limits),
@@ -97,13 +102,14 @@ impl Service {
         })
     }
 
-    /// Runs a future on the query runtime, whose stacks are deep enough for any statement. It is cancelled when the
-    /// client disconnects.
-    async fn on_query_runtime<T: Send + 'static>(
+    /// Runs a future that plans on a thread of its own. It is cancelled when the client disconnects.
+    async fn on_planner<T: Send + 'static>(
         &self,
+        client: &ClientSession,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
-        let done = Task::spawn(&self.query_runtime, work).await?;
+        let timeout = self.limits.timeout(client.settings().timeout);
+        let done = self.planner.run(&client.principal, timeout, work).await;
         for note in self.session.take_notes() {
             tracing::info!("{note}");
         }
@@ -114,7 +120,8 @@ impl Service {
         let statements = Arc::clone(&self.statements);
         let tracker = self.query_log.plan(&client, &text);
         let entry = Arc::clone(&tracker.entry);
-        tracker.planned(self.on_query_runtime(async move { statements.plan(&client, &text, entry).await }).await)
+        let planning = Arc::clone(&client);
+        tracker.planned(self.on_planner(&client, async move { statements.plan(&planning, &text, entry).await }).await)
     }
 
     async fn plan_prepared(
@@ -125,8 +132,9 @@ impl Service {
         let statements = Arc::clone(&self.statements);
         let tracker = self.query_log.plan(&client, &prepared.source.text);
         let entry = Arc::clone(&tracker.entry);
+        let planning = Arc::clone(&client);
         tracker.planned(
-            self.on_query_runtime(async move { statements.plan_prepared(&client, &prepared, entry).await }).await,
+            self.on_planner(&client, async move { statements.plan_prepared(&planning, &prepared, entry).await }).await,
         )
     }
 
@@ -141,8 +149,8 @@ impl Service {
 
     fn planned_info(&self, planned: Arc<PlannedQuery>, request: Request<FlightDescriptor>) -> InfoResponse {
         let (schema, entry) = (Arc::clone(&planned.schema), Arc::clone(&planned.entry));
-        let handle =
-            Bytes::copy_from_slice(self.statements.add_ticket(&Principal::of_request(&request), planned).as_bytes());
+        let handle = self.statements.add_ticket(&Principal::of_request(&request), planned)?;
+        let handle = Bytes::copy_from_slice(handle.as_bytes());
         let info = info(&schema, &TicketStatementQuery { statement_handle: handle }.as_any(), request.into_inner())?;
         Ok(with_query_id(info, &entry))
     }
@@ -355,8 +363,9 @@ impl FlightSqlService for Service {
     }
 
     async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> DataResponse {
-        let session = ClientSession::of_request(&request)?.session();
-        send_batch(self.on_query_runtime(async move { metadata::tables(&session, query).await }).await?, &request)
+        let client = ClientSession::of_request(&request)?;
+        let session = client.session();
+        send_batch(self.on_planner(&client, async move { metadata::tables(&session, query).await }).await?, &request)
     }
 
     async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> DataResponse {
@@ -420,7 +429,8 @@ impl FlightSqlService for Service {
         let tracker = self.query_log.plan(&client, &command.query);
         let session = client.session();
         tracker.planned(
-            self.on_query_runtime(async move { Err(statements.refuse_update(&session, &command.query).await) }).await,
+            self.on_planner(&client, async move { Err(statements.refuse_update(&session, &command.query).await) })
+                .await,
         )
     }
 
@@ -432,7 +442,7 @@ impl FlightSqlService for Service {
         let Some(limit) = self.ingest else { return Err(no_ingest()) };
         let client = ClientSession::of_request(&request)?;
         let scratch = client.scratch(limit).map_err(|error| status::from_error(&error))?;
-        let rows = scratch.put(&command, request.into_inner()).await?;
+        let rows = scratch.put(&command, request.into_inner(), &self.uploads).await?;
         tracing::info!(session_id = %client.id, table = command.table.as_str(), rows, "a table was brought");
         Ok(rows)
     }
@@ -442,9 +452,13 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let prepared = self.statements.find(&Principal::of_request(&request), &query.prepared_statement_handle)?;
-        let batches = collect_batches(request.into_inner()).await?;
-        self.statements.bind(&prepared, &batches)?;
+        let principal = Principal::of_request(&request);
+        let handle = query.prepared_statement_handle.clone();
+        self.statements.find(&principal, &handle)?;
+        let client = ClientSession::of_request(&request)?;
+        let batches = self.uploads.parameters(request.into_inner()).await?;
+        let statements = Arc::clone(&self.statements);
+        self.on_planner(&client, async move { statements.bind(&principal, &handle, &batches) }).await?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
     }
 
@@ -476,14 +490,14 @@ impl FlightSqlService for Service {
         let session = client.session();
         let text = query.query.clone();
         let prepared =
-            match self.on_query_runtime(async move { statements.prepare(&session, &query.query).await }).await {
+            match self.on_planner(&client, async move { statements.prepare(&session, &query.query).await }).await {
                 Ok(prepared) => prepared,
                 // an execution is logged when it starts; a statement that cannot be prepared is logged now
                 Err(status) => return self.query_log.plan(&client, &text).planned(Err(status)),
             };
         let dataset_schema = schema_bytes(&prepared.schema)?;
         let parameter_schema = schema_bytes(&statements::parameter_schema(&prepared))?;
-        let prepared_statement_handle = self.statements.keep(&Principal::of_request(&request), prepared);
+        let prepared_statement_handle = self.statements.keep(&Principal::of_request(&request), prepared)?;
         Ok(ActionCreatePreparedStatementResult { prepared_statement_handle, dataset_schema, parameter_schema })
     }
 
@@ -583,13 +597,4 @@ impl FlightSqlService for Service {
     }
 
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
-}
-
-/// Collects the record batches of a client: values of parameters.
-async fn collect_batches(data: PeekableFlightDataStream) -> Result<Vec<RecordBatch>, Status> {
-    let decoded = FlightRecordBatchStream::new_from_flight_data(data.map_err(|status| status.into()));
-    decoded.try_collect().await.map_err(|error| match error {
-        arrow_flight::error::FlightError::Tonic(status) => *status,
-        other => status::invalid(format!("the values of the parameters cannot be read: {other}")),
-    })
 }

@@ -1,5 +1,9 @@
 //! Prepared statements and tickets: a statement is planned once and stored for a while under an unguessable handle.
+//!
+//! What is stored is counted for each user, by the length of its text, its constants and its parameters, so that nobody's
+//! statements evict those of others.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,17 +29,22 @@ use super::query_log::QueryEntry;
 use super::stream::{PlannedQuery, QueryStep, TicketKey};
 use super::{recent, status};
 use crate::error::{Error, Result};
+use crate::ipc::mebibytes;
 use crate::session::{Session, StatementValues, writes};
 use crate::source::Source;
 use crate::sqlfile;
 use crate::types::sql_type;
 
-/// Maximum number of tickets, each with its physical plan; the least recently used are evicted. Clients fetch
-/// immediately.
-const MAX_TICKETS: u64 = 2_000;
+/// The tickets of a user may take one part in so many of the memory limit, and the prepared statements as much.
+const STATEMENTS_SHARE: usize = 16;
 
-/// Maximum number of prepared statements.
-const MAX_PREPARED: u64 = 10_000;
+/// Bytes of the statements of a user, whatever the memory limit is.
+const MIN_STATEMENTS_BYTES: usize = 32 << 20;
+const MAX_STATEMENTS_BYTES: usize = 256 << 20;
+
+/// Bytes of a small plan, and of a plan for each byte of its statement.
+const PLAN_BYTES: usize = 32 << 10;
+const PLAN_BYTES_PER_TEXT: usize = 32;
 
 /// How long a ticket can be fetched.
 const TICKET_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -65,22 +74,82 @@ pub(super) struct PreparedStatement {
     initial_plan: Mutex<Option<(Instant, Arc<dyn ExecutionPlan>)>>,
     /// The rows of parameter values of the next execution.
     bound_rows: Mutex<Vec<Vec<ScalarValue>>>,
+    /// Bytes that it takes without the parameter values.
+    bytes: usize,
+}
+
+impl PreparedStatement {
+    fn bytes(&self) -> usize {
+        self.bytes + values_bytes(&self.bound_rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn values_bytes(rows: &[Vec<ScalarValue>]) -> usize {
+    rows.iter().flatten().map(ScalarValue::size).sum()
+}
+
+/// The bytes that a plan takes, with the constants that were computed on this thread.
+fn plan_bytes(source: &Source) -> usize {
+    PLAN_BYTES + PLAN_BYTES_PER_TEXT * source.text.len() + cxql_engine::planning::spent_bytes()
+}
+
+/// The statements of a user: another one cannot use their handles. The least recently used are evicted.
+#[derive(Debug)]
+struct UserStatements {
+    tickets: Cache<Uuid, Arc<PlannedQuery>>,
+    prepared: Cache<Uuid, Arc<PreparedStatement>>,
+}
+
+impl UserStatements {
+    fn new(limit: usize) -> Self {
+        let weight = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let tickets = recent(limit as u64).weigher(move |_: &Uuid, planned: &Arc<PlannedQuery>| weight(planned.bytes));
+        let prepared =
+            recent(limit as u64).weigher(move |_: &Uuid, prepared: &Arc<PreparedStatement>| weight(prepared.bytes()));
+        Self {
+            tickets: tickets.time_to_live(TICKET_LIFE).build(),
+            prepared: prepared.time_to_idle(PREPARED_IDLE).build(),
+        }
+    }
 }
 
 /// The statements of a server.
 #[derive(Debug)]
 pub(super) struct StatementStore {
-    /// keyed by principal: another user cannot use a handle
-    tickets: Cache<TicketKey, Arc<PlannedQuery>>,
-    prepared: Cache<(Principal, Uuid), Arc<PreparedStatement>>,
+    users: parking_lot::Mutex<HashMap<Principal, Arc<UserStatements>>>,
+    /// Maximum bytes of the tickets of a user, and of the prepared statements.
+    limit: usize,
 }
 
 impl StatementStore {
-    pub(super) fn new() -> Self {
-        Self {
-            tickets: recent(MAX_TICKETS).time_to_live(TICKET_LIFE).build(),
-            prepared: recent(MAX_PREPARED).time_to_idle(PREPARED_IDLE).build(),
+    /// A store for a server with so many bytes of memory.
+    pub(super) fn new(memory: usize) -> Self {
+        let limit = (memory / STATEMENTS_SHARE).clamp(MIN_STATEMENTS_BYTES, MAX_STATEMENTS_BYTES);
+        Self { users: parking_lot::Mutex::default(), limit }
+    }
+
+    fn of_user(&self, principal: &Principal) -> Arc<UserStatements> {
+        let mut users = self.users.lock();
+        match users.get(principal) {
+            Some(statements) => Arc::clone(statements),
+            None => {
+                let statements = Arc::new(UserStatements::new(self.limit));
+                users.insert(principal.clone(), Arc::clone(&statements));
+                statements
+            }
         }
+    }
+
+    /// Refuses what would not be kept.
+    fn check_size(&self, bytes: usize, what: &str) -> Result<(), Status> {
+        if bytes <= self.limit {
+            return Ok(());
+        }
+        Err(status::exhausted(format!(
+            "{what} takes {}, and all of a user may take {}; write a shorter one, or bind fewer values at a time",
+            mebibytes(bytes),
+            mebibytes(self.limit)
+        )))
     }
 
     /// Plans a statement without parameters.
@@ -163,6 +232,7 @@ impl StatementStore {
             }
         };
         let (initial_plan, bound_rows) = (Mutex::new(initial_plan), Mutex::default());
+        let bytes = plan_bytes(&source);
         Ok(PreparedStatement {
             source,
             session: Arc::clone(session),
@@ -173,6 +243,7 @@ impl StatementStore {
             is_schema_final,
             initial_plan,
             bound_rows,
+            bytes,
         })
     }
 
@@ -197,7 +268,8 @@ impl StatementStore {
             };
             let schema = Arc::clone(&prepared.schema);
             let steps = vec![QueryStep::new(prepared.plan.clone(), Some(operators))];
-            return Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }));
+            let bytes = prepared.bytes.max(plan_bytes(&source));
+            return Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry, bytes }));
         }
         let rows = prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if rows.is_empty() {
@@ -207,6 +279,9 @@ impl StatementStore {
                 names.join(", ")
             )));
         }
+        // the plan of each row has its values
+        let bytes = plan_bytes(&source) + 2 * values_bytes(&rows) + PLAN_BYTES * rows.len() / 8;
+        self.check_size(bytes, "the statement with its values")?;
         let mut steps = Vec::with_capacity(rows.len());
         let mut schema = Arc::clone(&prepared.schema);
         for (number, values) in rows.into_iter().enumerate() {
@@ -235,14 +310,18 @@ impl StatementStore {
             }
             steps.push(QueryStep::new(plan, operators));
         }
-        Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry }))
+        Ok(Arc::new(PlannedQuery { source, session, schema, steps, timeout, entry, bytes }))
     }
 
     /// Stores a planned query; returns the handle of its ticket.
-    pub(super) fn add_ticket(&self, principal: &Principal, planned: Arc<PlannedQuery>) -> Uuid {
+    ///
+    /// # Errors
+    /// A query that is larger than all of a user may be.
+    pub(super) fn add_ticket(&self, principal: &Principal, planned: Arc<PlannedQuery>) -> Result<Uuid, Status> {
+        self.check_size(planned.bytes, "the statement")?;
         let handle = Uuid::new_v4();
-        self.tickets.insert((principal.clone(), handle), planned);
-        handle
+        self.of_user(principal).tickets.insert(handle, planned);
+        Ok(handle)
     }
 
     /// Returns the planned query of a ticket.
@@ -252,40 +331,53 @@ impl StatementStore {
         handle: &[u8],
     ) -> Result<(TicketKey, Arc<PlannedQuery>), Status> {
         key(principal, handle)
-            .and_then(|key| Some((key.clone(), self.tickets.get(&key)?)))
+            .and_then(|key| Some((key.clone(), self.of_user(principal).tickets.get(&key.1)?)))
             .ok_or_else(|| Status::not_found("the ticket is not known here or too old; ask for the query again"))
     }
 
     /// Removes a ticket. False if it does not exist.
-    pub(super) fn remove_ticket(&self, ticket: &TicketKey) -> bool {
-        self.tickets.remove(ticket).is_some()
+    pub(super) fn remove_ticket(&self, (principal, handle): &TicketKey) -> bool {
+        self.of_user(principal).tickets.remove(handle).is_some()
     }
 
     /// Stores a prepared statement; returns its handle.
-    pub(super) fn keep(&self, principal: &Principal, prepared: PreparedStatement) -> Bytes {
+    ///
+    /// # Errors
+    /// A statement that is larger than all of a user may be.
+    pub(super) fn keep(&self, principal: &Principal, prepared: PreparedStatement) -> Result<Bytes, Status> {
+        self.check_size(prepared.bytes(), "the statement")?;
         let handle = Uuid::new_v4();
-        self.prepared.insert((principal.clone(), handle), Arc::new(prepared));
-        Bytes::copy_from_slice(handle.as_bytes())
+        self.of_user(principal).prepared.insert(handle, Arc::new(prepared));
+        Ok(Bytes::copy_from_slice(handle.as_bytes()))
     }
 
     /// Returns a prepared statement by handle.
     pub(super) fn find(&self, principal: &Principal, handle: &[u8]) -> Result<Arc<PreparedStatement>, Status> {
-        key(principal, handle).and_then(|key| self.prepared.get(&key)).ok_or_else(|| {
+        key(principal, handle).and_then(|(_, handle)| self.of_user(principal).prepared.get(&handle)).ok_or_else(|| {
             Status::not_found("the prepared statement is not known here, was closed, or was not used for long")
         })
     }
 
     /// Removes a prepared statement.
     pub(super) fn close(&self, principal: &Principal, handle: &[u8]) {
-        if let Some(key) = key(principal, handle) {
-            self.prepared.remove(&key);
+        if let Some((_, handle)) = key(principal, handle) {
+            self.of_user(principal).prepared.remove(&handle);
         }
     }
 
     /// Binds the parameter values of the next executions.
-    pub(super) fn bind(&self, prepared: &PreparedStatement, batches: &[RecordBatch]) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// Values of other types, or more than all of a user may take.
+    pub(super) fn bind(&self, principal: &Principal, handle: &[u8], batches: &[RecordBatch]) -> Result<(), Status> {
+        let prepared = self.find(principal, handle)?;
         let rows = params::rows(&prepared.params, batches)?;
+        self.check_size(prepared.bytes + values_bytes(&rows), "the statement with its values")?;
         *prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        if let Some((_, handle)) = key(principal, handle) {
+            // counted with its values
+            self.of_user(principal).prepared.insert(handle, prepared);
+        }
         Ok(())
     }
 

@@ -47,6 +47,11 @@ pub(super) fn invalid(text: impl Into<String>) -> Status {
     Status::invalid_argument(truncated(&text.into()))
 }
 
+/// A request that needs more than its limit.
+pub(super) fn exhausted(text: impl Into<String>) -> Status {
+    Status::resource_exhausted(truncated(&text.into()))
+}
+
 /// A request that is rejected for every user.
 pub(super) fn refused(text: impl Into<String>) -> Status {
     Status::permission_denied(truncated(&text.into()))

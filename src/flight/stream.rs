@@ -109,6 +109,8 @@ pub(super) struct PlannedQuery {
     /// The timeout that the client has set.
     pub(super) timeout: Option<Duration>,
     pub(super) entry: Arc<QueryEntry>,
+    /// Bytes that the plan takes.
+    pub(super) bytes: usize,
 }
 
 /// A principal and the handle of a ticket.
@@ -195,13 +197,18 @@ impl QueryLimits {
         }
     }
 
-    /// Runs a future within the timeout of a query; a client may set a shorter one.
+    /// The timeout of a query; a client may set a shorter one.
+    pub(super) fn timeout(&self, requested: Option<Duration>) -> Option<Duration> {
+        self.timeout.into_iter().chain(requested).min()
+    }
+
+    /// Runs a future within the timeout of a query.
     async fn timed(
         &self,
         requested: Option<Duration>,
         work: impl Future<Output = Result<(), Status>>,
     ) -> Result<(), Status> {
-        match self.timeout.into_iter().chain(requested).min() {
+        match self.timeout(requested) {
             None => work.await,
             Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
                 let seconds = timeout.as_secs_f64();

@@ -32,13 +32,12 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor, Value,
     VisitMut, VisitorMut, visit_expressions,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
 use super::REPORTS;
 use super::diagnose;
 use crate::error::{Error, Result};
 use crate::source::{Source, Spot, nearest};
+use crate::sqlfile;
 use crate::types::{Domain, ParamType, type_name};
 
 /// A parameter of a report.
@@ -457,8 +456,9 @@ fn encoded(value: &ScalarValue) -> Option<String> {
 pub(crate) fn decoded(table: &str, parameters: &[CallParameter]) -> Result<BTreeMap<String, ScalarValue>> {
     let wrong = || Error::usage(format!("`{table}` is no call of a report"));
     let start = table.find('(').ok_or_else(wrong)?;
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(&format!("f{}", &table[start..]));
-    let parsed = parsed.and_then(|mut parser| parser.parse_expr()).map_err(|_| wrong())?;
+    // somebody may have written the name
+    let tokens = sqlfile::tokenize(&Arc::new(Source::query(&format!("f{}", &table[start..]))))?;
+    let parsed = sqlfile::parse_short_expr(tokens).ok_or_else(wrong)?;
     let Expr::Function(ast::Function { args: ast::FunctionArguments::List(list), .. }) = parsed else {
         return Err(wrong());
     };

@@ -174,6 +174,11 @@ impl Headings<'_> {
         let start = select.select_token.0.span.start;
         let is_start = |token: &TokenWithSpan| token.span.start == start && token.token == select.select_token.0.token;
         let Some(first) = self.tokens.iter().position(is_start).map(|index| index + 1) else { return vec![] };
+        sqlfile::ParseStack::of(&self.tokens[first..]).run(|| self.texts_from(select, first))
+    }
+
+    /// The text of each item of a select list that begins at a token.
+    fn texts_from(&self, select: &Select, first: usize) -> Vec<Option<String>> {
         let dialect = GenericDialect {};
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(sqlfile::RECURSION_LIMIT)

@@ -14,9 +14,55 @@ use futures::StreamExt;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::csv::bytes;
+use crate::error::Error;
 
 /// The largest whole number of which a float has all smaller ones, 2^53.
 const MAX_EXACT: u64 = 1 << 53;
+
+/// Maximum bytes of a line. Arrow's reader holds a line several times, and no memory pool counts it.
+const MAX_LINE_BYTES: u64 = 16 << 20;
+
+/// Checks the length of lines, before a reader holds them.
+///
+/// # Errors
+/// A line that is longer than 16 MB; file, line and remedy.
+pub(super) async fn check_lines(
+    store: &Arc<dyn ObjectStore>,
+    file: &ObjectMeta,
+    compression: FileCompressionType,
+    shown: &str,
+) -> Result<()> {
+    if !compression.is_compressed() && file.size <= MAX_LINE_BYTES {
+        return Ok(());
+    }
+    let (_, mut pieces) = bytes(store, &file.location, compression, None).await?;
+    let (mut line, mut length) = (1u64, 0u64);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &piece) {
+            length += (end - start) as u64;
+            check_length(length, line, shown)?;
+            (start, line, length) = (end + 1, line + 1, 0);
+        }
+        length += (piece.len() - start) as u64;
+        check_length(length, line, shown)?;
+        tokio::task::consume_budget().await;
+    }
+    Ok(())
+}
+
+fn check_length(length: u64, line: u64, shown: &str) -> Result<()> {
+    if length <= MAX_LINE_BYTES {
+        return Ok(());
+    }
+    let most = MAX_LINE_BYTES >> 20;
+    Err(Error::data(format!(
+        "{shown}, line {line}: a line of more than {most} MB, one JSON object a line is wanted; split it, or write the file as \
+         Parquet"
+    ))
+    .into())
+}
 
 /// A whole number that a float would round.
 #[derive(Debug, Clone, PartialEq, Eq)]

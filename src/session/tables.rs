@@ -9,7 +9,6 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -18,6 +17,8 @@ use datafusion::execution::SessionState;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::arrow_files::ArrowFileFormat;
+use super::caught_format::CaughtFormat;
 use super::csv::CsvFormat;
 use super::dictionary_bounds::DictionaryBounds;
 use super::{diagnose, ndjson};
@@ -44,8 +45,18 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
     };
     let handler: Arc<dyn FileFormat> = match &csv {
         Some(csv) => Arc::clone(csv) as Arc<dyn FileFormat>,
-        None => handler(state, format, compression),
+        None => {
+            let handler = handler(state, format, compression, store_address.as_str());
+            Arc::new(CaughtFormat::new(handler, store_address.as_str()))
+        }
     };
+    if format == TableFormat::Ndjson {
+        for file in files.iter().filter(|file| file.size > 0) {
+            let address = file_address(config, file);
+            let checked = ndjson::check_lines(&store, file, compression, &display_address(&address)).await;
+            checked.map_err(|error| diagnose::file_error(error, &address))?;
+        }
+    }
     let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
     if format == TableFormat::Ndjson && ndjson::has_float(&schema) {
         refuse_long_numbers(&store, config, compression, &schema, &files).await?;
@@ -212,7 +223,12 @@ async fn list(
     Ok(files)
 }
 
-fn handler(state: &SessionState, format: TableFormat, compression: FileCompressionType) -> Arc<dyn FileFormat> {
+fn handler(
+    state: &SessionState,
+    format: TableFormat,
+    compression: FileCompressionType,
+    store_address: &str,
+) -> Arc<dyn FileFormat> {
     let table_options = state.default_table_options();
     match format {
         TableFormat::Parquet => Arc::new(ParquetFormat::new().with_options(table_options.parquet)),
@@ -223,7 +239,9 @@ fn handler(state: &SessionState, format: TableFormat, compression: FileCompressi
                 .with_schema_infer_max_rec(usize::MAX)
                 .with_file_compression_type(compression),
         ),
-        TableFormat::Csv | TableFormat::Arrow => Arc::new(ArrowFormat),
+        TableFormat::Csv | TableFormat::Arrow => {
+            Arc::new(ArrowFileFormat::new(store_address, &state.runtime_env().memory_pool))
+        }
     }
 }
 

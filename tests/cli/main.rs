@@ -1,5 +1,6 @@
 //! What a user sees on the command line, through the real program: good ways, every kind of bad input, exit codes.
 
+mod broken_files;
 mod config;
 mod csv;
 mod data;

@@ -1,5 +1,8 @@
 //! Clients that are slow, die, talk nonsense or come in masses harm nobody else.
 
+mod statements;
+mod uploads;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;

@@ -44,7 +44,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalSortExpr;
 
 use self::compact::CompactGroups;
-use self::concat::ConcatGroups;
+use self::concat::{ConcatAccumulator, ConcatGroups};
 use self::distinct::{DistinctCount, DistinctGroups};
 use self::moment_groups::{MomentAccumulator, MomentGroups};
 use self::moments::Statistic;
@@ -135,6 +135,17 @@ fn is_averaged_here(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..))
 }
 
+impl AggregateOverride {
+    /// The accumulator of `array_agg` or `string_agg` without groups.
+    fn collector(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct && args.is_reversed {
+            let order_bys: Vec<PhysicalSortExpr> = args.order_bys.iter().map(PhysicalSortExpr::reverse).collect();
+            return self.inner.accumulator(AccumulatorArgs { order_bys: &order_bys, is_reversed: false, ..args });
+        }
+        self.inner.accumulator(args)
+    }
+}
+
 impl AggregateUDFImpl for AggregateOverride {
     delegate_to_inner! { name, aliases, return_type, documentation }
 
@@ -201,11 +212,12 @@ impl AggregateUDFImpl for AggregateOverride {
             return Ok(Box::new(MomentAccumulator::new(statistic)));
         }
         let data_type = args.return_field.data_type().clone();
+        if self.repair == AggregateRepair::Concat {
+            let delimiter_bytes = concat::delimiter(&args).map_or(0, |delimiter| delimiter.len());
+            return Ok(Box::new(ConcatAccumulator::new(self.collector(args)?, delimiter_bytes)));
+        }
         match self.repair {
-            AggregateRepair::Collect | AggregateRepair::Concat if args.is_distinct && args.is_reversed => {
-                let order_bys: Vec<PhysicalSortExpr> = args.order_bys.iter().map(PhysicalSortExpr::reverse).collect();
-                self.inner.accumulator(AccumulatorArgs { order_bys: &order_bys, is_reversed: false, ..args })
-            }
+            AggregateRepair::Collect => self.collector(args),
             AggregateRepair::Count if args.is_distinct => match args.expr_fields {
                 [field] if distinct::is_interned(field.data_type()) => {
                     Ok(Box::new(DistinctCount::new(field.data_type())?))

@@ -26,7 +26,7 @@ const SNIFFED_BYTES: usize = 256 << 10;
 const MARK_BYTES: u64 = 1 << 20;
 
 /// Bytes of the longest record.
-const MAX_RECORD_BYTES: usize = 256 << 20;
+const MAX_RECORD_BYTES: usize = 64 << 20;
 
 /// Where a record starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,7 +254,7 @@ impl<'a> Pass<'a> {
             }
             if tokenizer.pending_bytes() > MAX_RECORD_BYTES {
                 let line = tokenizer.line();
-                return Ok(Err((settings.unterminated(location, line), pass.has_backslash_quote)));
+                return Ok(Err((settings.too_long(location, line), pass.has_backslash_quote)));
             }
             tokio::task::consume_budget().await;
         }
@@ -437,6 +437,15 @@ impl CsvSettings {
             Fault::Unterminated(line) => self.unterminated(location, line),
             Fault::AfterQuote(line) => self.bad_row(location, line, AFTER_QUOTE),
         }
+    }
+
+    fn too_long(&self, location: &Path, line: u64) -> Error {
+        Error::data(format!(
+            "{}, line {line}: a row of more than {} MB; correct the line, or say under [tables.NAME] in cxql.toml quote = \"\" \
+             if quotes mean nothing",
+            self.shown(location),
+            MAX_RECORD_BYTES >> 20,
+        ))
     }
 
     fn unterminated(&self, location: &Path, line: u64) -> Error {

@@ -15,6 +15,7 @@ use object_store::Error as StoreError;
 
 use super::{between, clean, own};
 use crate::error::{Error, with_causes};
+use crate::panics::CatchStream;
 use crate::session::tables::display_address;
 
 /// Converts an error of files or stores outside of any statement; `address` was read.
@@ -113,7 +114,7 @@ pub(crate) async fn broken_file(
                 let path = format!("{}{}", one.object_store_url.as_str(), file.object_meta.location);
                 let exec = DataSourceExec::from_data_source(one);
                 let failed = match execute_stream(exec, state.task_ctx()) {
-                    Ok(stream) => stream.try_for_each(|_| async { Ok(()) }).await.err(),
+                    Ok(stream) => CatchStream::new(stream).try_for_each(|_| async { Ok(()) }).await.err(),
                     Err(error) => Some(error),
                 };
                 if let Some(error) = failed {
