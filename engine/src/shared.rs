@@ -35,9 +35,10 @@
 //! is a spillable memory consumer, and goes to disk when the pool refuses memory. When all uses have read a subplan and it is
 //! executed once more, it is computed again.
 //!
-//! A subplan that is nothing but the latest rows of keys in Parquet files ([`UniqueKeysExec`](crate::unique_keys)), or of which
-//! its uses need nothing but what a scan gives, is computed again by each of its uses, with the columns and rows of that use:
-//! most of its rows are those of the files, and a buffer of them costs more than reading them again.
+//! A subplan that is nothing but the latest rows of keys in Parquet files ([`UniqueKeysExec`](crate::unique_keys)) and expressions
+//! over them, or of which its uses need nothing but what a scan gives, is computed again by each of its uses, with the columns and
+//! rows of that use: most of its rows are those of the files, and a buffer of them costs more than reading them again. The single
+//! values that it reads, such as the period that the data cover, are computed once.
 //!
 //! `SET cxql.engine.shared_subplans = false` turns it off.
 //!

@@ -133,6 +133,23 @@ async fn a_table_is_scanned_once() {
     assert!(plan.contains("id@0 > 10 AND (topic@1 = topic number 1 OR "), "{plan}");
 }
 
+/// Expressions over the rows of a table are evaluated again by each use, also with a value that is computed once for all.
+#[tokio::test]
+async fn single_values_are_computed_once_for_rows_that_are_read_again() {
+    let sql = "with recent as (select id, topic, id > (select last_id from span) - 20000 as is_new from calls) \
+               select count(*) from recent where is_new union all select max(id) from recent where not is_new \
+               union all select count(distinct topic) from recent union all select first_id from span";
+    for threads in [1, 4] {
+        let (shared, stock) = (session(true, threads, unbounded()).await, session(false, threads, unbounded()).await);
+        let plan = shown(&shared, sql).await;
+        assert!(!plan.contains("(recent)"), "{plan}");
+        assert_eq!(count(&plan, "SharedExec: shared_2 (span)"), 3, "{plan}");
+        // three times for `recent`, of which the last needs no condition, and once for `span`
+        assert_eq!(count(&plan, "DataSourceExec"), 4, "{plan}");
+        assert_eq!(answer(&shared, sql).await.unwrap(), answer(&stock, sql).await.unwrap(), "{threads}");
+    }
+}
+
 #[tokio::test]
 async fn some_subplans_are_not_shared() {
     let context = session(true, 2, unbounded()).await;

@@ -32,9 +32,33 @@ periods as (
         ends_on - $period >= covered_from and ends_on <= covered_until as is_newest_whole
     from ends
 ),
+-- what became of a contact, as in contact_outcomes, depends on those of 7 days before and after it
+near as (
+    select *
+    from contacts_clean
+    where
+        started_at >= (select previous_from - interval '7 days' from periods)
+        and started_at < (select ends_at + interval '7 days' from periods)
+),
+followed as (
+    select
+        near.*,
+        previous_from,
+        newest_from,
+        ends_at,
+        is_repeat_contact(started_at, interval '7 days', observed_from) over same_matter as is_repeated,
+        first_contact_resolved(started_at, interval '7 days', observed_until, observed_from)
+            over same_matter as is_resolved_first
+    from observed_period cross join periods cross join near
+    window same_matter as (partition by is_fcr_eligible, customer_id, topic order by started_at, interaction_id)
+),
 contacts as (
-    select contact_outcomes.*, started_at >= newest_from as is_current
-    from periods cross join contact_outcomes
+    select
+        *,
+        started_at >= newest_from as is_current,
+        case when is_fcr_eligible then is_repeated end as is_repeat,
+        case when is_fcr_eligible then is_resolved_first end as is_first_contact_resolved
+    from followed
     where started_at >= previous_from and started_at < ends_at
 ),
 answers as (
@@ -45,6 +69,30 @@ answers as (
 sides as (
     select true as is_current, ends_at, has_newest as is_covered from periods
     union all select false, newest_from, has_previous from periods
+),
+-- open contacts at the ends of both periods
+backlog as (
+    select
+        unnest([true, false]) as is_current,
+        unnest([
+            count(closed_at) filter (where started_at < ends_at),
+            count(closed_at) filter (where started_at < newest_from)
+        ]) as closed_count,
+        unnest([
+            count(*) filter (where started_at < ends_at and coalesce(closed_at >= ends_at, true)),
+            count(*) filter (where started_at < newest_from and coalesce(closed_at >= newest_from, true))
+        ]) as open_count,
+        unnest([
+            count(*) filter (where started_at < ends_at), count(*) filter (where started_at < newest_from)
+        ]) as known_count
+    from (
+        select
+            started_at,
+            closed_at,
+            (select ends_at from periods) as ends_at,
+            (select newest_from from periods) as newest_from
+        from contacts_clean
+    ) as history
 ),
 figures as (
     select
@@ -75,12 +123,7 @@ figures as (
     where kind in ('nps', 'csat', 'ces')
     group by is_current, kind
     union all
-    select
-        is_current, 14,
-        case when count(closed_at) > 0 then count(*) filter (where coalesce(closed_at >= ends_at, true)) end, count(*)
-    from sides cross join contacts_clean
-    where started_at < ends_at
-    group by is_current
+    select is_current, 14, case when closed_count > 0 then open_count end, known_count from backlog where known_count > 0
     union all
     -- a covered period without contacts has none
     select is_current, unnest([1, 2]), 0, 0 from sides

@@ -32,6 +32,8 @@ pub(super) struct SharedInput {
     schema: SchemaRef,
     /// The columns of each use.
     uses: Vec<Vec<usize>>,
+    /// How often each use may read an execution.
+    reads: usize,
     run: Mutex<SharedRun>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -59,16 +61,17 @@ struct Partitions {
 }
 
 impl SharedInput {
-    /// The plan of a subplan whose columns are `schema`, for uses of these columns.
+    /// The plan of a subplan whose columns are `schema`, for uses of these columns. Each may read an execution `reads` times.
     pub(super) fn new(
         number: usize,
         name: &str,
         schema: SchemaRef,
         plan: Arc<dyn ExecutionPlan>,
         uses: Vec<Vec<usize>>,
+        reads: usize,
     ) -> Arc<Self> {
         let (run, metrics) = (Mutex::default(), ExecutionPlanMetricsSet::new());
-        Arc::new(Self { number, name: name.to_string(), plan, schema, uses, run, metrics })
+        Arc::new(Self { number, name: name.to_string(), plan, schema, uses, reads, run, metrics })
     }
 
     /// The execution and the reader for a use of these columns.
@@ -89,7 +92,7 @@ impl SharedInput {
             false => Arc::clone(&self.plan),
         };
         let is_expected = run.current.is_none() && self.uses.iter().any(|shared_use| shared_use == columns);
-        let uses = if is_expected { self.uses.clone() } else { vec![columns.to_vec()] };
+        let uses = if is_expected { self.uses.repeat(self.reads) } else { vec![columns.to_vec()] };
         let execution = Arc::new(SharedExecution::new(plan, &self.schema, uses)?);
         let Some(reader) = execution.take(columns) else { return internal_err!("a shared subplan without this use") };
         if !execution.free.lock().is_empty() {
@@ -273,7 +276,8 @@ fn reset_below(
             Some(input) => Arc::clone(input),
             None => {
                 let plan = reset_below(Arc::clone(&old.plan), inputs)?;
-                let input = SharedInput::new(old.number, &old.name, Arc::clone(&old.schema), plan, old.uses.clone());
+                let (schema, uses) = (Arc::clone(&old.schema), old.uses.clone());
+                let input = SharedInput::new(old.number, &old.name, schema, plan, uses, old.reads);
                 inputs.insert(address, Arc::clone(&input));
                 input
             }
@@ -338,7 +342,8 @@ impl ExecutionPlan for SharedExec {
         }
         // a plan that only this use has is shared with no other
         let uses = vec![self.columns.clone()];
-        let input = SharedInput::new(self.input.number, &self.input.name, Arc::clone(&self.input.schema), plan, uses);
+        let (number, schema) = (self.input.number, Arc::clone(&self.input.schema));
+        let input = SharedInput::new(number, &self.input.name, schema, plan, uses, 1);
         Ok(Arc::new(Self { is_shown: true, ..Self::try_new(input, self.columns.clone())? }))
     }
 

@@ -12,6 +12,7 @@ use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, internal_datafusion_err, internal_err};
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
@@ -22,11 +23,15 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::union::UnionExec;
 use tokio::sync::OnceCell;
 
 use super::exec::{SharedExec, SharedInput};
 use crate::unique_keys::UniqueKeysExec;
+
+/// How often each use of a subplan of one row may read it: subplans that their uses compute again read it once for each.
+const ROW_READS: usize = 16;
 
 /// Uses whose different filters are combined to one of the shared subplan.
 const MAX_COMBINED_FILTERS: usize = 8;
@@ -146,14 +151,19 @@ impl SharedSubplan {
         let pruned = self.pruned()?;
         let plan = async {
             let plan = state.query_planner().create_physical_plan(&pruned.plan, state).await?;
-            // what reads another subplan is one of the uses that this one counts
-            if is_cheap(&plan) && !reads_shared(&pruned.plan) {
+            // the uses of large subplans are counted: who reads one is not computed again
+            if is_cheap(&plan) && scans(&pruned.plan).iter().all(|(subplan, _)| subplan.is_one_row()) {
                 return Ok::<_, DataFusionError>(None);
             }
             let schema = Arc::new(self.schema.project(&pruned.columns)?);
-            Ok(Some(SharedInput::new(self.number, &self.name, schema, plan, pruned.uses.clone())))
+            let reads = if self.is_one_row() { ROW_READS } else { 1 };
+            Ok(Some(SharedInput::new(self.number, &self.name, schema, plan, pruned.uses.clone(), reads)))
         };
         Ok(self.input.get_or_try_init(|| plan).await?.as_ref())
+    }
+
+    fn is_one_row(&self) -> bool {
+        self.body.get().is_some_and(|body| body.max_rows() == Some(1))
     }
 
     fn pruned(&self) -> Result<&PrunedSubplan> {
@@ -161,14 +171,23 @@ impl SharedSubplan {
     }
 }
 
-/// Returns true if a plan does nothing but read files and compare the rows of few keys: [`UniqueKeysExec`] knows these keys from
-/// the first time on, and its rows would all have to be buffered.
+/// Returns true if a plan does nothing but read files, compare the rows of few keys and evaluate expressions, perhaps with single
+/// values: [`UniqueKeysExec`] knows these keys from the first time on, and its rows would all have to be buffered.
 fn is_cheap(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(values) = plan.downcast_ref::<ScalarSubqueryExec>() {
+        return is_cheap(values.input()) && values.subqueries().iter().all(|subquery| is_known(&subquery.plan));
+    }
     if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
         return unique.is_cached();
     }
     let is_row_by_row = plan.is::<FilterExec>() || plan.is::<ProjectionExec>() || plan.is::<UnionExec>();
     plan.is::<DataSourceExec>() || (is_row_by_row && plan.children().into_iter().all(is_cheap))
+}
+
+/// Returns true if a plan reads no table that is not in memory.
+fn is_known(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_file = plan.downcast_ref::<DataSourceExec>().is_some_and(|scan| scan.data_source().is::<FileScanConfig>());
+    !is_file && (plan.is::<SharedExec>() || plan.children().into_iter().all(is_known))
 }
 
 /// The rows that any use needs: those that meet the conditions of all uses, and the other conditions of one of them.
