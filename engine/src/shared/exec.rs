@@ -92,7 +92,10 @@ impl SharedInput {
             false => Arc::clone(&self.plan),
         };
         let is_expected = run.current.is_none() && self.uses.iter().any(|shared_use| shared_use == columns);
-        let uses = if is_expected { self.uses.repeat(self.reads) } else { vec![columns.to_vec()] };
+        let uses = match is_expected {
+            true => self.uses.iter().flat_map(|columns| vec![columns.clone(); self.reads]).collect(),
+            false => vec![columns.to_vec()],
+        };
         let execution = Arc::new(SharedExecution::new(plan, &self.schema, uses)?);
         let Some(reader) = execution.take(columns) else { return internal_err!("a shared subplan without this use") };
         if !execution.free.lock().is_empty() {
@@ -254,6 +257,18 @@ pub(crate) fn show_subplans(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
         Ok(Transformed::new(Arc::new(shared.renewed(true)) as _, true, TreeNodeRecursion::Jump))
     })?;
     Ok(shown.data)
+}
+
+/// The plan without what [`show_subplans`] shows, as part of a plan whose rules have not run yet.
+///
+/// # Errors
+/// An operator that cannot be rebuilt.
+pub(super) fn hide_subplans(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let hidden = plan.transform_down(|plan| match plan.downcast_ref::<SharedExec>() {
+        Some(shared) => Ok(Transformed::new(Arc::new(shared.renewed(false)) as _, true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(plan)),
+    })?;
+    Ok(hidden.data)
 }
 
 /// A plan to execute once more, as `reset_plan_states`, which would give each use of a shared subplan a copy of it.

@@ -20,14 +20,15 @@ use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, TableType,
 };
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use tokio::sync::OnceCell;
 
-use super::exec::{SharedExec, SharedInput};
+use super::exec::{SharedExec, SharedInput, hide_subplans};
 use crate::unique_keys::UniqueKeysExec;
 
 /// How often each use of a subplan of one row may read it: subplans that their uses compute again read it once for each.
@@ -180,7 +181,12 @@ fn is_cheap(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(unique) = plan.downcast_ref::<UniqueKeysExec>() {
         return unique.is_cached();
     }
-    let is_row_by_row = plan.is::<FilterExec>() || plan.is::<ProjectionExec>() || plan.is::<UnionExec>();
+    let is_spread =
+        |repartition: &RepartitionExec| matches!(repartition.partitioning(), Partitioning::RoundRobinBatch(_));
+    let is_row_by_row = plan.is::<FilterExec>()
+        || plan.is::<ProjectionExec>()
+        || plan.is::<UnionExec>()
+        || plan.downcast_ref::<RepartitionExec>().is_some_and(is_spread);
     plan.is::<DataSourceExec>() || (is_row_by_row && plan.children().into_iter().all(is_cheap))
 }
 
@@ -299,7 +305,7 @@ impl TableProvider for SharedSubplan {
             };
             let filter = conjunction(unnormalize_cols(filters.iter().cloned()));
             let plan = self.optimized(body, &wanted, filter, session)?;
-            return state.query_planner().create_physical_plan(&plan, state).await;
+            return hide_subplans(state.query_planner().create_physical_plan(&plan, state).await?);
         };
         let pruned = self.pruned()?;
         let kept = |column: &usize| pruned.columns.iter().position(|kept| kept == column);
