@@ -150,6 +150,17 @@ async fn single_values_are_computed_once_for_rows_that_are_read_again() {
     }
 }
 
+/// A column that cannot be NULL stays so, whatever the optimizer makes of its expression.
+#[tokio::test]
+async fn columns_without_null_stay_so_in_rows_that_are_read_again() {
+    let sql = "with recent as (select id, topic, coalesce(nothing, false) as is_odd, id > (select last_id from span) - 9 as is_new \
+               from (select *, cast(null as boolean) as nothing from calls)) \
+               select is_odd, count(*) from recent group by is_odd union all select not is_odd, max(id) from recent \
+               where is_new group by is_odd, topic union all select is_new, count(*) filter (where not is_odd) from recent group by 1";
+    let (shared, stock) = (session(true, 2, unbounded()).await, session(false, 2, unbounded()).await);
+    assert_eq!(answer(&shared, sql).await.unwrap(), answer(&stock, sql).await.unwrap());
+}
+
 #[tokio::test]
 async fn some_subplans_are_not_shared() {
     let context = session(true, 2, unbounded()).await;

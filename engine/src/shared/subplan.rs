@@ -305,7 +305,17 @@ impl TableProvider for SharedSubplan {
             };
             let filter = conjunction(unnormalize_cols(filters.iter().cloned()));
             let plan = self.optimized(body, &wanted, filter, session)?;
-            return hide_subplans(state.query_planner().create_physical_plan(&plan, state).await?);
+            let plan = state.query_planner().create_physical_plan(&plan, state).await?;
+            let schema = Arc::new(self.schema.project(&wanted)?);
+            let (declared, planned) = (schema.fields(), plan.schema());
+            let mut fields = declared.iter().zip(planned.fields());
+            if fields.all(|(declared, planned)| declared.is_nullable() || !planned.is_nullable()) {
+                return hide_subplans(plan);
+            }
+            // the plan above relies on columns without NULL, which the optimized plan does not know any more
+            let columns = Vec::from_iter(0..wanted.len());
+            let input = SharedInput::new(self.number, &self.name, schema, plan, vec![columns.clone()], 1);
+            return Ok(Arc::new(SharedExec::try_new(input, columns)?));
         };
         let pruned = self.pruned()?;
         let kept = |column: &usize| pruned.columns.iter().position(|kept| kept == column);
