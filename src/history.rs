@@ -14,6 +14,7 @@ pub(crate) mod system;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -32,7 +33,7 @@ pub(crate) const FILE_NAME: &str = ".cxql/jobs.db";
 const LAYOUT: i64 = 1;
 
 /// How long to wait for a lock that another process holds on the file.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(20);
+const BUSY: Duration = Duration::from_secs(20);
 
 const TABLES: &str = "
 CREATE TABLE runs (
@@ -87,6 +88,21 @@ impl Drop for Holder {
     }
 }
 
+/// Turns to the write-ahead log. SQLite does not wait for another process that does the same with a new file.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if error.code == rusqlite::ErrorCode::DatabaseBusy && started.elapsed() < BUSY =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
 impl Store {
     /// Opens the history, and creates it if the file does not exist.
     ///
@@ -103,7 +119,7 @@ impl Store {
         let mut connection = Connection::open(path).map_err(&failed)?;
         connection.busy_timeout(BUSY).map_err(&failed)?;
         // a commit is on the disk even if the machine loses power
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
+        use_write_ahead_log(&connection).map_err(&failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         if !has_tables(&transaction, path)? {

@@ -268,3 +268,23 @@ fn a_history_that_nobody_has_written_to_is_empty_and_one_of_a_newer_program_is_r
         assert!(error.unwrap().to_string().contains("written by a newer cxql"));
     }
 }
+
+/// Processes that start at once make the file together.
+#[test]
+fn a_new_history_is_opened_by_several_at_a_time() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.db");
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            let open = || {
+                start.wait();
+                Store::open(&path).map(drop).map_err(|error| error.to_string())
+            };
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            for one in opened {
+                assert_eq!(one.join().unwrap(), Ok(()));
+            }
+        });
+    }
+}
