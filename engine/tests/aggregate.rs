@@ -304,6 +304,10 @@ async fn groups_over_dictionary_scans_match_datafusion() {
                 "select k, avg(distinct v) from (select k, v from t union all select k, v from t) as u group by 1 order by 1",
                 "k",
             ),
+            (
+                "select x, count(*) from (select upper(k) as x from t union all select k from t) as u group by 1 order by 1",
+                "",
+            ),
             ("select k, sum(length(k)), count(*) from t group by 1 order by 1", "k"),
             // NULL is a group that is dropped in place of a filter
             (

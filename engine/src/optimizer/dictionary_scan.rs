@@ -64,6 +64,8 @@ use crate::exec_util::{parquet_source, projected_index, rewrite_plan};
 use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
 use crate::unique_keys::{SplitRowsExec, UniqueKeysExec};
 
+type Plan = Arc<dyn ExecutionPlan>;
+
 /// Makes scans emit dictionary arrays for string columns that are group keys of a [`PerfectHashAggregateExec`], or that expressions
 /// read on their distinct strings, only.
 #[derive(Debug)]
@@ -145,8 +147,11 @@ fn dictionary_plan(
     }
     if plan.is::<UnionExec>() {
         let inputs = plan.children().into_iter().map(|input| dictionary_plan(input, column, footers));
-        let inputs = inputs.collect::<Result<Option<Vec<_>>>>()?;
-        return inputs.map(UnionExec::try_new).transpose();
+        let inputs = inputs.collect::<Result<Option<Vec<Plan>>>>()?;
+        // results of expressions may be dictionaries of other strings
+        let data_type = |input: &Plan| input.schema().fields().get(column).map(|field| field.data_type().clone());
+        let is_same = |inputs: &Vec<Plan>| inputs.windows(2).all(|pair| data_type(&pair[0]) == data_type(&pair[1]));
+        return inputs.filter(is_same).map(UnionExec::try_new).transpose();
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>()
         && let Some(evaluated) = evaluated_projection(projection, column, footers)?
