@@ -8,10 +8,12 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::concat;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::common::{ColumnStatistics, DataFusionError, Result, Statistics, internal_err};
 use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExpr;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::task::JoinError;
@@ -74,6 +76,24 @@ pub(crate) fn statistics_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<Statist
 /// The index that an output column has before an embedded projection.
 pub(crate) fn projected_index(projection: Option<&[usize]>, column: usize) -> usize {
     projection.and_then(|columns| columns.get(column).copied()).unwrap_or(column)
+}
+
+/// Projection expressions for some columns of a plan.
+pub(crate) fn columns_of(
+    plan: &Arc<dyn ExecutionPlan>,
+    columns: impl IntoIterator<Item = usize>,
+) -> Vec<ProjectionExpr> {
+    let schema = plan.schema();
+    let column = |index: usize| {
+        let name = schema.field(index).name();
+        ProjectionExpr { expr: Arc::new(Column::new(name, index)), alias: name.clone() }
+    };
+    columns.into_iter().map(column).collect()
+}
+
+/// What is known about a column without its bounds, which are strings where the column is a dictionary.
+pub(crate) fn without_bounds(known: &ColumnStatistics) -> ColumnStatistics {
+    ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() }
 }
 
 /// One column of all parts, concatenated.

@@ -86,5 +86,5 @@ pub(crate) use self::cache::KeyScanCache;
 pub(crate) use self::exec::Inputs;
 pub use self::exec::UniqueKeysExec;
 pub(crate) use self::leaf::{SplitRows, SplitRowsExec};
-pub(crate) use self::narrow::{columns_of, narrowed};
+pub(crate) use self::narrow::narrowed;
 pub(crate) use self::positions::PositionScan;

@@ -84,7 +84,7 @@ use futures::{TryStreamExt, future};
 
 use super::group_table::GroupTable;
 use super::{AggregateCall, Batches, OnceStream, slice_into_batches, streaming_exec, with_mode};
-use crate::exec_util::{projected_index, single_child};
+use crate::exec_util::{columns_of, projected_index, single_child};
 use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
 
 /// Partial aggregation through a directly indexed table, see the page of this module.
@@ -188,12 +188,7 @@ fn without_null_filter(aggregate: &AggregateExec) -> Option<(Arc<dyn ExecutionPl
     }
     let input = Arc::clone(filter.input());
     let Some(columns) = filter.projection() else { return Some((input, not_null)) };
-    let input_schema = input.schema();
-    let column = |&index: &usize| {
-        let name = input_schema.field(index).name();
-        ProjectionExpr::new(Arc::new(Column::new(name, index)), name.clone())
-    };
-    let projection = ProjectionExec::try_new(columns.iter().map(column).collect::<Vec<_>>(), input).ok()?;
+    let projection = ProjectionExec::try_new(columns_of(&input, columns.iter().copied()), input).ok()?;
     Some((Arc::new(projection), not_null))
 }
 

@@ -31,8 +31,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{ColumnStatistics, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{
@@ -60,7 +60,7 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use crate::EngineOptions;
 use crate::aggregate::PerfectHashAggregateExec;
 use crate::clustering::{ColumnSource, column_source};
-use crate::exec_util::{parquet_source, projected_index, rewrite_plan};
+use crate::exec_util::{parquet_source, projected_index, rewrite_plan, without_bounds};
 use crate::expressions::{DictionaryEvalExpr, is_only_evaluated, only_evaluated};
 use crate::unique_keys::{SplitRowsExec, UniqueKeysExec};
 
@@ -315,20 +315,16 @@ fn dictionary_source(
         TableSchema::builder(dictionaries).with_table_partition_cols(table.table_partition_cols().clone()).build();
     let new = parquet_source(source, table);
     let Some(new) = new.try_pushdown_projection(projection)? else { return Ok(None) };
+    let mut statistics = config.statistics();
+    if let Some(known) = statistics.column_statistics.get_mut(column) {
+        *known = without_bounds(known);
+    }
     let config = FileScanConfigBuilder::from(config.clone())
-        .with_statistics(without_bounds(config.statistics(), column))
+        .with_statistics(statistics)
         .with_file_groups(groups)
         .with_source(new)
         .build();
     Ok(Some(DataSourceExec::from_data_source(config)))
-}
-
-/// Drops minimum and maximum of a column: they are strings, and the column is a dictionary now.
-fn without_bounds(mut statistics: Statistics, column: usize) -> Statistics {
-    if let Some(known) = statistics.column_statistics.get_mut(column) {
-        *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
-    }
-    statistics
 }
 
 fn dictionary_type() -> DataType {

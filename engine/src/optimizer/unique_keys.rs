@@ -37,10 +37,8 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use crate::EngineOptions;
 use crate::clustering::column_source;
-use crate::exec_util::statistics_of;
-use crate::unique_keys::{
-    Inputs, KeyScanCache, PositionScan, SplitRows, SplitRowsExec, UniqueKeysExec, columns_of, narrowed,
-};
+use crate::exec_util::{columns_of, statistics_of};
+use crate::unique_keys::{Inputs, KeyScanCache, PositionScan, SplitRows, SplitRowsExec, UniqueKeysExec, narrowed};
 use crate::window::{HashWindowAggExec, WindowCall};
 
 type Plan = Arc<dyn ExecutionPlan>;

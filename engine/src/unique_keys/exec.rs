@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, DataFusionError, Result, Statistics, internal_err};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -28,7 +28,7 @@ use super::leaf::with_partitions;
 use super::positions::PositionScan;
 use super::run::{Separation, SplitMetrics, SplitRun, batches_of, with_schema};
 use crate::EngineOptions;
-use crate::exec_util::{OnceAsync, OnceFut, statistics_of};
+use crate::exec_util::{OnceAsync, OnceFut, statistics_of, without_bounds};
 
 /// Windows over the rows of repeated keys only, see the page of this module.
 #[derive(Debug)]
@@ -311,8 +311,7 @@ impl ExecutionPlan for UniqueKeysExec {
         let fields = schema.fields().iter().zip(windows.fields());
         for (known, (field, window)) in all.column_statistics.iter_mut().zip(fields) {
             if field.data_type() != window.data_type() {
-                // the bounds are strings, and the column is a dictionary
-                *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
+                *known = without_bounds(known);
             }
         }
         Ok(Arc::new(all.to_inexact()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{ColumnStatistics, Result, Statistics, internal_datafusion_err, internal_err};
+use datafusion::common::{Result, Statistics, internal_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
@@ -18,7 +18,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 
 use super::run::{SplitRun, with_schema};
-use crate::exec_util::{projected_index, statistics_of};
+use crate::exec_util::{projected_index, statistics_of, without_bounds};
 
 /// Which rows a leaf emits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl SplitRowsExec {
         let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()));
         let mut statistics = Statistics::clone(&self.statistics);
         if let Some(known) = statistics.column_statistics.get_mut(column) {
-            *known = ColumnStatistics { null_count: known.null_count, ..ColumnStatistics::new_unknown() };
+            *known = without_bounds(known);
         }
         let partitions = self.properties.output_partitioning().partition_count();
         let leaf = Self::build(self.part, self.columns.clone(), schema, partitions, Arc::new(statistics));

@@ -14,7 +14,7 @@ use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use super::leaf::SplitRowsExec;
-use crate::exec_util::projected_index;
+use crate::exec_util::{columns_of, projected_index};
 
 /// These columns of filters and projections over a scan or a [`SplitRowsExec`].
 ///
@@ -71,17 +71,4 @@ fn renumbered(expr: &Arc<dyn PhysicalExpr>, columns: &[usize]) -> Result<Arc<dyn
         }
     })?;
     Ok(expr.data)
-}
-
-/// Projection expressions for some columns of a plan.
-pub(crate) fn columns_of(
-    plan: &Arc<dyn ExecutionPlan>,
-    columns: impl IntoIterator<Item = usize>,
-) -> Vec<ProjectionExpr> {
-    let schema = plan.schema();
-    let column = |index: usize| {
-        let name = schema.field(index).name();
-        ProjectionExpr { expr: Arc::new(Column::new(name, index)), alias: name.clone() }
-    };
-    columns.into_iter().map(column).collect()
 }

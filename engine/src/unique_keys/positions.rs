@@ -31,15 +31,15 @@ use datafusion::physical_plan::execution_plan::{replace_children_if_necessary, r
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use super::narrow::{column_indices, columns_of, narrowed, pushed_into_scan};
+use super::narrow::{column_indices, narrowed, pushed_into_scan};
 use super::repeated_hashes::{HashRun, RepeatedRow};
-use crate::exec_util::projected_index;
+use crate::exec_util::{columns_of, projected_index};
 
 /// One in so many rows may be left out, or stand where a stretch of rows ends; with more, row selections cost too much.
 const SELECTED_SHARE: usize = 32;
 
 /// The scans of a plan by places of rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PositionScan {
     /// Filters and projections over a scan of Parquet files.
     rows: Arc<dyn ExecutionPlan>,
@@ -87,9 +87,7 @@ impl PositionScan {
 
     /// The scans with another plan for the rows of unique keys, which gives the same rows in perhaps other types.
     pub(super) fn with_unique_rows(&self, unique_rows: Arc<dyn ExecutionPlan>) -> Self {
-        let (rows, keys) = (Arc::clone(&self.rows), Arc::clone(&self.keys));
-        let (columns, files, parts) = (self.columns.clone(), self.files.clone(), self.parts.clone());
-        Self { rows, unique_rows, columns, keys, files, parts }
+        Self { unique_rows, ..self.clone() }
     }
 
     pub(super) fn unique_rows(&self) -> &Arc<dyn ExecutionPlan> {

@@ -12,7 +12,7 @@ use crate::kernels::hash::ODD;
 /// Number of buckets of a [`HashRun`].
 pub(super) const BUCKETS: usize = 256;
 
-/// Most hashes of a [`HashRun`]: the lower bits of a hash give way to its index in the run.
+/// Maximum number of hashes of a [`HashRun`], whose index in the run replaces the lower bits of a hash.
 pub(super) const RUN_ROWS: usize = 1 << INDEX_BITS;
 
 const INDEX_BITS: u32 = 17;

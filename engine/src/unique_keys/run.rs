@@ -46,7 +46,7 @@ struct SetAside {
     bytes: usize,
 }
 
-/// How the rows of unique keys are told from those of repeated ones.
+/// How the rows of unique keys are separated from those of repeated ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Separation {
     /// By their hashes, while they are read.
