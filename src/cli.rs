@@ -94,6 +94,9 @@ struct Global {
     /// Folder for spilled data [default: the system's temporary folder]
     #[arg(long, global = true, value_name = "DIR", env = "CXQL_TEMP_DIR", hide_env_values = true)]
     temp_dir: Option<PathBuf>,
+    /// Folder of what is known of the keys of files [default: cxql in the user's cache folder]
+    #[arg(long, global = true, value_name = "DIR", env = "CXQL_CACHE_DIR", hide_env_values = true)]
+    cache_dir: Option<PathBuf>,
     /// Address of an S3-compatible store
     #[arg(long, global = true, value_name = "URL", env = "CXQL_S3_ENDPOINT", hide_env_values = true)]
     s3_endpoint: Option<String>,
@@ -147,6 +150,12 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A folder of the user's: the one that a variable names, else the one below the home folder.
+fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    folder(variable).or_else(|| Some(folder("HOME")?.join(below_home)))
+}
+
 impl Global {
     fn options(&self) -> CliOptions {
         // an empty environment variable counts as unset
@@ -159,6 +168,8 @@ impl Global {
             memory: text(&self.memory),
             threads: self.threads,
             temp_dir: path(&self.temp_dir),
+            cache_dir: path(&self.cache_dir),
+            user_cache: user_folder("XDG_CACHE_HOME", ".cache"),
             s3_endpoint: text(&self.s3_endpoint),
             s3_region: text(&self.s3_region),
             allow_http: self.allow_http,

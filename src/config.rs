@@ -33,6 +33,8 @@ pub(crate) struct ConfigFile {
     pub threads: Option<usize>,
     /// Folder for spill files; default the system's temporary folder.
     pub temp_dir: Option<String>,
+    /// Folder of what is known of the keys of files; default `cxql` in the user's cache folder.
+    pub cache_dir: Option<String>,
     /// Time zone of days, weeks and hours in reports, and of times that are shown; default UTC.
     pub time_zone: Option<String>,
     /// False computes window functions by sorting; default true. The former name of `hash_window_agg` in `[engine]`.

@@ -32,6 +32,10 @@ pub(crate) struct CliOptions {
     pub threads: Option<usize>,
     /// The folder for spill files.
     pub temp_dir: Option<PathBuf>,
+    /// The folder of what is known of the keys of files.
+    pub cache_dir: Option<PathBuf>,
+    /// The user's cache folder, in which that folder is by default.
+    pub user_cache: Option<PathBuf>,
     /// The address of an S3-compatible store.
     pub s3_endpoint: Option<String>,
     /// The region of S3.
@@ -121,6 +125,8 @@ impl Project {
                 missing.display()
             )));
         }
+        let cache_dir = options.cache_dir.clone().or_else(|| file.cache_dir.as_ref().map(|path| folder.join(path)));
+        let cache_dir = cache_dir.or_else(|| options.user_cache.as_ref().map(|cache| cache.join("cxql")));
         let data = data(options, &file, &folder)?;
         let tls = file.serve.tls(&folder)?;
         let mut tables = file.tables;
@@ -139,6 +145,7 @@ impl Project {
             memory,
             threads,
             temp_dir,
+            cache_dir,
             time_zone: file.time_zone,
             engine,
             s3: S3Config {

@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
 use cxql_engine::memory::{SpillHeadroomPool, with_query_limit};
+use cxql_engine::unique_keys::KeyScanStore;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::config::{ConfigNonZeroUsize, ConfigOptions};
@@ -115,6 +116,8 @@ pub(crate) struct SessionOptions {
     pub threads: Option<usize>,
     /// Folder for spill files; `None` takes the system's.
     pub temp_dir: Option<PathBuf>,
+    /// Folder in which other processes find what this one learnt of the keys of files; `None` keeps it in memory.
+    pub cache_dir: Option<PathBuf>,
     /// Time zone in which times are shown, and of days and hours; `None` is UTC.
     pub time_zone: Option<String>,
     /// Switches and thresholds of optimizer rules and operators.
@@ -179,6 +182,9 @@ impl Session {
         if let Some(zone) = options.time_zone {
             settings::check_time_zone(&zone)?;
             config.options_mut().execution.time_zone = Some(zone);
+        }
+        if let Some(folder) = options.cache_dir {
+            config = config.with_extension(Arc::new(KeyScanStore::new(folder.join("keys"), program_version())));
         }
         let pool = SpillHeadroomPool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
@@ -531,6 +537,13 @@ pub(crate) fn writes(plan: &LogicalPlan) -> bool {
     });
     // a plan that cannot be walked is refused
     found || visited.is_err()
+}
+
+/// What differs between programs that may compute other values: version, size and time of the executable.
+fn program_version() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata).ok();
+    let file = file.map(|file| (file.len(), file.modified().ok()));
+    format!("{} {file:?}", env!("CARGO_PKG_VERSION"))
 }
 
 fn session_config(threads: Option<usize>, memory: usize) -> SessionConfig {

@@ -191,6 +191,8 @@ engine_options! {
     unique_keys_min_rows: usize = 100_000;
     /// Most bytes of the rows of repeated keys; more are not buffered but read again.
     unique_keys_buffer_bytes: usize = 128 << 20;
+    /// Whether what is known of the keys of files is kept in the cache folder for other processes.
+    key_cache: bool = true;
     /// Rule: aggregates over clustered rows chunk by chunk.
     clustered_aggregation: bool = true;
     /// Rule: operators over clustered rows get batches in which no partition is split.

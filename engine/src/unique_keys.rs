@@ -69,9 +69,10 @@
 //! # Cache
 //!
 //! The repeated hashes or places of Parquet files are kept with the session, by files with size and time of change, key columns and
-//! conditions (`cache.rs`): the next statement does not read the keys (metric `key_scans` is 0).
+//! conditions (`cache.rs`): the next statement does not read the keys (metric `key_scans` is 0). With a [`KeyScanStore`] among the
+//! extensions of the session they are kept in a folder as well (`store.rs`), and the next process does not read the keys either.
 //!
-//! Switch: `cxql.engine.unique_keys`.
+//! Switches: `cxql.engine.unique_keys`, and `cxql.engine.key_cache` for the folder.
 
 mod cache;
 mod exec;
@@ -81,6 +82,7 @@ mod narrow;
 mod positions;
 mod repeated_hashes;
 mod run;
+mod store;
 
 pub(crate) use self::cache::KeyScanCache;
 pub(crate) use self::exec::Inputs;
@@ -88,3 +90,4 @@ pub use self::exec::UniqueKeysExec;
 pub(crate) use self::leaf::{SplitRows, SplitRowsExec};
 pub(crate) use self::narrow::narrowed;
 pub(crate) use self::positions::PositionScan;
+pub use self::store::KeyScanStore;

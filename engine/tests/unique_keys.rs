@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cxql_engine::EngineOptions;
-use cxql_engine::unique_keys::UniqueKeysExec;
+use cxql_engine::unique_keys::{KeyScanStore, UniqueKeysExec};
 use datafusion::arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
 };
@@ -389,6 +389,76 @@ async fn repeated_keys_of_files_are_known_afterwards() {
     let others = setting.without_rule().context();
     others.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
     assert_eq!(found, answer(&others, &sql).await.0);
+}
+
+/// Another session with the same store does not read the keys, unless a file, the time zone or the program is another, what was
+/// kept is damaged, or the store is turned off.
+#[tokio::test]
+async fn repeated_keys_of_files_are_known_to_other_processes() {
+    let mut random = Pcg64::seed_from_u64(30);
+    let folder = tempfile::tempdir().unwrap();
+    let (path, cache) = (folder.path().join("t.parquet"), folder.path().join("cache"));
+    let sql = "select n, agent from (select *, row_number() over (partition by id order by n) as r from t) where r = 1";
+    // few repeated keys are kept as places, more as hashes, many as such
+    for share in [0.01, 0.1, 0.6] {
+        write(&path, &rows(&mut random, 3000, share));
+        let expected = {
+            let others = Setting::new(2, 8192).without_rule().context();
+            others.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+            answer(&others, sql).await.0
+        };
+        let scans = async |program: &str, zone: &str, is_on: bool| {
+            let store = KeyScanStore::new(cache.clone(), program.into());
+            let setting = Setting::new(2, 8192);
+            let options = EngineOptions { key_cache: is_on, ..setting.options.clone() };
+            let mut config = SessionConfig::new().with_target_partitions(2).with_extension(Arc::new(store));
+            config.options_mut().execution.time_zone = Some(zone.into());
+            let context = common::context(Some(options), config, Arc::new(UnboundedMemoryPool::default()));
+            context.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+            let (found, operator) = answer(&context, sql).await;
+            assert_eq!(found, expected, "{share}");
+            metric(&operator.unwrap(), "key_scans")
+        };
+        assert_eq!(scans("1", "UTC", true).await, 1);
+        assert_eq!(scans("1", "UTC", true).await, 0);
+        assert_eq!(scans("1", "UTC", false).await, 1);
+        assert_eq!(scans("1", "Asia/Shanghai", true).await, 1);
+        assert_eq!(scans("2", "UTC", true).await, 1);
+        for file in std::fs::read_dir(&cache).unwrap() {
+            let file = file.unwrap().path();
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, text.replace("\"scan\"", "\"scam\"")).unwrap();
+        }
+        assert_eq!(scans("1", "UTC", true).await, 1);
+        assert_eq!(scans("1", "UTC", true).await, 0);
+    }
+}
+
+/// The value of a subquery is not in the plan: what was found with one is not believed with another.
+#[tokio::test]
+async fn keys_below_a_subquery_are_read_each_time() {
+    let mut random = Pcg64::seed_from_u64(31);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    write(&path, &rows(&mut random, 3000, 0.05));
+    let setting = Setting::new(2, 8192);
+    let (context, others) = (setting.context(), setting.without_rule().context());
+    for limit in [20, 70] {
+        let sql = format!(
+            "select n, agent from (select *, row_number() over (partition by id order by n) as r from t \
+             where v > (select max(x) from (values ({limit}), (1)) as l(x))) where r = 1"
+        );
+        let mut found = vec![];
+        for context in [&context, &others] {
+            context.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+            found.push(answer(context, &sql).await);
+            context.deregister_table("t").unwrap();
+        }
+        assert_eq!(found[0].0, found[1].0, "{limit}");
+        if let Some(operator) = &found[0].1 {
+            assert_eq!(metric(operator, "key_scans"), 1);
+        }
+    }
 }
 
 /// Over files the rows of unique keys are read by their places, with the columns of the output alone; in files of several row

@@ -135,9 +135,7 @@ pub(super) async fn run(args: ShellArgs, project: Project) -> Result<ExitCode> {
 
 /// `$XDG_DATA_HOME/cxql/history`, by default below `~/.local/share`.
 fn history_file() -> Option<PathBuf> {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
-    let base = std::env::var_os("XDG_DATA_HOME").filter(|text| !text.is_empty()).map(PathBuf::from).or_else(home)?;
-    Some(base.join("cxql/history"))
+    Some(super::user_folder("XDG_DATA_HOME", ".local/share")?.join("cxql/history"))
 }
 
 struct Shell {

@@ -155,3 +155,42 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
         folder.cxql(&["query", "show datafusion.execution.target_partitions", "--threads", "3", "--memory", "1GB"]);
     assert!(ran.out().ends_with(",3\n"), "{}", ran.text());
 }
+
+/// What a command learnt of the keys of files is found by the next in the folder that an option, a variable or the file names, else
+/// in the user's cache folder.
+#[test]
+fn keys_of_files_are_read_once() {
+    let folder = Folder::new();
+    let rows = "select i as id, i % 7 as v from generate_series(1, 500) as s(i) union all select 5, 5";
+    folder.make("data/t.parquet", rows);
+    folder.write("cxql.toml", "cache_dir = \"of file\"\n[engine]\nunique_keys_min_rows = 0\n");
+    let latest = "explain analyze select sum(v) as s from \
+                  (select *, row_number() over (partition by id order by v desc) as n from t) where n = 1";
+    let scans = |env: &[(&str, &str)], args: &[&str]| {
+        let text = folder.cxql_env(env, &[&["query", latest], args].concat()).out();
+        let scans = text.split("key_scans=").nth(1).and_then(|rest| rest.split(',').next());
+        scans.unwrap_or_else(|| panic!("{text}")).to_string()
+    };
+    let variable = [("CXQL_CACHE_DIR", "of variable")];
+    for name in ["of option", "of variable", "of file"] {
+        let (env, args): (&[_], &[_]) = match name {
+            "of option" => (&variable, &["--cache-dir", name]),
+            "of variable" => (&variable, &[]),
+            _ => (&[], &[]),
+        };
+        assert_eq!((scans(env, args).as_str(), folder.names(&format!("{name}/keys")).len()), ("1", 1));
+        assert_eq!(scans(env, args), "0");
+    }
+    folder.write("cxql.toml", "[engine]\nunique_keys_min_rows = 0\n");
+    assert_eq!((scans(&[], &[]), scans(&[], &[])), ("1".into(), "0".into()));
+    assert_eq!(folder.names(".cache/cxql/keys").len(), 1);
+    assert_eq!(scans(&[("XDG_CACHE_HOME", "elsewhere")], &[]), "1");
+    // a file of the same size in the place of the old
+    folder.make("data/t.parquet", &rows.replace("% 7", "% 5"));
+    assert_eq!((scans(&[], &[]), scans(&[], &[])), ("1".into(), "0".into()));
+    folder.write("cxql.toml", "[engine]\nunique_keys_min_rows = 0\nkey_cache = false\n");
+    assert_eq!(scans(&[], &[]), "1");
+    // where the folder cannot be made, the keys are read
+    folder.write("cxql.toml", "[engine]\nunique_keys_min_rows = 0\n");
+    assert_eq!(scans(&[("CXQL_CACHE_DIR", "cxql.toml")], &[]), "1");
+}

@@ -4,16 +4,24 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use parking_lot::Mutex;
+use tokio::task::JoinError;
 
 use super::key_scan::KeyScan;
+use super::store::KeyScanStore;
 
 /// Most bytes of all sets together: 2 million repeated keys.
 const MAX_BYTES: usize = 64 << 20;
@@ -30,7 +38,35 @@ struct Entry {
 }
 
 impl KeyScanCache {
-    pub(super) fn get(&self, key: &str) -> Option<KeyScan> {
+    /// What is known of these keys, here or in the store.
+    ///
+    /// # Errors
+    /// The runtime ended.
+    pub(super) async fn get(&self, key: &str, store: Option<&Arc<KeyScanStore>>) -> Result<Option<KeyScan>> {
+        let known = self.known(key);
+        let (None, Some(store)) = (&known, store.cloned()) else { return Ok(known) };
+        let text = key.to_string();
+        let stored = SpawnedTask::spawn_blocking(move || store.get(&text)).await.map_err(task_error)?;
+        if let Some(scan) = &stored {
+            self.keep(key.to_string(), scan);
+        }
+        Ok(stored)
+    }
+
+    /// Keeps what is known of these keys, here and in the store.
+    ///
+    /// # Errors
+    /// The runtime ended.
+    pub(super) async fn put(&self, key: String, scan: &KeyScan, store: Option<&Arc<KeyScanStore>>) -> Result<()> {
+        self.keep(key.clone(), scan);
+        if let Some(store) = store.cloned() {
+            let scan = scan.clone();
+            SpawnedTask::spawn_blocking(move || store.put(&key, &scan)).await.map_err(task_error)?;
+        }
+        Ok(())
+    }
+
+    fn known(&self, key: &str) -> Option<KeyScan> {
         let mut entries = self.0.lock();
         let index = entries.iter().position(|entry| entry.key == key)?;
         let entry = entries.remove(index);
@@ -39,7 +75,7 @@ impl KeyScanCache {
         Some(scan)
     }
 
-    pub(super) fn put(&self, key: String, scan: &KeyScan) {
+    fn keep(&self, key: String, scan: &KeyScan) {
         let bytes = match scan {
             KeyScan::Few(repeated) => repeated.bytes() + key.len(),
             KeyScan::Positions(positions) => positions.bytes() + key.len(),
@@ -60,6 +96,10 @@ impl KeyScanCache {
     }
 }
 
+fn task_error(error: JoinError) -> DataFusionError {
+    DataFusionError::ExecutionJoin(Box::new(error))
+}
+
 /// What identifies the keys that a plan reads: files with size and time of change, key columns, conditions. Another role reads
 /// other rows by another condition. `None` if the plan reads anything but Parquet files whose time of change is known.
 ///
@@ -69,8 +109,14 @@ pub(super) fn cache_key(keys: &Arc<dyn ExecutionPlan>) -> Option<String> {
     let mut plan = keys;
     loop {
         if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+            if projection.expr().iter().any(|expr| has_outer_values(&expr.expr)) {
+                return None;
+            }
             write!(key, "{:?};", projection.expr().iter().map(|expr| &expr.expr).collect::<Vec<_>>()).ok()?;
         } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+            if has_outer_values(filter.predicate()) {
+                return None;
+            }
             write!(key, "{:?} {:?};", filter.predicate(), filter.projection()).ok()?;
         } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
             write_scan(&mut key, scan)?;
@@ -82,9 +128,19 @@ pub(super) fn cache_key(keys: &Arc<dyn ExecutionPlan>) -> Option<String> {
     }
 }
 
+/// Whether an expression has values that another part of the plan computes, which its debug form may not show.
+fn has_outer_values(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_outer =
+        |expr: &Arc<dyn PhysicalExpr>| Ok(expr.is::<ScalarSubqueryExpr>() || expr.is::<DynamicFilterPhysicalExpr>());
+    expr.exists(is_outer).unwrap_or(true)
+}
+
 fn write_scan(key: &mut String, scan: &DataSourceExec) -> Option<()> {
     let config = scan.data_source().downcast_ref::<FileScanConfig>()?;
     let source = config.file_source().downcast_ref::<ParquetSource>()?;
+    if source.filter().iter().any(has_outer_values) {
+        return None;
+    }
     let columns = source.projection().map(|columns| columns.iter().map(|column| &column.expr).collect::<Vec<_>>());
     // without metadata, which are written in another order each time
     let schema = source.table_schema().table_schema();
@@ -123,16 +179,16 @@ mod tests {
         let large = sizes.filter(|&count| bytes(count) <= MAX_BYTES / 2).max().unwrap();
         let bytes = bytes(large);
         assert!(bytes * 5 > MAX_BYTES);
-        cache.put("a".into(), &few(large));
-        cache.put("b".into(), &KeyScan::Many);
-        cache.put("c".into(), &KeyScan::NoMemory);
-        assert!(cache.get("c").is_none());
-        assert!(cache.get("a").is_some());
+        cache.keep("a".into(), &few(large));
+        cache.keep("b".into(), &KeyScan::Many);
+        cache.keep("c".into(), &KeyScan::NoMemory);
+        assert!(cache.known("c").is_none());
+        assert!(cache.known("a").is_some());
         for name in ["d", "e", "f"] {
-            cache.put(name.into(), &few(large));
+            cache.keep(name.into(), &few(large));
         }
         // b was used before a
-        assert!(cache.get("b").is_none() && cache.get("f").is_some());
+        assert!(cache.known("b").is_none() && cache.known("f").is_some());
         assert_eq!(cache.0.lock().iter().map(|entry| entry.bytes).sum::<usize>() / bytes, MAX_BYTES / bytes);
     }
 }

@@ -27,6 +27,7 @@ use super::key_scan::scan_keys;
 use super::leaf::with_partitions;
 use super::positions::PositionScan;
 use super::run::{Separation, SplitMetrics, SplitRun, batches_of, with_schema};
+use super::store::KeyScanStore;
 use crate::EngineOptions;
 use crate::exec_util::{OnceAsync, OnceFut, statistics_of, without_bounds};
 
@@ -154,19 +155,27 @@ impl UniqueKeysExec {
                 unsplit: count("unsplit"),
                 second_scans: count("second_scans"),
             };
-            let max_bytes = EngineOptions::of(context.session_config().options()).unique_keys_buffer_bytes;
+            let options = EngineOptions::of(context.session_config().options());
+            let max_bytes = options.unique_keys_buffer_bytes;
             let keys = Arc::clone(&self.keys);
             // a scan hands its files to its partitions once
             let rows = [Arc::clone(&self.rows), reset_plan_states(Arc::clone(&self.rows))?];
             let total_rows = statistics_of(&self.rows)?.num_rows.get_value().copied();
             let (columns, cache) = (self.columns.clone(), Arc::clone(&self.cache));
             let positions = self.positions.clone();
-            let cache_key = cache_key(self.scanned_keys());
+            let config = context.session_config();
+            let store = config.get_extension::<KeyScanStore>().filter(|_| options.key_cache);
+            // functions of days and hours take the zone from the session
+            let zone = config.options().execution.time_zone.as_deref().unwrap_or("UTC");
+            let cache_key = cache_key(self.scanned_keys()).map(|key| format!("{zone} {key}"));
             let consumer = MemoryConsumer::new("UniqueKeysExec").with_can_spill(true);
             let hashes = Arc::new(consumer.register(context.memory_pool()));
             let context = Arc::clone(context);
             let run = async move {
-                let known = cache_key.as_ref().and_then(|key| cache.get(key));
+                let known = match &cache_key {
+                    Some(key) => cache.get(key, store.as_ref()).await?,
+                    None => None,
+                };
                 let scan = match known {
                     Some(scan) => scan,
                     None => {
@@ -174,7 +183,7 @@ impl UniqueKeysExec {
                         let (context, hashes) = (Arc::clone(&context), Arc::clone(&hashes));
                         let scan = scan_keys(keys, positions.clone(), context, total_rows, hashes).await?;
                         if let Some(key) = cache_key {
-                            cache.put(key, &scan);
+                            cache.put(key, &scan, store.as_ref()).await?;
                         }
                         scan
                     }

@@ -30,6 +30,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::{replace_children_if_necessary, reset_plan_states};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::narrow::{column_indices, narrowed, pushed_into_scan};
 use super::repeated_hashes::{HashRun, RepeatedRow};
@@ -55,10 +57,20 @@ pub(crate) struct PositionScan {
 }
 
 /// A file and the number of its rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct ScannedFile {
+    #[serde(serialize_with = "write_location", deserialize_with = "read_location")]
     location: Path,
     rows: u64,
+}
+
+fn write_location<S: Serializer>(location: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(location.as_ref())
+}
+
+fn read_location<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Path, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Path::parse(text).map_err(D::Error::custom)
 }
 
 impl PositionScan {
@@ -186,12 +198,12 @@ impl PositionScan {
 }
 
 /// Where the rows of unique and of repeated keys are.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RowPositions {
     files: Vec<FilePositions>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FilePositions {
     file: ScannedFile,
     /// The stretches of rows that pass the filters, from the first row to that after the last, in order.
@@ -201,6 +213,17 @@ struct FilePositions {
 }
 
 impl RowPositions {
+    /// Whether all places are in order and within their files, as those of a scan are.
+    pub(super) fn is_valid(&self) -> bool {
+        self.files.iter().all(|file| {
+            let bounds = file.kept.iter().flat_map(|&(start, end)| [start, end]);
+            bounds.is_sorted()
+                && file.repeated.is_sorted()
+                && file.kept.last().is_none_or(|&(_, end)| end <= file.file.rows)
+                && file.repeated.last().is_none_or(|&row| row < file.file.rows)
+        })
+    }
+
     /// The number of rows with repeated keys.
     pub(super) fn repeated_count(&self) -> usize {
         self.files.iter().map(|file| file.repeated.len()).sum()

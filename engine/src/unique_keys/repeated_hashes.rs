@@ -255,6 +255,11 @@ impl RepeatedHashes {
         self.count == 0
     }
 
+    /// What is compared of the hashes, each once, from which [`new`](Self::new) makes the same set.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().copied().filter(|&hash| hash != 0).chain(self.has_zero.then_some(0))
+    }
+
     /// The memory of the set.
     pub(super) fn bytes(&self) -> usize {
         Self::bytes_of(self.count)
