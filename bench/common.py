@@ -106,14 +106,21 @@ class Bench:
     def cxql_run(self, sql, out=None, options=(), threads=None, limit_s=None):
         limits = ["--data", self.data, "--threads", str(threads or self.threads)]
         output = ["-o", str(out)] if out else []
-        run = self.spawn([self.cxql, "query", *limits, "--timing", *options, *output, "--", sql], limit_s)
+        with tempfile.TemporaryDirectory(dir=self.work) as empty:
+            limits += ["--cache-dir", empty]
+            run = self.spawn([self.cxql, "query", *limits, "--timing", *options, *output, "--", sql], limit_s)
         found = re.search(r"^([0-9.]+) s, ", run["err"], re.M)
         run["query"] = float(found.group(1)) if found else None
         return run
 
-    def cxql_report(self, name, out, limit_s=None):
-        """A shipped report as users run it. Its time is that of the whole process: start, opening of the files, notes and all."""
-        run = self.spawn([self.cxql, "run", name, "--data", self.data, "--threads", str(self.threads)], limit_s)
+    def cxql_report(self, name, out, keys_known=False, limit_s=None):
+        """A shipped report as users run it. Its time is that of the whole process: start, opening of the files, notes and all.
+
+        With `keys_known` it finds what earlier such runs kept of the keys of the files; else it is the first run over them.
+        """
+        command = [self.cxql, "run", name, "--data", self.data, "--threads", str(self.threads)]
+        with tempfile.TemporaryDirectory(dir=self.work) as empty:
+            run = self.spawn([*command, "--cache-dir", str(self.work / "cache") if keys_known else empty], limit_s)
         out.write_text(run["out"])
         run["query"] = run["wall"]
         return run

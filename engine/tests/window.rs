@@ -364,7 +364,8 @@ async fn groups_within_window_partitions_are_aggregated_clustered() {
         (400, 30, 1, 2),
         (600, 40, 7, 3),
         (200_000, 50_000, 8192, 2),
-        (150_000, 1, 8192, 2),
+        // partitions larger than what is buffered
+        (450_000, 1, 8192, 2),
     ] {
         let all = rows(&mut random, count.max(1), keys).slice(0, count);
         let table = Arc::new(table(&mut random, &all, partitions));
@@ -400,6 +401,7 @@ async fn groups_within_window_partitions_are_aggregated_clustered() {
                 ),
                 ("select min(id), v_int, count(*), count(a) from {t} group by v_int", false),
                 ("select min(id), {k}, count(a), first_value(v_text order by id) from {t} group by {k}", true),
+                ("select min(id), {k}, count(a), median(v_int) from {t} group by {k}", true),
                 ("select min(id), {k}, count(a), array_agg(v_text order by id) from {t} group by {k}", false),
             ] {
                 let sql = sql.replace("{t}", inner).replace("{k}", keys).replace("{o}", order);

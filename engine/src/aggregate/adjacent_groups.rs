@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::compute::{cast, concat, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -28,7 +28,7 @@ use crate::kernels::partition_keys::PartitionKeys;
 /// An aggregate whose group keys are the clustering columns, alone or with one integer more.
 ///
 /// That integer, such as the number of a session, must not decrease within a partition: if it did, a group could have rows in
-/// two group_indices. This is a property of the data, so that [`AdjacentGroups::groups`] checks it row by row.
+/// two groups. This is a property of the data, so that [`GroupScan::add`] checks it row by row.
 pub(super) struct AdjacentGroups {
     aggregate: Arc<AggregateExec>,
     /// Indices of the group keys by which the input is clustered.
@@ -61,80 +61,129 @@ impl AdjacentGroups {
         Ok(is_supported.then(|| Self { aggregate: Arc::clone(aggregate), partition, other }))
     }
 
-    /// Aggregates a chunk of whole partitions. `None` if the integer key decreases within a partition or has a NULL.
+    /// Returns true if the groups are the partitions, which are adjacent whatever the rows are.
+    pub(super) fn are_partitions(&self) -> bool {
+        self.other.is_none()
+    }
+
+    /// Begins a chunk of whole partitions.
     ///
     /// # Errors
-    /// Evaluation of the keys and of the aggregate functions.
-    pub(super) fn groups(&self, batches: &[RecordBatch], batch_size: usize) -> Result<Option<Vec<RecordBatch>>> {
-        let mut calls = AggregateCall::all(&self.aggregate)?;
-        let mut count = 0;
-        let mut group_indices = vec![];
-        let mut group_keys = vec![];
-        let mut last: Option<(Vec<ArrayRef>, i64)> = None;
-        for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-            let rows = batch.num_rows();
-            let keys = self.aggregate.group_expr().expr().iter().map(|(key, _)| key);
-            let keys = evaluate_expressions_to_arrays(keys, batch)?;
-            let partition: Vec<ArrayRef> = self.partition.iter().map(|&key| Arc::clone(&keys[key])).collect();
-            let others = match self.other {
-                Some(key) => cast(&keys[key], &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
-                None => Int64Array::from_value(0, rows),
-            };
-            if others.null_count() > 0 {
-                return Ok(None);
-            }
-            let others = others.values();
-            group_indices.clear();
-            let mut starts: Vec<u32> = vec![];
-            // whether the first row continues the partition of the batch before, and the integer of that batch's last row
-            let (is_same, before) = match &last {
-                None => (false, 0),
-                Some((last, before)) => {
-                    let pair = last.iter().zip(&partition);
-                    let pair = pair.map(|(last, first)| Ok(concat(&[last.as_ref(), first.slice(0, 1).as_ref()])?));
-                    (PartitionKeys::new(&pair.collect::<Result<Vec<_>>>()?)?.equal_rows(0, 1), *before)
-                }
-            };
-            let mut is_ordered = !is_same || before <= others[0];
-            let mut add = |row: usize, is_new: bool| {
-                if is_new {
-                    count += 1;
-                    starts.push(row as u32);
-                }
-                group_indices.push(count - 1);
-            };
-            // partition by partition, so that the inner loop compares the integer only
-            let partitions = PartitionKeys::new(&partition)?.starts(rows);
-            let ends = partitions.iter().map(|&start| start as usize).chain([rows]);
-            let mut start = 0;
-            for end in ends {
-                add(start, start > 0 || !is_same || before != others[0]);
-                for row in start + 1..end {
-                    let (before, other) = (others[row - 1], others[row]);
-                    is_ordered &= before <= other;
-                    add(row, before != other);
-                }
-                start = end;
-            }
-            if !is_ordered {
-                return Ok(None);
-            }
-            let starts = UInt32Array::from(starts);
-            group_keys.push(keys.iter().map(|key| Ok(take(key, &starts, None)?)).collect::<Result<Vec<_>>>()?);
-            for call in &mut calls {
-                call.update(batch, &group_indices, count)?;
-            }
-            last = Some((partition.iter().map(|key| key.slice(rows - 1, 1)).collect(), others[rows - 1]));
+    /// A function that has no accumulator for its arguments.
+    pub(super) fn scan(&self) -> Result<GroupScan<'_>> {
+        let calls = AggregateCall::all(&self.aggregate)?;
+        Ok(GroupScan { groups: self, calls, count: 0, group_indices: vec![], group_keys: vec![], last: None })
+    }
+}
+
+/// The groups of a chunk of which some batches were aggregated.
+pub(super) struct GroupScan<'a> {
+    groups: &'a AdjacentGroups,
+    calls: Vec<AggregateCall>,
+    /// The number of groups so far.
+    count: usize,
+    /// The group of each row of a batch.
+    group_indices: Vec<usize>,
+    /// The group keys of the groups that begin in each batch.
+    group_keys: Vec<Vec<ArrayRef>>,
+    /// The clustering columns of the last row, and the integer.
+    last: Option<(Vec<ArrayRef>, i64)>,
+}
+
+impl GroupScan<'_> {
+    /// Aggregates the next batch. False if the integer key decreases within a partition or has a NULL: then the chunk has other
+    /// groups.
+    ///
+    /// # Errors
+    /// Evaluation of the keys and of the arguments.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<bool> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(true);
         }
-        if count == 0 {
-            return Ok(Some(vec![]));
+        let keys = self.groups.aggregate.group_expr().expr().iter().map(|(key, _)| key);
+        let keys = evaluate_expressions_to_arrays(keys, batch)?;
+        let partition: Vec<ArrayRef> = self.groups.partition.iter().map(|&key| Arc::clone(&keys[key])).collect();
+        let others = match self.groups.other {
+            Some(key) => Some(cast(&keys[key], &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+            None => None,
+        };
+        if others.as_ref().is_some_and(|others| others.null_count() > 0) {
+            return Ok(false);
         }
-        let keys = (0..self.aggregate.group_expr().expr().len()).map(|key| concat_column(&group_keys, key));
+        let others = others.as_ref().map(|others| others.values().as_ref());
+        let first_other = others.map_or(0, |others| others[0]);
+        // whether the first row continues the partition of the batch before, and the integer of that batch's last row
+        let (is_same, before) = match &self.last {
+            None => (false, 0),
+            Some((last, before)) => {
+                let pair = last.iter().zip(&partition);
+                let pair = pair.map(|(last, first)| Ok(concat(&[last.as_ref(), first.slice(0, 1).as_ref()])?));
+                (PartitionKeys::new(&pair.collect::<Result<Vec<_>>>()?)?.equal_rows(0, 1), *before)
+            }
+        };
+        let mut is_ordered = !is_same || before <= first_other;
+        let mut starts: Vec<u32> = vec![];
+        let (count, group_indices) = (&mut self.count, &mut self.group_indices);
+        group_indices.clear();
+        let mut add = |row: usize, is_new: bool| {
+            if is_new {
+                *count += 1;
+                starts.push(row as u32);
+            }
+            group_indices.push(*count - 1);
+        };
+        // partition by partition, so that the inner loop compares the integer only
+        let partitions = PartitionKeys::new(&partition)?.starts(rows);
+        let ends = partitions.iter().map(|&start| start as usize).chain([rows]);
+        let mut start = 0;
+        for end in ends {
+            add(start, start > 0 || !is_same || before != first_other);
+            match others {
+                Some(others) => {
+                    for row in start + 1..end {
+                        let (before, other) = (others[row - 1], others[row]);
+                        is_ordered &= before <= other;
+                        add(row, before != other);
+                    }
+                }
+                None => (start + 1..end).for_each(|row| add(row, false)),
+            }
+            start = end;
+        }
+        if !is_ordered {
+            return Ok(false);
+        }
+        let starts = UInt32Array::from(starts);
+        self.group_keys.push(keys.iter().map(|key| Ok(take(key, &starts, None)?)).collect::<Result<Vec<_>>>()?);
+        for call in &mut self.calls {
+            call.update(batch, &self.group_indices, self.count)?;
+        }
+        let last = partition.iter().map(|key| key.slice(rows - 1, 1)).collect();
+        self.last = Some((last, others.map_or(0, |others| others[rows - 1])));
+        Ok(true)
+    }
+
+    /// The bytes of the states of all groups.
+    pub(super) fn bytes(&self) -> usize {
+        self.calls.iter().map(|call| call.state.size()).sum()
+    }
+
+    /// The groups.
+    ///
+    /// # Errors
+    /// Evaluation of the aggregate functions.
+    pub(super) fn finish(mut self, batch_size: usize) -> Result<Vec<RecordBatch>> {
+        if self.count == 0 {
+            return Ok(vec![]);
+        }
+        let aggregate = &self.groups.aggregate;
+        let keys = (0..aggregate.group_expr().expr().len()).map(|key| concat_column(&self.group_keys, key));
         let mut columns = keys.collect::<Result<Vec<_>>>()?;
-        for call in &mut calls {
+        for call in &mut self.calls {
             columns.push(call.state.evaluate(EmitTo::All)?);
         }
-        slice_into_batches(&self.aggregate.schema(), columns, count, batch_size).map(Some)
+        slice_into_batches(&aggregate.schema(), columns, self.count, batch_size)
     }
 }
 

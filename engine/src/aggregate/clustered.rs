@@ -24,8 +24,9 @@
 //! Chosen by the rule `ClusteredAggregation`; not if the aggregate needs an input order. When a later rule has put an operator
 //! in between that breaks the clustering, all rows of all partitions are one chunk: slower, with the same result.
 //!
-//! Memory: the rows of a chunk while adjacent groups are looked for, at most three chunks (a larger partition streams through
-//! `AggregateExec`), then the groups of one chunk. DataFusion's aggregate accounts for its own memory and spills.
+//! Memory: the rows of a chunk while adjacent groups are looked for, at most three chunks, and the states of its groups. Of a larger
+//! partition only the states, if these are small and the groups are the partitions; else it streams through `AggregateExec`, which
+//! accounts for its own memory and spills.
 //!
 //! Switch: `cxql.engine.clustered_aggregation`.
 
@@ -60,9 +61,10 @@ use crate::clustering::{CHUNK_ROWS, clustered_columns, is_unsplit, position_of};
 use crate::exec_util::single_child;
 use crate::kernels::partition_keys::PartitionKeys;
 
-/// Most rows that are buffered to detect adjacent groups; with more of them the chunk streams through DataFusion's aggregate. A
-/// chunk has fewer rows unless one partition is large.
+/// Most rows that are buffered to detect adjacent groups. A chunk has fewer rows unless one partition is large.
 const MAX_BUFFERED_ROWS: usize = 3 * CHUNK_ROWS;
+/// Most bytes of the states of a larger chunk's groups after so many rows: counts and sums, but no lists of values.
+const MAX_STATE_BYTES: usize = 1 << 20;
 
 /// Aggregation over clustered rows, see the page of this module.
 #[derive(Debug)]
@@ -245,28 +247,45 @@ impl ChunkedGroups {
         let mut rows = chunk(Arc::clone(&self.source));
         let mut buffered = vec![];
         if let Some(adjacent) = &self.adjacent {
-            let mut count = 0;
+            let mut scan = adjacent.scan()?;
+            let (mut count, mut is_adjacent, mut is_buffered) = (0, true, true);
             let is_complete = loop {
                 let Some(batch) = rows.try_next().await? else { break true };
                 count += batch.num_rows();
-                buffered.push(batch);
+                let timer = elapsed.timer();
+                is_adjacent = scan.add(&batch)?;
+                timer.done();
+                if is_buffered {
+                    buffered.push(batch);
+                    if !is_adjacent {
+                        break false;
+                    }
+                }
+                if is_buffered && count > MAX_BUFFERED_ROWS {
+                    // partitions are groups whatever follows; large states are for DataFusion's aggregate, which spills them
+                    if !adjacent.are_partitions() || scan.bytes() > MAX_STATE_BYTES {
+                        break false;
+                    }
+                    buffered.clear();
+                    is_buffered = false;
+                }
                 // at most sixteen bytes per value; the buffers of longer strings are accounted for by the window below
-                let size = count * self.schema.fields().len() * size_of::<u128>();
-                if count > MAX_BUFFERED_ROWS || self.reservation.try_resize(size).is_err() {
-                    break false;
+                let rows = if is_buffered { count } else { 0 };
+                let size = scan.bytes() + rows * self.schema.fields().len() * size_of::<u128>();
+                match self.reservation.try_resize(size) {
+                    Ok(()) => {}
+                    Err(_) if is_buffered => break false,
+                    Err(error) => return Err(error),
                 }
             };
+            self.reservation.free();
             if is_complete {
-                let timer = elapsed.timer();
-                let groups = adjacent.groups(&buffered, self.context.session_config().batch_size())?;
-                timer.done();
-                if let Some(groups) = groups {
-                    self.reservation.free();
-                    return Ok(Some(stream::iter(groups.into_iter().map(Ok)).boxed()));
-                }
+                let groups = scan.finish(self.context.session_config().batch_size())?;
+                return Ok(Some(stream::iter(groups.into_iter().map(Ok)).boxed()));
+            }
+            if !is_adjacent {
                 self.adjacent = None;
             }
-            self.reservation.free();
         }
         // DataFusion's aggregate over what was buffered and the rest of the chunk, which stays a stream
         let rows = stream::iter(buffered.into_iter().map(Ok)).chain(rows).boxed();
