@@ -36,7 +36,7 @@
 //! executed once more, it is computed again.
 //!
 //! A subplan that is nothing but the latest rows of keys in Parquet files ([`UniqueKeysExec`](crate::unique_keys)) and expressions
-//! over them, or of which its uses need nothing but what a scan gives, is computed again by each of its uses, with the columns and
+//! over them, or of which its uses need nothing but what a scan gives, is put into the place of each of its uses, with the columns and
 //! rows of that use: most of its rows are those of the files, and a buffer of them costs more than reading them again. The single
 //! values that it reads, such as the period that the data cover, are computed once.
 //!

@@ -158,7 +158,7 @@ const CASES: &[(&str, &str, &str, bool)] = &[
 ];
 
 /// Functions are repaired when a session is built; without `like_escape` a statement that it changes is refused.
-const WITHOUT_CASE: [&str; 2] = ["function_overrides", "like_escape"];
+const WITHOUT_CASE: [&str; 3] = ["function_overrides", "like_escape", "key_cache"];
 
 /// 150,000 calls in a Parquet file whose footer is known, and a few steps in memory.
 async fn context(options: Option<EngineOptions>, folder: &std::path::Path) -> SessionContext {

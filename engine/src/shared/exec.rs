@@ -259,18 +259,6 @@ pub(crate) fn show_subplans(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
     Ok(shown.data)
 }
 
-/// The plan without what [`show_subplans`] shows, as part of a plan whose rules have not run yet.
-///
-/// # Errors
-/// An operator that cannot be rebuilt.
-pub(super) fn hide_subplans(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let hidden = plan.transform_down(|plan| match plan.downcast_ref::<SharedExec>() {
-        Some(shared) => Ok(Transformed::new(Arc::new(shared.renewed(false)) as _, true, TreeNodeRecursion::Jump)),
-        None => Ok(Transformed::no(plan)),
-    })?;
-    Ok(hidden.data)
-}
-
 /// A plan to execute once more, as `reset_plan_states`, which would give each use of a shared subplan a copy of it.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use super::choose::share_subplans;
-use super::subplan::{prune_subplans, reads_shared};
+use super::subplan::{inlined, prune_subplans, reads_shared};
 use crate::EngineOptions;
 
 /// Optimizes the statements of a run, with the subplans that occur several times in them shared. Each is executed by
@@ -83,7 +83,7 @@ impl OptimizerRule for ShareSubplans {
     }
 }
 
-/// Plans shared subplans before the plans that read them.
+/// Plans shared subplans before the plans that read them, and puts those into their places that each use computes again.
 #[derive(Debug)]
 pub(crate) struct SharedSubplanPlanner {
     /// The planner of the session; `None` for DataFusion's own.
@@ -100,6 +100,8 @@ impl QueryPlanner for SharedSubplanPlanner {
         if let Some(state) = session.as_any().downcast_ref::<SessionState>() {
             prune_subplans(&[logical_plan], state)?;
         }
+        let inlined = inlined(logical_plan, session).await?;
+        let logical_plan = inlined.as_ref().unwrap_or(logical_plan);
         match &self.inner {
             Some(inner) => inner.create_physical_plan(logical_plan, session).await,
             None => DefaultPhysicalPlanner::default().create_physical_plan(logical_plan, session).await,

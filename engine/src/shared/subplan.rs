@@ -1,7 +1,7 @@
 //! [`SharedSubplan`]: a shared subplan as a table, which the optimizer prunes and filters as any other.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +18,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, TableType,
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableScan, TableSource, TableType,
 };
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -26,9 +26,11 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::OnceCell;
 
-use super::exec::{SharedExec, SharedInput, hide_subplans};
+use super::exec::{SharedExec, SharedInput};
+use crate::EngineOptions;
 use crate::unique_keys::UniqueKeysExec;
 
 /// How often each use of a subplan of one row may read it: subplans that their uses compute again read it once for each.
@@ -151,9 +153,11 @@ impl SharedSubplan {
     async fn input(&self, state: &dyn Session) -> Result<Option<&Arc<SharedInput>>> {
         let pruned = self.pruned()?;
         let plan = async {
-            let plan = state.query_planner().create_physical_plan(&pruned.plan, state).await?;
+            let inlined = inlined(&pruned.plan, state).await?;
+            let logical = inlined.as_ref().unwrap_or(&pruned.plan);
+            let plan = state.query_planner().create_physical_plan(logical, state).await?;
             // the uses of large subplans are counted: who reads one is not computed again
-            if is_cheap(&plan) && scans(&pruned.plan).iter().all(|(subplan, _)| subplan.is_one_row()) {
+            if is_cheap(&plan) && scans(logical).iter().all(|(subplan, _)| subplan.is_one_row()) {
                 return Ok::<_, DataFusionError>(None);
             }
             let schema = Arc::new(self.schema.project(&pruned.columns)?);
@@ -161,6 +165,18 @@ impl SharedSubplan {
             Ok(Some(SharedInput::new(self.number, &self.name, schema, plan, pruned.uses.clone(), reads)))
         };
         Ok(self.input.get_or_try_init(|| plan).await?.as_ref())
+    }
+
+    /// The plan in place of a scan.
+    fn inline(&self, scan: &TableScan) -> Result<LogicalPlan> {
+        let body = self.body.get().ok_or_else(|| internal_datafusion_err!("{self:?} has no plan"))?;
+        let all = 0..self.schema.fields().len();
+        let wanted = scan.projection.clone().unwrap_or_else(|| all.collect());
+        let columns = wanted.iter().map(|&index| {
+            let column = Expr::Column(Column::from(body.schema().qualified_field(index)));
+            column.alias(self.schema.field(index).name())
+        });
+        LogicalPlanBuilder::from(body.clone()).project(columns)?.alias(scan.table_name.clone())?.build()
     }
 
     fn is_one_row(&self) -> bool {
@@ -208,6 +224,51 @@ fn common_filter(uses: &[SubplanUse]) -> Option<Expr> {
     let rest: Option<Vec<Expr>> = uses.iter().map(rest).collect();
     let rest = rest.filter(|rest| rest.len() <= MAX_COMBINED_FILTERS).and_then(disjunction);
     conjunction(common.into_iter().chain(rest))
+}
+
+/// The optimized plan with subplans in place of the scans whose rows each use computes again; `None` if there are none. Optimized
+/// with what reads it, each has the columns and rows of its use, and no condition is evaluated twice.
+///
+/// # Errors
+/// Those of planning a subplan.
+pub(super) fn inlined<'a>(
+    plan: &'a LogicalPlan,
+    session: &'a dyn Session,
+) -> BoxFuture<'a, Result<Option<LogicalPlan>>> {
+    let inlined = async move {
+        let mut inlined: Option<LogicalPlan> = None;
+        loop {
+            let current = inlined.as_ref().unwrap_or(plan);
+            let mut again = HashSet::new();
+            for (subplan, _) in scans(current) {
+                if subplan.input(session).await?.is_none() {
+                    again.insert(subplan.key);
+                }
+            }
+            if again.is_empty() {
+                break;
+            }
+            let next = current.clone().transform_up_with_subqueries(|plan| {
+                let LogicalPlan::TableScan(scan) = &plan else { return Ok(Transformed::no(plan)) };
+                match shared_subplan(&scan.source).filter(|subplan| again.contains(&subplan.key)) {
+                    Some(subplan) => Ok(Transformed::yes(subplan.inline(scan)?)),
+                    None => Ok(Transformed::no(plan)),
+                }
+            })?;
+            inlined = Some(next.data);
+        }
+        let Some(inlined) = inlined else { return Ok(None) };
+        let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
+            return internal_err!("a session without optimizer");
+        };
+        // what was taken apart is not shared again
+        let mut state = state.clone();
+        let mut options = EngineOptions::of(state.config_options());
+        options.shared_subplans = false;
+        state.config_mut().options_mut().extensions.insert(options);
+        state.optimizer().optimize(inlined, &state, |_, _| {}).map(Some)
+    };
+    inlined.boxed()
 }
 
 /// The scans of shared subplans in a plan.
@@ -295,28 +356,11 @@ impl TableProvider for SharedSubplan {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+        _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let Some(input) = self.input(state).await? else {
-            let (Some(body), Some(session)) = (self.body.get(), state.as_any().downcast_ref::<SessionState>()) else {
-                return internal_err!("{self:?} has no plan");
-            };
-            let filter = conjunction(unnormalize_cols(filters.iter().cloned()));
-            let plan = self.optimized(body, &wanted, filter, session)?;
-            let plan = state.query_planner().create_physical_plan(&plan, state).await?;
-            let schema = Arc::new(self.schema.project(&wanted)?);
-            let (declared, planned) = (schema.fields(), plan.schema());
-            let mut fields = declared.iter().zip(planned.fields());
-            if fields.all(|(declared, planned)| declared.is_nullable() || !planned.is_nullable()) {
-                return hide_subplans(plan);
-            }
-            // the plan above relies on columns without NULL, which the optimized plan does not know any more
-            let columns = Vec::from_iter(0..wanted.len());
-            let input = SharedInput::new(self.number, &self.name, schema, plan, vec![columns.clone()], 1);
-            return Ok(Arc::new(SharedExec::try_new(input, columns)?));
-        };
+        let Some(input) = self.input(state).await? else { return internal_err!("{self:?} is not inlined") };
         let pruned = self.pruned()?;
         let kept = |column: &usize| pruned.columns.iter().position(|kept| kept == column);
         let columns: Option<Vec<usize>> = wanted.iter().map(kept).collect();
