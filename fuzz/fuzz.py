@@ -44,9 +44,7 @@ INTENDED: list[tuple[str, str]] = [
 ]
 
 # Errors of the program that are known and not mended yet, with where they come from; docs/trust.md repeats them.
-KNOWN: list[tuple[str, str]] = [
-    ("Unsupported type for ArrayMap: Dictionary", "DataFusion's joins by integers that are dictionaries"),
-]
+KNOWN: list[tuple[str, str]] = []
 
 # Errors that are answers: a statement is refused with a sentence that says why.
 REFUSED = ("overflow", "Overflow", "not supported", "write ")

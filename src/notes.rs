@@ -55,7 +55,7 @@ impl PlannedNotes {
             planned.statements.extend(Self::of_view(session, view).await?.statements);
         }
         for name in &reads {
-            if let Some(notes) = session.label_notes(name).await? {
+            if let Some(notes) = session.value_notes(name).await? {
                 planned.statements.extend(Self::new(&notes.source, None, notes.plans)?.statements);
             }
         }

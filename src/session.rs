@@ -332,12 +332,12 @@ impl Session {
     /// Plans the notes about the arguments of a report that statements read: `name` is one of [`Session::take_reads`].
     ///
     /// # Errors
-    /// As [`CallableReports::label_notes`].
-    pub(crate) async fn label_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
+    /// As [`CallableReports::value_notes`].
+    pub(crate) async fn value_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
         let reports = self.schema.callable_reports();
         let name = name.strip_prefix(REPORTS).and_then(|name| name.strip_prefix('.'));
         match (reports, name) {
-            (Some(reports), Some(name)) => reports.label_notes(name).await,
+            (Some(reports), Some(name)) => reports.value_notes(name).await,
             _ => Ok(None),
         }
     }

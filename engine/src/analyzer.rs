@@ -1,6 +1,7 @@
 //! Analyzer rules, one file each; their order is in [`crate::rules`].
 
 pub(crate) mod exact_arithmetic;
+mod exact_comparison;
 pub(crate) mod float_equality;
 pub(crate) mod interval_comparison;
 pub(crate) mod like_escape;

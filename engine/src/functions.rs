@@ -3,11 +3,13 @@
 //! [`override_builtins`] wraps the functions of a session builder; a wrapped function keeps its name, signature and
 //! documentation. Switch: `cxql.engine.function_overrides`, read when a session is built.
 
+mod age;
 pub(crate) mod aggregates;
 mod bit_count;
 mod bounded;
 pub(crate) mod calendar;
 pub(crate) mod canonical_float;
+pub(crate) mod coarser_unit;
 pub(crate) mod delegate;
 pub(crate) mod duration_average;
 mod duration_fields;
@@ -39,6 +41,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use self::age::Age;
 use self::aggregates::{AggregateOverride, AggregateRepair};
 use self::bit_count::BitCount;
 use self::bounded::{BOUNDED, Bounded};
@@ -98,6 +101,7 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
             TryToTimestamp::udf(&default),
             TryToDate::udf(),
             ScalarUDF::from(BitCount::new()),
+            ScalarUDF::from(Age::new()),
         ];
         functions.extend(added.map(Arc::new));
     }

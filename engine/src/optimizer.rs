@@ -4,6 +4,7 @@ pub(crate) mod build_side_selection;
 pub(crate) mod clustered_aggregation;
 pub(crate) mod cooperative_joins;
 pub(crate) mod dictionary_evaluation;
+pub(crate) mod dictionary_keys;
 pub(crate) mod dictionary_scan;
 pub(crate) mod duplicate_names;
 pub(crate) mod equijoin_keys;

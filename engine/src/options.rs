@@ -201,6 +201,8 @@ engine_options! {
     ordering_claims: bool = true;
     /// Rule: filters are not pushed by name through projections in which a name is there twice (`a.k` and `b.k`).
     duplicate_names: bool = true;
+    /// Rule: dictionaries of integers are plain integers as keys of hash joins, and all dictionaries are where NULL equals NULL.
+    dictionary_keys: bool = true;
     /// Rule: expressions over one string column are evaluated once per distinct string.
     dictionary_evaluation: bool = true;
     /// Most distinct strings of such a column; with more, its expressions are evaluated row by row. From 1 to 65,535.

@@ -33,6 +33,7 @@ use crate::optimizer::build_side_selection::BuildSideSelection;
 use crate::optimizer::clustered_aggregation::ClusteredAggregation;
 use crate::optimizer::cooperative_joins::CooperativeJoins;
 use crate::optimizer::dictionary_evaluation::DictionaryEvaluation;
+use crate::optimizer::dictionary_keys::DictionaryKeys;
 use crate::optimizer::dictionary_scan::DictionaryScan;
 use crate::optimizer::duplicate_names::DuplicateNames;
 use crate::optimizer::float_statistics::FloatStatistics;
@@ -164,6 +165,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
     let before_requirements = Position::Before(ENSURE_REQUIREMENTS);
     vec![
         placed(DuplicateNames, Position::First, "before filters are pushed down"),
+        placed(DictionaryKeys, Position::First, "before exchanges by the keys of joins are added"),
         placed(
             FloatStatistics,
             Position::First,

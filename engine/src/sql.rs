@@ -8,6 +8,8 @@
 //! | `first_value(upper(x) ignore nulls)` | `first_value(upper(x)) ignore nulls` | the parser gives the clause to `upper`, which has no use for it, and DataFusion drops it |
 //! | `2 * 3 ^ 2`, `a -> 'x' = 'y'`, `a is distinct from b and c` | `2 * (3 ^ 2)`, `(a -> 'x') = 'y'`, `(a is distinct from b) and c` | the precedence of PostgreSQL, see [`precedence`]; the generic dialect of the parser has another |
 //! | `cast(2.5 as int)`, `1.005::decimal(9, 2)`, `round(1.005, 2)` | the literal as the decimal that was written | DataFusion's literals with a point are doubles: digits are lost, and halves round as their doubles do |
+//! | `x = 9007199254740993.0`, `in`, BETWEEN, CASE | the literal as that decimal, if it has more than 15 digits | a double has no room for them; beside doubles the rule `exact_arithmetic` makes it one again |
+//! | `cast('... 10:00:00.56' as timestamp(0))` | `cast(cast('...' as timestamp(9)) as timestamp(0))` | the cast of a literal cannot be told from that of a comparison, which must not round |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
 //! | `mod(x, y)`, `max_by(x, y)`, `listagg(x)`, ... | other functions, see [`calls`] | DataFusion has them not |
 //!
@@ -18,15 +20,17 @@ mod precedence;
 
 use std::ops::ControlFlow;
 
+use datafusion::arrow::datatypes::TimeUnit;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, ValueWithSpan, VisitMut, visit_expressions,
-    visit_expressions_mut,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, ValueWithSpan,
+    VisitMut, visit_expressions, visit_expressions_mut,
 };
 
 use self::precedence::Precedence;
 use crate::functions::interval_text;
+use crate::functions::temporal_cast::has_more_digits;
 use crate::functions::time_zone::TIME_ZONE_FUNCTION;
 
 /// Rewrites a statement; see the module.
@@ -57,6 +61,10 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
             Expr::TypedString(typed) => {
                 if let Value::SingleQuotedString(text) = &typed.value.value {
                     wide_timestamp(&mut typed.data_type, text);
+                    if let Some(finer) = finer_timestamp(&typed.data_type, text) {
+                        let coarser = std::mem::replace(&mut typed.data_type, finer);
+                        *expr = cast_to(expr.clone(), coarser);
+                    }
                 }
             }
             Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("round") => {
@@ -72,7 +80,27 @@ pub fn rewrite<T: VisitMut>(tree: &mut T) {
                     && let Value::SingleQuotedString(text) = &value.value
                 {
                     wide_timestamp(data_type, text);
+                    if let Some(finer) = finer_timestamp(data_type, text) {
+                        let text = std::mem::replace(expr.as_mut(), Expr::Value(Value::Null.into()));
+                        **expr = cast_to(text, finer);
+                    }
                 }
+            }
+            Expr::BinaryOp { left, op, right } if is_comparison(op) => {
+                long_literal(left);
+                long_literal(right);
+            }
+            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
+                long_literal(left);
+                long_literal(right);
+            }
+            Expr::Between { low, high, .. } => {
+                long_literal(low);
+                long_literal(high);
+            }
+            Expr::InList { list, .. } => list.iter_mut().for_each(long_literal),
+            Expr::Case { operand: Some(_), conditions, .. } => {
+                conditions.iter_mut().for_each(|case| long_literal(&mut case.condition));
             }
             _ => {}
         }
@@ -221,6 +249,50 @@ fn exact_round(expr: &mut Expr) {
         let rounded = std::mem::replace(expr, Expr::Value(Value::Null.into()));
         *expr = cast_to(rounded, DataType::Double(ExactNumberInfo::None));
     }
+}
+
+fn is_comparison(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+/// Digits that every double keeps.
+const DOUBLE_DIGITS: usize = 15;
+
+/// Makes a compared literal with more digits than a double keeps the decimal that was written.
+fn long_literal(expr: &mut Expr) {
+    let digits = match &*expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => digits(expr),
+        other => digits(other),
+    };
+    if digits > DOUBLE_DIGITS {
+        exact_literal(expr);
+    }
+}
+
+fn digits(expr: &Expr) -> usize {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(number, _), .. }) => {
+            number.bytes().filter(u8::is_ascii_digit).count()
+        }
+        _ => 0,
+    }
+}
+
+/// The type of a timestamp that has more digits than the type to which it is cast.
+fn finer_timestamp(data_type: &DataType, text: &str) -> Option<DataType> {
+    let DataType::Timestamp(Some(precision), zone) = data_type else { return None };
+    let unit = match precision {
+        0 => TimeUnit::Second,
+        3 => TimeUnit::Millisecond,
+        6 => TimeUnit::Microsecond,
+        _ => return None,
+    };
+    if !has_more_digits(text, unit) {
+        return None;
+    }
+    let finer = if has_more_digits(text, TimeUnit::Microsecond) { 9 } else { 6 };
+    Some(DataType::Timestamp(Some(finer), *zone))
 }
 
 /// Microseconds for years that nanoseconds do not reach.

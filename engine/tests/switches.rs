@@ -129,6 +129,13 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     (
+        "dictionary_keys",
+        "select count(*) as n from (select arrow_cast(v * 1000000, 'Dictionary(Int32, Int64)') as k from steps) as a \
+         inner join (select arrow_cast(v * 1000000, 'Dictionary(Int32, Int64)') as k from steps) as b on a.k = b.k",
+        "CAST(k@0 AS Int64)",
+        true,
+    ),
+    (
         "dictionary_evaluation",
         "select lower(trim(k)) as l, count(*) as n from calls where upper(k) like '%1%' group by l",
         "dictionary_eval(lower(",

@@ -1,6 +1,7 @@
 //! Binds a report's parameters and plans its sections.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -8,7 +9,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::Statement as DataFusionStatement;
-use datafusion::sql::sqlparser::ast::{Ident, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Statement, Value, visit_expressions};
 
 use super::condition::Check;
 use super::{BoundValues, Condition, Param, Report, Section, param};
@@ -89,21 +90,33 @@ pub(crate) async fn plan_notes(session: &Session, report: &Report, values: &Boun
         let plan = Box::pin(plan_statement(session, report, &notes.statement, values));
         plans.push(session.planning(&reader, &report.source, plan).await?);
     }
-    plans.extend(plan_label_notes(session, report, values).await?);
+    plans.extend(plan_value_notes(session, report, values).await?);
     Ok(plans)
 }
 
-/// Plans the notes that no row has a label that a parameter names.
+/// Plans the notes about the values of parameters: that no row has a label that one names, and that one is NULL whose
+/// default is not.
 ///
 /// # Errors
 /// As [`plan_notes`].
-pub(super) async fn plan_label_notes(
+pub(super) async fn plan_value_notes(
     session: &Session,
     report: &Report,
     values: &BoundValues,
 ) -> Result<Vec<LogicalPlan>> {
     let mut plans = Vec::new();
     for (index, (param, value)) in report.params.iter().zip(values).enumerate() {
+        if value.is_null() {
+            if let Some((default, usual)) = &param.default
+                && !usual.is_null()
+                && !asks_for_null(report, index)
+            {
+                let source = Arc::new(Source::query(&null_value(&param.name, default)));
+                let statement = sqlfile::parse(&source)?.swap_remove(0).statement;
+                plans.push(Box::pin(plan_statement(session, report, &statement, values)).await?);
+            }
+            continue;
+        }
         let ScalarValue::Utf8(Some(pattern)) = value else { continue };
         let Some(Domain::Labels { table, column }) = &param.domain else { continue };
         // a pattern that every label meets
@@ -122,6 +135,44 @@ pub(super) async fn plan_label_notes(
         plans.push(plan);
     }
     Ok(plans)
+}
+
+/// The note that a parameter is NULL.
+fn null_value(name: &str, default: &str) -> String {
+    let note = format!(
+        "the parameter {name} is NULL: no row is equal to it, like it, before or after it, and what is computed from it is \
+         NULL; leave it out for its default, {default}"
+    );
+    format!("select '{}'", note.replace('\'', "''"))
+}
+
+/// Whether a report asks if a parameter is NULL, as in `$region is null` and `coalesce($until, now())`.
+fn asks_for_null(report: &Report, index: usize) -> bool {
+    let name = format!("${}", index + 1);
+    let is_parameter = |expr: &Expr| {
+        let found = visit_expressions(expr, |part| match part {
+            Expr::Value(value) if matches!(&value.value, Value::Placeholder(id) if *id == name) => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        found.is_break()
+    };
+    let asks = |expr: &Expr| match expr {
+        Expr::IsNull(value) | Expr::IsNotNull(value) => is_parameter(value),
+        Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => is_parameter(expr),
+        Expr::Function(call) => {
+            let function = call.name.to_string().to_lowercase();
+            matches!(function.as_str(), "coalesce" | "ifnull" | "nvl" | "nvl2") && is_parameter(expr)
+        }
+        _ => false,
+    };
+    report.sections.iter().any(|section| {
+        let found = visit_expressions(&section.statement, |expr| {
+            if asks(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        found.is_break()
+    })
 }
 
 /// The note that no value of a column meets the pattern `$number`, with the nearest values.

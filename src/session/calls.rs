@@ -74,12 +74,12 @@ pub(crate) trait CallableReports: fmt::Debug + Send + Sync {
     /// The names of all reports.
     fn names(&self) -> Vec<String>;
 
-    /// The notes that no row has a label which an argument of a report or its default names. `name` is that of a report
+    /// The notes about the values of a report's parameters: a label that no row has, NULL where the default is not. `name` is that of a report
     /// or of a table that stands for a call; `None` if there is no such report.
     ///
     /// # Errors
     /// A label's table that cannot be read.
-    async fn label_notes(&self, name: &str) -> Result<Option<ReportNotes>>;
+    async fn value_notes(&self, name: &str) -> Result<Option<ReportNotes>>;
 }
 
 /// The values of a statement's own parameters `$1`, `$2`, ..., which its calls may use.

@@ -369,6 +369,29 @@ fn numbers_with_signs_are_text_and_a_note_says_how_to_read_them() {
         ran.says(note);
     }
     assert!(!ran.err.contains("`name`"), "{}", ran.err);
+    // a comma is what the example shows
+    let files = [
+        ("de.csv", "a;b;c;d;e\n€ 1.234,50;1.234,50;2,25;1,234;1,234,567\n€ 2,00;2.000,25;1,5;2,000;5\n"),
+        ("us.csv", "a,b\n\"$1,234.50\",\"1,234.50\"\n$2,7\n"),
+    ];
+    let folder = Folder::with(&files);
+    let ran = folder.query(
+        "select sum(try_cast(replace(replace(replace(a, '€', ''), '.', ''), ',', '.') as double)) as a, \
+         sum(try_cast(replace(replace(b, '.', ''), ',', '.') as double)) as b from 'de.csv'",
+    );
+    assert_eq!(ran.out(), "a,b\n1236.5,3234.75\n");
+    for note in [
+        "has a `€`; try_cast(replace(replace(replace(a, '€', ''), '.', ''), ',', '.') as double) is its number",
+        "'1.234,50' (line 2) has a decimal comma; try_cast(replace(replace(b, '.', ''), ',', '.') as double) is its",
+        "'2,25' (line 2) has a decimal comma; decimal = \",\" reads it as a number",
+        "'1,234' (line 2) has a comma; if it stands between thousands, try_cast(replace(d, ',', '') as double)",
+        "'1,234,567' (line 2) has a comma between thousands; try_cast(replace(e, ',', '') as double) is its number",
+    ] {
+        ran.says(note);
+    }
+    let ran = folder.query("select * from 'us.csv'");
+    ran.says("try_cast(replace(replace(a, '$', ''), ',', '') as double) is its number");
+    ran.says("'1,234.50' (line 2) has a comma between thousands; try_cast(replace(b, ',', '') as double)");
     // rows of one field more than the header alone are read without it
     assert_eq!(rows(b"id,n\n1,2,\n3,4,\n"), "id,n\n1,2\n3,4\n");
 }

@@ -1,4 +1,5 @@
-//! [`ExactArithmeticRule`]: integer arithmetic is exact or an error, casts and quotients of decimals round.
+//! [`ExactArithmeticRule`]: integer arithmetic is exact or an error, casts and quotients of decimals round, and integers compare
+//! exactly with literals ([`exact_comparison`](super::exact_comparison)).
 //!
 //! ```text
 //!  Projection: u - v, x + Int64(1), CAST(y AS Int64)   ->  Projection: exact_subtract(u, v), exact_add(x, Int64(1)), rounding_cast(y)
@@ -23,6 +24,7 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ScalarUDF, Values};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::exact_comparison::compare_exactly;
 use super::rewrite_expressions;
 use crate::functions::exact::{ExactArithmetic, Operation, RoundingCast};
 
@@ -89,6 +91,10 @@ fn with_declared_types(mut values: Values) -> Result<Transformed<LogicalPlan>> {
 /// Rewrites an operator or a cast. Expressions without a type (parameters, unresolved names) are left to DataFusion.
 fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let type_of = |expr: &Expr| ExactArithmetic::type_of(expr).or_else(|| expr.get_type(schema).ok());
+    let mut expr = expr;
+    if compare_exactly(&mut expr, &type_of) {
+        return Ok(Transformed::yes(expr));
+    }
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let types = Operation::of(op)

@@ -8,7 +8,7 @@
 //! Type coercion casts both sides to the finer unit, and nanoseconds end in 2262: a `9999-12-31` for "never" fails the query.
 //! A date beside a constant is compared in microseconds, so that statistics of Parquet still prune; `now()` loses the
 //! nanoseconds that PostgreSQL's has not. A timestamp column beside a constant stays, since DataFusion casts the constant, unless
-//! that would lose digits: `at = timestamp '2025-01-01 00:00:00.0000005'` is false for microseconds. Of constants that are
+//! that would lose digits, of a string too: `at = timestamp '2025-01-01 00:00:00.0000005'` is false for microseconds. Of constants that are
 //! not known yet, such as `now()`, it may, and [`SaturatingCast`] compares with them in the unit of the column.
 //! Switch: `cxql.engine.timestamp_comparison`.
 
@@ -22,7 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
 use crate::functions::saturating_cast::{SaturatingCast, saturating_cast};
-use crate::functions::temporal_cast::{TemporalCast, is_repaired};
+use crate::functions::temporal_cast::{TemporalCast, has_more_digits, is_repaired};
 use crate::functions::ticks_per_second;
 
 /// See the page of this module.
@@ -60,7 +60,7 @@ fn rewritten(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     })
 }
 
-fn is_comparison(op: Operator) -> bool {
+pub(super) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
@@ -113,8 +113,36 @@ fn is_between_ticks(value: &ScalarValue, unit: TimeUnit) -> bool {
     ticks.is_some_and(|ticks| ticks % (ticks_per_second(finer) / ticks_per_second(unit)).max(1) != 0)
 }
 
+/// The type of a string that has more digits of a second than the column beside it, if there is one.
+fn type_of_digits(sides: &[&mut Expr]) -> Option<DataType> {
+    sides.iter().find_map(|side| {
+        let Expr::Cast(Cast { expr, field }) = &**side else { return None };
+        let (text, DataType::Timestamp(unit, zone)) = (expr.as_literal()?.try_as_str()??, field.data_type()) else {
+            return None;
+        };
+        let finer = match has_more_digits(text, TimeUnit::Microsecond) {
+            true => TimeUnit::Nanosecond,
+            false => TimeUnit::Microsecond,
+        };
+        (has_more_digits(text, *unit) && finer > *unit).then(|| DataType::Timestamp(finer, zone.clone()))
+    })
+}
+
 /// Rewrites the sides of a comparison; returns whether one has changed.
 fn compared(sides: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
+    // type coercion casts strings to the unit of the column
+    if let Some(finer) = type_of_digits(sides) {
+        for side in sides {
+            let bare = std::mem::replace(&mut **side, Expr::Literal(ScalarValue::Null, None));
+            **side = match bare {
+                Expr::Cast(Cast { expr, .. }) if expr.as_literal().is_some() => {
+                    Expr::Cast(Cast::new(expr, finer.clone()))
+                }
+                other => SaturatingCast::udf(finer.clone()).call(vec![other]),
+            };
+        }
+        return Ok(true);
+    }
     // constants within the range are as good as those of the finer unit
     let may_be_beyond = |side: &Expr| match widened(side, schema) {
         Some((value, _, target)) => Ok(constant(value)?.is_none_or(|value| value.cast_to(target).is_err())),

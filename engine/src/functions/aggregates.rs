@@ -8,6 +8,7 @@
 //! | `var_*`, `stddev*`, `covar_*`, `corr`, `regr_*` over a sliding frame | subtracts, as above | [`sliding`] |
 //! | `covar_*`, `corr`, `regr_*` | boxed states, or power sums that lose digits | six moments for each group ([`moment_groups`]) |
 //! | `sum(distinct x)`, `avg(distinct x)`, ... over a sliding frame | an error but for integers | [`sliding_distinct`] |
+//! | `stddev*(distinct x)` | an error but where it is the only aggregate of its query | [`distinct`], [`sliding_distinct`] |
 //! | `avg` of decimals | truncates | rounds half away from zero ([`decimal_avg`]) |
 //! | `count`, `sum`, `avg`, `var_*`, `stddev_*` of DISTINCT values | a boxed set for each group | one set for all groups ([`distinct`]) |
 //! | `array_agg`, `string_agg` of DISTINCT values in two orders | both in the first order: the second is computed in reverse, but sorts its values | each in its order |
@@ -89,6 +90,11 @@ impl AggregateRepair {
         }
     }
 
+    /// Standard deviations, of which DataFusion has no DISTINCT form.
+    fn is_deviation(self) -> bool {
+        matches!(self, Self::Moments(Statistic::DeviationSample | Statistic::DeviationPopulation))
+    }
+
     /// Whether [`DistinctGroups`] computes the function of DISTINCT values of these arguments.
     fn is_distinct_here(self, arguments: &[FieldRef]) -> bool {
         let has_distinct_form = match self {
@@ -97,8 +103,9 @@ impl AggregateRepair {
             Self::Extreme { .. } => false,
             // NULL is one of the values, which may have an order
             Self::Collect | Self::Concat => false,
-            // DataFusion has no other statistic of DISTINCT values
-            Self::Moments(statistic) => matches!(statistic, Statistic::VarianceSample | Statistic::VariancePopulation),
+            Self::Moments(statistic) => {
+                self.is_deviation() || matches!(statistic, Statistic::VarianceSample | Statistic::VariancePopulation)
+            }
         };
         has_distinct_form && matches!(arguments, [field] if distinct::is_supported(field.data_type()))
     }
@@ -192,6 +199,9 @@ impl AggregateUDFImpl for AggregateOverride {
         if self.repair.pair_statistic(args.is_distinct).is_some() {
             return Ok(moment_groups::state_fields(args.name));
         }
+        if args.is_distinct && self.repair.is_deviation() {
+            return Ok(vec![sliding_distinct::state_field(args.name)]);
+        }
         match self.repair {
             AggregateRepair::Average if is_averaged_here(args.return_field.data_type()) && !args.is_distinct => {
                 Ok(decimal_avg::state_fields(args.name, args.return_field.data_type(), args.input_fields))
@@ -210,6 +220,10 @@ impl AggregateUDFImpl for AggregateOverride {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if let Some(statistic) = self.repair.pair_statistic(args.is_distinct) {
             return Ok(Box::new(MomentAccumulator::new(statistic)));
+        }
+        if args.is_distinct && self.repair.is_deviation() {
+            // it need not slide
+            return self.create_sliding_accumulator(args);
         }
         let data_type = args.return_field.data_type().clone();
         if self.repair == AggregateRepair::Concat {

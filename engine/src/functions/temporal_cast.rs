@@ -3,7 +3,7 @@
 //! Formula: a zoned timestamp as a timestamp, date or time is the local time of its zone; a timestamp or date as a zoned timestamp
 //!          is the local time of that zone ([`super::local_time`] for clock changes). A string as a zoned timestamp is the point in
 //!          time that its offset says, without one a local time; as a timestamp or date it is what it shows, without the offset.
-//! Units:   any; fractions of a tick are rounded down.
+//! Units:   any; a coarser unit is rounded, halves to the later tick ([`super::coarser_unit`]). The date of a timestamp is not.
 //! NULL:    NULL; `try_cast` gives NULL for what cannot be cast.
 //! Edges:   a value beyond the range of the unit is an error.
 //! Source:  PostgreSQL 15 and DuckDB. DataFusion 55.2 casts a zoned timestamp to the wall clock of UTC, fails at clock changes,
@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::coarser_unit::{fraction_ticks, is_coarser, rounded_timestamps};
 use super::interval_key::{DAY_NS, as_month_day_nano, duration_ticks};
 use super::interval_text::{self, number_without_unit};
 use super::local_time::{LocalClock, as_local, from_local, midnights, timestamps, to_unit};
@@ -30,11 +31,20 @@ use super::{overrides::without_utc, ticks_per_second};
 
 /// Whether the cast is one of those that [`TemporalCast`] makes.
 pub(crate) fn is_repaired(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date32, Date64, Interval, LargeUtf8, Time32, Time64, Timestamp, Utf8, Utf8View};
-    let is_local = |zoned: &DataType| matches!(zoned, Timestamp(_, Some(_))) && without_utc(zoned).is_none();
+    use DataType::{Date32, Date64, Interval, LargeUtf8, Time64, Timestamp, Utf8, Utf8View};
     match (from, to) {
         (Interval(_) | DataType::Duration(_), Utf8 | LargeUtf8 | Utf8View) => true,
-        (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Date32 | Date64 | Interval(IntervalUnit::MonthDayNano)) => true,
+        (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Date32 | Date64) => true,
+        (Utf8 | LargeUtf8 | Utf8View, Time64(TimeUnit::Nanosecond) | Interval(IntervalUnit::MonthDayNano)) => true,
+        (from, to) => is_coarser(from, to) || is_local_cast(from, to),
+    }
+}
+
+/// Whether the cast is one between points in time of a time zone other than UTC and what its clocks show.
+fn is_local_cast(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Date64, Time32, Time64, Timestamp};
+    let is_local = |zoned: &DataType| matches!(zoned, Timestamp(_, Some(_))) && without_utc(zoned).is_none();
+    match (from, to) {
         (from, Timestamp(_, None) | Date32 | Date64 | Time32(_) | Time64(_)) => is_local(from),
         (Timestamp(_, None) | Date32 | Date64, to) => is_local(to),
         _ => false,
@@ -60,26 +70,36 @@ impl TemporalCast {
     }
 
     pub(crate) fn of(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        match &self.target {
+            DataType::Timestamp(unit, _) if is_coarser(values.data_type(), &self.target) => {
+                self.converted(&rounded_timestamps(values, *unit)?)
+            }
+            _ => self.converted(values),
+        }
+    }
+
+    /// The cast of values that have no more digits of seconds than the type.
+    fn converted(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let is_safe = self.is_try;
         let options = CastOptions { safe: is_safe, ..CastOptions::default() };
         match (values.data_type(), &self.target) {
             (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, target) => strings(values, target, is_safe),
             (DataType::Interval(_) | DataType::Duration(_), target) => Ok(cast(&shown(values)?, target)?),
-            (DataType::Timestamp(_, Some(_)), target) => {
+            (DataType::Timestamp(_, Some(_)), target) if is_local_cast(values.data_type(), target) => {
                 let local = as_local(values, is_safe)?;
                 match target {
                     DataType::Timestamp(unit, None) => to_unit(&local, *unit, is_safe),
                     target => Ok(cast_with_options(&local, target, &options)?),
                 }
             }
-            (from, DataType::Timestamp(unit, Some(zone))) => {
+            (from, DataType::Timestamp(unit, Some(zone))) if is_local_cast(from, &self.target) => {
                 let local = match from {
                     DataType::Timestamp(..) => to_unit(values, *unit, is_safe)?,
                     _ => midnights(values, *unit, is_safe)?,
                 };
                 from_local(&local, zone, Some(Arc::clone(zone)), is_safe)
             }
-            (from, target) => internal_err!("a cast of {from} to {target}"),
+            (_, target) => Ok(cast_with_options(values, target, &options)?),
         }
     }
 }
@@ -118,10 +138,18 @@ fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayR
         Some(shown) => (&(Arc::new(shown.clone()) as ArrayRef), shown),
         None => (values, texts),
     };
-    // Arrow reads a number without a unit as months
-    let is_plain = !matches!(target, DataType::Interval(_))
-        || !texts.iter().flatten().any(|text| number_without_unit(text).is_some());
-    if is_plain && let Ok(cast) = cast_with_options(values, target, &options) {
+    let is_plain = |text: &str| match target {
+        // Arrow reads a number without a unit as months
+        DataType::Interval(_) => number_without_unit(text).is_none(),
+        // and one alone as nanoseconds
+        DataType::Time64(_) => text.contains(':'),
+        // and cuts digits off
+        DataType::Timestamp(unit, _) => !has_more_digits(text, *unit),
+        _ => true,
+    };
+    if texts.iter().flatten().all(is_plain)
+        && let Ok(cast) = cast_with_options(values, target, &options)
+    {
         return Ok(cast);
     }
     let values = texts;
@@ -132,6 +160,7 @@ fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayR
             let days = values.iter().map(|text| text.map(|text| day_of(text).unwrap_or(text)));
             Ok(cast_with_options(&days.collect::<StringArray>(), target, &CastOptions { safe: is_safe, ..options })?)
         }
+        DataType::Time64(_) => times(values, is_safe),
         _ => {
             let intervals = values.iter().map(|text| match text.map(interval) {
                 Some(Ok(interval)) => Ok(Some(interval)),
@@ -141,6 +170,31 @@ fn strings(values: &ArrayRef, target: &DataType, is_safe: bool) -> Result<ArrayR
             Ok(Arc::new(intervals.collect::<Result<IntervalMonthDayNanoArray>>()?))
         }
     }
+}
+
+/// Strings as times of day in nanoseconds.
+fn times(texts: &StringArray, is_safe: bool) -> Result<ArrayRef> {
+    let with_colons: StringArray = texts.iter().map(|text| text.filter(|text| text.contains(':'))).collect();
+    let target = DataType::Time64(TimeUnit::Nanosecond);
+    let times = cast_with_options(&with_colons, &target, &CastOptions { safe: true, ..CastOptions::default() })?;
+    match texts.iter().enumerate().find(|(row, text)| text.is_some() && times.is_null(*row)) {
+        Some((_, Some(text))) if !is_safe => {
+            exec_err!("cannot cast string '{text}' to a time; write it like 09:30:00 or 09:30:00.25")
+        }
+        _ => Ok(times),
+    }
+}
+
+/// Whether a timestamp is written with more digits of a second than the unit has.
+pub(crate) fn has_more_digits(text: &str, unit: TimeUnit) -> bool {
+    let digits = match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    };
+    let fraction = text.rsplit_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).count() > digits
 }
 
 /// Strings without their offsets: what a clock on the wall showed. `None` if no string has one.
@@ -240,8 +294,7 @@ fn timestamp(text: &str, unit: TimeUnit, clock: Option<&mut LocalClock>) -> Opti
         _ => at.timestamp(),
     };
     let per_second = ticks_per_second(unit);
-    let fraction = i64::from(at.timestamp_subsec_nanos()) / (1_000_000_000 / per_second);
-    seconds.checked_mul(per_second)?.checked_add(fraction)
+    seconds.checked_mul(per_second)?.checked_add(fraction_ticks(at.timestamp_subsec_nanos(), unit))
 }
 
 /// `2025-04-03 08:00`, `2025-04-03T08:00Z` and `2025-4-3 8:00` with all digits and seconds; `None` where nothing is missing.

@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `mod(x, y)` | `x % y` |
 //! | `~x` | `x # -1` |
+//! | `-interval '1 day 2 hours'` | `-1 * interval '1 day 2 hours'`: DataFusion reads `-1 day +2 hours` |
+//! | `-(x - y)` | `y - x`: DataFusion has no minus before the difference of timestamps |
+//! | `age(x)` | `age(current_date, x)` |
 //! | `sign(x)`, `variance(x)` | `signum(x)`, `var_samp(x)` |
 //! | `arg_max(x, y)`, `max_by(x, y)`, and `min` | `first_value(x order by y desc)` of the rows in which neither is NULL, as in DuckDB |
 //! | `max_by(x, y) over (partition by z)` and the like | `first_value(x) ignore nulls over (partition by z order by y desc rows between unbounded preceding and unbounded following)` of the same rows |
 //! | `listagg(x, ',') within group (order by y)` | `string_agg(x, ',' order by y)`; without a delimiter there is none, as in Snowflake |
+//! | `percentile_cont(p) within group (order by x) over w`, and disc, approx | `percentile_cont(x, p) over w` |
 //! | `lag(x, n, y) over w` where `y` reads a column, and `lead` | `case when lag(1, n) over w is null then y else lag(x, n) over w end` |
 //! | `x in (values (1), (2))` | `x in (select * from (values (1), (2)))` |
 //! | `extract(century from x)`, decade, millennium, and `date_part` | arithmetic of the year; the 20th century is 1901 to 2000, as in PostgreSQL |
@@ -18,7 +22,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Query, SetExpr, TableFactor, UnaryOperator, Value, WindowSpec, WindowType, visit_expressions_mut,
+    ObjectName, OrderByExpr, Query, SetExpr, TableFactor, UnaryOperator, Value, WindowSpec, WindowType,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -36,6 +41,19 @@ pub(super) fn rewritten(expr: &Expr) -> Option<Expr> {
             let flipped = Expr::BinaryOp { left, op: BinaryOperator::PGBitwiseXor, right };
             Some(Expr::Nested(Box::new(flipped)))
         }
+        // a minus before the text of an interval would belong to its first number alone
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(**expr, Expr::Interval(_)) => {
+            filled("-1 * x", &[("x", expr)])
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match expr.as_ref() {
+            Expr::Nested(nested) => match nested.as_ref() {
+                Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => {
+                    filled("y - x", &[("x", left), ("y", right)])
+                }
+                _ => None,
+            },
+            _ => None,
+        },
         Expr::Extract { field, expr, .. } => part_of_year(&field.to_string(), expr),
         Expr::InSubquery { expr, subquery, negated } if matches!(*subquery.body, SetExpr::Values(_)) => {
             Some(Expr::InSubquery { expr: expr.clone(), subquery: Box::new(selected(subquery)?), negated: *negated })
@@ -61,10 +79,12 @@ fn call_rewritten(call: &Function) -> Option<Expr> {
     let args = plain_args(call);
     match (name.as_str(), args.as_deref()) {
         ("mod", Some([x, y])) => filled("x % y", &[("x", x), ("y", y)]),
+        ("age", Some([x])) => filled("age(current_date, x)", &[("x", x)]),
         ("sign", _) => Some(renamed(call, "signum")),
         ("variance", _) => Some(renamed(call, "var_samp")),
         ("arg_max" | "max_by", Some([x, y])) => by_other(call, x, y, "desc"),
         ("arg_min" | "min_by", Some([x, y])) => by_other(call, x, y, "asc"),
+        ("percentile_cont" | "percentile_disc" | "approx_percentile_cont", Some([p])) => percentile_over(call, p),
         ("listagg", _) => listagg(call),
         ("lag" | "lead", Some([x, n, y])) if reads_column(y) => shifted(call, x, n, y),
         ("date_part" | "datepart", Some([Expr::Value(field), x])) => match &field.value {
@@ -133,6 +153,19 @@ fn by_other_over(over: &WindowType, filter: Option<&Expr>, x: &Expr, y: &Expr, d
     };
     window.partition_by.clone_from(partition_by);
     Some(expr)
+}
+
+/// `percentile_cont(p) within group (order by x) over w` with the value as an argument, as DataFusion takes it.
+fn percentile_over(call: &Function, p: &Expr) -> Option<Expr> {
+    call.over.as_ref()?;
+    let [OrderByExpr { expr, options, with_fill: None }] = call.within_group.as_slice() else { return None };
+    if options.asc == Some(false) {
+        return None;
+    }
+    let mut call = Function { within_group: vec![], ..call.clone() };
+    let FunctionArguments::List(list) = &mut call.args else { return None };
+    list.args = [expr, p].map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg.clone()))).into();
+    Some(Expr::Function(call))
 }
 
 fn listagg(call: &Function) -> Option<Expr> {

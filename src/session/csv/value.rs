@@ -345,10 +345,21 @@ impl Kinds {
         let others = comma | Kind::Integer.bit() | Kind::Float.bit() | Kind::NullWord.bit();
         if self.bits & comma != 0 && self.bits & !others == 0 {
             let Example { value, line } = &self.comma;
-            return Some(format!(
-                "the column `{column}` is text: '{value}' (line {line}) has a comma; decimal = \",\" reads 3,5 as a \
-                 number, replace({column}, ',', '') removes thousands separators"
-            ));
+            let number = Comma::of(value).removed(column);
+            let what = match Comma::of(value) {
+                Comma::Decimal { has_thousands: false } => {
+                    "a decimal comma; decimal = \",\" reads it as a number".into()
+                }
+                Comma::Decimal { .. } => format!("a decimal comma; try_cast({number} as double) is its number"),
+                Comma::Thousands => {
+                    format!("a comma between thousands; try_cast({number} as double) is its number")
+                }
+                Comma::Unclear => format!(
+                    "a comma; if it stands between thousands, try_cast({number} as double) is its number, if it is a \
+                     decimal comma, decimal = \",\" reads it"
+                ),
+            };
+            return Some(format!("the column `{column}` is text: '{value}' (line {line}) has {what}"));
         }
         let marked = Kind::MarkedNumber.bit();
         if self.bits & marked != 0 && self.bits & !(others | marked) == 0 {
@@ -378,8 +389,9 @@ impl Kinds {
         let signs = Numbers { decimal: b'.' };
         let mark = mark(value.trim().as_bytes(), signs).unwrap_or("%");
         let mut number = format!("replace({column}, '{mark}', '')");
-        if self.has(Kind::CommaNumber) || value.contains(',') {
-            number = format!("replace({number}, ',', '')");
+        let with_comma = if value.contains(',') { value } else { &self.comma.value };
+        if with_comma.contains(',') {
+            number = Comma::of(with_comma).removed(&number);
         }
         let ratio = if mark == "%" { " / 100" } else { "" };
         format!(
@@ -486,5 +498,40 @@ mod tests {
         assert!(kinds(&["2025-01-31 09:00:00", "2025-01-31 09:00:00Z"]).1.contains("offset"));
         assert!(kinds(&["2025-01-31 09:00:00", "2025-01-31"]).1.contains("midnight"));
         assert_eq!(kinds(&["a", "1", "N/A"]).1, "");
+    }
+}
+
+/// What the commas of a number stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comma {
+    /// `3,5`, or with thousands `1.234,56`.
+    Decimal { has_thousands: bool },
+    /// `1,234.5`, `1,234,567`.
+    Thousands,
+    /// `1,234`.
+    Unclear,
+}
+
+impl Comma {
+    fn of(value: &str) -> Self {
+        let Some((before, after)) = value.rsplit_once(',') else { return Self::Unclear };
+        if after.contains('.') || before.contains(',') {
+            return Self::Thousands;
+        }
+        if before.contains('.') {
+            return Self::Decimal { has_thousands: true };
+        }
+        match after.bytes().filter(u8::is_ascii_digit).count() {
+            3 => Self::Unclear,
+            _ => Self::Decimal { has_thousands: false },
+        }
+    }
+
+    /// SQL for a text without commas, if they are not decimal ones, and with a decimal point.
+    fn removed(self, text: &str) -> String {
+        match self {
+            Self::Decimal { .. } => format!("replace(replace({text}, '.', ''), ',', '.')"),
+            Self::Thousands | Self::Unclear => format!("replace({text}, ',', '')"),
+        }
     }
 }

@@ -13,8 +13,7 @@ use crate::sqlfile;
 use crate::types::{BaseType, with_type_names};
 
 /// Functions of other databases, and what to write here.
-const ELSEWHERE: [(&str, &str); 95] = [
-    ("age", "ended_at - started_at"),
+const ELSEWHERE: [(&str, &str); 94] = [
     ("any", "bool_or(condition)"),
     ("approx_count_distinct", "approx_distinct(x)"),
     ("approx_quantile", "approx_percentile_cont(0.9) within group (order by x)"),
@@ -305,6 +304,12 @@ fn clause_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Option<
     if let Some(name) = text.split("Unsupported SQL type ").nth(1) {
         let name = name.trim().trim_end_matches('.');
         let error = Error::at(source, token_spot(source, name), format!("there is no type `{name}`"));
+        if name.starts_with("TIMESTAMP(") {
+            return Some(error.help("a timestamp has 0, 3, 6 or 9 digits of a second: write timestamp(3)"));
+        }
+        if name.starts_with("TIME(") {
+            return Some(error.help("write time: a time has all digits of a second"));
+        }
         let near = BaseType::sql_names().into_iter().find(|known| nearest(name, [*known]).is_some());
         return Some(match near {
             Some(near) => error.label(format!("did you mean `{near}`?")),

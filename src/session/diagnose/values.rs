@@ -7,8 +7,51 @@ use crate::error::Error;
 use crate::source::{Source, Spot};
 use crate::types::with_type_names;
 
+/// Words of DataFusion's for a clause that it does not have there, ours, the word in the statement, and what to write.
+const CLAUSES: [(&str, &str, &str, &str); 6] = [
+    (
+        "OVER and WITHIN GROUP clause cannot be used together",
+        "WITHIN GROUP and OVER do not stand together",
+        "within",
+        "write percentile_cont(x, 0.9) over (partition by y); from above: percentile_cont(x, 1 - 0.9)",
+    ),
+    (
+        "Aggregate ORDER BY is not implemented for window functions",
+        "an aggregate with OVER has no ORDER BY of its own",
+        "over",
+        "write array_agg(x) over (order by x rows between unbounded preceding and unbounded following)",
+    ),
+    (
+        "Unary operator '-' only supports signed numeric",
+        "a minus stands before signed numbers and intervals",
+        "-",
+        "before an unsigned number or a duration write -1 * x; a text that holds numbers: -try_cast(x as double)",
+    ),
+    (
+        "Expected: ), found: exclude",
+        "frames of windows have no EXCLUDE",
+        "exclude",
+        "without the row itself: sum(x) over (...) - coalesce(x, 0), or two frames that end and begin beside it",
+    ),
+    (
+        "COUNT DISTINCT with multiple arguments",
+        "count takes one value",
+        "count",
+        "write count(distinct (x, y)), with the columns in brackets of their own",
+    ),
+    (
+        "Only identifiers and literals are supported in tuples",
+        "rows of several values have columns and literals only here",
+        "overlaps",
+        "write the comparisons: x = 1 and y = 2; of two periods that overlap: a.from_at < b.to_at and b.from_at < a.to_at",
+    ),
+];
+
 /// The error of a message that is known here.
 pub(super) fn known_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Option<Error> {
+    if let Some((_, title, word, help)) = CLAUSES.iter().find(|(words, ..)| text.contains(words)) {
+        return Some(Error::at(source, spot.or_else(|| token_spot(source, word)), *title).help(*help));
+    }
     value_error(text, source, spot)
         .or_else(|| argument_error(text, source, spot))
         .or_else(|| common_type_error(text, source, spot))
@@ -21,6 +64,16 @@ fn value_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Option<E
         return Some(
             Error::at(source, spot, "the square root of a negative number")
                 .help("write sqrt(greatest(x, 0)), or case when x >= 0 then sqrt(x) end for NULL"),
+        );
+    }
+    // integers have errors of their own, decimals name their digits
+    if let Some((_, values)) = text.split_once("Overflow happened on: ")
+        && let Some((left, right)) = values.lines().next()?.split_once(" - ")
+        && [left, right].iter().all(|side| side.trim().parse::<i64>().is_ok())
+    {
+        return Some(
+            Error::at(source, spot, "the difference of these timestamps is beyond the 292 years of nanoseconds")
+                .help("cast them first: cast(x as timestamp(6)) - cast(y as timestamp(6)), or age(x, y)"),
         );
     }
     if let Some(value) = between(text, "overflow on abs(", ")") {

@@ -1,4 +1,4 @@
-//! [`SlidingDistinct`]: an aggregate of DISTINCT values over a sliding frame.
+//! [`SlidingDistinct`]: an aggregate of DISTINCT values over a sliding frame, and standard deviations of them without groups.
 //!
 //! ```text
 //!  frame: 1 1 2 | 2 3      counts: 1: 2, 2: 2, 3: 1      evaluate: 1, 2, 3
@@ -8,14 +8,18 @@
 //! DataFusion 55.2 has this for `count` and for sums of integers, and an error for the rest. Each row costs one step per
 //! distinct value of its frame. The values are aggregated in ascending order, so that a sum of floats does not depend on the
 //! order of a hash table.
+//! State: the list of the values.
 //! NULL: skipped; no values left gives what the aggregate gives without rows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::sort;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::Accumulator;
+use datafusion::logical_expr::utils::format_state_name;
 
 /// See the page of this module.
 #[derive(Debug)]
@@ -24,6 +28,12 @@ pub(crate) struct SlidingDistinct {
     counts: HashMap<ScalarValue, u64>,
     /// The aggregate without DISTINCT. It is empty but during an evaluation.
     inner: Box<dyn Accumulator>,
+}
+
+/// The state of a standard deviation of DISTINCT values, which are doubles.
+pub(crate) fn state_field(name: &str) -> FieldRef {
+    let item = Field::new_list_field(DataType::Float64, true);
+    Arc::new(Field::new_list(format_state_name(name, "distinct"), item, false))
 }
 
 impl SlidingDistinct {
@@ -88,10 +98,15 @@ impl Accumulator for SlidingDistinct {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        internal_err!("window functions have no partial state")
+        let values: Vec<ScalarValue> = self.counts.keys().cloned().collect();
+        let data_type = values.first().map_or(DataType::Float64, ScalarValue::data_type);
+        Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &data_type))])
     }
 
-    fn merge_batch(&mut self, _states: &[ArrayRef]) -> Result<()> {
-        internal_err!("window functions have no partial state")
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let Some(lists) = Self::column(states)?.as_list_opt::<i32>() else {
+            return internal_err!("distinct values that are no lists");
+        };
+        lists.iter().flatten().try_for_each(|values| self.update_batch(&[values]))
     }
 }
