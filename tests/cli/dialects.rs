@@ -20,6 +20,11 @@ fn functions_of_other_databases() {
             "2.333333333333333,",
         ),
         ("select variance(distinct x) from (values (1), (1), (3)) as t (x)", "2.0"),
+        (
+            "select x, percentile_cont(0.5) within group (order by x) over (partition by k) from (values (1, 1), (4, 1), (9, 2)) as t (x, k) order by x",
+            "1,2.5|4,2.5|9,9.0",
+        ),
+        ("select age(date '2025-03-31', date '2024-02-29'), age(current_date)", "1 year 1 mon 2 days,00:00:00"),
         ("select bit_count(7), bit_count(-1), bit_count(null), bit_count(0)", "3,64,,0"),
         (
             "select arg_max(x, y), max_by(x, y), arg_min(x, y), min_by(x, y) \
@@ -30,6 +35,11 @@ fn functions_of_other_databases() {
         ("select max_by(x, y + 1) from (values ('a', 1), ('b', 2)) as t (x, y)", "b"),
         ("select listagg(x, ', ') within group (order by x desc) from (values ('a'), ('b')) as t (x)", "\"b, a\""),
         ("select listagg(x) within group (order by x) from (values ('a'), ('b')) as t (x)", "ab"),
+        (
+            "select string_agg(x, ',') within group (order by x desc), array_agg(x) within group (order by x) from (values ('a'), ('b')) as t (x)",
+            "\"b,a\",\"[a, b]\"",
+        ),
+        ("select every(x > 0), every(x > 1) from (values (1), (2), (null)) as t (x)", "true,false"),
         ("select listagg(x, '-' order by x) from (values ('b'), ('a')) as t (x)", "a-b"),
         (
             "select extract(decade from d), extract(century from d), extract(millennium from d) \
@@ -100,7 +110,31 @@ fn what_does_not_work_says_what_to_write() {
         ("select to_char(x, '999') from {t}", &["`to_char` cannot be used with (double, text)", "round(x, 2)"]),
         ("select to_date('2025-01-01', 'YYYY-MM-DD')", &["`YYYY-MM-DD` is no format", "'%Y-%m-%d'", "1:30"]),
         ("select date_trunc('decade', at) from {t}", &["date_trunc has no `decade`", "extract(decade from at)"]),
-        ("select age(at, at) from {t}", &["no function `age`", "write ended_at - started_at"]),
+        ("select age(x) from {t}", &["age: one or two timestamps or dates", "age(ended_at, started_at)"]),
+        (
+            "select percentile_cont(0.9) within group (order by x desc) over () from {t}",
+            &["WITHIN GROUP and OVER", "percentile_cont(x, 0.9) over (partition by y)"],
+        ),
+        (
+            "select array_agg(x order by x) over () from {t}",
+            &["has no ORDER BY of its own", "array_agg(x) over (order by x rows between"],
+        ),
+        ("select count(distinct x, at) from {t}", &["count takes one value", "count(distinct (x, y))", "1:8"]),
+        (
+            "select (at, at) overlaps (at, at) from {t}",
+            &["rows of several values", "a.from_at < b.to_at and b.from_at < a.to_at"],
+        ),
+        ("select -s from (select 'a' as s)", &["a minus stands before signed numbers", "-try_cast(x as double)"]),
+        (
+            "select sum(x) over (order by at rows between unbounded preceding and current row exclude current row) from {t}",
+            &["frames of windows have no EXCLUDE", "coalesce(x, 0)"],
+        ),
+        (
+            "select timestamp '2195-01-01' - timestamp '1900-01-01'",
+            &["beyond the 292 years of nanoseconds", "cast(x as timestamp(6)) - cast(y as timestamp(6))"],
+        ),
+        ("select cast(at as timestamp(1)) from {t}", &["no type `TIMESTAMP(1)`", "0, 3, 6 or 9 digits"]),
+        ("select cast(at as time(0)) from {t}", &["no type `TIME(0)`", "write time"]),
         (
             "select max_by(x, at) over (order by at) from {t}",
             &["`max_by` is computed over whole partitions", "max_by(x, y) over (partition by ...)", "1:8"],

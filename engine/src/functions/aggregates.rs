@@ -186,6 +186,9 @@ impl AggregateUDFImpl for AggregateOverride {
         };
         let signed = |field: FieldRef| match field.data_type() {
             DataType::UInt64 if self.repair == AggregateRepair::Sum => DataType::Int64,
+            // a column that is NULL throughout
+            DataType::Null if self.repair == AggregateRepair::Sum => DataType::Int64,
+            DataType::Null => DataType::Float64,
             other => other.clone(),
         };
         Ok(coerced.into_iter().map(signed).collect())

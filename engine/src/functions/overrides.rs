@@ -224,6 +224,10 @@ impl ScalarUDFImpl for FunctionOverride {
         let declared = args.return_field.data_type().clone();
         // `inner.inner()`, the implementation: `ScalarUDF` around it checks the declared type, and would fail
         let result = match self.repair {
+            // a column that is NULL throughout has no type of its own
+            Repair::Calendar if args.arg_fields.get(1).is_some_and(|value| value.data_type().is_null()) => {
+                ColumnarValue::Scalar(ScalarValue::try_from(&declared)?)
+            }
             Repair::Calendar | Repair::Bin => {
                 if let Some(result) = zoned::invoke(&self.inner, &args)? {
                     return Ok(result);

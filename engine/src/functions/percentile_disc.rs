@@ -55,6 +55,8 @@ impl AggregateUDFImpl for PercentileDisc {
             [value, percentile] if percentile.is_numeric() => {
                 let value = match value {
                     DataType::Dictionary(_, value) => value.as_ref().clone(),
+                    // a column that is NULL throughout
+                    DataType::Null => DataType::Float64,
                     value => value.clone(),
                 };
                 Ok(vec![value, DataType::Float64])

@@ -37,11 +37,13 @@ impl PhysicalOptimizerRule for DictionaryKeys {
             let mut is_changed = false;
             let mut keys = Vec::with_capacity(join.on().len());
             for (left_key, right_key) in join.on() {
-                let keys_of_pair = (plain(left_key, &left, finds_nulls)?, plain(right_key, &right, finds_nulls)?);
-                is_changed |= keys_of_pair.0.is_some() || keys_of_pair.1.is_some();
-                let or =
-                    |plain: Option<PhysicalExprRef>, key: &PhysicalExprRef| plain.unwrap_or_else(|| Arc::clone(key));
-                keys.push((or(keys_of_pair.0, left_key), or(keys_of_pair.1, right_key)));
+                let plain_left = plain(left_key, &left, finds_nulls)?;
+                let plain_right = plain(right_key, &right, finds_nulls)?;
+                is_changed |= plain_left.is_some() || plain_right.is_some();
+                keys.push((
+                    plain_left.unwrap_or_else(|| Arc::clone(left_key)),
+                    plain_right.unwrap_or_else(|| Arc::clone(right_key)),
+                ));
             }
             if !is_changed {
                 return Ok(None);

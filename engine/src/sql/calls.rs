@@ -7,10 +7,11 @@
 //! | `-interval '1 day 2 hours'` | `-1 * interval '1 day 2 hours'`: DataFusion reads `-1 day +2 hours` |
 //! | `-(x - y)` | `y - x`: DataFusion has no minus before the difference of timestamps |
 //! | `age(x)` | `age(current_date, x)` |
-//! | `sign(x)`, `variance(x)` | `signum(x)`, `var_samp(x)` |
+//! | `sign(x)`, `variance(x)`, `every(x)` | `signum(x)`, `var_samp(x)`, `bool_and(x)` |
 //! | `arg_max(x, y)`, `max_by(x, y)`, and `min` | `first_value(x order by y desc)` of the rows in which neither is NULL, as in DuckDB |
 //! | `max_by(x, y) over (partition by z)` and the like | `first_value(x) ignore nulls over (partition by z order by y desc rows between unbounded preceding and unbounded following)` of the same rows |
 //! | `listagg(x, ',') within group (order by y)` | `string_agg(x, ',' order by y)`; without a delimiter there is none, as in Snowflake |
+//! | `string_agg(x, ',') within group (order by y)`, and `array_agg` | `string_agg(x, ',' order by y)` |
 //! | `percentile_cont(p) within group (order by x) over w`, and disc, approx | `percentile_cont(x, p) over w` |
 //! | `lag(x, n, y) over w` where `y` reads a column, and `lead` | `case when lag(1, n) over w is null then y else lag(x, n) over w end` |
 //! | `x in (values (1), (2))` | `x in (select * from (values (1), (2)))` |
@@ -42,10 +43,8 @@ pub(super) fn rewritten(expr: &Expr) -> Option<Expr> {
             Some(Expr::Nested(Box::new(flipped)))
         }
         // a minus before the text of an interval would belong to its first number alone
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(**expr, Expr::Interval(_)) => {
-            filled("-1 * x", &[("x", expr)])
-        }
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match expr.as_ref() {
+            Expr::Interval(interval) if matches!(*interval.value, Expr::Value(_)) => filled("-1 * x", &[("x", expr)]),
             Expr::Nested(nested) => match nested.as_ref() {
                 Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => {
                     filled("y - x", &[("x", left), ("y", right)])
@@ -80,12 +79,16 @@ fn call_rewritten(call: &Function) -> Option<Expr> {
     match (name.as_str(), args.as_deref()) {
         ("mod", Some([x, y])) => filled("x % y", &[("x", x), ("y", y)]),
         ("age", Some([x])) => filled("age(current_date, x)", &[("x", x)]),
+        ("every", _) => Some(renamed(call, "bool_and")),
         ("sign", _) => Some(renamed(call, "signum")),
         ("variance", _) => Some(renamed(call, "var_samp")),
         ("arg_max" | "max_by", Some([x, y])) => by_other(call, x, y, "desc"),
         ("arg_min" | "min_by", Some([x, y])) => by_other(call, x, y, "asc"),
         ("percentile_cont" | "percentile_disc" | "approx_percentile_cont", Some([p])) => percentile_over(call, p),
         ("listagg", _) => listagg(call),
+        ("string_agg" | "array_agg", _) if !call.within_group.is_empty() && call.over.is_none() => {
+            Some(Expr::Function(ordered(call.clone())?))
+        }
         ("lag" | "lead", Some([x, n, y])) if reads_column(y) => shifted(call, x, n, y),
         ("date_part" | "datepart", Some([Expr::Value(field), x])) => match &field.value {
             Value::SingleQuotedString(field) => part_of_year(field, x),
@@ -175,10 +178,16 @@ fn listagg(call: &Function) -> Option<Expr> {
         let empty = Expr::Value(Value::SingleQuotedString(String::new()).into());
         list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(empty)));
     }
+    Some(Expr::Function(ordered(call)?))
+}
+
+/// The order of WITHIN GROUP as ORDER BY among the arguments.
+fn ordered(mut call: Function) -> Option<Function> {
+    let FunctionArguments::List(list) = &mut call.args else { return None };
     if !call.within_group.is_empty() {
         list.clauses.push(FunctionArgumentClause::OrderBy(std::mem::take(&mut call.within_group)));
     }
-    Some(Expr::Function(call))
+    Some(call)
 }
 
 /// `lag` and `lead` with a default that is not a constant. Of `ignore nulls` NULL means that there is no such row.

@@ -69,8 +69,9 @@ pub(crate) struct Moments {
 
 impl Moments {
     pub(crate) fn of(y: f64, x: f64) -> Self {
-        // 0 times the value: an infinite value has no deviation from itself
-        Self { count: 1.0, mean_y: y, mean_x: x, squares_y: y * 0.0, squares_x: x * 0.0, products: y * 0.0 + x * 0.0 }
+        // an infinite value has no deviation from itself; 0 times a negative one is -0.0
+        let none = |value: f64| value * 0.0 + 0.0;
+        Self { count: 1.0, mean_y: y, mean_x: x, squares_y: none(y), squares_x: none(x), products: none(y) + none(x) }
     }
 
     /// Adds a pair (Welford).
