@@ -3,11 +3,15 @@
 //! Requests are handled on a network thread of their own, so that connections stay alive while every thread of the
 //! query runtime is busy. Statements are planned and executed on the query runtime.
 
+mod activity;
 mod auth;
+mod bind;
 mod client_sessions;
 mod columns;
 mod connections;
 mod endpoint;
+mod headers;
+mod infer;
 mod ingest;
 mod log;
 mod metadata;
@@ -17,6 +21,7 @@ mod params;
 mod planner;
 mod query_log;
 mod reflection;
+mod responses;
 mod service;
 mod sql_info;
 mod sql_types;
@@ -37,7 +42,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use moka::policy::EvictionPolicy;
 use moka::sync::{Cache, CacheBuilder};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server as Transport;
 
@@ -221,11 +226,13 @@ impl Server {
         let network = network.map_err(|cause| fault(format!("cannot start a thread: {cause}")))?;
         let (sender, ended) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
-        let endpoint = Endpoint { service, authenticator: self.authenticator, sessions, metrics };
+        let (stopping, is_stopping) = watch::channel(false);
+        let endpoint =
+            Endpoint { service, authenticator: self.authenticator, sessions, metrics, stopping: is_stopping };
         let (listener, tls) = (self.listener, self.tls);
         let published = published.map(|listener| (listener, gauges));
         let thread = std::thread::Builder::new().name("cxql-network".into()).spawn(move || {
-            let result = network.block_on(serve(listener, tls, endpoint, published, drain, up));
+            let result = network.block_on(serve(listener, tls, endpoint, published, (drain, stopping), up));
             // closes open connections, which cancels their queries
             network.shutdown_background();
             // the receiver is gone if the command was aborted
@@ -246,9 +253,10 @@ async fn serve(
     tls: Option<Tls>,
     endpoint: Endpoint,
     published: Option<(TcpListener, Gauges)>,
-    drain: Duration,
+    (drain, stopping): (Duration, watch::Sender<bool>),
     up: oneshot::Sender<()>,
 ) -> Result<()> {
+    let (activity, is_stopping) = (endpoint.service.activity(), endpoint.stopping.clone());
     let network = |cause: String| Error::Engine { message: format!("the network failed: {cause}") };
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| network(cause.to_string()))?;
     let flight = FlightServiceServer::new(endpoint)
@@ -281,11 +289,11 @@ async fn serve(
     };
     let mut server = match tls {
         Some(tls) => {
-            let incoming = ReceiverStream::new(connections::encrypted(listener, tls));
+            let incoming = ReceiverStream::new(connections::encrypted(listener, tls, is_stopping));
             tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped))
         }
         None => {
-            let incoming = ReceiverStream::new(connections::plain(listener));
+            let incoming = ReceiverStream::new(connections::plain(listener, is_stopping));
             tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped))
         }
     };
@@ -299,12 +307,17 @@ async fn serve(
     let done = match done {
         Some(done) => done,
         None => {
+            // the receivers are gone if the server has ended meanwhile
+            let _ = stopping.send(true);
             tracing::info!("stopping: running queries have {} seconds; another signal ends at once", drain.as_secs());
             reporter.set_not_serving::<FlightServiceServer<Endpoint>>().await;
-            // the receiver is gone if the server has ended meanwhile
-            let _ = stop.send(());
+            let ended = async {
+                activity.end().await;
+                let _ = stop.send(());
+                (&mut server).await
+            };
             tokio::select! {
-                done = &mut server => done,
+                done = ended => done,
                 () = tokio::time::sleep(drain) => {
                     tracing::info!("queries that are still running are cancelled");
                     return Ok(());

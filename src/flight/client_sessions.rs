@@ -83,6 +83,8 @@ pub(super) struct ClientSession {
     /// The ingested tables.
     scratch: OnceLock<Arc<ScratchSchema>>,
     current: RwLock<(SessionSettings, Arc<Session>)>,
+    /// The sessions with the schemas of requests; emptied when the options change.
+    with_schemas: RwLock<HashMap<String, Arc<Session>>>,
 }
 
 impl ClientSession {
@@ -105,6 +107,7 @@ impl ClientSession {
             base: Arc::clone(&session),
             scratch: OnceLock::new(),
             current: RwLock::new((SessionSettings::default(), session)),
+            with_schemas: RwLock::default(),
         })
     }
 
@@ -139,7 +142,23 @@ impl ClientSession {
             session = Arc::new(session.with_settings(settings.schema.as_deref(), settings.time_zone.as_deref())?);
         }
         *current = (settings, session);
+        self.with_schemas.write().clear();
         Ok(())
+    }
+
+    /// The session with another default schema, which the header of a request names.
+    ///
+    /// # Errors
+    /// An unknown schema.
+    pub(super) fn with_schema(&self, schema: &str) -> Result<Arc<Session>> {
+        if let Some(session) = self.with_schemas.read().get(schema) {
+            return Ok(Arc::clone(session));
+        }
+        // the lock keeps the options until the session is stored
+        let current = self.current.read();
+        let session = Arc::new(current.1.with_settings(Some(schema), None)?);
+        self.with_schemas.write().insert(schema.to_owned(), Arc::clone(&session));
+        Ok(session)
     }
 
     /// The schema of the ingested tables, of at most `limit` bytes; created at the first call.
@@ -270,11 +289,16 @@ impl ClientSessions {
         Ok(client)
     }
 
-    /// Opens a session of its own for a client of a shared one, named by a cookie.
+    /// Opens a session of its own for a client of a shared one, named by a cookie. It has the ingested tables of the
+    /// shared one.
     pub(super) fn open_for(&self, shared: &ClientSession) -> Result<Arc<ClientSession>, Status> {
         let id = Uuid::new_v4();
         let session = self.base_session(&shared.principal)?;
         let client = ClientSession::new(id, shared.principal.clone(), SessionKind::Cookie, shared.address, session);
+        if let Some(scratch) = shared.scratch.get() {
+            client.scratch.get_or_init(|| scratch.copy());
+            client.set(client.settings()).map_err(|error| status::from_error(&error))?;
+        }
         self.store.of_user(&shared.principal).insert(SessionKey::Cookie(id), Arc::clone(&client));
         Ok(client)
     }

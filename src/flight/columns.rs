@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::arrow::error::ArrowError;
 
+use super::headers::TimestampForm;
 use super::sql_types::SqlType;
 use crate::session::model;
 use crate::types::{plain_part, rebuilt};
@@ -25,9 +26,14 @@ pub(super) struct Origin {
 
 /// The schema that is sent to clients. `origins` is the table of each column that has one; `always_nullable` is for
 /// statements whose parameter values are not known yet.
-pub(super) fn client_schema(schema: &Schema, origins: &[Option<Origin>], always_nullable: bool) -> SchemaRef {
+pub(super) fn client_schema(
+    schema: &Schema,
+    origins: &[Option<Origin>],
+    always_nullable: bool,
+    timestamps: TimestampForm,
+) -> SchemaRef {
     let field = |(at, field): (usize, &Arc<Field>)| {
-        let data_type = client_type(field.data_type());
+        let data_type = client_type(field.data_type(), timestamps);
         let mut metadata = field.metadata().clone();
         metadata.extend(sql_metadata(field.name(), &data_type, origins.get(at).and_then(Option::as_ref)));
         Field::new(field.name(), data_type, always_nullable || field.is_nullable()).with_metadata(metadata)
@@ -38,8 +44,12 @@ pub(super) fn client_schema(schema: &Schema, origins: &[Option<Origin>], always_
 
 /// The data type that is sent to clients: dictionaries and views decoded, and types that clients do not support
 /// replaced by older ones.
-pub(super) fn client_type(data_type: &DataType) -> DataType {
+pub(super) fn client_type(data_type: &DataType, timestamps: TimestampForm) -> DataType {
     let change = |part: &DataType| match part {
+        // the values are those of UTC in either form
+        DataType::Timestamp(unit, Some(_)) if timestamps == TimestampForm::Utc => {
+            Some(DataType::Timestamp(*unit, None))
+        }
         DataType::ListView(field) => Some(DataType::List(Arc::clone(field))),
         DataType::LargeListView(field) => Some(DataType::LargeList(Arc::clone(field))),
         DataType::Decimal32(precision, scale) => {
@@ -160,7 +170,7 @@ mod tests {
             ("coded", Arc::new(vec!["x", "x"].into_iter().collect::<DictionaryArray<Int8Type>>())),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let schema = client_schema(&batch.schema(), &[], false);
+        let schema = client_schema(&batch.schema(), &[], false, TimestampForm::Zoned);
         let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         assert_eq!(types, [DataType::Utf8, DataType::Utf8]);
         let fitted = cast_batch(&batch, &schema).unwrap();
@@ -171,19 +181,22 @@ mod tests {
     #[test]
     fn new_forms_become_old_ones_at_any_depth() {
         let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
-        assert_eq!(client_type(&DataType::ListView(item(DataType::Utf8View))), DataType::List(item(DataType::Utf8)));
-        assert_eq!(client_type(&DataType::Decimal64(12, 2)), DataType::Decimal128(12, 2));
-        assert_eq!(
-            client_type(&DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)),
-            DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)
-        );
+        let zoned = |data_type: &DataType| client_type(data_type, TimestampForm::Zoned);
+        assert_eq!(zoned(&DataType::ListView(item(DataType::Utf8View))), DataType::List(item(DataType::Utf8)));
+        assert_eq!(zoned(&DataType::Decimal64(12, 2)), DataType::Decimal128(12, 2));
+        let interval = DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano);
+        assert_eq!(zoned(&interval), interval);
+        let at = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
+        assert_eq!(zoned(&at(Some("Asia/Shanghai"))), at(Some("Asia/Shanghai")));
+        let list = DataType::List(item(at(Some("Asia/Shanghai"))));
+        assert_eq!(client_type(&list, TimestampForm::Utc), DataType::List(item(at(None))));
     }
 
     #[test]
     fn columns_say_their_type_and_table() {
         let origin = Origin { catalog: "c".into(), schema: "s".into(), table: "t".into() };
         let schema = Schema::new(vec![Field::new("d", DataType::Decimal128(10, 2), false)]);
-        let client_schema = client_schema(&schema, &[Some(origin)], false);
+        let client_schema = client_schema(&schema, &[Some(origin)], false, TimestampForm::Zoned);
         let field = client_schema.field(0);
         let get = |key: &str| field.metadata().get(&format!("ARROW:FLIGHT:SQL:{key}")).map(String::as_str);
         assert_eq!((get("PRECISION"), get("SCALE"), get("TABLE_NAME")), (Some("10"), Some("2"), Some("t")));

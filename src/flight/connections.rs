@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -21,24 +21,28 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 type Connections<C> = mpsc::Receiver<std::io::Result<C>>;
 
+/// Whether the server is stopping: it accepts no more connections and plans no more statements.
+pub(super) type Stopping = watch::Receiver<bool>;
+
 /// Accepts connections without encryption.
-pub(super) fn plain(listener: TcpListener) -> Connections<TcpStream> {
-    accept(listener, async |stream: TcpStream| {
+pub(super) fn plain(listener: TcpListener, stopping: Stopping) -> Connections<TcpStream> {
+    accept(listener, stopping, async |stream: TcpStream| {
         let read = stream.peek(&mut [0]).await.ok()?;
         (read > 0).then_some(stream)
     })
 }
 
 /// Accepts TLS connections. One that fails the handshake, or has no valid client certificate, is dropped.
-pub(super) fn encrypted(listener: TcpListener, tls: Tls) -> Connections<TlsStream<TcpStream>> {
-    accept(listener, move |stream: TcpStream| {
+pub(super) fn encrypted(listener: TcpListener, tls: Tls, stopping: Stopping) -> Connections<TlsStream<TcpStream>> {
+    accept(listener, stopping, move |stream: TcpStream| {
         let acceptor = TlsAcceptor::from(tls.config());
         async move { acceptor.accept(stream).await.ok() }
     })
 }
 
-/// Accepts connections, and runs the handshake `hello` of each in a task of its own.
-fn accept<C, H, F>(listener: TcpListener, hello: H) -> Connections<C>
+/// Accepts connections, and runs the handshake `hello` of each in a task of its own. When the server is stopping, the
+/// listener is closed; the connections stay open until the receiver is dropped.
+fn accept<C, H, F>(listener: TcpListener, mut stopping: Stopping, hello: H) -> Connections<C>
 where
     C: Send + 'static,
     H: Fn(TcpStream) -> F + Send + Sync + 'static,
@@ -49,9 +53,18 @@ where
     tokio::spawn(async move {
         let mut is_short = false;
         loop {
+            // the sender of `stopping` is gone when the server has ended
+            let stopped = async { _ = stopping.wait_for(|is_stopping| *is_stopping).await };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listener.accept() => Some(accepted),
                 () = sender.closed() => break,
+                () = stopped => None,
+            };
+            let Some(accepted) = accepted else {
+                drop(listener);
+                // the end of the stream would close all connections
+                sender.closed().await;
+                break;
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,

@@ -15,10 +15,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::{Authenticator, Principal};
 use super::client_sessions::{COOKIE, ClientSession, ClientSessions};
+use super::connections::Stopping;
 use super::metrics::Metrics;
 use super::query_log::code_name;
 use super::service::{CANCEL_FLIGHT_INFO, CANCEL_QUERY_ID, Service};
 use super::{options, status};
+
+const CREATE_PREPARED_STATEMENT: &str = "CreatePreparedStatement";
 
 /// A [`Service`] behind an [`Authenticator`].
 pub(super) struct Endpoint {
@@ -26,6 +29,7 @@ pub(super) struct Endpoint {
     pub(super) authenticator: Authenticator,
     pub(super) sessions: ClientSessions,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) stopping: Stopping,
 }
 
 impl Endpoint {
@@ -72,7 +76,16 @@ impl Endpoint {
         Ok(Some(response))
     }
 
+    /// Refuses a new statement when the server is stopping.
+    fn check_open(&self) -> Result<(), Status> {
+        if *self.stopping.borrow() {
+            return Err(Status::unavailable("the server is stopping and takes no more statements; try again later"));
+        }
+        Ok(())
+    }
+
     async fn info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        self.check_open()?;
         check_descriptor(request.get_ref())?;
         self.service.get_flight_info(request).await
     }
@@ -159,6 +172,9 @@ impl FlightService for Endpoint {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let request = self.admit(request).await?;
+        if request.get_ref().r#type == CREATE_PREPARED_STATEMENT {
+            self.check_open()?;
+        }
         match self.session_action(&request)? {
             Some(answer) => Ok(answer),
             None => self.service.do_action(request).await,
@@ -168,7 +184,7 @@ impl FlightService for Endpoint {
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
         self.admit(request).await?;
         let actions = [
-            ("CreatePreparedStatement", "Plans a statement and keeps it behind a handle"),
+            (CREATE_PREPARED_STATEMENT, "Plans a statement and keeps it behind a handle"),
             ("ClosePreparedStatement", "Forgets a prepared statement"),
             ("CancelQuery", "Stops a query by its FlightInfo; older form of CancelFlightInfo"),
             (CANCEL_FLIGHT_INFO, "Stops a query by its FlightInfo"),

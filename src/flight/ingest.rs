@@ -32,7 +32,7 @@ const MAX_TABLES: usize = 256;
 /// The ingested tables of a session.
 #[derive(Debug)]
 pub(super) struct ScratchSchema {
-    tables: Mutex<BTreeMap<String, IngestedTable>>,
+    tables: Mutex<BTreeMap<String, Arc<IngestedTable>>>,
     pool: Arc<dyn MemoryPool>,
     /// Maximum bytes of all tables together.
     limit: usize,
@@ -81,6 +81,12 @@ impl ScratchSchema {
         Arc::new(Self { tables: Mutex::default(), pool: Arc::clone(pool), limit })
     }
 
+    /// Another schema with the tables of this one.
+    pub(super) fn copy(&self) -> Arc<Self> {
+        let tables = Mutex::new(self.tables.lock().clone());
+        Arc::new(Self { tables, pool: Arc::clone(&self.pool), limit: self.limit })
+    }
+
     fn used(&self) -> usize {
         self.tables.lock().values().map(|table| table.memory.size()).sum()
     }
@@ -94,7 +100,7 @@ impl ScratchSchema {
     ) -> Result<i64, Status> {
         let definition = TableDefinition::of(command)?;
         let name = name_of(command)?;
-        definition.check(name, self.tables.lock().get(name))?;
+        definition.check(name, self.tables.lock().get(name).map(Arc::as_ref))?;
         let memory = MemoryConsumer::new(format!("table {SCRATCH}.{name}")).register(&self.pool);
         let mut stream = uploads.batches(data, self.limit, "rows of a table");
         let mut batches = Vec::new();
@@ -128,7 +134,7 @@ impl ScratchSchema {
     ) -> Result<(), Status> {
         let mut tables = self.tables.lock();
         // another request may have created it meanwhile
-        definition.check(name, tables.get(name))?;
+        definition.check(name, tables.get(name).map(Arc::as_ref))?;
         let (schema, all) = match tables.get(name) {
             Some(known) if definition.exists == TableExistsOption::Append => {
                 check_same(name, &known.schema, &schema)?;
@@ -147,7 +153,7 @@ impl ScratchSchema {
         };
         let table = MemTable::try_new(Arc::clone(&schema), vec![all.clone()]);
         let table = Arc::new(table.map_err(|error| status::invalid(error.strip_backtrace()))?);
-        tables.insert(name.to_owned(), IngestedTable { schema, batches: all, table, memory });
+        tables.insert(name.to_owned(), Arc::new(IngestedTable { schema, batches: all, table, memory }));
         Ok(())
     }
 }
@@ -171,9 +177,13 @@ fn name_of(command: &CommandStatementIngest) -> Result<&str, Status> {
     Ok(name)
 }
 
-/// Checks that appended rows have the columns of the table.
+/// Checks that appended rows have the columns of the table. Flight SQL's code for others is ALREADY_EXISTS.
 fn check_same(name: &str, known: &Schema, new: &Schema) -> Result<(), Status> {
-    let wrong = |text: String| Err(status::invalid(format!("rows for {SCRATCH}.{name}: {text}")));
+    let wrong = |text: String| {
+        Err(Status::already_exists(format!(
+            "the table {SCRATCH}.{name} is there already with other columns: {text}; replace it, or send rows like those"
+        )))
+    };
     if known.fields().len() != new.fields().len() {
         return wrong(format!("{} columns are wanted, got {}", known.fields().len(), new.fields().len()));
     }

@@ -14,6 +14,7 @@ use datafusion::logical_expr::TableType;
 use tonic::Status;
 
 use super::columns::{self, Origin};
+use super::headers::TimestampForm;
 use super::status;
 use crate::session::{CATALOG, SCHEMA, Session};
 
@@ -54,9 +55,14 @@ pub(super) fn table_types(query: CommandGetTableTypes) -> Result<RecordBatch, St
 
 /// The answer to GetTables. A table is opened only if its schema is requested; one that cannot be opened has no
 /// columns.
-pub(super) async fn tables(session: &Session, query: CommandGetTables) -> Result<RecordBatch, Status> {
+pub(super) async fn tables(
+    session: &Session,
+    query: CommandGetTables,
+    timestamps: TimestampForm,
+) -> Result<RecordBatch, Status> {
     let with_columns = query.include_schema;
-    let mut names = CommandGetTables { include_schema: false, ..query }.into_builder();
+    let types = query.table_types.iter().map(|name| table_type(name)).collect();
+    let mut names = CommandGetTables { include_schema: false, table_types: types, ..query }.into_builder();
     let nothing = Schema::empty();
     for (catalog, schema) in all_schemas(session) {
         for (table, kind) in relations(session, &catalog, &schema).await {
@@ -72,14 +78,23 @@ pub(super) async fn tables(session: &Session, query: CommandGetTables) -> Result
     let (catalogs, schemas, tables, kinds) = (column(0), column(1), column(2), column(3));
     for row in 0..names.num_rows() {
         let (catalog, schema, table) = (catalogs.value(row), schemas.value(row), tables.value(row));
-        let columns = table_columns(session, catalog, schema, table).await;
+        let columns = table_columns(session, [catalog, schema, table], timestamps).await;
         builder.append(catalog, schema, table, kinds.value(row), &columns).map_err(fault)?;
     }
     builder.build().map_err(fault)
 }
 
+/// The table type that a client asks for: without case, and by the name that the SQL standard gives to tables.
+fn table_type(name: &str) -> String {
+    match name.to_uppercase().as_str() {
+        "BASE TABLE" => TABLE.to_owned(),
+        "LOCAL TEMPORARY" | "GLOBAL TEMPORARY" => TEMPORARY.to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 /// The schema of a table as a query over it would have it; empty if the table cannot be opened.
-async fn table_columns(session: &Session, catalog: &str, schema: &str, table: &str) -> SchemaRef {
+async fn table_columns(session: &Session, [catalog, schema, table]: [&str; 3], timestamps: TimestampForm) -> SchemaRef {
     let state = session.state();
     let opened = match state.schema_for_ref(TableReference::full(catalog, schema, table)) {
         Ok(provider) => provider.table(table).await,
@@ -89,7 +104,7 @@ async fn table_columns(session: &Session, catalog: &str, schema: &str, table: &s
         Ok(Some(opened)) => {
             let columns = opened.schema();
             let origin = Origin { catalog: catalog.to_owned(), schema: schema.to_owned(), table: table.to_owned() };
-            columns::client_schema(&columns, &vec![Some(origin); columns.fields().len()], false)
+            columns::client_schema(&columns, &vec![Some(origin); columns.fields().len()], false, timestamps)
         }
         Ok(None) => Arc::new(Schema::empty()),
         Err(error) => {

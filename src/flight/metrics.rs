@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::client_sessions::ClientSessionStore;
 use super::connections;
@@ -122,7 +123,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub(super) async fn publish(listener: TcpListener, gauges: Gauges) {
     let service = Router::new().route("/metrics", get(page)).with_state(Arc::new(gauges));
     let service = TowerToHyperService::new(service);
-    let mut connections = connections::plain(listener);
+    // a server that is stopping can still be watched
+    let (_never, stopping) = watch::channel(false);
+    let mut connections = connections::plain(listener, stopping);
     while let Some(Ok(stream)) = connections.recv().await {
         let mut http = http1::Builder::new();
         let answer = http.keep_alive(false).serve_connection(TokioIo::new(stream), service.clone());

@@ -17,12 +17,10 @@ use arrow_flight::sql::{
     TicketStatementQuery,
 };
 use arrow_flight::{
-    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
-    FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket,
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor, FlightInfo,
+    Ticket,
 };
 use bytes::Bytes;
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::TableReference;
 use futures::{StreamExt, stream};
 use prost::Message;
@@ -31,13 +29,18 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::activity::Activity;
 use super::auth::Principal;
 use super::client_sessions::ClientSession;
+use super::headers::{self, Asked};
 use super::metadata::{self, PrimaryKeys};
 use super::planner::Planner;
-use super::query_log::{QueryEntry, QueryLog};
+use super::query_log::QueryLog;
+use super::responses::{
+    DataResponse, InfoResponse, command_info, empty, flight_fault, info, schema_bytes, send_batch, with_query_id,
+};
 use super::statements::{self, PreparedStatement, StatementStore};
-use super::stream::{self as rows, DataStream, PlannedQuery, QueryLimits, RunningQueries, TicketKey};
+use super::stream::{self as rows, PlannedQuery, QueryLimits, RunningQueries, TicketKey};
 use super::system::QUERIES;
 use super::upload::Uploads;
 use super::{sql_info, sql_types, status};
@@ -72,9 +75,6 @@ pub(super) struct Service {
     types: XdbcTypeInfoData,
 }
 
-type DataResponse = Result<Response<DataStream>, Status>;
-type InfoResponse = Result<Response<FlightInfo>, Status>;
-
 impl Service {
     /// # Errors
     /// When the constant answers cannot be built, which is a fault.
@@ -102,6 +102,11 @@ impl Service {
         })
     }
 
+    /// What clients are doing.
+    pub(super) fn activity(&self) -> Activity {
+        Activity::new(Arc::clone(&self.running), Arc::clone(&self.statements))
+    }
+
     /// Runs a future that plans on a thread of its own. It is cancelled when the client disconnects.
     async fn on_planner<T: Send + 'static>(
         &self,
@@ -116,12 +121,14 @@ impl Service {
         done
     }
 
-    async fn plan(&self, client: Arc<ClientSession>, text: String) -> Result<Arc<PlannedQuery>, Status> {
+    async fn plan(&self, client: Arc<ClientSession>, asked: Asked, text: String) -> Result<Arc<PlannedQuery>, Status> {
         let statements = Arc::clone(&self.statements);
         let tracker = self.query_log.plan(&client, &text);
         let entry = Arc::clone(&tracker.entry);
         let planning = Arc::clone(&client);
-        tracker.planned(self.on_planner(&client, async move { statements.plan(&planning, &text, entry).await }).await)
+        tracker.planned(
+            self.on_planner(&client, async move { statements.plan(&planning, &asked, &text, entry).await }).await,
+        )
     }
 
     async fn plan_prepared(
@@ -173,41 +180,6 @@ impl Service {
     }
 }
 
-/// Adds the query id to a response.
-fn with_query_id<T>(mut response: Response<T>, entry: &QueryEntry) -> Response<T> {
-    entry.add_query_id(response.metadata_mut());
-    response
-}
-
-/// A FlightInfo with one endpoint for the ticket.
-fn info(schema: &Schema, ticket: &Any, descriptor: FlightDescriptor) -> InfoResponse {
-    let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket: ticket.encode_to_vec().into() });
-    let info = FlightInfo::new().try_with_schema(schema).map_err(|error| status::fault(&error.to_string()))?;
-    Ok(Response::new(info.with_endpoint(endpoint).with_descriptor(descriptor).with_ordered(true)))
-}
-
-/// The FlightInfo of a command whose ticket is the command itself.
-fn command_info(schema: &Schema, command: &impl ProstMessageExt, request: Request<FlightDescriptor>) -> InfoResponse {
-    info(schema, &command.as_any(), request.into_inner())
-}
-
-fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
-    let message: Result<IpcMessage, _> = SchemaAsIpc::new(schema, &Default::default()).try_into();
-    Ok(message.map_err(|error| status::fault(&error.to_string()))?.0)
-}
-
-fn send_batch(batch: RecordBatch, request: &Request<Ticket>) -> DataResponse {
-    Ok(Response::new(rows::send_batch(batch, request.metadata())?))
-}
-
-fn empty(schema: SchemaRef, request: &Request<Ticket>) -> DataResponse {
-    send_batch(RecordBatch::new_empty(schema), request)
-}
-
-fn flight_fault(error: arrow_flight::error::FlightError) -> Status {
-    status::fault(&error.to_string())
-}
-
 fn no_transactions() -> Status {
     Status::unimplemented("there are no transactions here: every statement only reads")
 }
@@ -231,7 +203,9 @@ impl FlightSqlService for Service {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> InfoResponse {
-        let planned = self.plan(ClientSession::of_request(&request)?, query.query).await?;
+        let client = ClientSession::of_request(&request)?;
+        let asked = headers::asked(&client, request.metadata())?;
+        let planned = self.plan(client, asked, query.query).await?;
         self.planned_info(planned, request)
     }
 
@@ -364,8 +338,9 @@ impl FlightSqlService for Service {
 
     async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> DataResponse {
         let client = ClientSession::of_request(&request)?;
-        let session = client.session();
-        send_batch(self.on_planner(&client, async move { metadata::tables(&session, query).await }).await?, &request)
+        let Asked { session, timestamps } = headers::asked(&client, request.metadata())?;
+        let tables = async move { metadata::tables(&session, query, timestamps).await };
+        send_batch(self.on_planner(&client, tables).await?, &request)
     }
 
     async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> DataResponse {
@@ -427,10 +402,9 @@ impl FlightSqlService for Service {
         let statements = Arc::clone(&self.statements);
         let client = ClientSession::of_request(&request)?;
         let tracker = self.query_log.plan(&client, &command.query);
-        let session = client.session();
+        let asked = headers::asked(&client, request.metadata())?;
         tracker.planned(
-            self.on_planner(&client, async move { Err(statements.refuse_update(&session, &command.query).await) })
-                .await,
+            self.on_planner(&client, async move { Err(statements.refuse_update(&asked, &command.query).await) }).await,
         )
     }
 
@@ -487,10 +461,10 @@ impl FlightSqlService for Service {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let statements = Arc::clone(&self.statements);
         let client = ClientSession::of_request(&request)?;
-        let session = client.session();
+        let asked = headers::asked(&client, request.metadata())?;
         let text = query.query.clone();
         let prepared =
-            match self.on_planner(&client, async move { statements.prepare(&session, &query.query).await }).await {
+            match self.on_planner(&client, async move { statements.prepare(&asked, &query.query).await }).await {
                 Ok(prepared) => prepared,
                 // an execution is logged when it starts; a statement that cannot be prepared is logged now
                 Err(status) => return self.query_log.plan(&client, &text).planned(Err(status)),

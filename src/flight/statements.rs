@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::ParamValues;
 use datafusion::common::ScalarValue;
@@ -24,10 +24,12 @@ use uuid::Uuid;
 use super::auth::Principal;
 use super::client_sessions::ClientSession;
 use super::columns::{self, Origin};
+use super::headers::{Asked, TimestampForm};
+use super::infer::{Use, UseKind};
 use super::params::{self, StatementParameter};
 use super::query_log::QueryEntry;
 use super::stream::{PlannedQuery, QueryStep, TicketKey};
-use super::{recent, status};
+use super::{bind, recent, status};
 use crate::error::{Error, Result};
 use crate::ipc::mebibytes;
 use crate::session::{Session, StatementValues, writes};
@@ -62,9 +64,14 @@ pub(super) struct PreparedStatement {
     pub(super) source: Arc<Source>,
     /// The session in which it was planned, and is planned again.
     session: Arc<Session>,
+    timestamps: TimestampForm,
     plan: LogicalPlan,
-    /// The statement, if its plan depends on the types of the parameter values.
-    statement_to_replan: Option<ast::Statement>,
+    /// The statement, which is planned again for values of other types; `None` if it cannot be, as EXPLAIN.
+    statement: Option<ast::Statement>,
+    /// The types of the parameters in the plan; `None` if it was planned without.
+    planned_types: Option<Vec<DataType>>,
+    /// Whether its plan depends on the values, and not only on their types: they are arguments of reports or table functions.
+    depends_on_values: bool,
     pub(super) params: Vec<StatementParameter>,
     /// The schema of its result.
     pub(super) schema: SchemaRef,
@@ -140,6 +147,14 @@ impl StatementStore {
         }
     }
 
+    /// Whether a client has a prepared statement open.
+    pub(super) fn has_prepared(&self) -> bool {
+        self.users.lock().values().any(|statements| {
+            statements.prepared.run_pending_tasks();
+            statements.prepared.entry_count() > 0
+        })
+    }
+
     /// Refuses what would not be kept.
     fn check_size(&self, bytes: usize, what: &str) -> Result<(), Status> {
         if bytes <= self.limit {
@@ -156,15 +171,17 @@ impl StatementStore {
     pub(super) async fn plan(
         &self,
         client: &ClientSession,
+        asked: &Asked,
         text: &str,
         entry: Arc<QueryEntry>,
     ) -> Result<Arc<PlannedQuery>, Status> {
-        let prepared = self.prepare(&client.session(), text).await?;
+        let prepared = self.prepare(asked, text).await?;
         self.plan_prepared(client, &prepared, entry).await
     }
 
     /// Plans a statement.
-    pub(super) async fn prepare(&self, session: &Arc<Session>, text: &str) -> Result<PreparedStatement, Status> {
+    pub(super) async fn prepare(&self, asked: &Asked, text: &str) -> Result<PreparedStatement, Status> {
+        let Asked { session, timestamps } = asked;
         let source = Arc::new(Source::query(text));
         let (statement, names) = parse(&source).map_err(|error| status::from_error(&error))?;
         refuse_writing(&source, &statement)?;
@@ -176,47 +193,42 @@ impl StatementStore {
             Ok(call_params) => call_params,
             Err(error) => return Err(status::failure(session, &source, error).await),
         };
-        let (plan, statement_to_replan) = match session.logical_plan(&source, statement, StatementValues::Later).await {
-            // the arguments of a report are part of its plan
-            Ok(plan) if !call_params.is_empty() => (plan, simple),
-            Ok(plan) => (plan, None),
-            // a function may need the type of its argument: Utf8 until there are values
-            Err(error) => match &simple {
-                Some(statement) => {
-                    let texts = names.iter().map(|_| ScalarValue::Utf8(None)).collect::<Vec<_>>();
-                    match plan_typed(session, &source, statement, &texts, StatementValues::Later).await {
-                        Ok(plan) => (plan, simple),
-                        Err(_) => return Err(status::failure(session, &source, error).await),
-                    }
-                }
+        let zone = session.time_zone();
+        let plan = match session.logical_plan(&source, statement, StatementValues::Later).await {
+            Ok(plan) => plan,
+            // a function may need the types of its arguments: those of literals, until the types are known
+            Err(error) => match plan_guessed(session, &source, simple.as_ref(), names.len(), &zone).await {
+                Some(plan) => plan,
                 None => return Err(status::failure(session, &source, error).await),
             },
         };
         if writes(&plan) || matches!(plan, LogicalPlan::Statement(_)) {
             return Err(refusal(&source));
         }
-        let params = match statement_to_replan {
-            Some(_) if call_params.is_empty() => {
-                Ok(names.into_iter().map(|name| StatementParameter { name, data_type: None }).collect())
-            }
-            _ => params::params(&plan, names),
-        };
-        let params = match params {
-            Ok(mut params) => {
-                for (number, data_type) in call_params {
-                    if let Some(param) = number.checked_sub(1).and_then(|index| params.get_mut(index)) {
-                        param.data_type.get_or_insert(data_type);
-                    }
-                }
-                params
-            }
+        let mut params = match params::params(&plan, names, &zone) {
+            Ok(params) => params,
             Err(error) => return Err(status::failure(session, &source, error).await),
+        };
+        let depends_on_values = !call_params.is_empty();
+        for (number, data_type) in call_params {
+            if let Some(param) = number.checked_sub(1).and_then(|index| params.get_mut(index)) {
+                param.add_use(Use { data_type, kind: UseKind::Exact });
+            }
+        }
+        // operators and functions know the types of their results when they know those of their operands
+        let types = params::planned_types(&params);
+        let (plan, planned_types) = match &simple {
+            Some(statement) => match plan_typed(session, &source, statement, &types, StatementValues::Later).await {
+                Ok(plan) => (plan, Some(types)),
+                Err(_) => (plan, None),
+            },
+            None => (plan, None),
         };
         let origins = origins(session, &source, &plan);
         let (schema, is_schema_final, initial_plan) = if params.is_empty() {
             match session.physical_plan(&plan).await {
                 Ok(operators) => {
-                    let schema = columns::client_schema(&operators.schema(), &origins, false);
+                    let schema = columns::client_schema(&operators.schema(), &origins, false, *timestamps);
                     (schema, true, Some((Instant::now(), operators)))
                 }
                 Err(error) => return Err(status::failure(session, &source, error).await),
@@ -225,10 +237,10 @@ impl StatementStore {
             match with_nulls(session, &plan, &params).await {
                 Ok(operators) => {
                     let is_schema_final = params.iter().all(|param| param.data_type.is_some());
-                    (columns::client_schema(&operators.schema(), &origins, true), is_schema_final, None)
+                    (columns::client_schema(&operators.schema(), &origins, true, *timestamps), is_schema_final, None)
                 }
                 // a function may reject a NULL; the execution has values
-                Err(_) => (columns::client_schema(plan.schema().as_arrow(), &origins, true), false, None),
+                Err(_) => (columns::client_schema(plan.schema().as_arrow(), &origins, true, *timestamps), false, None),
             }
         };
         let (initial_plan, bound_rows) = (Mutex::new(initial_plan), Mutex::default());
@@ -236,8 +248,11 @@ impl StatementStore {
         Ok(PreparedStatement {
             source,
             session: Arc::clone(session),
+            timestamps: *timestamps,
             plan,
-            statement_to_replan,
+            statement: simple,
+            planned_types,
+            depends_on_values,
             params,
             schema,
             is_schema_final,
@@ -284,29 +299,44 @@ impl StatementStore {
         self.check_size(bytes, "the statement with its values")?;
         let mut steps = Vec::with_capacity(rows.len());
         let mut schema = Arc::clone(&prepared.schema);
+        let mut last: Option<(Vec<DataType>, LogicalPlan)> = None;
         for (number, values) in rows.into_iter().enumerate() {
+            let types: Vec<DataType> = values.iter().map(ScalarValue::data_type).collect();
             let planned = async {
-                let plan = match &prepared.statement_to_replan {
-                    Some(statement) => {
-                        plan_typed(&session, &source, statement, &values, StatementValues::Given(&values)).await?
+                let is_planned = |planned: &Vec<DataType>| *planned == types && !prepared.depends_on_values;
+                let plan = match (&prepared.statement, &last) {
+                    (None, _) => prepared.plan.clone(),
+                    // such a value has no name in SQL, but a place in a plan
+                    _ if types.iter().any(|data_type| sql_type(data_type).is_err()) => prepared.plan.clone(),
+                    _ if prepared.planned_types.as_ref().is_some_and(is_planned) => prepared.plan.clone(),
+                    (_, Some((last_types, plan))) if is_planned(last_types) => plan.clone(),
+                    (Some(statement), _) => {
+                        plan_typed(&session, &source, statement, &types, StatementValues::Given(&values)).await?
                     }
-                    None => prepared.plan.clone(),
                 };
-                let plan = plan.with_param_values(ParamValues::from(values))?;
+                let bound = plan.clone().with_param_values(ParamValues::from(values.clone()))?;
                 // all have the schema of the first
                 let operators = match number {
-                    0 => Some(session.physical_plan(&plan).await?),
+                    0 => Some(session.physical_plan(&bound).await?),
                     _ => None,
                 };
-                Ok::<_, DataFusionError>((plan, operators))
+                Ok::<_, DataFusionError>((plan, bound, operators))
             };
             let (plan, operators) = match planned.await {
-                Ok(planned) => planned,
-                Err(error) => return Err(status::failure(&session, &source, error).await),
+                Ok((plan, bound, operators)) => {
+                    last = Some((types, plan));
+                    (bound, operators)
+                }
+                Err(error) => {
+                    let failure = status::failure(&session, &source, error).await;
+                    return Err(bind::with_other_types(failure, &prepared.params, &values));
+                }
             };
-            if let (Some(operators), false) = (&operators, prepared.is_schema_final) {
+            let is_as_announced =
+                prepared.is_schema_final && last.as_ref().map(|(types, _)| types) == prepared.planned_types.as_ref();
+            if let (Some(operators), false) = (&operators, is_as_announced) {
                 let origins = origins(&session, &source, &prepared.plan);
-                schema = columns::client_schema(&operators.schema(), &origins, true);
+                schema = columns::client_schema(&operators.schema(), &origins, true, prepared.timestamps);
             }
             steps.push(QueryStep::new(plan, operators));
         }
@@ -371,7 +401,7 @@ impl StatementStore {
     /// Values of other types, or more than all of a user may take.
     pub(super) fn bind(&self, principal: &Principal, handle: &[u8], batches: &[RecordBatch]) -> Result<(), Status> {
         let prepared = self.find(principal, handle)?;
-        let rows = params::rows(&prepared.params, batches)?;
+        let rows = bind::rows(&prepared.params, batches, &prepared.session.time_zone())?;
         self.check_size(prepared.bytes + values_bytes(&rows), "the statement with its values")?;
         *prepared.bound_rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         if let Some((_, handle)) = key(principal, handle) {
@@ -382,8 +412,8 @@ impl StatementStore {
     }
 
     /// The error of a statement that was sent as an update, which no statement is.
-    pub(super) async fn refuse_update(&self, session: &Arc<Session>, text: &str) -> Status {
-        match self.prepare(session, text).await {
+    pub(super) async fn refuse_update(&self, asked: &Asked, text: &str) -> Status {
+        match self.prepare(asked, text).await {
             Ok(_) => status::invalid("the statement returns rows; send it as a query and not as an update"),
             Err(status) => status,
         }
@@ -400,15 +430,15 @@ async fn with_nulls(
     session.physical_plan(&plan).await
 }
 
-/// Plans a statement with the types of these parameter values.
+/// Plans a statement with these types of its parameters.
 async fn plan_typed(
     session: &Session,
     source: &Arc<Source>,
     statement: &ast::Statement,
-    values: &[ScalarValue],
+    types: &[DataType],
     call_values: StatementValues<'_>,
 ) -> Result<LogicalPlan, DataFusionError> {
-    let data_types = values.iter().map(|value| sql_type(&value.data_type())).collect::<Result<Vec<_>, _>>();
+    let data_types = types.iter().map(sql_type).collect::<Result<Vec<_>, _>>();
     let prepare = ast::Statement::Prepare {
         name: ast::Ident::new("statement"),
         data_types: data_types.map_err(DataFusionError::Plan)?,
@@ -418,6 +448,25 @@ async fn plan_typed(
         LogicalPlan::Statement(PlanStatement::Prepare(prepared)) => Ok(Arc::unwrap_or_clone(prepared.input)),
         other => Ok(other),
     }
+}
+
+/// Plans a statement that cannot be planned without types of its parameters, with types that arguments often have.
+async fn plan_guessed(
+    session: &Session,
+    source: &Arc<Source>,
+    statement: Option<&ast::Statement>,
+    count: usize,
+    zone: &str,
+) -> Option<LogicalPlan> {
+    let statement = statement?;
+    let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()));
+    for guess in [DataType::Utf8, timestamp, DataType::Int64, DataType::Float64] {
+        let types = vec![guess; count];
+        if let Ok(plan) = plan_typed(session, source, statement, &types, StatementValues::Later).await {
+            return Some(plan);
+        }
+    }
+    None
 }
 
 /// The table of each output column that is a column of a table or view.

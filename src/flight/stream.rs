@@ -118,19 +118,33 @@ pub(super) type TicketKey = (Principal, Uuid);
 
 /// The running queries by ticket, also of tickets that have expired.
 #[derive(Debug, Default)]
-pub(super) struct RunningQueries(Mutex<HashMap<TicketKey, Vec<(Uuid, AbortHandle)>>>);
+pub(super) struct RunningQueries {
+    queries: Mutex<HashMap<TicketKey, Vec<(Uuid, AbortHandle)>>>,
+    /// A copy is in each response that is not read to its end.
+    responses: Arc<()>,
+}
 
 impl RunningQueries {
     /// Cancels the queries of a ticket. False if there are none.
     pub(super) fn cancel(&self, ticket: &TicketKey) -> bool {
-        let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket);
+        let stopped = self.queries.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket);
         stopped.iter().flatten().for_each(|(_, handle)| handle.abort());
         stopped.is_some()
     }
 
+    /// Whether a client reads rows.
+    pub(super) fn is_reading(&self) -> bool {
+        Arc::strong_count(&self.responses) > 1
+    }
+
     fn add(self: &Arc<Self>, ticket: TicketKey, handle: AbortHandle) -> RunningGuard {
         let run = Uuid::new_v4();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(ticket.clone()).or_default().push((run, handle));
+        self.queries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(ticket.clone())
+            .or_default()
+            .push((run, handle));
         RunningGuard { running: Arc::clone(self), ticket, run }
     }
 }
@@ -144,7 +158,7 @@ struct RunningGuard {
 
 impl Drop for RunningGuard {
     fn drop(&mut self) {
-        let mut running = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.queries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runs) = running.get_mut(&self.ticket) {
             runs.retain(|(run, _)| *run != self.run);
             if runs.is_empty() {
@@ -244,6 +258,7 @@ pub(super) fn send_query(
     let (handle, registration) = AbortHandle::new_pair();
     tracker.entry.set_abort_handle(handle.clone());
     let entry = running.add(ticket, handle);
+    let reading = Arc::clone(&running.responses);
     let (query, limits) = (Arc::clone(query), Arc::clone(limits));
     let task = Task::spawn(query_runtime, async move {
         let answers = sender.clone();
@@ -273,7 +288,7 @@ pub(super) fn send_query(
         }
         drop(entry);
     });
-    Box::pin(ResponseStream { receiver, _task: task })
+    Box::pin(ResponseStream { receiver, _task: task, _reading: reading })
 }
 
 /// Executes a planned query and sends its rows as the client reads them.
@@ -309,6 +324,7 @@ async fn send_batches(
 struct ResponseStream {
     receiver: mpsc::Receiver<Result<FlightData, Status>>,
     _task: Task<()>,
+    _reading: Arc<()>,
 }
 
 impl Stream for ResponseStream {

@@ -10,7 +10,7 @@ use futures::Stream;
 use tokio::runtime::Handle;
 use tonic::Status;
 
-use super::{params, status};
+use super::{bind, params, status};
 use crate::ipc::{FlightBatches, FlightFault, IpcFault, mebibytes, value_bytes};
 use crate::session::Session;
 
@@ -48,7 +48,7 @@ impl Uploads {
         while let Some(batch) = decoded.next().await.map_err(|fault| failure(fault, WHAT))? {
             rows += batch.num_rows();
             if rows > params::MAX_ROWS {
-                return Err(params::too_many_rows());
+                return Err(bind::too_many_rows());
             }
             bytes += value_bytes(&batch);
             if bytes > limit {

@@ -10,7 +10,10 @@
 //! ```
 //!
 //! An argument is a constant expression or a parameter of the statement. It may not depend on the time of the query: views
-//! and prepared statements keep their plans.
+//! and prepared statements keep their plans. Parameters as arguments of table functions, as in `generate_series(1, ?)`, are
+//! replaced by their values.
+
+mod table_functions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -143,12 +146,17 @@ impl VisitorMut for Binder<'_> {
         let bound = match factor {
             TableFactor::Table { name, alias, args: args @ Some(_), .. } => {
                 let given = args.as_ref().map(|args| args.args.clone()).unwrap_or_default();
-                self.call(name, &given).map(|bound| {
+                self.call(name, &given).and_then(|bound| {
                     if let Some((bound, default_alias)) = bound {
                         *name = bound;
                         *args = None;
                         alias.get_or_insert(default_alias);
+                    } else if let Some(args) = args
+                        && self.is_table_function(name)
+                    {
+                        return self.function_arguments(name_spot(name), &mut args.args);
                     }
+                    Ok(())
                 })
             }
             TableFactor::Function { name, args, .. } => match self.call(name, args) {
@@ -295,10 +303,7 @@ impl Binder<'_> {
             let error = Error::at(source, spot, title);
             error.help("an argument is a constant, such as 5, 'text', date '2025-01-31' or interval '7 days'")
         };
-        if let Expr::Value(value) = value
-            && let Value::Placeholder(id) = &value.value
-            && let Some(number) = id.get(1..).and_then(|number| number.parse::<usize>().ok())
-        {
+        if let Some((id, number)) = placeholder(value) {
             self.parameters.insert(number, parameter.param_type.data_type());
             return match self.values {
                 StatementValues::Later => Ok(None),
@@ -357,6 +362,13 @@ impl Binder<'_> {
             _ => Ok(None),
         }
     }
+}
+
+/// The name and the number of a parameter `$1`, `$2`, ...
+fn placeholder(expr: &Expr) -> Option<(String, usize)> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::Placeholder(id) = &value.value else { return None };
+    Some((id.clone(), id.get(1..)?.parse().ok()?))
 }
 
 /// Returns true for an expression with a column or a subquery.

@@ -24,6 +24,12 @@ pub(super) fn check_time_zone(zone: &str) -> Result<()> {
 }
 
 impl Session {
+    /// The time zone in which times are shown and read.
+    pub(crate) fn time_zone(&self) -> String {
+        let zone = self.context.copied_config().options().execution.time_zone.clone();
+        zone.unwrap_or_else(|| "UTC".to_owned())
+    }
+
     /// A copy of this session with another default schema or time zone. Views and reports resolve names as before; their
     /// times are shown in the time zone of the copy. Row conditions and masks of roles do not change.
     ///

@@ -8,13 +8,17 @@ import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.sql.Time;
 import java.sql.Timestamp;
 import java.sql.Types;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Calendar;
 import java.util.List;
 import java.util.Objects;
 import java.util.Properties;
+import java.util.TimeZone;
 import java.util.TreeSet;
 
 /** The Flight SQL JDBC driver as Tableau, DBeaver and the like use it. Arguments: HOST:PORT. */
@@ -22,6 +26,8 @@ public final class Jdbc {
     private interface Check {
         void run() throws Exception;
     }
+
+    private static final Calendar UTC = Calendar.getInstance(TimeZone.getTimeZone("UTC"));
 
     private static int failures = 0;
     private static Connection connection;
@@ -37,6 +43,41 @@ public final class Jdbc {
             error.printStackTrace();
         }
         System.out.flush();
+    }
+
+    /** A call that the driver itself cannot make; why goes into the table. */
+    private static void limit(String call, String why, Check check) {
+        try {
+            check.run();
+            failures++;
+            System.out.println(call + "\tFAIL it works now");
+        } catch (Throwable error) {
+            System.out.println(call + "\tno: " + why);
+        }
+        System.out.flush();
+    }
+
+    private interface Setter {
+        void set(PreparedStatement statement) throws SQLException;
+    }
+
+    private static long count(String table, String condition, Setter setter) throws SQLException {
+        String sql = "select count(*) from " + table + " where " + condition;
+        try (PreparedStatement statement = connection.prepareStatement(sql)) {
+            setter.set(statement);
+            try (ResultSet rows = statement.executeQuery()) {
+                holds(rows.next(), "no row");
+                return rows.getLong(1);
+            }
+        }
+    }
+
+    /** A condition with parameters finds the rows of one without, which are some and not all. */
+    private static void divides(String condition, Setter setter, String literal) throws SQLException {
+        long wanted = count("interactions", literal, statement -> { });
+        holds(wanted > 0 && wanted < count("interactions", "true", statement -> { }), literal + " does not divide the rows");
+        long got = count("interactions", condition, setter);
+        holds(got == wanted, condition + ": got " + got + ", wanted " + wanted);
     }
 
     private static void same(Object got, Object wanted) {
@@ -156,17 +197,51 @@ public final class Jdbc {
         check("parameters $1 and types", () -> {
             String sql = "select count(*) from interactions where channel = $1 and wait_s > $2 and started_at >= $3 "
                     + "and is_resolved = $4";
-            Object wanted = single("select count(*) from interactions where channel = 'phone' and wait_s > 30 and is_resolved");
+            Object wanted = single("select count(*) from interactions where channel = 'phone' and wait_s > 30 and is_resolved "
+                    + "and started_at >= timestamptz '2025-06-01T00:00:00Z'");
             try (PreparedStatement statement = connection.prepareStatement(sql)) {
-                same(statement.getParameterMetaData().getParameterType(2), Types.INTEGER);
+                // smaller integers are announced as this one
+                same(statement.getParameterMetaData().getParameterType(2), Types.BIGINT);
                 statement.setString(1, "phone");
                 statement.setInt(2, 30);
-                statement.setTimestamp(3, Timestamp.valueOf("2000-01-01 00:00:00"));
+                statement.setTimestamp(3, Timestamp.valueOf("2025-06-01 00:00:00"));
                 statement.setBoolean(4, true);
                 try (ResultSet rows = statement.executeQuery()) {
                     holds(rows.next(), "no row");
                     same(rows.getObject(1), wanted);
                 }
+            }
+        });
+        check("parameters of each type", Jdbc::parameters);
+        limit("a fraction for an integer", "the driver cuts it off; write `cast(? as double)`", () ->
+                same(count("interactions", "wait_s = ?", statement -> statement.setDouble(1, 30.5)), 0L));
+        check("a fraction for an integer, cast in the statement", () -> {
+            same(count("interactions", "wait_s = cast(? as double)", statement -> statement.setDouble(1, 30.5)), 0L);
+            divides("wait_s > cast(? as double)", statement -> statement.setDouble(1, 30.5), "wait_s > 30");
+        });
+        limit("getObject of a timestamp with time zone", "the driver throws; `x-cxql-timestamps=utc` in the address", () ->
+                holds(single("select min(started_at) from interactions") != null, "NULL"));
+        check("timestamps in UTC without a time zone", () -> {
+            try (Connection other = DriverManager.getConnection(url + "&x-cxql-timestamps=utc");
+                    PreparedStatement statement = other.prepareStatement("select min(started_at) from interactions where started_at >= ?")) {
+                statement.setTimestamp(1, Timestamp.valueOf("2025-06-01 00:00:00"), UTC);
+                try (ResultSet rows = statement.executeQuery()) {
+                    same(rows.getMetaData().getColumnType(1), Types.TIMESTAMP);
+                    holds(rows.next(), "no row");
+                    same(rows.getTimestamp(1, UTC), rows.getObject(1));
+                    holds(rows.getTimestamp(1).toInstant().isAfter(Instant.parse("2025-05-31T23:59:59Z")), rows.getString(1));
+                }
+            }
+        });
+        check("the schema in the address", () -> {
+            try (Connection other = DriverManager.getConnection(url + "&schema=reports"); Statement statement = other.createStatement()) {
+                holds(statement.executeQuery("select * from kpi_overview").next(), "no row");
+            }
+        });
+        limit("setSchema", "the driver does not tell the server; `schema=NAME` in the address", () -> {
+            try (Connection other = DriverManager.getConnection(url); Statement statement = other.createStatement()) {
+                other.setSchema("reports");
+                holds(statement.executeQuery("select * from kpi_overview").next(), "no row");
             }
         });
         check("NULL as a parameter", () -> {
@@ -227,6 +302,43 @@ public final class Jdbc {
         check("reports", () -> holds(((Number) single("select count(*) from reports.fcr_by_topic")).intValue() > 1, "no rows"));
         connection.close();
         System.exit(failures == 0 ? 0 : 1);
+    }
+
+    /** Each way to bind a value that the driver has for the type that is announced. */
+    private static void parameters() throws SQLException {
+        String june = "started_at >= timestamptz '2025-06-01T00:00:00Z'";
+        divides("wait_s > ?", statement -> statement.setInt(1, 30), "wait_s > 30");
+        divides("wait_s > ?", statement -> statement.setLong(1, 30), "wait_s > 30");
+        divides("wait_s > ?", statement -> statement.setShort(1, (short) 30), "wait_s > 30");
+        divides("wait_s * 0.5 > ?", statement -> statement.setDouble(1, 15.25), "wait_s > 30");
+        divides("wait_s * 0.5 > ?", statement -> statement.setFloat(1, 15.25f), "wait_s > 30");
+        divides("wait_s * 0.5 > ?", statement -> statement.setBigDecimal(1, new BigDecimal("15.25")), "wait_s > 30");
+        divides("cast(wait_s as decimal(10, 2)) > ?", statement -> statement.setBigDecimal(1, new BigDecimal("30.50")), "wait_s > 30");
+        divides("channel = ?", statement -> statement.setString(1, "phone"), "channel = 'phone'");
+        divides("channel like ?", statement -> statement.setString(1, "ph%"), "channel like 'ph%'");
+        divides("is_resolved = ?", statement -> statement.setBoolean(1, false), "not is_resolved");
+        divides("cast(started_at as date) >= ?", statement -> statement.setDate(1, Date.valueOf("2025-06-01")), june);
+        // the driver sends what a clock in the time zone of the calendar shows
+        Timestamp local = Timestamp.valueOf("2025-06-01 00:00:00");
+        divides("started_at >= ?", statement -> statement.setTimestamp(1, local), june);
+        Timestamp instant = Timestamp.from(Instant.parse("2025-06-01T00:00:00Z"));
+        divides("started_at >= ?", statement -> statement.setTimestamp(1, instant, UTC), june);
+        divides("cast(started_at as timestamp) >= ?", statement -> statement.setTimestamp(1, instant, UTC), june);
+        divides("started_at >= date_trunc('day', ?)", statement -> statement.setTimestamp(1, new Timestamp(instant.getTime() + 3_600_000), UTC), june);
+        divides("started_at >= ? - interval '1 day'", statement -> statement.setTimestamp(1, new Timestamp(instant.getTime() + 86_400_000), UTC), june);
+        divides("started_at >= ? - ?", statement -> {
+            statement.setTimestamp(1, new Timestamp(instant.getTime() + 86_400_000), UTC);
+            statement.setString(2, "1 day");
+        }, june);
+        divides("started_at between ? and ? + interval '1 day'", statement -> {
+            statement.setTimestamp(1, instant, UTC);
+            statement.setTimestamp(2, instant, UTC);
+        }, "started_at between timestamptz '2025-06-01T00:00:00Z' and timestamptz '2025-06-02T00:00:00Z'");
+        divides("started_at > now() - ?", statement -> statement.setString(1, "1 day"), "started_at > now() - interval '1 day'");
+        String times = "(values (time '09:30:00'), (time '12:30:00'), (time '18:00:00')) as t(at)";
+        same(count(times, "at > ?", statement -> statement.setTime(1, Time.valueOf("12:00:00"))), 2L);
+        same(count("generate_series(1, ?)", "true", statement -> statement.setLong(1, 3)), 3L);
+        same(count("reports.fcr_by_topic(since => ?)", "true", statement -> statement.setTimestamp(1, local)), single("select count(*) from reports.fcr_by_topic(since => timestamp '2025-06-01')"));
     }
 
     private static void types() throws SQLException {

@@ -79,13 +79,63 @@ def _():
 @check("parameters $1 and types")
 def _():
     sql = "select count(*) from interactions where wait_s > $2 and channel = $1 and started_at >= $3"
-    at = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
-    wanted = rows("select count(*) from interactions where wait_s > 30 and channel = 'phone'")
+    at = datetime.datetime(2025, 6, 1, tzinfo=datetime.timezone.utc)
+    june = "started_at >= timestamptz '2025-06-01T00:00:00Z'"
+    wanted = rows(f"select count(*) from interactions where wait_s > 30 and channel = 'phone' and {june}")
     same(rows(sql, ["phone", 30, at]), wanted)
     with connection.cursor() as cursor:
         cursor.adbc_prepare(sql)
         schema = cursor.adbc_statement.get_parameter_schema()
-    same([field.type for field in pyarrow.schema(schema)][:2], [pyarrow.string(), pyarrow.int32()])
+    wanted = [pyarrow.string(), pyarrow.int64(), pyarrow.timestamp("ms", "UTC")]
+    same([field.type for field in pyarrow.schema(schema)], wanted)
+
+
+def divides(condition, values, literal):
+    """A condition with parameters finds the rows of one without, which are some and not all."""
+    [(wanted, total)] = rows(f"select count(*), (select count(*) from interactions) from interactions where {literal}")
+    if not 0 < wanted < total:
+        raise AssertionError(f"{literal} does not divide the rows")
+    got = rows(f"select count(*) from interactions where {condition}", values)[0][0]
+    if got != wanted:
+        raise AssertionError(f"{condition} with {values}: got {got}, wanted {wanted}")
+
+
+@check("parameters of each type")
+def _():
+    june = "started_at >= timestamptz '2025-06-01T00:00:00Z'"
+    utc = datetime.timezone.utc
+    at, day = datetime.datetime(2025, 6, 1, tzinfo=utc), datetime.timedelta(days=1)
+    for value in (30, 30.0, 30.5, decimal.Decimal("30.5"), "30", "30.5"):
+        divides("wait_s > ?", [value], "wait_s > 30")
+    divides("wait_s < ?", [5 * 10**12], "wait_s is not null")
+    divides("wait_s < ?", [decimal.Decimal(10) ** 30], "wait_s is not null")
+    for value in (at, datetime.datetime(2025, 6, 1), datetime.date(2025, 6, 1), "2025-06-01", "2025-06-01T02:00:00+02:00"):
+        divides("started_at >= ?", [value], june)
+    for value in (datetime.date(2025, 6, 1), datetime.datetime(2025, 6, 1), "2025-06-01"):
+        divides("cast(started_at as date) >= ?", [value], june)
+    divides("channel = ?", ["phone"], "channel = 'phone'")
+    divides("is_resolved = ?", [False], "not is_resolved")
+    divides("started_at >= ? - interval '1 day'", [at + day], june)
+    divides("started_at >= ? - ?", [at + day, day], june)
+    divides("started_at between ? and ? + interval '1 day'", [at, at],
+            "started_at between timestamptz '2025-06-01T00:00:00Z' and timestamptz '2025-06-02T00:00:00Z'")
+    divides("started_at >= date_trunc('day', ?)", [at + day / 2], june)
+    times = "(values (time '09:30:00'), (time '12:30:00'), (time '18:00:00')) t(at)"
+    same(rows(f"select count(*) from {times} where at > ?", [datetime.time(12)]), [(2,)])
+    same(rows("select count(*) from generate_series(1, ?)", [3]), [(3,)])
+
+
+@check("a fraction for an integer")
+def _():
+    for value in (30.5, decimal.Decimal("30.5"), "30.5"):
+        same(rows("select count(*) from interactions where wait_s = ?", [value]), [(0,)])
+
+
+@check("values of another kind are refused")
+def _():
+    raises(lambda: rows("select count(*) from interactions where is_resolved = ?", [2]), "parameter $1: boolean is wanted, got bigint 2")
+    raises(lambda: rows("select count(*) from interactions where started_at >= ?", [2025]), "parameter $1", "got bigint 2025")
+    raises(lambda: rows("select * from surveys limit ?", [1.5]), "parameter $1: bigint is wanted, got double 1.5")
 
 
 @check("parameters by name")
@@ -151,6 +201,9 @@ def _():
     same(sorted(found), ["agent_names", "agent_states"])
     found = objects("tables", db_schema_filter="public", table_types_filter=["TABLE"])
     same({table["table_type"] for table in tables(found, "public").values()}, {"TABLE"})
+    # as Grafana's plugin asks
+    for name in ("BASE TABLE", "table"):
+        same(tables(objects("tables", db_schema_filter="public", table_types_filter=[name]), "public"), tables(found, "public"))
 
 
 @check("columns")
@@ -211,7 +264,11 @@ def _():
         data = pyarrow.table({"queue": ["sales", None], "goal": [0.75, 0.5]})
         same(cursor.adbc_ingest("goals", data, mode="create"), 2)
         same(cursor.adbc_ingest("goals", data, mode="append"), 2)
-        raises(lambda: cursor.adbc_ingest("goals", data, mode="create"), "there already")
+        error = raises(lambda: cursor.adbc_ingest("goals", data, mode="create"), "there already")
+        same(error.status_code, adbc_driver_manager.AdbcStatusCode.ALREADY_EXISTS)
+        other = pyarrow.table({"queue": [1]})
+        error = raises(lambda: cursor.adbc_ingest("goals", other, mode="append"), "2 columns are wanted, got 1")
+        same(error.status_code, adbc_driver_manager.AdbcStatusCode.ALREADY_EXISTS)
     same(rows("select count(*), count(queue), sum(goal) from scratch.goals"), [(4, 2, 2.5)])
     with connection.cursor() as cursor:
         cursor.adbc_ingest("goals", data, mode="replace")
@@ -223,6 +280,8 @@ def _():
     # with cookies the session is this connection's alone
     options = {"adbc.flight.sql.rpc.with_cookie_middleware": "true"}
     with flight.connect(address, db_kwargs=options, autocommit=True) as own:
+        with own.cursor() as cursor:
+            cursor.adbc_ingest("mine", pyarrow.table({"a": [1, 2]}), mode="create")
         native, prefix = own.adbc_connection, "adbc.flight.sql.session.option."
         native.set_options(**{prefix + "time_zone": "Asia/Shanghai", prefix + "schema": "reports"})
         same(native.get_option(prefix + "time_zone"), "Asia/Shanghai")
@@ -230,8 +289,48 @@ def _():
             # 17:00 in Greenwich is the next day in Shanghai; the report is found without its schema
             cursor.execute("select cast(timestamptz '2025-03-01T17:00:00Z' as date), (select count(*) from fcr_by_topic) > 1")
             same(cursor.fetchall(), [(datetime.date(2025, 3, 2), True)])
+            # a table that was brought before the options were set
+            cursor.execute("select sum(a) from scratch.mine")
+            same(cursor.fetchall(), [(3,)])
         raises(lambda: native.set_options(**{prefix + "time_zone": "Mars"}))
     same(rows("select cast(timestamptz '2025-03-01T17:00:00Z' as date)"), [(datetime.date(2025, 3, 1),)])
+
+
+@check("the schema in the address")
+def _():
+    options = {"adbc.flight.sql.rpc.call_header.x-cxql-schema": "reports"}
+    with flight.connect(address, db_kwargs=options, autocommit=True) as own, own.cursor() as cursor:
+        cursor.execute("select count(*) > 0 from kpi_overview")
+        same(cursor.fetchall(), [(True,)])
+
+
+@check("timestamps in UTC without a time zone")
+def _():
+    options = {"adbc.flight.sql.rpc.call_header.x-cxql-timestamps": "utc"}
+    with flight.connect(address, db_kwargs=options, autocommit=True) as own, own.cursor() as cursor:
+        cursor.execute("select min(started_at) from interactions")
+        same(cursor.fetch_arrow_table().schema.field(0).type, pyarrow.timestamp("us"))
+
+
+@check("Grafana's time series")
+def _():
+    # its plugin takes timestamps for nanoseconds whatever their unit is, and knows no smaller integers, dates or decimals
+    sql = (
+        "select date_trunc('day', started_at)::timestamptz as time, queue, count(*) as contacts, avg(wait_s) as wait_s "
+        "from interactions where started_at >= '2025-06-01T00:00:00Z' and started_at <= '2025-06-08T00:00:00Z' "
+        "group by 1, 2 order by 1, 2"
+    )
+    bins = "select date_bin(interval '3600 second', started_at, timestamp '1970-01-01T00:00:00Z')::timestamptz as time from interactions limit 1"
+    known = {pyarrow.string(), pyarrow.int64(), pyarrow.float64()}
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        table = cursor.fetch_arrow_table()
+        cursor.execute(bins)
+        same(cursor.fetch_arrow_table().schema.field(0).type, pyarrow.timestamp("ns", "UTC"))
+    same(table.schema.field("time").type, pyarrow.timestamp("ns", "UTC"))
+    same({field.type for field in table.schema if field.name != "time"} - known, set())
+    if table.num_rows < 7 or table.column("time").null_count:
+        raise AssertionError(f"no series: {table}")
 
 
 @check("cancel")

@@ -10,11 +10,11 @@ use tonic::{Code, Status};
 
 use super::server::{Client, Served, query, sample, status};
 
-fn rows(values: &[i64]) -> RecordBatch {
+pub(crate) fn rows(values: &[i64]) -> RecordBatch {
     RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(values.to_vec())) as ArrayRef)]).unwrap()
 }
 
-async fn bring(
+pub(crate) async fn bring(
     client: &mut Client,
     table: &str,
     schema: Option<&str>,
@@ -36,11 +36,13 @@ async fn bring(
     client.execute_ingest(command, stream::iter(batches.into_iter().map(Ok))).await.map_err(status)
 }
 
-const CREATE: (TableNotExistOption, TableExistsOption) = (TableNotExistOption::Create, TableExistsOption::Fail);
-const APPEND: (TableNotExistOption, TableExistsOption) = (TableNotExistOption::Fail, TableExistsOption::Append);
+pub(crate) const CREATE: (TableNotExistOption, TableExistsOption) =
+    (TableNotExistOption::Create, TableExistsOption::Fail);
+pub(crate) const APPEND: (TableNotExistOption, TableExistsOption) =
+    (TableNotExistOption::Fail, TableExistsOption::Append);
 const REPLACE: (TableNotExistOption, TableExistsOption) = (TableNotExistOption::Create, TableExistsOption::Replace);
 
-async fn number(client: &mut Client, sql: &str) -> i64 {
+pub(crate) async fn number(client: &mut Client, sql: &str) -> i64 {
     query(client, sql).await.unwrap().column(0).as_primitive::<Int64Type>().value(0)
 }
 
@@ -67,8 +69,13 @@ async fn a_table_is_made_appended_to_and_replaced() {
     assert_eq!(number(&mut client, "select sum(a) from scratch.t").await, 10);
     let other = RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]).unwrap();
     let error = bring(&mut client, "t", None, APPEND, vec![other]).await.unwrap_err();
-    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+    assert_eq!(error.code(), Code::AlreadyExists, "{error:?}");
     assert!(error.message().contains("`a` is bigint, got text"), "{error:?}");
+    let wider = [("a", Arc::new(Int64Array::from(vec![1])) as ArrayRef), ("b", Arc::new(Int64Array::from(vec![1])))];
+    let error =
+        bring(&mut client, "t", None, APPEND, vec![RecordBatch::try_from_iter(wider).unwrap()]).await.unwrap_err();
+    assert_eq!(error.code(), Code::AlreadyExists, "{error:?}");
+    assert!(error.message().contains("1 columns are wanted, got 2"), "{error:?}");
     // what was refused has changed nothing
     assert_eq!(number(&mut client, "select sum(a) from scratch.t").await, 10);
     bring(&mut client, "t", None, REPLACE, vec![rows(&[7])]).await.unwrap();

@@ -11,3 +11,4 @@ mod queries;
 mod server;
 mod sessions;
 mod tls;
+mod values;

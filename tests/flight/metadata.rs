@@ -71,6 +71,16 @@ async fn tables_are_found_by_patterns() {
     let views = tables(&mut client, find(None, None, &["VIEW"])).await;
     assert!(texts(&views, "table_type").iter().all(|kind| kind == "VIEW"));
     assert!(texts(&views, "db_schema_name").contains(&"reports".to_owned()));
+    // as Grafana asks, which shows no tables otherwise
+    let expected = texts(&tables(&mut client, find(None, None, &["TABLE"])).await, "table_name");
+    assert!(expected.contains(&"interactions".to_owned()), "{expected:?}");
+    for types in [&["BASE TABLE"][..], &["base table"], &["table"], &["Table", "BASE TABLE"]] {
+        let found = tables(&mut client, find(None, None, types)).await;
+        assert_eq!(texts(&found, "table_name"), expected, "{types:?}");
+        assert!(texts(&found, "table_type").iter().all(|kind| kind == "TABLE"), "{types:?}");
+    }
+    assert_eq!(tables(&mut client, find(None, None, &["view"])).await.num_rows(), views.num_rows());
+    assert_eq!(tables(&mut client, find(None, None, &["SYNONYM"])).await.num_rows(), 0);
     let system = tables(&mut client, find(Some("information\\_schema"), None, &["SYSTEM TABLE"])).await;
     assert!(texts(&system, "table_name").contains(&"columns".to_owned()));
     let elsewhere = CommandGetTables { catalog: Some("other".into()), ..find(None, None, &[]) };

@@ -247,6 +247,28 @@ async fn a_server_that_is_stopped_lets_its_queries_end() {
 
 #[cfg(unix)]
 #[tokio::test]
+async fn a_client_closes_its_statement_while_the_server_stops() {
+    let mut served = Served::sample();
+    let mut client = served.client().await;
+    let sql = "select count(*) as n from generate_series(1, 3000000) a(x) where x % 7 <> 1";
+    let mut prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+    let info = prepared.execute().await.unwrap();
+    let mut stream = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    served.signal("TERM");
+    served.says("stopping");
+    // no new statement, also on an open connection, and no new connection
+    let error = status(client.execute("select 1".to_owned(), None).await.unwrap_err());
+    assert_eq!(error.code(), tonic::Code::Unavailable, "{error:?}");
+    assert!(error.message().contains("the server is stopping"), "{error:?}");
+    assert_eq!(stream.try_next().await.unwrap().unwrap().num_rows(), 1);
+    assert!(stream.try_next().await.unwrap().is_none());
+    prepared.close().await.unwrap();
+    drop((stream, client));
+    assert!(served.wait().success(), "{}", served.log());
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn a_query_that_never_ends_does_not_keep_the_server() {
     let mut served = Served::start(&[("cxql.toml", "[serve]\ndrain_s = 0\n")], &["--data", &sample()]);
     let mut client = served.client().await;

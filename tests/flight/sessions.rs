@@ -6,12 +6,16 @@ use arrow_flight::Action;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
 use arrow_flight::{FlightDescriptor, FlightInfo};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::util::display::array_value_to_string;
 use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::access::{as_user, token, user};
+use crate::ingest::{APPEND, CREATE, bring, number, rows};
 use crate::server::{Client, Served, query, sample};
 
 #[derive(Clone, PartialEq, Message)]
@@ -188,6 +192,71 @@ async fn a_client_without_a_login_has_a_cookie() {
     let headers = raw.act("tool", action("CloseSession", &[])).await.unwrap();
     assert!(headers.get("set-cookie").unwrap().to_str().unwrap().contains("Max-Age=0"));
     assert_eq!(raw.info("tool", sql).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn tables_stay_when_an_option_is_set() {
+    let served = Served::start(&[], &["--data", &sample(), "--allow-ingest"]);
+    let mut client = served.client().await;
+    bring(&mut client, "mine", None, CREATE, vec![rows(&[1, 2])]).await.unwrap();
+    let request = Request::new(action("SetSessionOptions", &[("time_zone", text("Europe/Berlin"))]));
+    let response = client.inner_mut().do_action(request).await.unwrap();
+    let cookie = response.metadata().get("set-cookie").unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+    let mut own = served.client().await;
+    own.set_header("cookie", cookie);
+    assert_eq!(number(&mut own, "select sum(a) from scratch.mine").await, 3);
+    // from then on they are tables of two sessions
+    bring(&mut own, "mine", None, APPEND, vec![rows(&[3])]).await.unwrap();
+    bring(&mut own, "other", None, CREATE, vec![rows(&[9])]).await.unwrap();
+    assert_eq!(number(&mut own, "select sum(a) from scratch.mine").await, 6);
+    assert_eq!(number(&mut client, "select sum(a) from scratch.mine").await, 3);
+    assert_eq!(query(&mut client, "select * from scratch.other").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_header_names_the_schema_and_the_form_of_timestamps() {
+    let served = Served::sample();
+    let mut client = served.client().await;
+    let sql = "select * from kpi_overview";
+    assert_eq!(query(&mut client, sql).await.unwrap_err().code(), Code::NotFound);
+    let mut own = served.client().await;
+    own.set_header("x-cxql-schema", "reports");
+    assert!(query(&mut own, sql).await.unwrap().num_rows() > 0);
+    let prepared = own.prepare(sql.to_owned(), None).await.unwrap();
+    assert!(!prepared.dataset_schema().unwrap().fields().is_empty());
+    // other schemas are named as before
+    assert!(query(&mut own, "select * from public.customers limit 1").await.is_ok());
+    let mut other = served.client().await;
+    other.set_header("schema", "reports");
+    assert!(query(&mut other, sql).await.unwrap().num_rows() > 0);
+    own.set_header("x-cxql-schema", "nowhere");
+    let error = query(&mut own, sql).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+    assert!(error.message().contains("there is no schema `nowhere`"), "{error:?}");
+
+    let sql = "select min(started_at) as at, array_agg(started_at) as all_at from interactions where started_at < ?";
+    let mut own = served.client().await;
+    own.set_header("x-cxql-timestamps", "utc");
+    let at = "2025-01-02T00:00:00Z";
+    for (client, unzoned) in [(&mut client, false), (&mut own, true)] {
+        let batch = query(client, &sql.replace('?', &format!("timestamptz '{at}'"))).await.unwrap();
+        let first = batch.column(0).data_type().clone();
+        assert_eq!(matches!(first, DataType::Timestamp(_, None)), unzoned, "{first}");
+        let DataType::List(item) = batch.column(1).data_type() else { panic!("no list") };
+        assert_eq!(item.data_type(), &first);
+        // the first contact of the sample data
+        let shown = arrow_text(&batch);
+        assert!(shown.starts_with("2025-01-01T07:58:51"), "{shown}");
+        let prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+        assert_eq!(prepared.dataset_schema().unwrap().field(0).data_type(), &first);
+    }
+    own.set_header("x-cxql-timestamps", "local");
+    let error = query(&mut own, "select 1").await.unwrap_err();
+    assert!(error.message().contains("utc or zoned is wanted, got `local`"), "{error:?}");
+}
+
+fn arrow_text(batch: &RecordBatch) -> String {
+    array_value_to_string(batch.column(0), 0).unwrap()
 }
 
 #[tokio::test]

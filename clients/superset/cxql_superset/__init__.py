@@ -1,0 +1,1 @@
+"""Apache Superset knows cxql: a SQLAlchemy dialect and an engine spec."""
