@@ -6,6 +6,7 @@
 //! Units:   any; a coarser unit is rounded, halves to the later tick ([`super::coarser_unit`]). The date of a timestamp is not.
 //! NULL:    NULL; `try_cast` gives NULL for what cannot be cast.
 //! Edges:   a value beyond the range of the unit is an error.
+//!          Times of day of timestamps, and numbers as truth values, are as Arrow casts them.
 //! Source:  PostgreSQL 15 and DuckDB. DataFusion 55.2 casts a zoned timestamp to the wall clock of UTC, fails at clock changes,
 //!          makes UTC of strings with an offset, and reads neither `2025-04-03 08:00` nor `27:15:08`.
 
@@ -36,8 +37,16 @@ pub(crate) fn is_repaired(from: &DataType, to: &DataType) -> bool {
         (Interval(_) | DataType::Duration(_), Utf8 | LargeUtf8 | Utf8View) => true,
         (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Date32 | Date64) => true,
         (Utf8 | LargeUtf8 | Utf8View, Time64(TimeUnit::Nanosecond) | Interval(IntervalUnit::MonthDayNano)) => true,
+        (from, to) if is_not_monotonic(from, to) => true,
         (from, to) => is_coarser(from, to) || is_local_cast(from, to),
     }
+}
+
+/// Whether a larger value may become a smaller one. DataFusion 55.2 casts the bounds of a row group, as if that could not be, and
+/// leaves out row groups that have rows; it does not look into functions.
+fn is_not_monotonic(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Boolean, Time32, Time64, Timestamp};
+    matches!((from, to), (Timestamp(..), Time32(_) | Time64(_))) || (from.is_numeric() && *to == Boolean)
 }
 
 /// Whether the cast is one between points in time of a time zone other than UTC and what its clocks show.
