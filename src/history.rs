@@ -9,6 +9,7 @@
 mod alerts;
 mod attempts;
 mod deliveries;
+mod resume;
 mod runs;
 pub(crate) mod system;
 
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, Trans
 pub(crate) use self::alerts::{AlertNotification, AlertRecord};
 pub(crate) use self::attempts::AttemptOutcome;
 pub(crate) use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDelivery, Purpose};
+pub(crate) use self::resume::Requested;
 pub(crate) use self::runs::{NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
 

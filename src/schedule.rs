@@ -17,11 +17,12 @@ mod output_names;
 mod owner_notices;
 mod recipients;
 mod relative_dates;
+mod run_here;
 mod scheduler;
 mod wait_for;
 mod webhook;
 
 pub(crate) use self::context::{SchedulerContext, SystemClock};
 pub(crate) use self::cron::local_to_utc;
-pub(crate) use self::job::{Job, jobs};
+pub(crate) use self::job::jobs;
 pub(crate) use self::scheduler::Scheduler;

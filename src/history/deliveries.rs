@@ -1,6 +1,6 @@
 //! Deliveries: planned together with their content, then sent, each step recorded before it is taken.
 //!
-//! `planned -> claimed -> sending -> sent | failed | uncertain`. A process that ended while a delivery was claimed has
+//! `planned -> claimed -> sending -> sent | failed | uncertain | superseded`. A process that ended while a delivery was claimed has
 //! sent nothing. One that ended while it was sending may have sent it: an idempotent delivery (an output under the same
 //! name, a webhook with the same delivery id) is planned again; a mail becomes uncertain and its owner is notified.
 
@@ -122,6 +122,8 @@ pub(crate) enum DeliveryState {
     Sent,
     /// Not delivered, and not tried again.
     Failed,
+    /// Not sent: a newer one is at its destination.
+    Superseded,
     /// Sent or not: the process ended, or the connection broke, while it was sending.
     Uncertain,
 }
@@ -135,12 +137,13 @@ impl DeliveryState {
             Self::Sending => "sending",
             Self::Sent => "sent",
             Self::Failed => "failed",
+            Self::Superseded => "superseded",
             Self::Uncertain => "uncertain",
         }
     }
 
     fn from_name(name: &str) -> Self {
-        let all = [Self::Planned, Self::Claimed, Self::Sending, Self::Sent, Self::Failed];
+        let all = [Self::Planned, Self::Claimed, Self::Sending, Self::Sent, Self::Failed, Self::Superseded];
         all.into_iter().find(|state| state.name() == name).unwrap_or(Self::Uncertain)
     }
 }
@@ -361,6 +364,28 @@ impl Store {
                        ?5 WHERE delivery_id = ?1 AND holder = ?2";
             transaction.execute(sql, params![delivery.delivery_id, self.holder(), micros(now), said, is_notified])?;
             finish_if_delivered(transaction, &delivery.run_id, now)
+        })
+    }
+
+    /// Ends an output without sending it, if another that was planned after it is at its destination. Returns whether it
+    /// did.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub(crate) fn supersede(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<bool> {
+        self.write(|transaction| {
+            let sql = "SELECT newer.run_id FROM deliveries old JOIN deliveries newer ON newer.kind = 'output' AND \
+                       newer.target = old.target AND newer.state = 'sent' AND newer.rowid > old.rowid WHERE \
+                       old.delivery_id = ? AND old.kind = 'output' LIMIT 1";
+            let newer: Option<String> =
+                transaction.prepare_cached(sql)?.query_row([&delivery.delivery_id], |row| row.get(0)).optional()?;
+            let Some(newer) = newer else { return Ok(false) };
+            let sql = "UPDATE deliveries SET state = 'superseded', holder = NULL, error = ?3 WHERE delivery_id = ?1 AND \
+                       holder = ?2";
+            let said = format!("not written: the output of {newer} is there");
+            transaction.execute(sql, params![delivery.delivery_id, self.holder(), said])?;
+            finish_if_delivered(transaction, &delivery.run_id, now)?;
+            Ok(true)
         })
     }
 

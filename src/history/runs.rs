@@ -172,7 +172,7 @@ impl Run {
     }
 }
 
-fn insert(
+pub(super) fn insert(
     transaction: &Transaction<'_>,
     run: &NewRun,
     state: RunState,
@@ -280,18 +280,6 @@ impl Store {
     /// A history that cannot be written.
     pub(crate) fn add_run(&self, run: &NewRun, now: DateTime<Utc>) -> Result<bool> {
         self.write(|transaction| insert(transaction, run, RunState::Queued, None, now))
-    }
-
-    /// Queues a run that has ended again, with all its attempts. False if it is active or has succeeded.
-    ///
-    /// # Errors
-    /// A history that cannot be written.
-    pub(crate) fn run_again(&self, run_id: &str, max_attempts: u32, now: DateTime<Utc>) -> Result<bool> {
-        self.write(|transaction| {
-            let sql = "UPDATE runs SET state = 'queued', max_attempts = attempt + ?2, next_at = ?3, ended_at = NULL, error \
-                       = NULL, is_stop_asked = 0 WHERE run_id = ?1 AND state IN ('failed', 'stopped', 'missed', 'skipped')";
-            Ok(transaction.execute(sql, params![run_id, max_attempts, micros(now)])? == 1)
-        })
     }
 
     /// The runs that are due, the oldest first.
@@ -410,7 +398,8 @@ impl Store {
     /// A history that cannot be read.
     pub(crate) fn runs_for(&self, job: &str, scheduled_at: DateTime<Utc>) -> Result<Vec<Run>> {
         self.read(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM runs WHERE job = ? AND scheduled_at = ? ORDER BY recorded_at");
+            let sql =
+                format!("SELECT {COLUMNS} FROM runs WHERE job = ? AND scheduled_at = ? ORDER BY recorded_at, rowid");
             connection.prepare_cached(&sql)?.query_map(params![job, micros(scheduled_at)], Run::from_row)?.collect()
         })
     }

@@ -34,6 +34,10 @@ impl SchedulerContext {
         if !self.store.claim_delivery(delivery)? {
             return Ok(());
         }
+        if delivery.kind == DeliveryKind::Output && self.store.supersede(delivery, self.now())? {
+            log("info", &format!("{} is not written: a newer output is at {}", delivery.delivery_id, delivery.target));
+            return Ok(());
+        }
         let sent = match self.send(delivery).await {
             Ok(sent) => sent,
             Err(error @ Error::History { .. }) => return Err(error),

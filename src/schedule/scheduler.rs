@@ -13,11 +13,11 @@ use super::context::{SchedulerContext, log};
 use super::cron::{self, DueTimes};
 use super::job::Job;
 use crate::error::{Error, Result};
-use crate::history::{NewRun, Run, RunState, Trigger};
+use crate::history::{NewRun, RunState, Trigger};
 use crate::signals::Signals;
 
 /// Maximum time between polls: other processes may have left work.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const DRAIN: Duration = Duration::from_secs(30);
 const MAX_PARALLEL: usize = 2;
@@ -124,9 +124,7 @@ impl Scheduler {
     /// A history that cannot be written.
     pub(crate) fn poll(&mut self) -> Result<Duration> {
         let now = self.context.now();
-        for run in self.context.store.recover(now)? {
-            log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
-        }
+        self.context.recover()?;
         self.record_due_runs(now)?;
         self.start(now)?;
         self.deliver(now)?;
@@ -281,100 +279,6 @@ impl Scheduler {
             log("info", &format!("{removed} runs older than {days} days are removed from the history"));
         }
         Ok(())
-    }
-}
-
-impl SchedulerContext {
-    /// Marks a run as failed if its attempts are used up or its job no longer exists. Returns whether it did.
-    fn give_up_if_spent(&self, run: &Run, now: DateTime<Utc>) -> Result<bool> {
-        let job = self.jobs.iter().find(|job| job.name == run.job);
-        let error = if job.is_none() {
-            format!("cxql.toml has no job `{}` any more", run.job)
-        } else if run.attempt >= run.max_attempts {
-            run.error.clone().unwrap_or_else(|| "it was tried as often as it may".into())
-        } else {
-            return Ok(false);
-        };
-        let notices = self.failure(job, run, &error);
-        self.store.give_up(run, &error, now, notices)
-    }
-
-    /// Executes a run in this process until it has ended for good, then sends its deliveries. Returns the run as
-    /// recorded.
-    ///
-    /// # Errors
-    /// An unknown run, a history that cannot be written, a request to stop.
-    pub(crate) async fn run_here(&self, run_id: &str, stopped: impl Future<Output = ()>) -> Result<Run> {
-        let mut stopped = std::pin::pin!(stopped);
-        for run in self.store.recover(self.now())? {
-            log("warn", &format!("{} was cut off: the process that ran it ended", run.run_id));
-        }
-        let found = || -> Result<Run> {
-            self.store.run(run_id)?.ok_or_else(|| Error::usage(format!("the history has no run `{run_id}`")))
-        };
-        loop {
-            let run = found()?;
-            let now = self.now();
-            if run.state.is_final() || run.state == RunState::Delivering || self.give_up_if_spent(&run, now)? {
-                break;
-            }
-            let next = run.next_at.unwrap_or(now);
-            if next <= now
-                && let Some(run) = self.store.claim(run_id, now)?
-            {
-                let stop = async { stopped.as_mut().await };
-                let state = self.execute(&run, std::future::pending(), stop).await?;
-                if state == RunState::Stopped {
-                    return Err(Error::Stopped);
-                }
-                continue;
-            }
-            // until its next attempt, or the end of another run of its job
-            let wait = (next - now).to_std().unwrap_or_default().clamp(Duration::from_millis(200), POLL_INTERVAL);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = &mut stopped => {
-                    self.store.request_stop(run_id, self.now())?;
-                    return Err(Error::Stopped);
-                }
-            }
-        }
-        self.deliver_here(run_id).await?;
-        found()
-    }
-
-    /// Sends the due deliveries of the project; those of one run are retried until they are sent or have had as many
-    /// attempts as a run of the job.
-    ///
-    /// # Errors
-    /// A history that cannot be written.
-    pub(crate) async fn deliver_here(&self, run_id: &str) -> Result<()> {
-        let tries = self.store.run(run_id)?.map_or(1, |run| run.max_attempts);
-        loop {
-            self.notify_owners()?;
-            let due = self.store.due_deliveries(None, self.now())?;
-            let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|delivery| delivery.run_id == run_id);
-            let mut is_idle = true;
-            for delivery in own.iter().chain(&others) {
-                // deliveries of other runs are tried once
-                if delivery.tries < tries || delivery.run_id != run_id {
-                    self.deliver(delivery).await?;
-                    is_idle = is_idle && delivery.run_id != run_id;
-                }
-            }
-            self.notify_owners()?;
-            if !is_idle {
-                continue;
-            }
-            let open = self.store.deliveries(run_id)?;
-            let is_open = |delivery: &&crate::history::Delivery| {
-                delivery.state == crate::history::DeliveryState::Planned && delivery.tries < tries
-            };
-            if !open.iter().any(|delivery| is_open(&delivery)) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 }
 
