@@ -5,6 +5,7 @@
 //! then records the end of the run, the outcome of its alerts and all planned deliveries; only after that are
 //! deliveries sent, each step of each recorded. A crash at any point therefore loses no planned delivery.
 
+mod chat_text;
 mod command;
 mod context;
 mod cron;

@@ -327,9 +327,7 @@ impl Store {
             );
             let is_over = transaction.execute(&sql, params![run.run_id, micros(now), error])? == 1;
             if is_over {
-                for delivery in &notices {
-                    deliveries::insert(transaction, &run.run_id, &run.job, delivery, now)?;
-                }
+                deliveries::insert(transaction, &run.run_id, &run.job, &notices, now)?;
             }
             Ok(is_over)
         })

@@ -3,23 +3,27 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use super::context::{SchedulerContext, log};
 use super::job::Job;
-use super::scheduler::POLL_INTERVAL;
+use super::scheduler::{MAX_DELIVERIES, POLL_INTERVAL};
 use crate::error::{Error, Result};
-use crate::history::{Delivery, DeliveryState, Requested, Run, RunState, Trigger};
+use crate::history::{Delivery, DeliveryKind, DeliveryState, Requested, Run, RunState, Trigger};
 
 /// Interval between checks for a delivery that is due, or that another process has ended.
 const DELIVERY_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many messages are sent between two looks for a request to stop.
+const DELIVERIES_BETWEEN_STOPS: usize = 64;
 
 impl SchedulerContext {
     /// Takes over what processes that have ended held.
     ///
     /// # Errors
-    /// A history that cannot be written.
+    /// A history that cannot be written, or that was removed or replaced.
     pub(super) fn recover(&self) -> Result<()> {
+        self.store.check_file()?;
         for run in self.store.recover(self.now())? {
             log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
         }
@@ -106,20 +110,26 @@ impl SchedulerContext {
             self.notify_owners()?;
             let due = self.store.due_deliveries(None, self.now())?;
             let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|delivery| delivery.run_id == run_id);
-            let mut is_idle = true;
-            for delivery in own.iter().chain(&others) {
-                // deliveries of other runs are tried once
-                if delivery.tries < tries || delivery.run_id != run_id {
-                    self.deliver(delivery).await?;
-                    is_idle = is_idle && delivery.run_id != run_id;
-                    // between two deliveries: what is sent is recorded first
-                    if stopped.as_mut().now_or_never().is_some() {
-                        return Err(Error::Stopped);
-                    }
+            let own: Vec<Delivery> = own.into_iter().filter(|delivery| delivery.tries < tries).collect();
+            // outputs first: mails name them. Deliveries of other runs are tried once
+            for delivery in own.iter().filter(|delivery| delivery.kind == DeliveryKind::Output) {
+                self.deliver(delivery).await?;
+            }
+            let messages: Vec<&Delivery> =
+                own.iter().filter(|delivery| delivery.kind != DeliveryKind::Output).collect();
+            for some in messages.chunks(DELIVERIES_BETWEEN_STOPS) {
+                let sends: Vec<_> = some.iter().map(|delivery| self.deliver(delivery).boxed()).collect();
+                futures::stream::iter(sends).buffer_unordered(MAX_DELIVERIES).try_collect::<()>().await?;
+                // what is sent is recorded before the program stops
+                if stopped.as_mut().now_or_never().is_some() {
+                    return Err(Error::Stopped);
                 }
             }
+            for delivery in &others {
+                self.deliver(delivery).await?;
+            }
             self.notify_owners()?;
-            if !is_idle {
+            if !own.is_empty() {
                 continue;
             }
             let deliveries = self.store.deliveries(run_id)?;
@@ -130,7 +140,10 @@ impl SchedulerContext {
                 _ => false,
             };
             let open: Vec<&Delivery> = deliveries.iter().filter(is_open).collect();
-            let Some(first) = open.first() else { return Ok(()) };
+            let Some(first) = open.first() else {
+                self.connections.close(true).await;
+                return Ok(());
+            };
             if announced.as_ref() != Some(&first.delivery_id) {
                 log("info", &format!("{} waits: {} of its deliveries are open", run_id, open.len()));
                 announced = Some(first.delivery_id.clone());

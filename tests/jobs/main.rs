@@ -3,6 +3,7 @@
 #[allow(dead_code)]
 #[path = "../cli/program.rs"]
 mod program;
+mod recipients;
 mod schedulers;
 mod servers;
 
