@@ -220,12 +220,18 @@ fn report(error: &Error) {
         }
     }
     let prefix = if text.starts_with("error") { "" } else { "error: " };
+    let text = printable(&text);
     let _ = writeln!(std::io::stderr(), "{prefix}{text}");
+}
+
+/// A message with its lines, in which values of the data have no other control characters.
+fn printable(text: &str) -> String {
+    text.split('\n').map(crate::output::visible).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a note to standard error.
 fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "note: {text}");
+    let _ = writeln!(std::io::stderr(), "note: {}", printable(text));
 }
 
 fn start(cli: Cli) -> Result<ExitCode> {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 pub(crate) use self::engine::EngineConfig;
 pub(crate) use self::jobs::{
-    CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig, OneOrMany,
-    OutputConfig, Overlap, SendPolicy, Span, WebhookShape,
+    Addressing, CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig,
+    OneOrMany, OutputConfig, Overlap, SendPolicy, Span, WebhookShape,
 };
 pub(crate) use self::secret::SecretText;
 use crate::error::{Error, Result};

@@ -8,7 +8,9 @@
 
 mod alerts;
 mod attempts;
+mod clock;
 mod deliveries;
+mod resume;
 mod runs;
 pub(crate) mod system;
 
@@ -23,6 +25,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, Trans
 pub(crate) use self::alerts::{AlertNotification, AlertRecord};
 pub(crate) use self::attempts::AttemptOutcome;
 pub(crate) use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState, NewDelivery, Purpose};
+pub(crate) use self::resume::Requested;
 pub(crate) use self::runs::{NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
 
@@ -30,7 +33,7 @@ use crate::error::{Error, Result};
 pub(crate) const FILE_NAME: &str = ".cxql/jobs.db";
 
 /// Version of the table layout; a file with a newer one is rejected.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 /// How long to wait for a lock that another process holds on the file.
 const BUSY: Duration = Duration::from_secs(20);
@@ -65,12 +68,58 @@ CREATE TABLE alert_states (
 CREATE TABLE cursors (job TEXT PRIMARY KEY, looked_at INTEGER NOT NULL);
 ";
 
+/// What layout 2 adds: a content that many deliveries share is stored once, and work among many deliveries is found by
+/// an index.
+const TABLES_2: &str = "
+CREATE TABLE contents (content_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+ALTER TABLE deliveries ADD COLUMN shared INTEGER;
+DROP INDEX deliveries_by_run;
+CREATE INDEX deliveries_by_run ON deliveries (run_id, state);
+CREATE INDEX deliveries_by_shared ON deliveries (shared) WHERE shared IS NOT NULL;
+CREATE INDEX deliveries_by_holder ON deliveries (holder) WHERE holder IS NOT NULL;
+CREATE INDEX deliveries_by_told ON deliveries (is_told) WHERE is_told = 0;
+CREATE INDEX runs_by_holder ON runs (holder) WHERE holder IS NOT NULL;
+";
+
 /// The history, opened for writing.
 #[derive(Debug)]
 pub(crate) struct Store {
     connection: Mutex<Connection>,
     path: PathBuf,
     holder: Holder,
+    /// The file that was opened.
+    identity: Option<(u64, u64)>,
+    /// What was found at its path.
+    origin: Origin,
+}
+
+/// What was at the path of a history before it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A history.
+    Known,
+    /// Nothing, in a folder that no history was in.
+    New,
+    /// Nothing, in a folder that a history was in.
+    Vanished,
+    /// A file without anything in it.
+    Empty,
+}
+
+/// Device and inode of the file at a path, by which one that was replaced is recognized; `None` if there is none. Where
+/// the system has no such numbers, all files have the same.
+fn file_identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        Some((0, 0))
+    }
 }
 
 /// This process's lock file, by which others see that it is alive.
@@ -114,6 +163,12 @@ impl Store {
             fs::create_dir_all(folder).map_err(|cause| Error::Io { action: "make", path: folder.into(), cause })
         };
         made(folder)?;
+        let origin = match fs::metadata(path) {
+            Ok(metadata) if metadata.len() == 0 => Origin::Empty,
+            Ok(_) => Origin::Known,
+            Err(_) if holders(path).exists() => Origin::Vanished,
+            Err(_) => Origin::New,
+        };
         made(&holders(path))?;
         let failed = failed(path, "open");
         let mut connection = Connection::open(path).map_err(&failed)?;
@@ -122,13 +177,38 @@ impl Store {
         use_write_ahead_log(&connection).map_err(&failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        if !has_tables(&transaction, path)? {
+        let layout = layout(&transaction, path)?;
+        if layout < 1 {
             transaction.execute_batch(TABLES).map_err(&failed)?;
+        }
+        if layout < LAYOUT {
+            transaction.execute_batch(TABLES_2).map_err(&failed)?;
             transaction.pragma_update(None, "user_version", LAYOUT).map_err(&failed)?;
         }
         transaction.commit().map_err(&failed)?;
         let holder = Holder::new(path)?;
-        Ok(Self { connection: Mutex::new(connection), path: path.to_path_buf(), holder })
+        let identity = file_identity(path);
+        Ok(Self { connection: Mutex::new(connection), path: path.to_path_buf(), holder, identity, origin })
+    }
+
+    /// What was found at its path when it was opened.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Checks that the file is still the one that was opened: SQLite goes on writing to a file that was removed.
+    ///
+    /// # Errors
+    /// A file that was removed or replaced.
+    pub(crate) fn check_file(&self) -> Result<()> {
+        if file_identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "the history {} was removed or replaced while the program used it; what has run and what was sent is not known \
+             any more. Restore it, or start again with an empty one",
+            self.path.display()
+        )))
     }
 
     /// The folder that holds the results of a run until they are delivered.
@@ -149,6 +229,7 @@ impl Store {
     /// Runs a change in one transaction.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         let failed = failed(&self.path, "write");
+        self.check_file()?;
         let mut connection = self.connection.lock();
         // the write lock is taken first, so that what is read here stays true until the commit
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
@@ -230,6 +311,9 @@ impl Store {
                     transaction.execute(&format!("DELETE FROM {table} WHERE run_id = ?"), [run])?;
                 }
             }
+            let sql =
+                "DELETE FROM contents WHERE content_id NOT IN (SELECT shared FROM deliveries WHERE shared IS NOT NULL)";
+            transaction.execute(sql, [])?;
             Ok(old)
         })?;
         for run in &old {
@@ -263,14 +347,23 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> Erro
     move |cause| Error::History { action, path: path.clone(), cause: Box::new(cause) }
 }
 
-/// Whether the tables exist; they do not in a file that was just created.
-fn has_tables(connection: &Connection, path: &Path) -> Result<bool> {
-    match connection
-        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
-        .map_err(failed(path, "open"))?
-    {
-        0 => Ok(false),
-        LAYOUT => Ok(true),
+/// The version of the layout; 0 for a file that was just created.
+fn layout(connection: &Connection, path: &Path) -> Result<i64> {
+    let failed = failed(path, "open");
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(&failed)?;
+    match version {
+        0 => {
+            let sql = "SELECT count(*) FROM sqlite_master";
+            let is_used: bool = connection.query_row(sql, [], |row| row.get(0)).map_err(&failed)?;
+            if is_used {
+                return Err(Error::usage(format!(
+                    "{} is a database and no history of jobs; name another file by `store` in [jobs]",
+                    path.display()
+                )));
+            }
+            Ok(0)
+        }
+        known @ 1..=LAYOUT => Ok(known),
         newer => Err(Error::usage(format!(
             "{} was written by a newer cxql (layout {newer}, this one knows {LAYOUT}); use that one",
             path.display()
@@ -286,7 +379,7 @@ fn open_to_read(path: &Path) -> Result<Option<Connection>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed(path, "open"))?;
     connection.busy_timeout(BUSY).map_err(failed(path, "open"))?;
-    Ok(has_tables(&connection, path)?.then_some(connection))
+    Ok((layout(&connection, path)? > 0).then_some(connection))
 }
 
 fn micros(at: DateTime<Utc>) -> i64 {

@@ -1,6 +1,7 @@
 //! Report files: header, typed parameters, statements, charts, checks, alerts. Parses and plans them.
 
 mod alert;
+mod alert_group;
 mod chart;
 mod condition;
 mod draw;
@@ -16,6 +17,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use self::alert::{Alert, AlertOutcome};
+pub(crate) use self::alert_group::{Group, parse_group};
 pub(crate) use self::chart::Chart;
 pub(crate) use self::chart::words;
 pub(crate) use self::condition::{Check, Condition, Verdict};

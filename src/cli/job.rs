@@ -11,9 +11,9 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, T
 use super::results::{self, ResultArgs};
 use crate::error::{Error, Result};
 use crate::execute;
-use crate::history::{Run, RunState, Trigger};
+use crate::history::{DeliveryState, Requested, Run, RunState, Trigger};
 use crate::project::CliOptions;
-use crate::schedule::{Job, SchedulerContext, SystemClock, local_to_utc};
+use crate::schedule::{SchedulerContext, SystemClock, local_to_utc};
 
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
@@ -48,7 +48,7 @@ struct RunArgs {
     /// The time for which it runs, such as 2025-01-06T08:00 (in the job's zone) or 2025-01-06T07:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// Run it also when it has run for that time
+    /// Run it anew also when it has run for that time
     #[arg(long)]
     again: bool,
 }
@@ -139,42 +139,17 @@ async fn run_one(context: &SchedulerContext, args: RunArgs) -> Result<ExitCode> 
         Some(text) => time(text, job.zone, "--at")?,
         None => DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now),
     };
-    let run = recorded(context, job, at, Trigger::Manual, args.again)?;
-    let Some(run_id) = run else {
-        super::note(&format!("{} has run already; --again runs it once more", job.run_id(at)));
-        return Ok(ExitCode::SUCCESS);
-    };
-    conclude(&context.run_here(&run_id, execute::stop_requested()).await?)
-}
-
-/// Records a run of a job for a scheduled time, or queues its existing run again. Returns the run id; `None` if it has
-/// already succeeded.
-fn recorded(
-    context: &SchedulerContext,
-    job: &Job,
-    at: DateTime<Utc>,
-    trigger: Trigger,
-    again: bool,
-) -> Result<Option<String>> {
-    let now = context.now();
-    let mut run = job.new_run(at, trigger);
-    let known = context.store.runs_for(&job.name, at)?;
-    match known.last() {
-        None => {}
-        Some(last) if again && last.state.is_final() => run.run_id = format!("{}-{}", run.run_id, known.len() + 1),
-        Some(last) if matches!(last.state, RunState::Succeeded | RunState::Delivering) => return Ok(None),
-        Some(last) => {
-            // a failed, missed or stopped run gets all its attempts again; an open one is continued
-            context.store.run_again(&last.run_id, job.max_attempts, now)?;
-            return Ok(Some(last.run_id.clone()));
+    match context.request_run(job, at, Trigger::Manual, args.again)? {
+        Requested::Complete => {
+            super::note(&format!("{} has run already; --again runs it once more", job.run_id(at)));
+            Ok(ExitCode::SUCCESS)
         }
+        Requested::Open(run_id) => conclude(context, &context.run_here(&run_id, execute::stop_requested()).await?),
     }
-    context.store.add_run(&run, now)?;
-    Ok(Some(run.run_id))
 }
 
 /// Reports how a run ended.
-fn conclude(run: &Run) -> Result<ExitCode> {
+fn conclude(context: &SchedulerContext, run: &Run) -> Result<ExitCode> {
     let rows = run.row_count.map(|count| format!(", {count} rows")).unwrap_or_default();
     match run.state {
         RunState::Succeeded => {
@@ -191,8 +166,16 @@ fn conclude(run: &Run) -> Result<ExitCode> {
             run.run_id, run.run_id
         ))),
         state => {
-            let error = run.error.as_deref().unwrap_or("no error is recorded");
-            Err(Error::data(format!("{} {}: {error}", run.run_id, state.name())))
+            let mut text = run.error.clone().unwrap_or_else(|| "no error is recorded".into());
+            let deliveries = context.store.deliveries(&run.run_id)?;
+            if deliveries.iter().any(|delivery| delivery.state == DeliveryState::Uncertain) {
+                text.push_str(&format!(
+                    "; what may have arrived is not sent again without your word: `cxql job resend {}` sends it, --again \
+                     runs anew",
+                    run.run_id
+                ));
+            }
+            Err(Error::data(format!("{} {}: {text}", run.run_id, state.name())))
         }
     }
 }
@@ -259,10 +242,10 @@ async fn resend(context: &SchedulerContext, run_id: &str) -> Result<ExitCode> {
         super::note(&format!("{run_id} has sent nothing"));
         return Ok(ExitCode::SUCCESS);
     }
-    context.deliver_here(run_id).await?;
+    context.deliver_here(run_id, execute::stop_requested()).await?;
     let open = context.store.deliveries(run_id)?;
-    let sent = open.iter().filter(|delivery| delivery.state == crate::history::DeliveryState::Sent).count();
-    if open.iter().any(|delivery| delivery.state != crate::history::DeliveryState::Sent) {
+    let sent = open.iter().filter(|delivery| delivery.state == DeliveryState::Sent).count();
+    if !open.iter().all(|delivery| matches!(delivery.state, DeliveryState::Sent | DeliveryState::Superseded)) {
         return Err(Error::data(format!(
             "not everything of {run_id} is delivered; `cxql job history {run_id}` says why"
         )));
@@ -292,19 +275,19 @@ async fn backfill(context: &SchedulerContext, args: BackfillArgs) -> Result<Exit
     context.check_secrets()?;
     let mut failed = 0;
     for at in &all {
-        match recorded(context, job, *at, Trigger::Backfill, false)? {
-            None => super::note(&format!("{} has run already", job.run_id(*at))),
-            Some(run_id) => match conclude(&context.run_here(&run_id, execute::stop_requested()).await?) {
-                Ok(_) => {}
-                Err(error) => {
+        match context.request_run(job, *at, Trigger::Backfill, false)? {
+            Requested::Complete => super::note(&format!("{} has run already", job.run_id(*at))),
+            Requested::Open(run_id) => {
+                let run = context.run_here(&run_id, execute::stop_requested()).await?;
+                if let Err(error) = conclude(context, &run) {
                     failed += 1;
                     super::note(&error.to_string());
                 }
-            },
+            }
         }
     }
     if failed > 0 {
-        return Err(Error::data(format!("{failed} of {} runs failed", all.len())));
+        return Err(Error::data(format!("{failed} of {} runs failed or are not delivered", all.len())));
     }
     Ok(ExitCode::SUCCESS)
 }

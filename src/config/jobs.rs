@@ -42,6 +42,8 @@ pub(crate) struct JobConfig {
     pub send: SendPolicy,
     /// Template of the subject of mails, with `{title}`, `{job}`, `{date}`, `{scheduled}`.
     pub subject: Option<String>,
+    /// Who sees whom among the recipients of its mails; default that of `[mail]`.
+    pub addressing: Option<Addressing>,
     /// Formats of the result that are attached to mails.
     #[serde(default)]
     pub attach: OneOrMany,
@@ -86,6 +88,9 @@ pub(crate) struct JobConfig {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JobsConfig {
+    /// Folders outside the project folder that outputs may be written to.
+    #[serde(default)]
+    pub output_folders: Vec<PathBuf>,
     /// The file of the history, on a local disk; default `.cxql/jobs.db` in the project folder.
     pub store: Option<PathBuf>,
     /// The time zone of jobs without their own; default UTC.
@@ -186,6 +191,22 @@ pub(crate) struct MailConfig {
     pub password: Option<Secret>,
     /// Timeout of the server's answers; default 60 seconds.
     pub timeout: Option<Span>,
+    /// Who sees whom among the recipients of a job's mails.
+    #[serde(default)]
+    pub addressing: Addressing,
+}
+
+/// Who sees whom among the recipients of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Addressing {
+    /// All see all.
+    #[default]
+    Together,
+    /// Each gets a mail of its own.
+    Separate,
+    /// One mail whose recipients see nobody.
+    Hidden,
 }
 
 /// How the connection to a mail server is encrypted.
@@ -220,6 +241,9 @@ pub(crate) struct ChannelConfig {
     /// Command: the program and its arguments; no shell is involved.
     #[serde(default)]
     pub command: Vec<String>,
+    /// Command: names of environment variables that the program gets beside the usual ones.
+    #[serde(default)]
+    pub environment: Vec<String>,
     /// The timeout; default 30 seconds.
     pub timeout: Option<Span>,
 }

@@ -110,9 +110,7 @@ impl Store {
                 alerts::record(transaction, run, alerts, now)?;
             }
             let is_waited_for = deliveries.iter().any(|delivery| delivery.purpose.is_result());
-            for delivery in deliveries {
-                deliveries::insert(transaction, &run.run_id, &run.job, delivery, now)?;
-            }
+            deliveries::insert(transaction, &run.run_id, &run.job, deliveries, now)?;
             let (state, next, error, attempt_outcome) = match ended {
                 AttemptOutcome::Completed { note, .. } if is_waited_for => {
                     (RunState::Delivering, None, note.clone(), "made")

@@ -1,8 +1,10 @@
 //! Deliveries: planned together with their content, then sent, each step recorded before it is taken.
 //!
-//! `planned -> claimed -> sending -> sent | failed | uncertain`. A process that ended while a delivery was claimed has
+//! `planned -> claimed -> sending -> sent | failed | uncertain | superseded`. A process that ended while a delivery was claimed has
 //! sent nothing. One that ended while it was sending may have sent it: an idempotent delivery (an output under the same
 //! name, a webhook with the same delivery id) is planned again; a mail becomes uncertain and its owner is notified.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -77,6 +79,13 @@ impl DeliveryKind {
 pub(crate) enum Content {
     /// Bytes that are stored in the history.
     Bytes(Vec<u8>),
+    /// Bytes of this delivery alone, before bytes that it shares with others; these are stored once.
+    Shared {
+        /// Its own beginning.
+        own: Vec<u8>,
+        /// What follows.
+        rest: Arc<Vec<u8>>,
+    },
     /// A staged file beside the history.
     File {
         /// Its path relative to the history's folder.
@@ -122,6 +131,8 @@ pub(crate) enum DeliveryState {
     Sent,
     /// Not delivered, and not tried again.
     Failed,
+    /// Not sent: a newer one is at its destination.
+    Superseded,
     /// Sent or not: the process ended, or the connection broke, while it was sending.
     Uncertain,
 }
@@ -135,12 +146,13 @@ impl DeliveryState {
             Self::Sending => "sending",
             Self::Sent => "sent",
             Self::Failed => "failed",
+            Self::Superseded => "superseded",
             Self::Uncertain => "uncertain",
         }
     }
 
     fn from_name(name: &str) -> Self {
-        let all = [Self::Planned, Self::Claimed, Self::Sending, Self::Sent, Self::Failed];
+        let all = [Self::Planned, Self::Claimed, Self::Sending, Self::Sent, Self::Failed, Self::Superseded];
         all.into_iter().find(|state| state.name() == name).unwrap_or(Self::Uncertain)
     }
 }
@@ -184,6 +196,19 @@ const COLUMNS: &str = "delivery_id, run_id, job, purpose, kind, target, recipien
                        sha256, slot, keep, file, error";
 
 impl Delivery {
+    /// Its recipients, or its target if it has none; of many recipients the first.
+    pub(crate) fn destination(&self) -> String {
+        const MOST: usize = 5;
+        match self.recipients.len() {
+            0 => self.target.clone(),
+            count if count > MOST => {
+                let first = self.recipients.iter().take(MOST).map(String::as_str).collect::<Vec<_>>();
+                format!("{} and {} more", first.join(", "), count - MOST)
+            }
+            _ => self.recipients.join(", "),
+        }
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let kind: String = row.get("kind")?;
         let recipients: String = row.get("recipients")?;
@@ -220,40 +245,57 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Records deliveries of a run as planned.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     run_id: &str,
     job: &str,
-    delivery: &NewDelivery,
+    deliveries: &[NewDelivery],
     now: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
     let sql = "SELECT count(*) FROM deliveries WHERE run_id = ?";
-    let known: i64 = transaction.prepare_cached(sql)?.query_row([run_id], |row| row.get(0))?;
-    let (hash, size, file, content) = match &delivery.content {
-        Content::Bytes(bytes) => (sha256(bytes), bytes.len() as u64, None, Some(bytes.as_slice())),
-        Content::File { path, sha256, byte_count } => (sha256.clone(), *byte_count, Some(path.as_str()), None),
-    };
-    let sql = "INSERT INTO deliveries (delivery_id, run_id, job, purpose, kind, target, recipients, state, planned_at, \
-               next_at, message_id, sha256, byte_count, is_repeatable, slot, keep, file, content) VALUES \
-               (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'planned', ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
-    transaction.prepare_cached(sql)?.execute(params![
-        format!("{run_id}/{}", known + 1),
-        run_id,
-        job,
-        delivery.purpose.name(),
-        delivery.kind.name(),
-        delivery.target,
-        delivery.recipients.join(", "),
-        micros(now),
-        delivery.message_id,
-        hash,
-        size as i64,
-        delivery.is_repeatable,
-        delivery.keep.as_ref().map(|(slot, _)| slot),
-        delivery.keep.as_ref().map(|(_, keep)| i64::try_from(*keep).unwrap_or(i64::MAX)),
-        file,
-        content
-    ])?;
+    let known: u32 = transaction.prepare_cached(sql)?.query_row([run_id], |row| row.get(0))?;
+    // the last content that was shared: its hash and its number
+    let mut last: Option<(&Arc<Vec<u8>>, String, i64)> = None;
+    for (at, delivery) in deliveries.iter().enumerate() {
+        let mut shared = None;
+        let (hash, size, file, content) = match &delivery.content {
+            Content::Bytes(bytes) => (sha256(bytes), bytes.len() as u64, None, Some(bytes.as_slice())),
+            Content::Shared { own, rest } => {
+                if !last.as_ref().is_some_and(|(known, ..)| Arc::ptr_eq(known, rest)) {
+                    let sql = "INSERT INTO contents (bytes) VALUES (?)";
+                    transaction.prepare_cached(sql)?.execute([rest.as_slice()])?;
+                    last = Some((rest, sha256(rest), transaction.last_insert_rowid()));
+                }
+                let (hash, id) = last.as_ref().map(|(_, hash, id)| (hash.clone(), *id)).unwrap_or_default();
+                shared = Some(id);
+                (hash, (own.len() + rest.len()) as u64, None, Some(own.as_slice()))
+            }
+            Content::File { path, sha256, byte_count } => (sha256.clone(), *byte_count, Some(path.as_str()), None),
+        };
+        let sql = "INSERT INTO deliveries (delivery_id, run_id, job, purpose, kind, target, recipients, state, planned_at, \
+                   next_at, message_id, sha256, byte_count, is_repeatable, slot, keep, file, content, shared) VALUES \
+                   (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'planned', ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+        transaction.prepare_cached(sql)?.execute(params![
+            format!("{run_id}/{}", known as usize + at + 1),
+            run_id,
+            job,
+            delivery.purpose.name(),
+            delivery.kind.name(),
+            delivery.target,
+            delivery.recipients.join(", "),
+            micros(now),
+            delivery.message_id,
+            hash,
+            size as i64,
+            delivery.is_repeatable,
+            delivery.keep.as_ref().map(|(slot, _)| slot),
+            delivery.keep.as_ref().map(|(_, keep)| i64::try_from(*keep).unwrap_or(i64::MAX)),
+            file,
+            content,
+            shared
+        ])?;
+    }
     Ok(())
 }
 
@@ -278,13 +320,14 @@ pub(super) fn recover(transaction: &Transaction<'_>, holder: &str, now: DateTime
 
 /// Ends a run whose deliveries have all ended.
 fn finish_if_delivered(transaction: &Transaction<'_>, run_id: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
-    let sql = "SELECT count(*) FILTER (WHERE state IN ('planned', 'claimed', 'sending')), count(*) FILTER (WHERE state IN \
-               ('failed', 'uncertain')) FROM deliveries WHERE run_id = ? AND purpose IN ('result', 'alert')";
-    let (open, bad): (i64, i64) =
-        transaction.prepare_cached(sql)?.query_row([run_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if open > 0 {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE run_id = ? AND state IN ('planned', 'claimed', \
+               'sending') AND purpose IN ('result', 'alert') LIMIT 1)";
+    if transaction.prepare_cached(sql)?.query_row([run_id], |row| row.get(0))? {
         return Ok(());
     }
+    let sql = "SELECT count(*) FROM deliveries WHERE run_id = ? AND state IN ('failed', 'uncertain') AND purpose IN \
+               ('result', 'alert')";
+    let bad: i64 = transaction.prepare_cached(sql)?.query_row([run_id], |row| row.get(0))?;
     let (state, error) = match bad {
         0 => (RunState::Succeeded, None),
         _ => (RunState::Failed, Some(format!("{bad} of its deliveries failed; see cxql job history {run_id}"))),
@@ -296,17 +339,18 @@ fn finish_if_delivered(transaction: &Transaction<'_>, run_id: &str, now: DateTim
 }
 
 impl Store {
-    /// The deliveries that are due, the oldest first; `run_id` selects those of one run.
+    /// The deliveries that are due, the oldest first, at most `limit`.
     ///
     /// # Errors
     /// A history that cannot be read.
-    pub(crate) fn due_deliveries(&self, run_id: Option<&str>, now: DateTime<Utc>) -> Result<Vec<Delivery>> {
+    pub(crate) fn due_deliveries(&self, limit: Option<usize>, now: DateTime<Utc>) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM deliveries WHERE state = 'planned' AND next_at <= ?1 AND (?2 IS NULL OR run_id = \
-                 ?2) ORDER BY planned_at, delivery_id"
+                "SELECT {COLUMNS} FROM deliveries WHERE state = 'planned' AND next_at <= ?1 ORDER BY planned_at, rowid \
+                 LIMIT ?2"
             );
-            connection.prepare_cached(&sql)?.query_map(params![micros(now), run_id], Delivery::from_row)?.collect()
+            let limit = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1);
+            connection.prepare_cached(&sql)?.query_map(params![micros(now), limit], Delivery::from_row)?.collect()
         })
     }
 
@@ -364,6 +408,28 @@ impl Store {
         })
     }
 
+    /// Ends an output without sending it, if another that was planned after it is at its destination. Returns whether it
+    /// did.
+    ///
+    /// # Errors
+    /// A history that cannot be written.
+    pub(crate) fn supersede(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<bool> {
+        self.write(|transaction| {
+            let sql = "SELECT newer.run_id FROM deliveries old JOIN deliveries newer ON newer.kind = 'output' AND \
+                       newer.target = old.target AND newer.state = 'sent' AND newer.rowid > old.rowid WHERE \
+                       old.delivery_id = ? AND old.kind = 'output' LIMIT 1";
+            let newer: Option<String> =
+                transaction.prepare_cached(sql)?.query_row([&delivery.delivery_id], |row| row.get(0)).optional()?;
+            let Some(newer) = newer else { return Ok(false) };
+            let sql = "UPDATE deliveries SET state = 'superseded', holder = NULL, error = ?3 WHERE delivery_id = ?1 AND \
+                       holder = ?2";
+            let said = format!("not written: the output of {newer} is there");
+            transaction.execute(sql, params![delivery.delivery_id, self.holder(), said])?;
+            finish_if_delivered(transaction, &delivery.run_id, now)?;
+            Ok(true)
+        })
+    }
+
     /// Records that a delivery failed: until `retry_at`, or for good.
     ///
     /// # Errors
@@ -408,31 +474,36 @@ impl Store {
     }
 
     /// Deliveries that their owner was not notified of yet: they failed, are uncertain, or some recipients were
-    /// rejected.
+    /// rejected. Those of a run with others that were not tried yet are left out, so that its owner gets one notice.
     ///
     /// # Errors
     /// A history that cannot be read.
     pub(crate) fn unnotified(&self) -> Result<Vec<Delivery>> {
         self.read(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE is_told = 0 ORDER BY planned_at, delivery_id");
+            let sql = format!(
+                "SELECT {COLUMNS} FROM deliveries WHERE is_told = 0 AND NOT EXISTS (SELECT 1 FROM deliveries other WHERE \
+                 other.run_id = deliveries.run_id AND (other.state IN ('claimed', 'sending') OR (other.state = 'planned' \
+                 AND other.tries = 0))) ORDER BY run_id, rowid"
+            );
             connection.prepare_cached(&sql)?.query_map([], Delivery::from_row)?.collect()
         })
     }
 
-    /// Plans the messages that notify of a delivery. False if another process already has.
+    /// Plans the messages that notify of deliveries of one run. False if another process already has.
     ///
     /// # Errors
     /// A history that cannot be written.
-    pub(crate) fn notify(&self, delivery: &Delivery, messages: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
+    pub(crate) fn notify(&self, deliveries: &[Delivery], messages: &[NewDelivery], now: DateTime<Utc>) -> Result<bool> {
         self.write(|transaction| {
-            let sql = "UPDATE deliveries SET is_told = 1 WHERE delivery_id = ? AND is_told = 0";
-            let is_first = transaction.execute(sql, [&delivery.delivery_id])? == 1;
-            if is_first {
-                for message in messages {
-                    insert(transaction, &delivery.run_id, &delivery.job, message, now)?;
-                }
+            let mut count = 0;
+            for delivery in deliveries {
+                let sql = "UPDATE deliveries SET is_told = 1 WHERE delivery_id = ? AND is_told = 0";
+                count += transaction.prepare_cached(sql)?.execute([&delivery.delivery_id])?;
             }
-            Ok(is_first)
+            if let Some(first) = deliveries.first().filter(|_| count > 0) {
+                insert(transaction, &first.run_id, &first.job, messages, now)?;
+            }
+            Ok(count > 0)
         })
     }
 
@@ -447,7 +518,7 @@ impl Store {
         messages: &[NewDelivery],
         now: DateTime<Utc>,
     ) -> Result<()> {
-        self.write(|transaction| messages.iter().try_for_each(|message| insert(transaction, run_id, job, message, now)))
+        self.write(|transaction| insert(transaction, run_id, job, messages, now))
     }
 
     /// The content of a delivery, if it is stored in the history.
@@ -456,12 +527,13 @@ impl Store {
     /// A history that cannot be read.
     pub(crate) fn content(&self, delivery: &Delivery) -> Result<Option<Vec<u8>>> {
         self.read(|connection| {
-            let sql = "SELECT content FROM deliveries WHERE delivery_id = ?";
-            Ok(connection
-                .prepare_cached(sql)?
-                .query_row([&delivery.delivery_id], |row| row.get(0))
-                .optional()?
-                .flatten())
+            let sql =
+                "SELECT content, bytes FROM deliveries LEFT JOIN contents ON content_id = shared WHERE delivery_id = ?";
+            let bytes = |row: &Row<'_>| -> rusqlite::Result<Option<Vec<u8>>> {
+                let (own, rest): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+                Ok(own.map(|own| [own, rest.unwrap_or_default()].concat()))
+            };
+            Ok(connection.prepare_cached(sql)?.query_row([&delivery.delivery_id], bytes).optional()?.flatten())
         })
     }
 
@@ -491,7 +563,7 @@ impl Store {
     pub(crate) fn expired_outputs(&self, job: &str, slot: &str, keep: usize) -> Result<Vec<Delivery>> {
         self.read(|connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM deliveries JOIN (SELECT target AS place, max(sent_at) AS newest FROM deliveries \
+                "SELECT {COLUMNS} FROM deliveries JOIN (SELECT target AS place, max(rowid) AS newest FROM deliveries \
                  WHERE job = ?1 AND slot = ?2 AND state = 'sent' AND removed_at IS NULL GROUP BY target ORDER BY newest \
                  DESC LIMIT -1 OFFSET ?3) ON place = target WHERE job = ?1 AND slot = ?2 AND state = 'sent' AND \
                  removed_at IS NULL"

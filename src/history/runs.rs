@@ -172,7 +172,7 @@ impl Run {
     }
 }
 
-fn insert(
+pub(super) fn insert(
     transaction: &Transaction<'_>,
     run: &NewRun,
     state: RunState,
@@ -282,18 +282,6 @@ impl Store {
         self.write(|transaction| insert(transaction, run, RunState::Queued, None, now))
     }
 
-    /// Queues a run that has ended again, with all its attempts. False if it is active or has succeeded.
-    ///
-    /// # Errors
-    /// A history that cannot be written.
-    pub(crate) fn run_again(&self, run_id: &str, max_attempts: u32, now: DateTime<Utc>) -> Result<bool> {
-        self.write(|transaction| {
-            let sql = "UPDATE runs SET state = 'queued', max_attempts = attempt + ?2, next_at = ?3, ended_at = NULL, error \
-                       = NULL, is_stop_asked = 0 WHERE run_id = ?1 AND state IN ('failed', 'stopped', 'missed', 'skipped')";
-            Ok(transaction.execute(sql, params![run_id, max_attempts, micros(now)])? == 1)
-        })
-    }
-
     /// The runs that are due, the oldest first.
     ///
     /// # Errors
@@ -339,9 +327,7 @@ impl Store {
             );
             let is_over = transaction.execute(&sql, params![run.run_id, micros(now), error])? == 1;
             if is_over {
-                for delivery in &notices {
-                    deliveries::insert(transaction, &run.run_id, &run.job, delivery, now)?;
-                }
+                deliveries::insert(transaction, &run.run_id, &run.job, &notices, now)?;
             }
             Ok(is_over)
         })
@@ -410,7 +396,8 @@ impl Store {
     /// A history that cannot be read.
     pub(crate) fn runs_for(&self, job: &str, scheduled_at: DateTime<Utc>) -> Result<Vec<Run>> {
         self.read(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM runs WHERE job = ? AND scheduled_at = ? ORDER BY recorded_at");
+            let sql =
+                format!("SELECT {COLUMNS} FROM runs WHERE job = ? AND scheduled_at = ? ORDER BY recorded_at, rowid");
             connection.prepare_cached(&sql)?.query_map(params![job, micros(scheduled_at)], Run::from_row)?.collect()
         })
     }

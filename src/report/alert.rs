@@ -18,6 +18,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use futures::TryStreamExt;
 
+use super::alert_group::{Group, group_name};
 use super::condition::Condition;
 use super::param::{BoundValues, Param};
 use crate::error::{Error, Result};
@@ -69,7 +70,7 @@ pub(crate) struct Alert {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bad {
     /// The group's columns and values; empty if the condition is over the whole result.
-    pub group: Vec<(String, String)>,
+    pub group: Group,
     /// The values that the condition uses, as `column=value, ...`.
     pub figures: String,
 }
@@ -77,7 +78,7 @@ pub(crate) struct Bad {
 impl Bad {
     /// The group as `queue=billing, team=a`.
     pub(crate) fn name(&self) -> String {
-        self.group.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+        group_name(&self.group)
     }
 }
 
@@ -314,7 +315,8 @@ impl Alert {
             for row in 0..batch.num_rows() {
                 let mut cells = cells(batch, row);
                 let figures = cells.split_off(planned.group_count.min(cells.len()));
-                let figures = figures.iter().map(|(name, value)| format!("{name}={}", short(value)));
+                let figure = |value: &Option<String>| value.as_deref().map_or("NULL".into(), short);
+                let figures = figures.iter().map(|(name, value)| format!("{name}={}", figure(value)));
                 let figures = figures.collect::<Vec<_>>();
                 let found = Bad { group: cells, figures: figures.join(", ") };
                 // rows with the same labels are one group
@@ -390,12 +392,13 @@ fn word(token: &TokenWithSpan) -> String {
 }
 
 /// The values of a row with their column names.
-fn cells(batch: &RecordBatch, row: usize) -> Vec<(String, String)> {
-    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+fn cells(batch: &RecordBatch, row: usize) -> Group {
+    let options = FormatOptions::default().with_display_error(true);
     let schema = batch.schema();
     let cell = |(field, column): (&Arc<datafusion::arrow::datatypes::Field>, &datafusion::arrow::array::ArrayRef)| {
         let text = durations::formatter(column.as_ref(), &options).map(|formatter| formatter.value(row).to_string());
-        (field.name().clone(), text.unwrap_or_else(|_| "?".into()))
+        let is_null = column.logical_nulls().is_some_and(|nulls| nulls.is_null(row));
+        (field.name().clone(), (!is_null).then(|| text.unwrap_or_else(|_| "?".into())))
     };
     schema.fields().iter().zip(batch.columns()).map(cell).collect()
 }

@@ -14,7 +14,29 @@ use crate::error::{Error, Result};
 /// Interval between checks whether the program has exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Starts the program in the project folder and waits for its exit: exit code 0 is success, 75 (EX_TEMPFAIL) requests a
+/// The environment variables that every program gets.
+const ENVIRONMENT: [&str; 17] = [
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    // of Windows
+    "APPDATA",
+    "COMSPEC",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "USERPROFILE",
+];
+
+/// Starts the program in the project folder with an environment of its own and waits for its exit: exit code 0 is success, 75 (EX_TEMPFAIL) requests a
 /// retry. `before_send` is called directly before the start.
 ///
 /// # Errors
@@ -32,7 +54,10 @@ pub(super) async fn send(
     };
     let describe = |text: String| format!("channel {name}: {text}");
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env("CXQL_DELIVERY", delivery_id);
+    command.args(arguments).current_dir(folder).env_clear().env("CXQL_DELIVERY", delivery_id);
+    // secrets of this program are none of the command's: it gets what is named, and what programs need to run
+    let names = ENVIRONMENT.iter().copied().chain(channel.environment.iter().map(String::as_str));
+    command.envs(names.filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     before_send()?;
     let child = match command.spawn() {

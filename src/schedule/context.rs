@@ -9,8 +9,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::job::{Job, jobs};
+use super::mail::Connections;
 use crate::error::{Error, Result};
-use crate::history::Store;
+use crate::history::{Origin, Store};
+use crate::output::visible;
 use crate::project::{CliOptions, Project};
 use crate::source::nearest;
 
@@ -42,6 +44,8 @@ pub(crate) struct SchedulerContext {
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Connections to the mail server.
+    pub(super) connections: Connections,
 }
 
 impl fmt::Debug for SchedulerContext {
@@ -58,8 +62,19 @@ impl SchedulerContext {
     pub(crate) fn open(cli_options: &CliOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let project = Project::resolve(cli_options)?;
         let jobs = jobs(&project)?;
-        let store = Store::open(&project.job_settings.store)?;
-        Ok(Self { cli_options: cli_options.clone(), project, jobs, store, clock })
+        let path = &project.job_settings.store;
+        let store = Store::open(path)?;
+        let unknown =
+            "what ran before is not known: alerts are told again, and times that were missed are not caught up";
+        match store.origin() {
+            Origin::Known => {}
+            Origin::New => log("info", &format!("the history {} is new", path.display())),
+            Origin::Vanished => {
+                log("warn", &format!("the history {} has vanished, a new one is made; {unknown}", path.display()))
+            }
+            Origin::Empty => log("warn", &format!("the history {} was empty; {unknown}", path.display())),
+        }
+        Ok(Self { cli_options: cli_options.clone(), project, jobs, store, clock, connections: Connections::default() })
     }
 
     /// The current time.
@@ -109,7 +124,7 @@ impl SchedulerContext {
 pub(super) fn log(level: &str, text: &str) {
     let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
     // one event is one line and one write; an error of the log stops nothing
-    let line = format!("{at} {level} {}\n", text.replace('\n', "\\n"));
+    let line = format!("{at} {level} {}\n", visible(&text.replace('\n', "\\n")));
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 

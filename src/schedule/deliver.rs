@@ -34,6 +34,10 @@ impl SchedulerContext {
         if !self.store.claim_delivery(delivery)? {
             return Ok(());
         }
+        if delivery.kind == DeliveryKind::Output && self.store.supersede(delivery, self.now())? {
+            log("info", &format!("{} is not written: a newer output is at {}", delivery.delivery_id, delivery.target));
+            return Ok(());
+        }
         let sent = match self.send(delivery).await {
             Ok(sent) => sent,
             Err(error @ Error::History { .. }) => return Err(error),
@@ -44,7 +48,7 @@ impl SchedulerContext {
         let name = &delivery.delivery_id;
         match sent {
             SendOutcome::Accepted { response, refused } => {
-                log("info", &format!("{name} is at {}", self.display_target(delivery)));
+                log("info", &format!("{name} is at {}", delivery.destination()));
                 let text = if refused.is_empty() { response } else { format!("refused: {}", refused.join("; ")) };
                 self.store.mark_delivered(
                     delivery,
@@ -86,10 +90,6 @@ impl SchedulerContext {
         self.store.mark_not_delivered(delivery, error, again, now)
     }
 
-    fn display_target(&self, delivery: &Delivery) -> String {
-        if delivery.recipients.is_empty() { delivery.target.clone() } else { delivery.recipients.join(", ") }
-    }
-
     /// Whether sending it twice has the same effect as sending it once.
     fn is_repeatable(&self, delivery: &Delivery) -> bool {
         let channel = self.project.job_settings.channels.get(&delivery.target);
@@ -113,7 +113,8 @@ impl SchedulerContext {
         };
         if delivery.kind == DeliveryKind::Mail {
             let Some(config) = &job_settings.mail else { return Err(Error::usage("cxql.toml has no [mail]")) };
-            return mail::send(config, folder, &delivery.recipients, &content, before_send).await;
+            let connections = &self.connections;
+            return mail::send(config, folder, &delivery.recipients, &content, connections, before_send).await;
         }
         let name = &delivery.target;
         let Some(channel) = job_settings.channels.get(name) else {
@@ -206,10 +207,11 @@ impl SchedulerContext {
     /// # Errors
     /// A history that cannot be read or written.
     pub(crate) fn notify_owners(&self) -> Result<()> {
-        for delivery in self.store.unnotified()? {
-            let Some(run) = self.store.run(&delivery.run_id)? else { continue };
-            let messages = self.delivery_notice(&delivery, &run);
-            self.store.notify(&delivery, &messages, self.now())?;
+        for deliveries in self.store.unnotified()?.chunk_by(|one, next| one.run_id == next.run_id) {
+            let Some(first) = deliveries.first() else { continue };
+            let Some(run) = self.store.run(&first.run_id)? else { continue };
+            let messages = self.delivery_notice(deliveries, &run);
+            self.store.notify(deliveries, &messages, self.now())?;
         }
         Ok(())
     }

@@ -9,11 +9,12 @@ use chrono_tz::Tz;
 use lettre::message::Mailbox;
 
 use super::cron::{self, Schedule};
-use super::output_names::{TemplateFields, fill_template, stamp};
+use super::output_names::{TemplateFields, fill_output, fill_template, stamp};
 use super::relative_dates::DateExpr;
 use super::wait_for::WaitFor;
 use crate::config::{
-    CatchUp, ChannelConfig, ChannelKind, FailedCheck, JobConfig, OneOrMany, Overlap, SendPolicy, Span, WebhookShape,
+    Addressing, CatchUp, ChannelConfig, ChannelKind, FailedCheck, JobConfig, OneOrMany, Overlap, SendPolicy, Span,
+    WebhookShape,
 };
 use crate::error::{Error, Result};
 use crate::history::{NewRun, Trigger};
@@ -34,6 +35,16 @@ pub(crate) enum Recipient {
     Mail(Box<Mailbox>),
     /// A channel of `cxql.toml`.
     Channel(String),
+}
+
+impl Recipient {
+    /// A string that is the same for the same recipient.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Mail(mailbox) => mailbox.to_string(),
+            Self::Channel(name) => name.clone(),
+        }
+    }
 }
 
 /// A file or object that a job writes.
@@ -80,6 +91,8 @@ pub(crate) struct Job {
     pub send: SendPolicy,
     /// Template of the subject of mails.
     pub subject: Option<String>,
+    /// Who sees whom among the recipients of its mails.
+    pub addressing: Addressing,
     /// Formats of the result that are attached to mails.
     pub attach: Vec<Format>,
     /// Recipients of alerts.
@@ -227,6 +240,7 @@ fn validate_channel(name: &str, channel: &ChannelConfig) -> Result<()> {
         {
             wrong("this shape knows no signature; remove `secret`")
         }
+        ChannelKind::Webhook if !channel.environment.is_empty() => wrong("a webhook has no `environment`"),
         ChannelKind::Command if channel.command.is_empty() => {
             wrong("a command needs `command = [\"/path/of/program\", \"argument\"]`")
         }
@@ -272,6 +286,7 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
         recipients_sql: config.recipients_sql.clone(),
         send: config.send,
         subject: config.subject.clone(),
+        addressing: config.addressing.or(job_settings.mail.as_ref().map(|mail| mail.addressing)).unwrap_or_default(),
         attach: formats(name, &config.attach.0)?,
         alert_recipients,
         alert_recipients_sql: config.alert_recipients_sql.clone(),
@@ -305,7 +320,8 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     job.values(now)?;
     let run_id = job.run_id(now);
     for output in &job.outputs {
-        fill_template(&output.template, job.template_fields(&run_id, now))
+        let folders = &job_settings.defaults.output_folders;
+        fill_output(&output.template, job.template_fields(&run_id, now), &project.folder, folders)
             .map_err(|error| job.wrong(format!("outputs: {error}")))?;
         check_format(&job, output.format, output.section)?;
     }

@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::context::{SchedulerContext, log, retry_at};
 use super::job::{Job, jobs};
-use super::output_names::fill_template;
+use super::output_names::fill_output;
 use super::recipients::unknown_line;
 use crate::config::FailedCheck;
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ use crate::notes::PlannedNotes;
 use crate::output::{Destination, Format, OutputOptions};
 use crate::project::Project;
 use crate::render::{MailPage, SharedFindings, value_text};
+use crate::report::Group;
 use crate::report::{AlertOutcome, BoundValues};
 use crate::session::Session;
 
@@ -35,9 +36,6 @@ const MAIL_ROWS: usize = 50;
 
 /// Interval between checks whether the run was requested to stop.
 const STOP_POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
-
-/// Columns and values that identify a group of a result.
-pub(super) type Group = Vec<(String, String)>;
 
 /// The result of an attempt.
 enum AttemptResult {
@@ -150,7 +148,7 @@ impl SchedulerContext {
         const TRIES: u32 = 30;
         for _ in 1..TRIES {
             match change() {
-                Err(error) => log("error", &error.to_string()),
+                Err(error @ Error::History { .. }) => log("error", &error.to_string()),
                 done => return done,
             }
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
@@ -301,7 +299,7 @@ impl SchedulerContext {
         let failed_checks = self.failed_checks(job, &checked)?;
         let (alerts, groups) = collector.alerts(session, &steps, &values).await?;
         let notifications = self.store.preview_alerts(run, &alerts, self.now())?;
-        let mut deliveries = self.outputs(job, run, &files)?;
+        let mut deliveries = self.outputs(project, job, run, &files)?;
         let links: Vec<String> = deliveries.iter().map(|delivery| delivery.target.clone()).collect();
         let attachments = attachments(job, run, &files)?;
         deliveries.extend(
@@ -358,10 +356,18 @@ impl SchedulerContext {
     }
 
     /// Plans the delivery of the files and objects of a job.
-    fn outputs(&self, job: &Job, run: &Run, files: &[(Format, PathBuf)]) -> Result<Vec<NewDelivery>> {
+    fn outputs(
+        &self,
+        project: &Project,
+        job: &Job,
+        run: &Run,
+        files: &[(Format, PathBuf)],
+    ) -> Result<Vec<NewDelivery>> {
         let mut deliveries = Vec::with_capacity(job.outputs.len());
         for (output, (_, path)) in job.outputs.iter().zip(files) {
-            let target = fill_template(&output.template, job.template_fields(&run.run_id, run.scheduled_at));
+            let fields = job.template_fields(&run.run_id, run.scheduled_at);
+            let folders = &project.job_settings.defaults.output_folders;
+            let target = fill_output(&output.template, fields, &project.folder, folders);
             let target = target.map_err(|error| Error::usage(format!("job `{}`: {error}", job.name)))?;
             let (sha256, byte_count) = hash(path)?;
             let relative = path.strip_prefix(self.store.folder()).unwrap_or(path).display().to_string();

@@ -1,17 +1,19 @@
 //! Mail over SMTP, with TLS unless the configuration turns it off.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use lettre::Message;
 use lettre::address::{Address, Envelope};
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, Headers, MessageId, To};
+use lettre::message::{Attachment, Mailbox, Mailboxes, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+
+use parking_lot::Mutex;
 
 use super::message::Attachments;
 use crate::config::{Encryption, MailConfig, SecretText};
@@ -19,6 +21,37 @@ use crate::error::{Error, Result, with_causes};
 use crate::render::MailBody;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection is kept for the next mail.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Connections to the mail server that have sent a mail and wait for the next.
+#[derive(Default)]
+pub(super) struct Connections(Mutex<Vec<(Instant, AsyncSmtpConnection)>>);
+
+impl Connections {
+    /// The connection that was used last, if it is still fresh.
+    fn take(&self) -> Option<AsyncSmtpConnection> {
+        let (kept_at, connection) = self.0.lock().pop()?;
+        (kept_at.elapsed() < IDLE).then_some(connection)
+    }
+
+    fn keep(&self, connection: AsyncSmtpConnection) {
+        self.0.lock().push((Instant::now(), connection));
+    }
+
+    /// Ends the connections that were not used for a while, or all of them. No mail depends on the server's answer.
+    pub(super) async fn close(&self, all: bool) {
+        let old: Vec<_> = {
+            let mut kept = self.0.lock();
+            let is_old = |kept_at: &Instant| all || kept_at.elapsed() >= IDLE;
+            kept.extract_if(.., |(kept_at, _)| is_old(kept_at)).collect()
+        };
+        for (_, mut connection) in old {
+            let _ = tokio::time::timeout(Duration::from_secs(2), connection.quit()).await;
+        }
+    }
+}
 
 /// The outcome of sending a delivery.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,34 +73,29 @@ pub(super) enum SendOutcome {
     Unknown(String),
 }
 
-/// Composes a mail. Returns its message id and its bytes.
+/// Composes the part of a mail that is the same for all of its recipients: the headers without `To` and `Message-ID`, and
+/// the content.
 ///
 /// # Errors
 /// Content that cannot be encoded as a mail.
 pub(super) fn compose(
     config: &MailConfig,
-    to: &[&Mailbox],
     subject: &str,
     body: &MailBody,
     attachments: &Attachments,
-    name: &str,
     now: DateTime<Utc>,
-) -> Result<(String, Vec<u8>)> {
-    let failed = |cause: &dyn std::fmt::Display| Error::Engine { message: format!("the mail cannot be made: {cause}") };
+) -> Result<Vec<u8>> {
     let from: Mailbox = config.from.parse().map_err(|error| failed(&error))?;
-    // derived from the run, so that a receiver can recognize a duplicate
-    let message_id = format!("<{name}@{}>", from.email.domain());
     // a line break in a subject would start another header
     let subject: String = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).take(250).collect();
-    let mut builder = Message::builder()
+    // the envelope is that of the delivery; without one the builder wants a recipient in the headers
+    let envelope = Envelope::new(Some(from.email.clone()), vec![from.email.clone()]).map_err(|error| failed(&error))?;
+    let builder = Message::builder()
         .from(from)
+        .envelope(envelope)
         .subject(subject)
         .date(SystemTime::from(now))
-        .message_id(Some(message_id.clone()))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()));
-    for mailbox in to {
-        builder = builder.to((*mailbox).clone());
-    }
     let png = ContentType::parse("image/png").map_err(|error| failed(&error))?;
     let mut related = MultiPart::related().singlepart(SinglePart::html(body.html.clone()));
     for (id, picture) in &body.pictures {
@@ -86,7 +114,31 @@ pub(super) fn compose(
         }
         builder.multipart(mixed)
     };
-    Ok((message_id, message.map_err(|error| failed(&error))?.formatted()))
+    Ok(message.map_err(|error| failed(&error))?.formatted())
+}
+
+/// The headers that stand before what [`compose`] returns: `To` with these addresses, or with nobody's, and `Message-ID`.
+/// Returns the message id, derived from `name` so that a receiver can recognize a duplicate, and the headers.
+///
+/// # Errors
+/// A sender that is no address.
+pub(super) fn headers(config: &MailConfig, to: &[&Mailbox], name: &str) -> Result<(String, Vec<u8>)> {
+    let from: Mailbox = config.from.parse().map_err(|error| failed(&error))?;
+    let message_id = format!("<{name}@{}>", from.email.domain());
+    let mut headers = Headers::new();
+    headers.set(MessageId::from(message_id.clone()));
+    if to.is_empty() {
+        // RFC 5322, section 3.4: a group without members
+        let name = HeaderName::new_from_ascii_str("To");
+        headers.insert_raw(HeaderValue::new(name, "undisclosed-recipients:;".into()));
+    } else {
+        headers.set(To::from(to.iter().map(|mailbox| (*mailbox).clone()).collect::<Mailboxes>()));
+    }
+    Ok((message_id, headers.to_string().into_bytes()))
+}
+
+fn failed(cause: &dyn std::fmt::Display) -> Error {
+    Error::Engine { message: format!("the mail cannot be made: {cause}") }
 }
 
 /// Sends a mail. `before_send` is called when the server has accepted everything but the content, directly before the
@@ -99,6 +151,7 @@ pub(super) async fn send(
     folder: &Path,
     to: &[String],
     mail: &[u8],
+    connections: &Connections,
     before_send: impl FnOnce() -> Result<()>,
 ) -> Result<SendOutcome> {
     let password = config.password.as_ref().map(|secret| secret.read(folder)).transpose()?;
@@ -113,7 +166,7 @@ pub(super) async fn send(
     }
     let envelope = Envelope::new(Some(from.email), addresses)
         .map_err(|error| Error::usage(format!("a mail needs at least one recipient: {error}")))?;
-    let prepare = prepare(config, folder, password.as_ref(), timeout, &envelope, mail);
+    let prepare = prepare(config, folder, password.as_ref(), timeout, &envelope, mail, connections);
     let (mut connection, refused) = match tokio::time::timeout(timeout.saturating_mul(4), prepare).await {
         Ok(Ok(ready)) => ready,
         Ok(Err(PrepareError::Configuration(error))) => return Err(error),
@@ -142,10 +195,7 @@ pub(super) async fn send(
         Err(_) => SendOutcome::Unknown(format!("{} did not answer after it had the mail", server_name(config))),
     };
     if matches!(sent, SendOutcome::Accepted { .. }) {
-        // the mail is accepted, whatever the server answers to QUIT; recording it does not wait for that
-        tokio::spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_secs(2), connection.quit()).await;
-        });
+        connections.keep(connection);
     }
     Ok(sent)
 }
@@ -162,7 +212,8 @@ impl From<lettre::transport::smtp::Error> for PrepareError {
     }
 }
 
-/// Connects, authenticates and sends the envelope: everything that can be rejected before the content is sent.
+/// Sends the envelope, over a connection that is kept or over a new one: everything that can be rejected before the
+/// content is sent. Returns the connection and the recipients that were rejected, with the answers.
 async fn prepare(
     config: &MailConfig,
     folder: &Path,
@@ -170,7 +221,26 @@ async fn prepare(
     timeout: Duration,
     envelope: &Envelope,
     mail: &[u8],
+    connections: &Connections,
 ) -> std::result::Result<(AsyncSmtpConnection, Vec<String>), PrepareError> {
+    if let Some(mut kept) = connections.take() {
+        // a server may end a connection, or want a new one, after some mails
+        if begin(&mut kept, config, envelope, mail).await.is_ok() {
+            return recipients(kept, envelope).await;
+        }
+    }
+    let mut connection = connect(config, folder, password, timeout).await?;
+    begin(&mut connection, config, envelope, mail).await?;
+    recipients(connection, envelope).await
+}
+
+/// Connects and authenticates.
+async fn connect(
+    config: &MailConfig,
+    folder: &Path,
+    password: Option<&SecretText>,
+    timeout: Duration,
+) -> std::result::Result<AsyncSmtpConnection, PrepareError> {
     let name = ClientId::default();
     let port = config.port.unwrap_or(if config.encryption == Encryption::Tls { 465 } else { 587 });
     let server = (config.host.as_str(), port);
@@ -200,6 +270,16 @@ async fn prepare(
         let credentials = Credentials::new(user.clone(), password.expose().to_string());
         connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
     }
+    Ok(connection)
+}
+
+/// Sends `MAIL FROM`.
+async fn begin(
+    connection: &mut AsyncSmtpConnection,
+    config: &MailConfig,
+    envelope: &Envelope,
+    mail: &[u8],
+) -> std::result::Result<(), PrepareError> {
     let mut options = vec![];
     let is_plain = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
     if !envelope.to().iter().chain(envelope.from()).all(is_plain) {
@@ -215,6 +295,14 @@ async fn prepare(
         options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     connection.command(Mail::new(envelope.from().cloned(), options)).await?;
+    Ok(())
+}
+
+/// Sends the recipients and `DATA`. The others get the mail if some are rejected.
+async fn recipients(
+    mut connection: AsyncSmtpConnection,
+    envelope: &Envelope,
+) -> std::result::Result<(AsyncSmtpConnection, Vec<String>), PrepareError> {
     let mut refused = vec![];
     let mut last = None;
     for address in envelope.to() {
@@ -227,7 +315,7 @@ async fn prepare(
             Err(error) => return Err(PrepareError::Server(error)),
         }
     }
-    // the other recipients get it; without any there is nothing to send
+    // without any recipient there is nothing to send
     if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
         return Err(PrepareError::Server(error));
     }
@@ -253,6 +341,7 @@ fn server_name(config: &MailConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Addressing;
 
     fn config() -> MailConfig {
         MailConfig {
@@ -264,6 +353,7 @@ mod tests {
             user: None,
             password: None,
             timeout: None,
+            addressing: Addressing::default(),
         }
     }
 
@@ -277,7 +367,8 @@ mod tests {
         let to: Mailbox = "张三 <a@example.com>".parse().unwrap();
         let attachments = [("满意度.csv".to_string(), "text/csv", b"a\n1\n".to_vec())];
         let now = "2025-01-06T08:00:00Z".parse().unwrap();
-        let (id, bytes) = compose(&config(), &[&to], "a\r\nBcc: x@y.z", &body, &attachments, "w.1", now).unwrap();
+        let (id, mut bytes) = headers(&config(), &[&to], "w.1").unwrap();
+        bytes.extend(compose(&config(), "a\r\nBcc: x@y.z", &body, &attachments, now).unwrap());
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(id, "<w.1@example.com>");
         for wanted in [
@@ -294,5 +385,16 @@ mod tests {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
         assert!(!text.contains("\nBcc:"), "{text}");
+        let (_, nobody) = headers(&config(), &[], "w.1").unwrap();
+        assert!(String::from_utf8(nobody).unwrap().contains("To: undisclosed-recipients:;\r\n"));
+    }
+
+    #[test]
+    fn a_header_of_many_addresses_is_made_once() {
+        let many: Vec<Mailbox> = (0..5_000).map(|n| format!("Name {n} <a{n}@example.com>").parse().unwrap()).collect();
+        let started = Instant::now();
+        let (_, bytes) = headers(&config(), &many.iter().collect::<Vec<_>>(), "w.1").unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains("<a4999@example.com>"));
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }

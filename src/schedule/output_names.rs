@@ -1,10 +1,13 @@
 //! Templates of output names: `reports/{job}/{date:%Y}/{scheduled}.html`.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+
+use crate::output::visible;
 
 /// Values of the template fields.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +70,61 @@ pub(super) fn fill_template(template: &str, fields: TemplateFields<'_>) -> Resul
     Ok(text)
 }
 
+/// Fills in the template of an output. Values are parts of names: they contain no separator of folders and nothing that
+/// an address interprets. The result of a path has no `..`, and it is below `project` or one of `folders`.
+///
+/// # Errors
+/// Those of [`fill_template`], a path that leaves the project folder.
+pub(super) fn fill_output(
+    template: &str,
+    fields: TemplateFields<'_>,
+    project: &Path,
+    folders: &[PathBuf],
+) -> Result<String, String> {
+    let (report, title) = (name_part(fields.report), name_part(fields.title));
+    let fields = TemplateFields { report: &report, title: &title, ..fields };
+    let name = fill_template(template, fields)?;
+    if name.chars().any(|character| character.is_control()) {
+        return Err(format!("`{}`: the name has control characters", visible(&name)));
+    }
+    let is_address = template.contains("://");
+    if name.split(['/', '\\']).any(|part| part == "..") {
+        return Err(format!("`{name}` has `..`; write the path without it"));
+    }
+    let path = Path::new(&name);
+    if !is_address && (path.is_absolute() || path.has_root()) {
+        let is_allowed = |folder: &PathBuf| path.starts_with(project.join(folder));
+        if !path.starts_with(project) && !folders.iter().any(is_allowed) {
+            return Err(format!(
+                "`{name}` is outside the project folder; write a path below it, or name the folder in `output_folders` \
+                 of [jobs]"
+            ));
+        }
+    }
+    Ok(name)
+}
+
+/// A value as a part of a file's name: without separators, characters that an address or another system interprets, and
+/// control characters; at most 100 characters, and no name of a folder such as `..`.
+fn name_part(value: &str) -> String {
+    let is_special = |character: char| character.is_control() || "/\\:*?\"<>|%#&{}".contains(character);
+    let shown = visible(value);
+    let part: String =
+        shown.chars().map(|character| if is_special(character) { '-' } else { character }).take(100).collect();
+    let part = part.trim();
+    let dots = part.len() - part.trim_start_matches('.').len();
+    let part = format!("{}{}", "-".repeat(dots), part.trim_start_matches('.'));
+    // 255 bytes are the limit of most systems, with other parts and the ending
+    let mut end = part.len().min(200);
+    while !part.is_char_boundary(end) {
+        end -= 1;
+    }
+    match part.get(..end) {
+        None | Some("") => "-".into(),
+        Some(part) => part.into(),
+    }
+}
+
 /// A timestamp as it is written in names: `20250106T080000Z`.
 pub(super) fn stamp(at: DateTime<Utc>) -> String {
     at.format("%Y%m%dT%H%M%SZ").to_string()
@@ -100,6 +158,44 @@ mod tests {
             ("{job:%Y}", "only {date"),
         ] {
             assert!(fill_template(template).unwrap_err().contains(wanted), "{template}");
+        }
+    }
+
+    #[test]
+    fn outputs_stay_inside_the_project() {
+        let fill = |template: &str, title: &str| {
+            let fields = TemplateFields {
+                job: "weekly",
+                report: "r",
+                title,
+                run: "weekly-20250105T230000Z",
+                scheduled: "2025-01-05T23:00:00Z".parse().unwrap(),
+                zone: chrono_tz::UTC,
+            };
+            fill_output(template, fields, Path::new("/srv/care"), &[PathBuf::from("/mnt/share")])
+        };
+        for (title, wanted) in [
+            ("../../etc/x", "out/-----etc-x.csv"),
+            ("/etc/passwd", "out/-etc-passwd.csv"),
+            ("..", "out/--.csv"),
+            (".hidden", "out/-hidden.csv"),
+            ("a\\b:c?d#e%2f", "out/a-b-c-d-e-2f.csv"),
+            ("", "out/-.csv"),
+            ("满意度 2025", "out/满意度 2025.csv"),
+        ] {
+            assert_eq!(fill("out/{title}.csv", title).unwrap(), wanted, "{title}");
+        }
+        let lines = fill("out/{title}.csv", "a\nb\u{1b}[2J\u{202e}").unwrap();
+        assert!(!lines.chars().any(char::is_control) && !lines.contains('\u{202e}'), "{lines:?}");
+        assert!(fill("{title}.csv", &"满".repeat(500)).unwrap().len() <= 255);
+        assert_eq!(fill("s3://b/{title}.csv", "../?x=1").unwrap(), "s3://b/----x=1.csv");
+        for template in
+            ["../x.csv", "a/../../x.csv", "/etc/x.csv", "/srv/care/../x.csv", "/srv/carex/x.csv", "s3://b/../x.csv"]
+        {
+            assert!(fill(template, "t").is_err(), "{template}");
+        }
+        for template in ["/srv/care/out/x.csv", "/mnt/share/x.csv", "out/{date:%Y/%m}/x.csv"] {
+            assert!(fill(template, "t").is_ok(), "{template}");
         }
     }
 }

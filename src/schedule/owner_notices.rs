@@ -4,7 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::context::{SchedulerContext, log};
 use super::job::Job;
-use super::message::Message;
+use super::message::{MailParts, Message};
+use crate::config::Addressing;
 use crate::history::{Delivery, DeliveryState, NewDelivery, Purpose, Run};
 
 /// Maximum lines of an error in a message.
@@ -22,7 +23,8 @@ impl SchedulerContext {
         let Some(job) = job else { return vec![] };
         // message ids must be unique within a run
         let number = uuid::Uuid::new_v4().simple().to_string();
-        match message.deliveries(&self.project, &job.owner, None, &[], &number, self.now()) {
+        let parts = MailParts { body: None, attachments: &[], addressing: Addressing::Together };
+        match message.deliveries(&self.project, &job.owner, parts, &number, self.now()) {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 log("error", &format!("the owner of {} cannot be notified: {error}", job.name));
@@ -63,25 +65,46 @@ impl SchedulerContext {
         self.to_owner(Some(job), &message)
     }
 
-    /// The notice of a delivery that failed, is uncertain, or did not reach all recipients. If that was itself a notice
-    /// to the owner, it is only logged.
-    pub(super) fn delivery_notice(&self, delivery: &Delivery, run: &Run) -> Vec<NewDelivery> {
-        let what = match delivery.state {
-            DeliveryState::Uncertain => "may have arrived or not",
-            DeliveryState::Sent => "did not reach everybody",
-            _ => "was not delivered",
-        };
-        let to = if delivery.recipients.is_empty() { delivery.target.clone() } else { delivery.recipients.join(", ") };
-        let lines = vec![
-            format!("run {}, delivery {} ({} to {to})", run.run_id, delivery.delivery_id, delivery.purpose.name()),
-            delivery.error.clone().unwrap_or_default(),
-            format!("what was to be sent is kept; send it again: cxql job resend {}", run.run_id),
-        ];
-        let title = format!("job {}: a delivery {what}", run.job);
-        if matches!(delivery.purpose, Purpose::Failure | Purpose::Notice) {
-            log("error", &format!("{title}: {}", lines.join("; ")));
-            return vec![];
+    /// The notice of deliveries of one run that failed, are uncertain, or did not reach all recipients. Those that were
+    /// themselves notices to the owner are only logged.
+    pub(super) fn delivery_notice(&self, deliveries: &[Delivery], run: &Run) -> Vec<NewDelivery> {
+        let mut lines = vec![format!("run {}", run.run_id)];
+        let (mut told, mut what) = (0, "");
+        for delivery in deliveries {
+            let outcome = match delivery.state {
+                DeliveryState::Uncertain => "may have arrived or not",
+                DeliveryState::Sent => "did not reach everybody",
+                _ => "was not delivered",
+            };
+            let line = format!(
+                "{} ({} to {}) {outcome}: {}",
+                delivery.delivery_id,
+                delivery.purpose.name(),
+                delivery.destination(),
+                delivery.error.as_deref().unwrap_or_default()
+            );
+            if matches!(delivery.purpose, Purpose::Failure | Purpose::Notice) {
+                log("error", &format!("job {}: a notice to its owner: {line}", run.job));
+                continue;
+            }
+            told += 1;
+            what = outcome;
+            if told <= MAX_LINES {
+                lines.push(line);
+            }
         }
+        let title = match told {
+            0 => return vec![],
+            1 => format!("job {}: a delivery {what}", run.job),
+            _ => format!(
+                "job {}: {told} deliveries failed, may have arrived or not, or did not reach everybody",
+                run.job
+            ),
+        };
+        if told > MAX_LINES {
+            lines.push(format!("and {} more: cxql job history {}", told - MAX_LINES, run.run_id));
+        }
+        lines.push(format!("what was to be sent is kept; send it again: cxql job resend {}", run.run_id));
         let job = self.jobs.iter().find(|job| job.name == run.job);
         let message = self.message(Purpose::Failure, run, title, true, lines);
         self.to_owner(job, &message)

@@ -1,6 +1,6 @@
 //! Who receives what of a run: the result goes to its recipients, alerts to the recipients of alerts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -10,14 +10,16 @@ use futures::TryStreamExt;
 
 use super::context::SchedulerContext;
 use super::job::{Job, Recipient, parse_recipient};
-use super::job_run::{Group, ResultCollector};
-use super::message::{Attachments, Message};
+use super::job_run::ResultCollector;
+use super::message::{Attachments, MailParts, Message};
 use super::output_names::fill_template;
 use crate::config::SendPolicy;
 use crate::error::{Error, Result};
 use crate::history::{AlertNotification, AlertRecord, NewDelivery, Purpose, Run};
+use crate::output::visible;
 use crate::project::Project;
 use crate::render::Banner;
+use crate::report::{Group, parse_group};
 use crate::session::Session;
 use crate::source::Source;
 use crate::sqlfile;
@@ -72,7 +74,8 @@ impl SchedulerContext {
                 Some(Banner { text: unknown_line(&alert.alert, reason), is_error: false })
             }));
             let body = collector.page.finish(&run.run_id, &banners, links)?;
-            deliveries.extend(message.deliveries(project, &recipients, Some(&body), attachments, "r", now)?);
+            let parts = MailParts { body: Some(&body), attachments, addressing: job.addressing };
+            deliveries.extend(message.deliveries(project, &recipients, parts, "r", now)?);
         } else {
             recipients.clear();
         }
@@ -80,39 +83,31 @@ impl SchedulerContext {
             return Ok(deliveries);
         }
         // recipients of the result see its alerts there
-        let mut alert_recipients: Vec<(Recipient, Vec<usize>)> = Vec::new();
-        let everything: Vec<usize> = (0..notifications.len()).collect();
+        let mut alert_recipients: BTreeMap<String, (Recipient, BTreeSet<usize>)> = BTreeMap::new();
+        let everything = || (0..notifications.len()).collect::<BTreeSet<usize>>();
         for recipient in &job.alert_recipients {
-            alert_recipients.push((recipient.clone(), everything.clone()));
+            alert_recipients.insert(recipient.key(), (recipient.clone(), everything()));
         }
         if let Some(sql) = &job.alert_recipients_sql {
             for (recipient, only) in query_recipients(project, session, "alert_recipients_sql", sql).await? {
-                let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
                 let concerns = |notification: &AlertNotification| {
                     // a group that is good again has no row any more; its columns are parsed from its name
-                    let named =
-                        || notification.group.split(", ").filter_map(|part| part.split_once('=')).map(own).collect();
+                    let named = || parse_group(&notification.group);
                     let group: Group = groups.get(&notification.group).cloned().unwrap_or_else(named);
                     only.iter().all(|(column, value)| {
                         let of_group = group.iter().find(|(name, _)| name == column);
-                        of_group.is_none_or(|(_, of_group)| of_group == value)
+                        of_group.is_none_or(|(_, of_group)| of_group.as_ref() == Some(value))
                     })
                 };
-                let concerned: Vec<usize> =
-                    (0..notifications.len()).filter(|at| notifications.get(*at).is_some_and(concerns)).collect();
-                match alert_recipients.iter_mut().find(|(known, _)| *known == recipient) {
-                    Some((_, known)) => {
-                        known.extend(concerned);
-                        known.sort_unstable();
-                        known.dedup();
-                    }
-                    None => alert_recipients.push((recipient, concerned)),
-                }
+                let concerned = (0..notifications.len()).filter(|at| notifications.get(*at).is_some_and(concerns));
+                let known = alert_recipients.entry(recipient.key()).or_insert_with(|| (recipient, BTreeSet::new()));
+                known.1.extend(concerned);
             }
         }
-        let mut by_alerts: BTreeMap<Vec<usize>, Vec<Recipient>> = BTreeMap::new();
-        for (recipient, concerned) in alert_recipients {
-            if !concerned.is_empty() && !recipients.contains(&recipient) {
+        let told: HashSet<String> = recipients.iter().map(Recipient::key).collect();
+        let mut by_alerts: BTreeMap<BTreeSet<usize>, Vec<Recipient>> = BTreeMap::new();
+        for (key, (recipient, concerned)) in alert_recipients {
+            if !concerned.is_empty() && !told.contains(&key) {
                 by_alerts.entry(concerned).or_default().push(recipient);
             }
         }
@@ -122,14 +117,8 @@ impl SchedulerContext {
             let message =
                 message(job, run, Purpose::Alert, &alert_title(&title, &notifications), &notifications, links);
             let body = collector.page.finish(&run.run_id, &banners(&notifications), links)?;
-            deliveries.extend(message.deliveries(
-                project,
-                &recipients,
-                Some(&body),
-                &[],
-                &format!("a{number}"),
-                now,
-            )?);
+            let parts = MailParts { body: Some(&body), attachments: &[], addressing: job.addressing };
+            deliveries.extend(message.deliveries(project, &recipients, parts, &format!("a{number}"), now)?);
         }
         Ok(deliveries)
     }
@@ -156,7 +145,12 @@ pub(super) fn unknown_line(alert: &str, reason: &str) -> String {
     format!("unknown: whether `{alert}` is met: {reason}")
 }
 
+/// The line of an alert, in which the data have no line breaks and no control characters.
 fn alert_line(notification: &AlertNotification) -> String {
+    visible(&raw_alert_line(notification))
+}
+
+fn raw_alert_line(notification: &AlertNotification) -> String {
     let group = if notification.group.is_empty() { String::new() } else { format!("{}: ", notification.group) };
     if notification.is_over {
         return format!("good again: {group}`{}` is not met any more", notification.alert);
@@ -207,7 +201,7 @@ async fn query_recipients(
     session: &Session,
     key: &str,
     sql: &str,
-) -> Result<Vec<(Recipient, Group)>> {
+) -> Result<Vec<(Recipient, Vec<(String, String)>)>> {
     let source = Arc::new(Source { name: format!("cxql.toml, {key}"), ..Source::query(sql) });
     let mut statements = sqlfile::parse(&source)?;
     if statements.len() != 1 {
@@ -228,7 +222,7 @@ async fn query_recipients(
         Err(error) => return Err(session.execution_error(error, &source, &execution.plan).await),
     };
     let options = FormatOptions::new();
-    let mut recipients: Vec<(Recipient, Group)> = Vec::new();
+    let mut recipients: Vec<(Recipient, Vec<(String, String)>)> = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {
             let mut found = None;

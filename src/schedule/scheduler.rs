@@ -13,16 +13,22 @@ use super::context::{SchedulerContext, log};
 use super::cron::{self, DueTimes};
 use super::job::Job;
 use crate::error::{Error, Result};
-use crate::history::{NewRun, Run, RunState, Trigger};
+use crate::history::{NewRun, RunState, Trigger};
 use crate::signals::Signals;
 
 /// Maximum time between polls: other processes may have left work.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const DRAIN: Duration = Duration::from_secs(30);
 const MAX_PARALLEL: usize = 2;
-const MAX_DELIVERIES: usize = 8;
+pub(super) const MAX_DELIVERIES: usize = 8;
 const KEEP_DAYS: u32 = 400;
+
+/// How often the history is marked as in use.
+const MARK_INTERVAL: chrono::Duration = chrono::Duration::hours(1);
+
+/// A clock that has moved on by more than this since the history was last used may be wrong.
+const CLOCK_GAP: chrono::Duration = chrono::Duration::days(90);
 
 /// How far back the runs of dependencies are searched for jobs without a schedule.
 const DEPENDENCIES: chrono::Duration = chrono::Duration::days(3);
@@ -38,6 +44,10 @@ pub(crate) struct Scheduler {
     polled_at: BTreeMap<String, DateTime<Utc>>,
     last_poll: Option<DateTime<Utc>>,
     pruned_at: Option<DateTime<Utc>>,
+    /// When the history was last marked as in use.
+    marked_at: Option<DateTime<Utc>>,
+    /// Whether nothing is done because the clock is far ahead.
+    is_held: bool,
     running: JoinSet<Result<()>>,
     deliveries: JoinSet<Result<String>>,
     in_flight: HashSet<String>,
@@ -49,10 +59,18 @@ impl Scheduler {
     /// Creates a scheduler for the jobs of a project.
     ///
     /// # Errors
-    /// A secret that cannot be read, a history that cannot be written.
-    pub(crate) fn new(context: Arc<SchedulerContext>) -> Result<Self> {
+    /// A secret that cannot be read, a history that cannot be written, a clock that is far ahead of the history unless
+    /// `accept_clock`.
+    pub(crate) fn new(context: Arc<SchedulerContext>, accept_clock: bool) -> Result<Self> {
         context.check_secrets()?;
         let now = context.now();
+        if let Some(gap) = clock_gap(context.store.used_at(now)?, now).filter(|_| !accept_clock) {
+            return Err(Error::usage(format!(
+                "{gap}. Nothing is queued, sent or removed until you have looked: set the clock right, or say that it is \
+                 right by `cxql schedule --accept-clock`"
+            )));
+        }
+        context.store.mark_used(now)?;
         let mut polled_at = BTreeMap::new();
         for job in &context.jobs {
             if !job.is_enabled {
@@ -70,6 +88,8 @@ impl Scheduler {
             polled_at,
             last_poll: None,
             pruned_at: None,
+            marked_at: None,
+            is_held: false,
             running: JoinSet::new(),
             deliveries: JoinSet::new(),
             in_flight: HashSet::new(),
@@ -124,13 +144,33 @@ impl Scheduler {
     /// A history that cannot be written.
     pub(crate) fn poll(&mut self) -> Result<Duration> {
         let now = self.context.now();
-        for run in self.context.store.recover(now)? {
-            log("warn", &format!("{} was cut off: the process that ran it ended; it is tried again", run.run_id));
+        if let Some(gap) = clock_gap(self.last_poll, now) {
+            if !self.is_held {
+                log(
+                    "error",
+                    &format!(
+                        "{gap}. Nothing is queued, sent or removed until the clock is right, or a scheduler is started by `cxql \
+                     schedule --accept-clock`"
+                    ),
+                );
+            }
+            self.is_held = true;
+            return Ok(POLL_INTERVAL);
         }
+        if std::mem::take(&mut self.is_held) {
+            log("info", "the clock is right again");
+        }
+        if self.marked_at.is_none_or(|marked| now - marked >= MARK_INTERVAL || now < marked) {
+            self.context.store.mark_used(now)?;
+            self.marked_at = Some(now);
+        }
+        self.context.recover()?;
         self.record_due_runs(now)?;
         self.start(now)?;
         self.deliver(now)?;
         self.context.notify_owners()?;
+        let context = Arc::clone(&self.context);
+        tokio::spawn(async move { context.connections.close(false).await });
         self.prune(now)?;
         self.last_poll = Some(now);
         let due = self.context.jobs.iter().filter(|job| self.polled_at.contains_key(&job.name));
@@ -257,7 +297,9 @@ impl Scheduler {
     }
 
     fn deliver(&mut self, now: DateTime<Utc>) -> Result<()> {
-        for delivery in self.context.store.due_deliveries(None, now)? {
+        // those that are being sent may still be planned
+        let limit = MAX_DELIVERIES + self.in_flight.len();
+        for delivery in self.context.store.due_deliveries(Some(limit), now)? {
             if self.deliveries.len() >= MAX_DELIVERIES {
                 break;
             }
@@ -284,98 +326,15 @@ impl Scheduler {
     }
 }
 
-impl SchedulerContext {
-    /// Marks a run as failed if its attempts are used up or its job no longer exists. Returns whether it did.
-    fn give_up_if_spent(&self, run: &Run, now: DateTime<Utc>) -> Result<bool> {
-        let job = self.jobs.iter().find(|job| job.name == run.job);
-        let error = if job.is_none() {
-            format!("cxql.toml has no job `{}` any more", run.job)
-        } else if run.attempt >= run.max_attempts {
-            run.error.clone().unwrap_or_else(|| "it was tried as often as it may".into())
-        } else {
-            return Ok(false);
-        };
-        let notices = self.failure(job, run, &error);
-        self.store.give_up(run, &error, now, notices)
-    }
-
-    /// Executes a run in this process until it has ended for good, then sends its deliveries. Returns the run as
-    /// recorded.
-    ///
-    /// # Errors
-    /// An unknown run, a history that cannot be written, a request to stop.
-    pub(crate) async fn run_here(&self, run_id: &str, stopped: impl Future<Output = ()>) -> Result<Run> {
-        let mut stopped = std::pin::pin!(stopped);
-        for run in self.store.recover(self.now())? {
-            log("warn", &format!("{} was cut off: the process that ran it ended", run.run_id));
-        }
-        let found = || -> Result<Run> {
-            self.store.run(run_id)?.ok_or_else(|| Error::usage(format!("the history has no run `{run_id}`")))
-        };
-        loop {
-            let run = found()?;
-            let now = self.now();
-            if run.state.is_final() || run.state == RunState::Delivering || self.give_up_if_spent(&run, now)? {
-                break;
-            }
-            let next = run.next_at.unwrap_or(now);
-            if next <= now
-                && let Some(run) = self.store.claim(run_id, now)?
-            {
-                let stop = async { stopped.as_mut().await };
-                let state = self.execute(&run, std::future::pending(), stop).await?;
-                if state == RunState::Stopped {
-                    return Err(Error::Stopped);
-                }
-                continue;
-            }
-            // until its next attempt, or the end of another run of its job
-            let wait = (next - now).to_std().unwrap_or_default().clamp(Duration::from_millis(200), POLL_INTERVAL);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = &mut stopped => {
-                    self.store.request_stop(run_id, self.now())?;
-                    return Err(Error::Stopped);
-                }
-            }
-        }
-        self.deliver_here(run_id).await?;
-        found()
-    }
-
-    /// Sends the due deliveries of the project; those of one run are retried until they are sent or have had as many
-    /// attempts as a run of the job.
-    ///
-    /// # Errors
-    /// A history that cannot be written.
-    pub(crate) async fn deliver_here(&self, run_id: &str) -> Result<()> {
-        let tries = self.store.run(run_id)?.map_or(1, |run| run.max_attempts);
-        loop {
-            self.notify_owners()?;
-            let due = self.store.due_deliveries(None, self.now())?;
-            let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|delivery| delivery.run_id == run_id);
-            let mut is_idle = true;
-            for delivery in own.iter().chain(&others) {
-                // deliveries of other runs are tried once
-                if delivery.tries < tries || delivery.run_id != run_id {
-                    self.deliver(delivery).await?;
-                    is_idle = is_idle && delivery.run_id != run_id;
-                }
-            }
-            self.notify_owners()?;
-            if !is_idle {
-                continue;
-            }
-            let open = self.store.deliveries(run_id)?;
-            let is_open = |delivery: &&crate::history::Delivery| {
-                delivery.state == crate::history::DeliveryState::Planned && delivery.tries < tries
-            };
-            if !open.iter().any(|delivery| is_open(&delivery)) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
+/// Describes how far the clock has moved on since `used_at`, if it is too far to be believed.
+fn clock_gap(used_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<String> {
+    let used_at = used_at.filter(|used_at| now - *used_at > CLOCK_GAP)?;
+    Some(format!(
+        "the clock says {}, {} days after the history was last used ({})",
+        now.format("%Y-%m-%d %H:%M UTC"),
+        (now - used_at).num_days(),
+        used_at.format("%Y-%m-%d %H:%M UTC")
+    ))
 }
 
 fn done<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
@@ -419,7 +378,11 @@ mod tests {
 
         fn scheduler(&self) -> Scheduler {
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-            Scheduler::new(Arc::new(SchedulerContext::open(&self.cli_options, clock).unwrap())).unwrap()
+            self.started(clock, false).unwrap()
+        }
+
+        fn started(&self, clock: Arc<dyn Clock>, accept_clock: bool) -> Result<Scheduler> {
+            Scheduler::new(Arc::new(SchedulerContext::open(&self.cli_options, clock).unwrap()), accept_clock)
         }
 
         fn set(&self, now: &str) {
@@ -475,6 +438,31 @@ mod tests {
         let mut scheduler = stage.scheduler();
         stage.poll(&mut scheduler, "2025-01-01T08:00:01Z");
         assert_eq!(runs(&scheduler), ["01-01T08:00 queued"]);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_years_ahead_queues_and_removes_nothing() {
+        let stage = TestProject::new("cron = \"0 8 * * *\"", "2025-01-01T07:00:00Z");
+        let mut scheduler = stage.scheduler();
+        scheduler.poll().unwrap();
+        stage.set("2025-01-02T08:00:01Z");
+        scheduler.poll().unwrap();
+        let known = runs(&scheduler);
+        stage.set("2031-01-01T09:00:00Z");
+        scheduler.poll().unwrap();
+        assert_eq!(runs(&scheduler), known);
+        let clock = Arc::clone(&stage.clock) as Arc<dyn Clock>;
+        let refused = stage.started(Arc::clone(&clock), false).unwrap_err().to_string();
+        assert!(refused.contains("2190 days after") && refused.contains("--accept-clock"), "{refused}");
+        // back again, it goes on
+        stage.set("2025-01-03T08:00:01Z");
+        scheduler.poll().unwrap();
+        assert_eq!(runs(&scheduler).len(), known.len() + 1);
+        // and who says that it is right has it so
+        stage.set("2031-01-01T09:00:00Z");
+        let mut accepted = stage.started(clock, true).unwrap();
+        accepted.poll().unwrap();
+        assert!(runs(&accepted).iter().any(|run| run == "01-01T08:00 queued" || run == "01-01T08:00 running"));
     }
 
     #[test]

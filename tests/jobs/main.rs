@@ -3,6 +3,8 @@
 #[allow(dead_code)]
 #[path = "../cli/program.rs"]
 mod program;
+mod recipients;
+mod schedulers;
 mod servers;
 
 use std::collections::BTreeSet;
