@@ -8,12 +8,11 @@ use super::{QUICK, project, rows, run};
 const AT: &str = "2025-03-03";
 
 fn many(count: usize, addressing: &str, smtp: &Smtp) -> super::program::Folder {
-    let folder = project(&format!(
+    project(&format!(
         "{}addressing = \"{addressing}\"\n[[job]]\nname = \"a\"\nreport = \"topics\"\nrecipients_sql = \"select 'a' || \
          value || '@example.com' as recipient from range({count})\"\nretries = 3\n{QUICK}",
         smtp.config()
-    ));
-    folder
+    ))
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn five_thousand_hidden_recipients_get_one_mail_in_transmissions_of_a_hundred() 
     assert_eq!(mails.iter().map(|mail| mail.to.len()).collect::<Vec<_>>(), [100; 50]);
     assert!(mails.iter().all(|mail| mail.text.contains("To: undisclosed-recipients:;\r\n")));
     assert!(mails.iter().all(|mail| !mail.text.contains("a17@example.com")));
-    let mut ids: Vec<_> = mails.iter().filter_map(|mail| mail.text.lines().find(|line| line.starts_with("Message-ID")));
+    let mut ids = mails.iter().filter_map(|mail| mail.text.lines().find(|line| line.starts_with("Message-ID")));
     let first = ids.next();
     assert!(first.is_some() && ids.all(|id| Some(id) == first));
 }
