@@ -175,7 +175,7 @@ mod tests {
             fill_output(template, fields, Path::new("/srv/care"), &[PathBuf::from("/mnt/share")])
         };
         for (title, wanted) in [
-            ("../../etc/x", "out/-----etc-x.csv"),
+            ("../../etc/x", "out/---..-etc-x.csv"),
             ("/etc/passwd", "out/-etc-passwd.csv"),
             ("..", "out/--.csv"),
             (".hidden", "out/-hidden.csv"),

@@ -127,5 +127,7 @@ fn a_terminal_shows_the_chart_below_the_table_and_a_pipe_does_not() {
     let (table, chart) = shown.split_once("(7 rows)").expect("the table comes first");
     assert!(table.contains("fcr_ratio") && chart.contains('█') && chart.contains('%'), "{shown}");
     let plain = on_a_terminal(&folder, &format!("run topics --data '{data}' --no-chart")).unwrap_or_default();
-    assert!(plain.contains("(7 rows)") && !plain.contains('█'), "{plain}");
+    // the bar of progress, which a slow machine shows before the table, has such blocks too
+    let (_, below) = plain.split_once("(7 rows)").expect("the table is shown");
+    assert!(!below.contains('█'), "{plain}");
 }

@@ -45,6 +45,12 @@ const CLAUSES: [(&str, &str, &str, &str); 6] = [
         "overlaps",
         "write the comparisons: x = 1 and y = 2; of two periods that overlap: a.from_at < b.to_at and b.from_at < a.to_at",
     ),
+    (
+        "Unsupported binary operator: Overlaps",
+        "OVERLAPS compares rows of several values, which are not known here",
+        "overlaps",
+        "write the comparisons: a.from_at < b.to_at and b.from_at < a.to_at",
+    ),
 ];
 
 /// The error of a message that is known here.
