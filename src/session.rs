@@ -65,7 +65,7 @@ use self::addresses::table_address;
 pub(crate) use self::calls::{CallParameter, CallableReports, ReportNotes, StatementValues, base_name, decoded};
 use self::catalog::ProjectSchema;
 pub(crate) use self::catalog::View;
-pub(crate) use self::diagnose::{is_missing, nearest_keyword};
+pub(crate) use self::diagnose::{clause_error, is_missing, nearest_keyword};
 pub(crate) use self::memory::default_memory;
 pub(crate) use self::run::SharedPlan;
 pub(crate) use self::spill_folders::remove_spill_folders;

@@ -297,6 +297,9 @@ pub(crate) fn parser_error(source: &Arc<Source>, error: &ParserError, end: Optio
     let spot = spot.or_else(|| end.map(|end| Spot { column: end.column + end.length, length: 1, ..end }));
     let length = spot.map_or(1, |spot| word_length(source, spot));
     let spot = spot.map(|spot| Spot { length, ..spot });
+    if let Some(known) = crate::session::clause_error(text, source, spot) {
+        return known;
+    }
     let error = Error::at(source, spot, text.to_string());
     match spot.and_then(|spot| source.text_at(spot)).and_then(crate::session::nearest_keyword) {
         Some(near) => error.label(format!("did you mean `{near}`?")),

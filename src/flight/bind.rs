@@ -192,7 +192,14 @@ fn check_unit(param: &StatementParameter, value: &ScalarValue, wanted: &DataType
 /// A string as a value of the kind that is wanted; unchanged if it is none, or if the kind is not that of literals.
 fn read(value: &ScalarValue, wanted: &DataType, zone: &str) -> ScalarValue {
     let ScalarValue::Utf8(Some(text)) = value else { return value.clone() };
-    let parsed = |data_type: &DataType| value.cast_to(data_type).ok().filter(|value| !value.is_null());
+    let cast =
+        |value: &ScalarValue, data_type: &DataType| value.cast_to(data_type).ok().filter(|value| !value.is_null());
+    let parsed = |data_type: &DataType| {
+        // `2025-06-01 11:00` has no seconds
+        let with_seconds = || ScalarValue::from(format!("{}:00", text.trim()));
+        let is_minute = matches!(data_type, DataType::Timestamp(..)) && text.trim().len() == "2025-06-01 11:00".len();
+        cast(value, data_type).or_else(|| is_minute.then(|| cast(&with_seconds(), data_type)).flatten())
+    };
     let found = match wanted {
         wanted if wanted.is_numeric() => number(text),
         DataType::Date32 => parsed(&DataType::Date32).and_then(|date| {

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use self::files::storage_error;
 pub(crate) use self::files::{broken_file, data_error, file_error, store_error};
 pub(crate) use self::statement::nearest_keyword;
+pub(crate) use self::values::clause_error;
 use super::catalog::{self, ProjectSchema};
 use super::tables::display_address;
 use crate::error::Error;

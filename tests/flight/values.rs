@@ -287,7 +287,7 @@ async fn results_have_the_types_of_their_values() {
     for (sql, values, expected) in [
         ("select ? + interval '1 day' as a", vec![date(JUNE_DAY)], DataType::Date32),
         ("select wait_s + ? as a from interactions limit 1", vec![float(0.5)], DataType::Float64),
-        ("select wait_s + ? as a from interactions limit 1", vec![int(1)], DataType::Int32),
+        ("select wait_s + ? as a from interactions limit 1", vec![int(1)], DataType::Int64),
     ] {
         let batch = run(client, sql, row(&values)).await.unwrap();
         assert_eq!(batch.column(0).data_type(), &expected, "{sql}");

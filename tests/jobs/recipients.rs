@@ -96,7 +96,7 @@ fn an_output_stays_inside_the_project_whatever_the_title_is() {
     );
     run(&folder, "a", AT).says("succeeded");
     let names = folder.names("out");
-    assert!(names.len() == 1 && !names[0].contains('\u{1b}') && !names[0].contains(".."), "{names:?}");
+    assert!(names.len() == 1 && !names[0].contains('\u{1b}') && !names[0].starts_with('.'), "{names:?}");
     for path in ["../x.csv", "/tmp/cxql-x.csv", "a/../../x.csv"] {
         let folder = project(&format!("[[job]]\nname = \"a\"\nsql = \"select 1 as a\"\noutputs = [\"{path}\"]\n"));
         folder.cxql(&["job", "list"]).fails(2, &["job `a`", "outputs"]);
@@ -127,8 +127,10 @@ fn values_of_the_data_are_text_in_chats_and_logs() {
         assert!(!ran.err.contains('\u{1b}'), "{}", ran.err);
         let posted = http.posted();
         assert_eq!(posted.len(), 1, "{shape}");
+        // an escaped backslash begins no escape of a control character: the name of a group shows these as `\n`
+        let body = posted[0].body.replace("\\\\", "");
         for part in ["<at", "@all", "](", "https://e.com", "<!channel", "\u{1b}", "\\u001b", "\\nred"] {
-            assert!(!posted[0].body.contains(part), "{shape}: {part} in {}", posted[0].body);
+            assert!(!body.contains(part), "{shape}: {part} in {}", posted[0].body);
         }
     }
 }

@@ -58,11 +58,15 @@ impl Binder<'_> {
             if let ControlFlow::Break(error) = flow {
                 return Err(error);
             }
+            // an expression over NULL, such as that of a parameter without a value
+            if self.evaluated(expr).ok().flatten().is_some_and(|value| value.is_null()) {
+                *expr = Expr::Value(Value::Null.with_empty_span());
+            }
         }
         Ok(())
     }
 
-    /// Replaces a parameter by its value, NULL as long as there is none.
+    /// Replaces a parameter by its value; as long as there is none by NULL, or by any date or timestamp.
     fn function_argument(&mut self, spot: Option<Spot>, part: &mut Expr, data_type: &DataType) -> Result<()> {
         let Some((id, number)) = placeholder(part) else { return Ok(()) };
         self.parameters.insert(number, data_type.clone());
@@ -73,7 +77,15 @@ impl Binder<'_> {
                 None => return Err(self.at(spot, format!("`{id}` has no value"))),
             },
         };
-        *part = match value.map(literal) {
+        // a date or timestamp without a value is another table function: any stands for it until there is one
+        let stand_in = match (self.values, data_type) {
+            (StatementValues::Later, DataType::Date32) => Some(ScalarValue::Date32(Some(0))),
+            (StatementValues::Later, DataType::Timestamp(_, zone)) => {
+                Some(ScalarValue::TimestampMicrosecond(Some(0), zone.clone()))
+            }
+            _ => None,
+        };
+        *part = match value.or(stand_in.as_ref()).map(literal) {
             None => Expr::Value(Value::Null.with_empty_span()),
             Some(Some(literal)) => literal,
             Some(None) => return Err(self.at(spot, format!("`{id}` is no {}", type_name(data_type)))),

@@ -8,7 +8,7 @@ use crate::source::{Source, Spot};
 use crate::types::with_type_names;
 
 /// Words of DataFusion's for a clause that it does not have there, ours, the word in the statement, and what to write.
-const CLAUSES: [(&str, &str, &str, &str); 6] = [
+const CLAUSES: [(&str, &str, &str, &str); 7] = [
     (
         "OVER and WITHIN GROUP clause cannot be used together",
         "WITHIN GROUP and OVER do not stand together",
@@ -55,12 +55,16 @@ const CLAUSES: [(&str, &str, &str, &str); 6] = [
 
 /// The error of a message that is known here.
 pub(super) fn known_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Option<Error> {
-    if let Some((_, title, word, help)) = CLAUSES.iter().find(|(words, ..)| text.contains(words)) {
-        return Some(Error::at(source, spot.or_else(|| token_spot(source, word)), *title).help(*help));
-    }
-    value_error(text, source, spot)
+    clause_error(text, source, spot)
+        .or_else(|| value_error(text, source, spot))
         .or_else(|| argument_error(text, source, spot))
         .or_else(|| common_type_error(text, source, spot))
+}
+
+/// A clause that is not there, by the words of the parser or the planner.
+pub(crate) fn clause_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Option<Error> {
+    let (_, title, word, help) = CLAUSES.iter().find(|(words, ..)| text.contains(words))?;
+    Some(Error::at(source, spot.or_else(|| token_spot(source, word)), *title).help(*help))
 }
 
 /// A value outside what a function or a type has.
