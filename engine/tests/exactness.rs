@@ -379,7 +379,7 @@ async fn casts_into_another_order_leave_no_row_groups_out() {
         let session = context(options);
         session.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
         if is_stock {
-            check_stock(&session, &[(cases[0].0, "0"), (cases[5].0, "0")]).await;
+            check_stock(&session, &[(cases[0].0, "0")]).await;
             continue;
         }
         for (sql, expected) in cases {
