@@ -4,6 +4,8 @@
 //! Expected values: PostgreSQL 15 and DuckDB 2.0.1, which agree unless a case says otherwise.
 
 mod common;
+#[path = "common/text.rs"]
+mod text;
 
 use std::sync::Arc;
 
@@ -12,7 +14,6 @@ use datafusion::arrow::array::{
     ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::Int32Type;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -33,16 +34,7 @@ async fn rows(context: &SessionContext, sql: &str) -> Result<String> {
         None => context.sql(sql).await?,
     };
     let batches = frame.collect().await?;
-    let options = FormatOptions::default().with_null("NULL");
-    let mut rows = vec![];
-    for batch in &batches {
-        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
-        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(","));
-        }
-    }
-    Ok(rows.join(";"))
+    text::rows_text(&batches)
 }
 
 async fn check(cases: &[(&str, &str)]) {

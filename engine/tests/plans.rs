@@ -4,11 +4,12 @@
 //! Expected rows: worked out by hand from the tables below, and the same in DuckDB 2.0.1 unless a case says otherwise.
 
 mod common;
+#[path = "common/text.rs"]
+mod text;
 
 use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -72,16 +73,7 @@ async fn rows(context: &SessionContext, sql: &str) -> Result<String> {
         None => state.statement_to_plan(statement).await?,
     };
     let batches = context.execute_logical_plan(plan).await?.collect().await?;
-    let options = FormatOptions::default().with_null("NULL");
-    let mut rows = vec![];
-    for batch in &batches {
-        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
-        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(","));
-        }
-    }
-    Ok(rows.join(";"))
+    text::rows_text(&batches)
 }
 
 async fn check(cases: &[Case]) {

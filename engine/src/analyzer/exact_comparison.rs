@@ -3,7 +3,7 @@
 //!
 //! | condition over `x bigint` | as |
 //! |---|---|
-//! | `x = 3.0`, `x in (3.0, 4.7)` | `x = 3`, `x in (3, 4.5)`: a decimal that no integer equals |
+//! | `x = 3.0`, `x in (3.0, 4.7)` | `x = 3`, `x in (3, 4.7)`: a decimal that no integer equals |
 //! | `x < 2.5`, `x >= 2.5`, `x between 1.5 and 3.5` | `x <= 2`, `x > 2`, `x between 2 and 3` |
 //! | `x = 9007199254740993.0` | `x = 9007199254740993` |
 //! | `x < 1e300` | unchanged: both are doubles |

@@ -20,11 +20,9 @@ use datafusion::logical_expr::{
     ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::interval_key::DAY_NS;
 use super::local_time::{as_local, ticks};
 use super::ticks_per_second;
-
-/// Nanoseconds of a day.
-const DAY_NS: i64 = 86_400_000_000_000;
 
 /// The function; see the module.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -59,7 +57,7 @@ fn age(at: NaiveDateTime, earlier: NaiveDateTime) -> IntervalMonthDayNano {
     let mut days = sign * (at.day() as i32 - earlier.day() as i32);
     let mut nanoseconds = i64::from(sign) * (time(at) - time(earlier));
     if nanoseconds < 0 {
-        nanoseconds += DAY_NS;
+        nanoseconds += DAY_NS as i64;
         days -= 1;
     }
     while days < 0 {
