@@ -30,7 +30,8 @@ pub(crate) fn register(session: &Arc<Session>, library: &Library) -> Result<()> 
 #[derive(Debug)]
 struct ReportSchema {
     files: HashMap<String, ReportFile>,
-    planned: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    /// Planned reports by name, with the generation of the tables that they were planned over.
+    planned: Mutex<HashMap<String, (u64, Arc<dyn TableProvider>)>>,
     session: Weak<Session>,
 }
 
@@ -122,13 +123,18 @@ impl SchemaProvider for ReportSchema {
                 None => Ok(None),
             };
         }
-        let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone);
-        if known.is_some() {
-            return Ok(known);
-        }
         let Some(file) = self.files.get(name) else { return Ok(None) };
+        let session =
+            self.session.upgrade().ok_or_else(|| Error::Engine { message: "the session has ended".into() })?;
+        session.refresh(&format!("{REPORTS}.{name}")).await?;
+        let generation = session.generation();
+        let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some((_, view)) = known.filter(|(planned, _)| *planned == generation) {
+            return Ok(Some(view));
+        }
         let view = self.plan(file, None).await?;
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), Arc::clone(&view));
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.insert(name.to_string(), (generation, Arc::clone(&view)));
         Ok(Some(view))
     }
 
