@@ -27,11 +27,13 @@ pub(crate) fn register(session: &Arc<Session>, library: &Library) -> Result<()> 
     session.add_schema(REPORTS, schema)
 }
 
+/// A planned report, with the generation of the tables that it was planned over.
+type PlannedReport = (u64, Arc<dyn TableProvider>);
+
 #[derive(Debug)]
 struct ReportSchema {
     files: HashMap<String, ReportFile>,
-    /// Planned reports by name, with the generation of the tables that they were planned over.
-    planned: Mutex<HashMap<String, (u64, Arc<dyn TableProvider>)>>,
+    planned: Mutex<HashMap<String, PlannedReport>>,
     session: Weak<Session>,
 }
 

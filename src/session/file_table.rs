@@ -31,7 +31,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::pinned::is_same_version;
-use super::tables::{Inspected, TableFiles, display_address};
+use super::tables::{Inspected, TableFiles};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::types::type_name;
@@ -129,7 +129,7 @@ impl FileTable {
                 forget_file(state, &self.files, &file.location);
             }
             let is_added = gone.is_empty() && others.iter().all(|file| !known.files.contains_key(&file.location));
-            let added: Vec<ObjectMeta> = others.iter().map(|file| ObjectMeta::clone(file)).collect();
+            let added: Vec<ObjectMeta> = others.iter().copied().cloned().collect();
             let notes = match is_added && added.iter().any(|file| file.size > 0) {
                 true => self.added_notes(state, &added, &files).await?,
                 false => None,

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::Result as DataFusionResult;
 use futures::StreamExt;
@@ -188,7 +188,8 @@ impl OpenFile {
             parts.push(part.into());
         }
         let now = self.file.metadata()?;
-        let is_unwritten = now.len() == expected.size && DateTime::from(now.modified()?) == expected.last_modified;
+        let is_unwritten =
+            now.len() == expected.size && DateTime::<Utc>::from(now.modified()?) == expected.last_modified;
         Ok(is_unwritten.then_some(parts))
     }
 }
