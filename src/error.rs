@@ -77,6 +77,15 @@ pub enum Error {
         cause: Option<Box<DataFusionError>>,
     },
 
+    /// The files of a table changed while a statement was planned or read them.
+    #[error("{message}")]
+    Changed {
+        /// The file or table, what happened, the remedy.
+        message: String,
+        /// Whether planning the statement again may succeed: a file was replaced, but no columns are known to differ.
+        can_retry: bool,
+    },
+
     /// A `-- check:` of a report or view failed.
     #[error("{message}")]
     Check {
@@ -177,6 +186,7 @@ impl Error {
             Self::Usage { .. } | Self::Parameter { .. } | Self::WriteUsage(_) => 2,
             Self::At { .. }
             | Self::Data { .. }
+            | Self::Changed { .. }
             | Self::Check { .. }
             | Self::Write(_)
             | Self::Io { .. }

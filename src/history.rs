@@ -28,6 +28,7 @@ pub(crate) use self::deliveries::{Content, Delivery, DeliveryKind, DeliveryState
 pub(crate) use self::resume::Requested;
 pub(crate) use self::runs::{NewRun, Run, RunState, Trigger};
 use crate::error::{Error, Result};
+use crate::temporary::remove_unlocked;
 
 /// Path of the history in a project folder.
 pub(crate) const FILE_NAME: &str = ".cxql/jobs.db";
@@ -186,6 +187,7 @@ impl Store {
             transaction.pragma_update(None, "user_version", LAYOUT).map_err(&failed)?;
         }
         transaction.commit().map_err(&failed)?;
+        remove_dead_holders(path);
         let holder = Holder::new(path)?;
         let identity = file_identity(path);
         Ok(Self { connection: Mutex::new(connection), path: path.to_path_buf(), holder, identity, origin })
@@ -325,12 +327,28 @@ impl Store {
 
 impl Holder {
     fn new(store: &Path) -> Result<Self> {
-        let name = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
-        let path = holders(store).join(format!("{name}.lock"));
-        let failed = |cause| Error::Io { action: "lock", path: path.clone(), cause };
-        let lock = File::create_new(&path).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        Ok(Self { name, path, _lock: lock })
+        loop {
+            let name = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
+            let path = holders(store).join(format!("{name}.lock"));
+            let failed = |cause| Error::Io { action: "lock", path: path.clone(), cause };
+            let lock = File::create_new(&path).map_err(failed)?;
+            match lock.try_lock() {
+                Ok(()) if path.exists() => return Ok(Self { name, path, _lock: lock }),
+                // another process took it for one of a process that has ended
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+            }
+        }
+    }
+}
+
+/// Removes the lock files of processes that have ended without it.
+fn remove_dead_holders(store: &Path) {
+    for entry in fs::read_dir(holders(store)).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "lock") {
+            // names are never reused
+            remove_unlocked(&entry.path());
+        }
     }
 }
 

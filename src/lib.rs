@@ -22,6 +22,7 @@ mod session;
 mod signals;
 mod source;
 mod sqlfile;
+mod temporary;
 mod types;
 
 pub use cli::main;

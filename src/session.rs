@@ -11,6 +11,8 @@ mod diagnose;
 mod dictionary_bounds;
 mod discover;
 mod divisions;
+mod duplicates;
+mod file_table;
 mod headings;
 mod interval_units;
 mod joins;
@@ -19,7 +21,9 @@ mod memory;
 pub(crate) mod model;
 mod ndjson;
 mod parquet_interval;
+mod pinned;
 mod reads;
+mod retry;
 mod run;
 mod settings;
 mod spill_folders;
@@ -36,7 +40,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use cxql_engine::EngineOptions;
-use cxql_engine::memory::{SpillHeadroomPool, with_query_limit};
+use cxql_engine::memory::SpillHeadroomPool;
 use cxql_engine::unique_keys::KeyScanStore;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
@@ -48,10 +52,9 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, SetVariable, Statement as PlanStatement};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -65,7 +68,7 @@ use self::addresses::table_address;
 pub(crate) use self::calls::{CallParameter, CallableReports, ReportNotes, StatementValues, base_name, decoded};
 use self::catalog::ProjectSchema;
 pub(crate) use self::catalog::View;
-pub(crate) use self::diagnose::{clause_error, is_missing, nearest_keyword};
+pub(crate) use self::diagnose::{changed, clause_error, is_missing, nearest_keyword};
 pub(crate) use self::memory::default_memory;
 pub(crate) use self::run::SharedPlan;
 pub(crate) use self::spill_folders::remove_spill_folders;
@@ -73,7 +76,6 @@ use self::spill_folders::spill_folder;
 pub(crate) use self::virtual_table::{RowSource, VirtualTable};
 use crate::config::{S3Config, TableConfig};
 use crate::error::{Error, Result};
-use crate::panics::CatchStream;
 use crate::source::{Source, Spot};
 
 /// The catalog of a session.
@@ -89,8 +91,6 @@ pub(crate) const SYSTEM: &str = "system";
 const METADATA_CACHE_BYTES: usize = 128 << 20;
 /// Bytes of file listings that a session keeps.
 const LIST_CACHE_BYTES: usize = 64 << 20;
-/// How long a listing is believed: new files are seen after this at the latest.
-const LIST_CACHE_SECONDS: u64 = 60;
 
 /// The encoder of a result may hold one part in so many of the memory limit.
 const ENCODER_SHARE: usize = 8;
@@ -198,7 +198,7 @@ impl Session {
             .with_object_store_registry(stores)
             .with_metadata_cache_limit(METADATA_CACHE_BYTES)
             .with_object_list_cache_limit(LIST_CACHE_BYTES)
-            .with_object_list_cache_ttl(Some(std::time::Duration::from_secs(LIST_CACHE_SECONDS)))
+            .with_object_list_cache_ttl(Some(file_table::STORE_LISTING))
             .build_arc()
             .map_err(engine)?;
 
@@ -303,6 +303,20 @@ impl Session {
         plan: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
     ) -> Result<T> {
         catalog::planning(name, source, plan).await
+    }
+
+    /// Looks at the files below a view or report, as [`Session::table`] does.
+    ///
+    /// # Errors
+    /// Files that are gone, empty or broken.
+    pub(crate) async fn refresh(&self, name: &str) -> Result<()> {
+        self.schema.refresh(name).await
+    }
+
+    /// Changes when a table was opened anew, because its files have other columns: what was planned before is not valid any
+    /// more.
+    pub(crate) fn generation(&self) -> u64 {
+        self.schema.generation()
     }
 
     /// Notes for the user about the queries planned so far; each is returned once.
@@ -418,35 +432,22 @@ impl Session {
     /// # Errors
     /// DataFusion's, as [`Session::logical_plan`].
     pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let physical = self.state().create_physical_plan(plan).await?;
-        let footers = self.context.runtime_env().cache_manager.get_file_metadata_cache();
-        parquet_interval::check(&physical, footers.as_ref())?;
-        Ok(physical)
+        retry::operators_of(&self.context, plan).await
     }
 
-    /// Starts operators, which must not have run before.
+    /// Starts operators of `plan`, which must not have run before and may take `memory` bytes of the memory of all. If a
+    /// file is replaced before they return rows, the plan is planned again.
     ///
     /// # Errors
     /// DataFusion's, as [`Session::logical_plan`].
-    pub(crate) fn start(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Execution, DataFusionError> {
-        self.start_within(plan, None)
-    }
-
-    /// Starts operators that may take `memory` bytes of the memory of all.
-    ///
-    /// # Errors
-    /// As [`Session::start`].
-    pub(crate) fn start_within(
+    pub(crate) fn start(
         &self,
-        plan: Arc<dyn ExecutionPlan>,
+        plan: &LogicalPlan,
+        operators: Arc<dyn ExecutionPlan>,
         memory: Option<usize>,
     ) -> Result<Execution, DataFusionError> {
-        let mut context = TaskContext::from(&self.state());
-        if let Some(memory) = memory {
-            context = context.with_runtime(with_query_limit(&self.context.runtime_env(), memory));
-        }
-        let stream = caught(execute_stream(Arc::clone(&plan), Arc::new(context))?);
-        Ok(Execution { schema: stream.schema(), stream, plan })
+        let stream = retry::start(&self.context, plan, Arc::clone(&operators), memory)?;
+        Ok(Execution { schema: stream.schema(), stream, plan: operators })
     }
 
     /// The expression of a condition over the columns of a plan.
@@ -521,11 +522,6 @@ fn store_and_path(
     let path = object_store::path::Path::from_url_path(url.path())
         .map_err(|error| Error::usage(format!("`{url}` is no usable address: {error}")))?;
     Ok((store, path))
-}
-
-/// A stream whose panics are errors: a corrupt page of a file may end in one.
-fn caught(stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    Box::pin(RecordBatchStreamAdapter::new(stream.schema(), CatchStream::new(stream)))
 }
 
 /// Whether any part of a plan changes anything outside the session's settings.

@@ -23,7 +23,7 @@ mod tables;
 mod text;
 mod world;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,12 @@ pub const CONTACTS_MAX: u64 = 1_000_000_000;
 
 /// The names of the tables in the target folder.
 const TABLES: [&str; 7] = ["interactions", "surveys", "customers", "orders", "events", "agents", "agent_states"];
+
+/// The start of the names of hidden folders.
+const HIDDEN: &str = ".cxql-demo-";
+
+/// The file in a hidden folder that its process holds a lock on.
+const LOCK: &str = "lock";
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +175,9 @@ fn stage<F: FnOnce(io::Error) -> DemoError>(
     progress: &mut dyn FnMut(u64),
     io_error: &impl Fn(&Path) -> F,
 ) -> Result<Summary, DemoError> {
-    let hidden = tempfile::Builder::new().prefix(".cxql-demo-").tempdir_in(beside).map_err(io_error(beside))?;
+    let hidden = tempfile::Builder::new().prefix(HIDDEN).tempdir_in(beside).map_err(io_error(beside))?;
+    let _lock = lock(hidden.path()).map_err(io_error(hidden.path()))?;
+    remove_left_over(beside);
     // A subfolder: the temporary folder is private to its owner, the data has default permissions.
     let staged = hidden.path().join("data");
     fs::create_dir(&staged).map_err(io_error(&staged))?;
@@ -181,6 +189,29 @@ fn stage<F: FnOnce(io::Error) -> DemoError>(
         move_into(&staged, dir)?;
     }
     Ok(Summary { tables })
+}
+
+/// Locks a hidden folder until its process ends; `None` on a file system without locks. The lock has its name only while it
+/// is locked.
+fn lock(hidden: &Path) -> io::Result<Option<File>> {
+    let new = hidden.join("new");
+    let lock = File::create_new(&new)?;
+    match lock.try_lock() {
+        Ok(()) => fs::rename(&new, hidden.join(LOCK)).map(|()| Some(lock)),
+        Err(_) => fs::remove_file(&new).map(|()| None),
+    }
+}
+
+/// Removes the hidden folders that killed processes left in a folder.
+fn remove_left_over(beside: &Path) {
+    for entry in fs::read_dir(beside).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(HIDDEN.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_ours && File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            // what cannot be removed is tried by the next process
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The parent folder of `dir`.

@@ -11,6 +11,7 @@ use crate::config::{LogFormat, parse_size};
 use crate::error::{Error, Result};
 use crate::flight::{ServeOptions, Server, start_log};
 use crate::project::Project;
+use crate::temporary::TemporaryFile;
 
 /// The default address.
 const LISTEN: &str = "127.0.0.1:32010";
@@ -119,13 +120,9 @@ impl AddressFile {
     /// Writes a temporary file and renames it, so that readers never see a part of it.
     fn write(path: &Path, address: &str) -> Result<Self> {
         let failed = |cause| Error::Io { action: "write", path: path.to_path_buf(), cause };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        writeln!(file, "{address}").map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
+        let mut new = TemporaryFile::beside(path, false).map_err(failed)?;
+        writeln!(new.file, "{address}").map_err(failed)?;
+        new.persist(path).map_err(failed)?;
         Ok(Self(path.to_path_buf()))
     }
 }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::flight;
 use crate::project::CliOptions;
 use crate::session::ADMIN;
+use crate::temporary::TemporaryFile;
 
 #[derive(Debug, Args)]
 pub(super) struct UserArgs {
@@ -111,12 +112,10 @@ fn password(from_stdin: bool) -> Result<String> {
 /// owner.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let failed = |cause| Error::Io { action: "write", path: path.to_path_buf(), cause };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut new = TemporaryFile::beside(path, false).map_err(failed)?;
     if let Ok(metadata) = path.metadata() {
-        file.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
+        new.file.set_permissions(metadata.permissions()).map_err(failed)?;
     }
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    new.file.write_all(text.as_bytes()).map_err(failed)?;
+    new.persist(path).map_err(failed)
 }

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::session::{Session, is_missing};
+use crate::session::{Session, changed, is_missing};
 use crate::source::Source;
 
 /// Maximum length of an encoded message. It is sent in a header, and clients accept 8 KB of headers in total.
@@ -61,6 +61,9 @@ pub(super) fn refused(text: impl Into<String>) -> Status {
 pub(super) fn code_of(error: &DataFusionError) -> Code {
     if is_missing(error) {
         return Code::NotFound;
+    }
+    if changed(error).is_some() {
+        return Code::Aborted;
     }
     match error {
         DataFusionError::ArrowError(error, _) => code_of_arrow(error),
@@ -158,6 +161,7 @@ fn code_of_own(error: &Error) -> Code {
         Error::Data { cause: None, .. } | Error::Io { .. } | Error::History { .. } => Code::Unavailable,
         Error::WriteUsage(_) | Error::Write(_) | Error::Channel { .. } | Error::Engine { .. } => Code::Internal,
         Error::Stopped => Code::Cancelled,
+        Error::Changed { .. } => Code::Aborted,
     }
 }
 

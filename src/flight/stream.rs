@@ -361,8 +361,9 @@ async fn run(
 ) -> Result<BoxStream<'static, Result<RecordBatch, Status>>, Status> {
     let session = Arc::clone(&query.session);
     let started = async {
+        let plan = step.plan.clone();
         let operators = step.operators(&session).await?;
-        session.start_within(operators, memory)
+        session.start(&plan, operators, memory)
     };
     let execution = match started.await {
         Ok(execution) => execution,

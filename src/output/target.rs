@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{Destination, OutputError, ReaderState, Result};
+use crate::temporary::TemporaryFile;
 
 /// Capacity of the queue to a slow disk or reader, in chunks.
 const QUEUE: usize = 2;
@@ -113,6 +114,8 @@ pub(super) struct Local {
 struct NewFile {
     temporary: Option<TempPath>,
     place: PathBuf,
+    /// Locked until it has its name: the writing thread closes its own handle before.
+    _lock: File,
     _listed: Listed,
 }
 
@@ -217,7 +220,7 @@ impl Local {
             return Ok(ReaderState::Closed);
         }
         let reader_state = self.reader_state().await?;
-        if let Some(NewFile { temporary: Some(temporary), place, _listed }) = self.file.take() {
+        if let Some(NewFile { temporary: Some(temporary), place, _lock, _listed }) = self.file.take() {
             let failed = |source| OutputError::io(place.display().to_string(), source);
             temporary.persist(&place).map_err(|error| failed(error.error))?;
             // the rename is durable once the folder is synced, which not every file system supports
@@ -267,27 +270,13 @@ fn open_file(path: &Path) -> Result<Target> {
     if !folder.is_dir() {
         return Err(missing_folder(path, &place));
     }
-    let mut prefix = std::ffi::OsString::from(".");
-    match place.file_name() {
-        // file names have at most 255 bytes
-        Some(name) if name.len() <= 200 => prefix.push(name),
-        _ => prefix.push("cxql"),
-    }
-    prefix.push(".");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // the system applies the umask, as for every new file
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let (file, temporary) = builder.tempfile_in(folder).map_err(failed)?.into_parts();
+    let TemporaryFile { file, path: temporary } = TemporaryFile::beside(&place, true).map_err(failed)?;
     let listed = Listed::new(&temporary).ok_or_else(|| failed(io::Error::other("the program ends")))?;
+    let lock = file.try_clone().map_err(failed)?;
     if let Some(metadata) = existing {
         keep_rights(&file, &metadata).map_err(failed)?;
     }
-    let new = NewFile { temporary: Some(temporary), place, _listed: listed };
+    let new = NewFile { temporary: Some(temporary), place, _lock: lock, _listed: listed };
     Local::start(named, file, |file| file.sync_all(), Some(new)).map(Target::Local)
 }
 

@@ -27,10 +27,13 @@ pub(crate) fn register(session: &Arc<Session>, library: &Library) -> Result<()> 
     session.add_schema(REPORTS, schema)
 }
 
+/// A planned report, with the generation of the tables that it was planned over.
+type PlannedReport = (u64, Arc<dyn TableProvider>);
+
 #[derive(Debug)]
 struct ReportSchema {
     files: HashMap<String, ReportFile>,
-    planned: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    planned: Mutex<HashMap<String, PlannedReport>>,
     session: Weak<Session>,
 }
 
@@ -122,13 +125,18 @@ impl SchemaProvider for ReportSchema {
                 None => Ok(None),
             };
         }
-        let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone);
-        if known.is_some() {
-            return Ok(known);
-        }
         let Some(file) = self.files.get(name) else { return Ok(None) };
+        let session =
+            self.session.upgrade().ok_or_else(|| Error::Engine { message: "the session has ended".into() })?;
+        session.refresh(&format!("{REPORTS}.{name}")).await?;
+        let generation = session.generation();
+        let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some((_, view)) = known.filter(|(planned, _)| *planned == generation) {
+            return Ok(Some(view));
+        }
         let view = self.plan(file, None).await?;
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), Arc::clone(&view));
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.insert(name.to_string(), (generation, Arc::clone(&view)));
         Ok(Some(view))
     }
 

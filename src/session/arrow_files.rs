@@ -33,6 +33,8 @@ use futures::StreamExt;
 use object_store::{ObjectMeta, ObjectStore};
 
 use self::reader::{ArrowFile, Bounds};
+use super::duplicates;
+use super::pinned::PinnedStore;
 
 /// The format of Arrow tables.
 #[derive(Debug)]
@@ -74,6 +76,8 @@ impl FileFormat for ArrowFileFormat {
         let mut schemas = Vec::with_capacity(objects.len());
         for object in objects {
             let file = ArrowFile::open(store, object, &self.bounds).await?;
+            let address = format!("{}{}", self.bounds.store_address, object.location);
+            duplicates::check_fields(file.schema().fields(), &address)?;
             schemas.push(Schema::clone(file.schema()));
         }
         Ok(Arc::new(Schema::try_merge(schemas)?))
@@ -214,6 +218,8 @@ impl FileOpener for ArrowFileOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let (bounds, store, schema) = (self.bounds.clone(), Arc::clone(&self.store), Arc::clone(&self.schema));
         Ok(Box::pin(async move {
+            let pinned = PinnedStore::of_file(&store, &bounds.store_address, &file.object_meta);
+            let store: Arc<dyn ObjectStore> = pinned;
             let opened = ArrowFile::open(&store, &file.object_meta, &bounds).await?;
             let range = file.range.map(|range| range.start.unsigned_abs()..range.end.unsigned_abs());
             Ok(opened.batches(schema, range).await?.boxed())

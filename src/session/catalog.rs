@@ -4,9 +4,12 @@
 //! Tables are opened and views are planned when a query first names them: a session starts at once however many there
 //! are, and a broken table fails only the queries that use it.
 
+mod opened;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
@@ -25,7 +28,9 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use parking_lot::RwLock;
 
+use self::opened::OpenedTables;
 use super::calls::{CallableReports, StatementValues};
+use super::file_table::{FileTable, Notes};
 use super::model::Misfit;
 use super::reads::Reads;
 use super::{CATALOG, REPORTS, SCHEMA, SYSTEM, diagnose, model, statement, tables};
@@ -103,8 +108,13 @@ tokio::task_local! {
 pub(crate) struct ProjectSchema {
     tables: BTreeMap<String, TableConfig>,
     views: BTreeMap<String, View>,
-    /// Opened tables and planned views by name. The table below a view of the same name has the key `table:NAME`.
-    opened: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    /// Opened tables by name. Files may change: a table with other columns is opened anew.
+    files: Mutex<HashMap<String, Arc<FileTable>>>,
+    /// Tables as they are read, and planned views, by name. The table below a view of the same name has the key
+    /// `table:NAME`.
+    opened: Mutex<OpenedTables>,
+    /// Counts the tables that were opened anew, in all schemas over the same tables.
+    generation: Arc<AtomicU64>,
     /// Columns of opened tables that do not have the model's types, by table.
     misfits: Mutex<HashMap<String, Vec<Misfit>>>,
     /// Tables that statements of this session created.
@@ -115,7 +125,7 @@ pub(crate) struct ProjectSchema {
     /// Whether there is a data folder.
     pub(crate) has_data: bool,
     pub(crate) empty_folders: Vec<String>,
-    notes: Arc<Mutex<BTreeSet<String>>>,
+    notes: Notes,
     reads: Mutex<Reads>,
     /// For a restricted session: the schema that opens the tables, and the names that error messages may suggest.
     base: Option<(Arc<ProjectSchema>, BTreeSet<String>)>,
@@ -146,7 +156,9 @@ impl ProjectSchema {
         Self {
             tables,
             views,
+            files: Mutex::default(),
             opened: Mutex::default(),
+            generation: Arc::default(),
             misfits: Mutex::default(),
             made: Mutex::default(),
             files_in_from,
@@ -167,7 +179,9 @@ impl ProjectSchema {
         Self {
             tables: base.tables.clone(),
             views: base.views.clone(),
+            files: Mutex::default(),
             opened: Mutex::default(),
+            generation: Arc::clone(&base.generation),
             misfits: Mutex::default(),
             made: Mutex::default(),
             files_in_from: false,
@@ -242,8 +256,9 @@ impl ProjectSchema {
         if let Some(table) = locked(&self.made).get(name) {
             return Ok(Some(Arc::clone(table)));
         }
-        let opened = locked(&self.opened).get(name).map(Arc::clone);
-        if let Some(table) = opened {
+        self.refresh(name).await?;
+        let generation = self.generation();
+        if let Some(table) = self.opened(name) {
             self.refuse_misfits(name)?;
             return Ok(Some(table));
         }
@@ -265,7 +280,7 @@ impl ProjectSchema {
             None => self.empty_model_table(name),
         };
         if let Some(table) = &table {
-            locked(&self.opened).insert(name.to_string(), Arc::clone(table));
+            self.keep_opened(name, table, generation);
         }
         self.refuse_misfits(name)?;
         Ok(table)
@@ -274,6 +289,7 @@ impl ProjectSchema {
     /// Remembers the columns of a table that do not fit the model. Queries of the user read them as they are.
     fn keep_misfits(&self, name: &str, misfits: Vec<Misfit>) {
         if misfits.is_empty() {
+            locked(&self.misfits).remove(name);
             return;
         }
         let titles: Vec<String> = misfits.iter().map(|misfit| misfit.title(name)).collect();
@@ -316,20 +332,19 @@ impl ProjectSchema {
             None if self.files_in_from && is_file_name(name) => TableConfig::at(file_address(name)?),
             None => return Ok(None),
         };
-        let table = tables::open(&self.state()?, name, &config).await?;
-        locked(&self.notes).extend(table.notes);
-        Ok(Some(table.provider))
+        Ok(Some(self.file_table(name, &config).await?))
     }
 
     /// The table that a view of the same name shadows.
     async fn shadowed_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let key = format!("table:{name}");
-        if let Some(table) = locked(&self.opened).get(&key) {
-            return Ok(Some(Arc::clone(table)));
+        let generation = self.generation();
+        if let Some(table) = self.opened(&key) {
+            return Ok(Some(table));
         }
         let table = self.open_table(name).await?;
         if let Some(table) = &table {
-            locked(&self.opened).insert(key, Arc::clone(table));
+            self.keep_opened(&key, table, generation);
         }
         Ok(table)
     }

@@ -1,4 +1,5 @@
-//! [`CaughtFormat`]: files whose corrupt headers and footers are errors, also where the library that reads them panics.
+//! [`CaughtFormat`]: files whose corrupt headers and footers are errors, also where the library that reads them panics, and
+//! that are read as the versions that were listed.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::{FileFormat, FileMeta};
-use datafusion::datasource::physical_plan::{FileScanConfig, FileSource};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, JsonSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::physical_expr::LexOrdering;
@@ -16,9 +17,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::diagnose;
+use super::pinned::{PinnedSource, PinnedStore, pin_footers};
 use crate::panics;
 
-/// A format whose panics are errors.
+/// A format whose panics are errors, and whose files are pinned to their versions.
 #[derive(Debug)]
 pub(super) struct CaughtFormat {
     format: Arc<dyn FileFormat>,
@@ -29,6 +31,10 @@ pub(super) struct CaughtFormat {
 impl CaughtFormat {
     pub(super) fn new(format: Arc<dyn FileFormat>, store_address: &str) -> Self {
         Self { format, store_address: store_address.to_owned() }
+    }
+
+    fn pinned(&self, store: &Arc<dyn ObjectStore>, object: &ObjectMeta) -> Arc<dyn ObjectStore> {
+        PinnedStore::new(store, &self.store_address, [object])
     }
 
     /// Reads of one file, whose name is in the error of a panic.
@@ -74,6 +80,7 @@ impl FileFormat for CaughtFormat {
         table_schema: SchemaRef,
         object: &ObjectMeta,
     ) -> Result<Statistics> {
+        let store = &self.pinned(store, object);
         self.caught(object, self.format.infer_stats(state, store, table_schema, object)).await
     }
 
@@ -84,6 +91,7 @@ impl FileFormat for CaughtFormat {
         table_schema: SchemaRef,
         object: &ObjectMeta,
     ) -> Result<Option<LexOrdering>> {
+        let store = &self.pinned(store, object);
         self.caught(object, self.format.infer_ordering(state, store, table_schema, object)).await
     }
 
@@ -94,6 +102,7 @@ impl FileFormat for CaughtFormat {
         table_schema: SchemaRef,
         object: &ObjectMeta,
     ) -> Result<FileMeta> {
+        let store = &self.pinned(store, object);
         self.caught(object, self.format.infer_stats_and_ordering(state, store, table_schema, object)).await
     }
 
@@ -102,10 +111,19 @@ impl FileFormat for CaughtFormat {
         state: &dyn Session,
         config: FileScanConfig,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.format.create_physical_plan(state, config).await
+        let runtime = state.runtime_env();
+        let store = runtime.object_store(&config.object_store_url)?;
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let plan = self.format.create_physical_plan(state, config).await?;
+        Ok(pin_footers(plan, store, &self.store_address, footers))
     }
 
     fn file_source(&self, table_schema: TableSchema) -> Arc<dyn FileSource> {
-        self.format.file_source(table_schema)
+        let source = self.format.file_source(table_schema);
+        // those of Parquet and Arrow pin their files themselves
+        if !source.is::<JsonSource>() {
+            return source;
+        }
+        Arc::new(PinnedSource { inner: source, address: self.store_address.as_str().into() })
     }
 }

@@ -15,7 +15,7 @@ use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use self::files::storage_error;
-pub(crate) use self::files::{broken_file, data_error, file_error, store_error};
+pub(crate) use self::files::{broken_file, changed, data_error, file_error, store_error};
 pub(crate) use self::statement::nearest_keyword;
 pub(crate) use self::values::clause_error;
 use super::catalog::{self, ProjectSchema};
@@ -39,6 +39,9 @@ pub(crate) async fn statement_error(
         Ok(own) => return own,
         Err(error) => error,
     };
+    if let Some(changed) = changed(&error) {
+        return changed;
+    }
     let spot = error
         .diagnostic()
         .and_then(|diagnostic| diagnostic.span)

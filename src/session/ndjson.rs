@@ -4,6 +4,8 @@
 //! floats too: of `9007199254740993` and `0.5` the first becomes `9007199254740992`, of an id of 20 digits the last ones
 //! are lost. Only a column that became a float is concerned, so files without one are not searched.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use datafusion::error::Result;
 use futures::StreamExt;
 use object_store::{ObjectMeta, ObjectStore};
 
+pub(super) use self::keys::check_keys;
 use super::csv::bytes;
 use crate::error::Error;
 

@@ -32,7 +32,12 @@ impl Reads {
 
     /// All names that statements read since the last call, also by way of views and reports.
     pub(super) fn take(&mut self) -> BTreeSet<String> {
-        let mut open: Vec<String> = std::mem::take(&mut self.by_statements).into_iter().collect();
+        let read = std::mem::take(&mut self.by_statements);
+        self.below(read.into_iter().collect())
+    }
+
+    /// These names, and all that they read.
+    pub(super) fn below(&self, mut open: Vec<String>) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         while let Some(name) = open.pop() {
             if all.insert(name.clone()) {

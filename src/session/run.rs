@@ -9,7 +9,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::{Execution, Session, parquet_interval};
+use super::{Execution, Session, retry};
 use crate::error::Result;
 use crate::source::Source;
 
@@ -51,9 +51,10 @@ impl Session {
         shared: Option<&SharedPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let Some(SharedPlan { plan, state }) = shared else { return self.physical_plan(plan).await };
-        let physical = state.query_planner().create_physical_plan(plan, state.as_ref()).await?;
-        parquet_interval::check(&physical, state.runtime_env().cache_manager.get_file_metadata_cache().as_ref())?;
-        Ok(physical)
+        retry::operators(self.context(), async || {
+            state.query_planner().create_physical_plan(plan, state.as_ref()).await
+        })
+        .await
     }
 
     /// Starts a statement of a run.
@@ -67,7 +68,7 @@ impl Session {
         shared: Option<&SharedPlan>,
     ) -> Result<Execution> {
         let started = match self.physical_plan_of_run(plan, shared).await {
-            Ok(physical) => self.start(physical),
+            Ok(physical) => self.start(plan, physical, None),
             Err(error) => Err(error),
         };
         match started {

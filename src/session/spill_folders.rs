@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::temporary::TemporaryFolder;
 
 /// The folders that sessions of this process spill to; `None` once the program ends.
-static SPILL_FOLDERS: Mutex<Option<Vec<tempfile::TempDir>>> = Mutex::new(Some(vec![]));
+static SPILL_FOLDERS: Mutex<Option<Vec<TemporaryFolder>>> = Mutex::new(Some(vec![]));
 
-/// A new folder for spill files, kept until [`remove_spill_folders`].
+/// A new folder for spill files, kept until [`remove_spill_folders`]. Those of killed processes are removed.
 pub(super) fn spill_folder(parent: Option<&Path>) -> Result<PathBuf> {
     let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
-    let folder = tempfile::Builder::new().prefix(".cxql-spill-").tempdir_in(&parent).map_err(|cause| {
+    let folder = TemporaryFolder::new(&parent, ".cxql-spill-").map_err(|cause| {
         Error::usage(format!("cannot spill to {}: {cause}; name a folder with --temp-dir", parent.display()))
     })?;
     let path = folder.path().to_path_buf();

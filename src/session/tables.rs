@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::Session;
 use datafusion::common::TableReference;
 use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::datasource::file_format::FileFormat;
@@ -13,7 +13,6 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::execution::SessionState;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -21,61 +20,154 @@ use super::arrow_files::ArrowFileFormat;
 use super::caught_format::CaughtFormat;
 use super::csv::CsvFormat;
 use super::dictionary_bounds::DictionaryBounds;
-use super::{diagnose, ndjson};
+use super::pinned::PinnedStore;
+use super::{diagnose, duplicates, ndjson};
 use crate::config::{TableConfig, TableFormat};
 use crate::error::{Error, Result};
 use crate::source::nearest;
 use crate::types::{BaseType, type_name};
 
-/// Opens a table: lists its files, reads their schemas, and checks that they agree.
-///
-/// # Errors
-/// No files, an unknown format, an unreadable file (named), files with different schemas (both named).
-pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig) -> Result<OpenedTable> {
-    let url = ListingTableUrl::parse(&config.path)
-        .map_err(|error| Error::data(format!("table `{name}`: `{}` is no address: {error}", config.path)))?
-        .with_table_ref(TableReference::bare(name));
-    let store = state.runtime_env().object_store(&url).map_err(|error| diagnose::data_error(error, &config.path))?;
-    let (format, compression) = format_of(name, config, &url)?;
-    let files = list(state, store.as_ref(), name, config, &url, format).await?;
-    let store_address = url.object_store();
-    let csv = match format {
-        TableFormat::Csv => Some(Arc::new(CsvFormat::new(name, config, compression, store_address.as_str())?)),
-        _ => None,
-    };
-    let handler: Arc<dyn FileFormat> = match &csv {
-        Some(csv) => Arc::clone(csv) as Arc<dyn FileFormat>,
-        None => {
-            let handler = handler(state, format, compression, store_address.as_str());
-            Arc::new(CaughtFormat::new(handler, store_address.as_str()))
+/// Files that a note names at most.
+const MAX_NOTED_FILES: usize = 3;
+
+/// Where the files of a table are, and how they are read.
+#[derive(Debug)]
+pub(super) struct TableFiles {
+    pub(super) name: String,
+    pub(super) config: TableConfig,
+    pub(super) url: ListingTableUrl,
+    format: TableFormat,
+    compression: FileCompressionType,
+    csv: Option<Arc<CsvFormat>>,
+    handler: Arc<dyn FileFormat>,
+}
+
+/// What the files of a table have in common.
+#[derive(Debug)]
+pub(super) struct Inspected {
+    /// The columns in the files.
+    pub(super) schema: SchemaRef,
+    /// The columns in the names of folders.
+    pub(super) partitions: Vec<(String, DataType)>,
+    /// What the user should know of the files.
+    pub(super) notes: Vec<String>,
+}
+
+impl TableFiles {
+    /// # Errors
+    /// An unusable address, an unknown format, a setting that the format does not have.
+    pub(super) fn new(state: &dyn Session, name: &str, config: &TableConfig) -> Result<Self> {
+        let url = ListingTableUrl::parse(&config.path)
+            .map_err(|error| Error::data(format!("table `{name}`: `{}` is no address: {error}", config.path)))?
+            .with_table_ref(TableReference::bare(name));
+        let (format, compression) = format_of(name, config, &url)?;
+        let store_address = url.object_store();
+        let csv = match format {
+            TableFormat::Csv => Some(Arc::new(CsvFormat::new(name, config, compression, store_address.as_str())?)),
+            _ => None,
+        };
+        let handler: Arc<dyn FileFormat> = match &csv {
+            Some(csv) => Arc::clone(csv) as Arc<dyn FileFormat>,
+            None => {
+                let handler = handler(state, format, compression, store_address.as_str());
+                Arc::new(CaughtFormat::new(handler, store_address.as_str()))
+            }
+        };
+        let (name, config) = (name.to_owned(), config.clone());
+        Ok(Self { name, config, url, format, compression, csv, handler })
+    }
+
+    fn store(&self, state: &dyn Session) -> Result<Arc<dyn ObjectStore>> {
+        let store = state.runtime_env().object_store(&self.url);
+        store.map_err(|error| diagnose::data_error(error, &self.config.path))
+    }
+
+    /// The files as they are now.
+    ///
+    /// # Errors
+    /// No files; a store that fails.
+    pub(super) async fn list(&self, state: &dyn Session) -> Result<Vec<ObjectMeta>> {
+        let store = self.store(state)?;
+        let ending = wanted_ending(&self.url, self.format, self.compression);
+        list(state, store.as_ref(), &self.name, &self.config, &self.url, &ending).await
+    }
+
+    /// Reads the schemas of files and checks that they agree.
+    ///
+    /// # Errors
+    /// An unreadable file (named), files with different schemas (both named), only empty files, a file that was replaced.
+    pub(super) async fn inspect(&self, state: &dyn Session, files: &[ObjectMeta]) -> Result<Inspected> {
+        let (name, config, compression) = (self.name.as_str(), &self.config, self.compression);
+        let store: Arc<dyn ObjectStore> = PinnedStore::new(&self.store(state)?, &store_address(config), files);
+        if self.format == TableFormat::Ndjson {
+            for file in files.iter().filter(|file| file.size > 0) {
+                let address = file_address(config, file);
+                let shown = display_address(&address);
+                let checked = async {
+                    ndjson::check_lines(&store, file, compression, &shown).await?;
+                    ndjson::check_keys(&store, file, compression, &shown).await
+                };
+                checked.await.map_err(|error| diagnose::file_error(error, &address))?;
+            }
         }
-    };
-    if format == TableFormat::Ndjson {
-        for file in files.iter().filter(|file| file.size > 0) {
-            let address = file_address(config, file);
-            let checked = ndjson::check_lines(&store, file, compression, &display_address(&address)).await;
-            checked.map_err(|error| diagnose::file_error(error, &address))?;
+        let schema = schema(state, &store, name, config, self.handler.as_ref(), files).await?;
+        if self.format == TableFormat::Ndjson && ndjson::has_float(&schema) {
+            refuse_long_numbers(&store, config, compression, &schema, files).await?;
+        }
+        let mut notes = self.csv.as_ref().map(|csv| csv.take_notes()).unwrap_or_default();
+        let empty: Vec<&ObjectMeta> = files.iter().filter(|file| file.size == 0).collect();
+        notes.extend(self.file_note(
+            &empty,
+            "is empty (0 bytes) and has no rows",
+            "are empty (0 bytes) and have no rows",
+        ));
+        let notes = notes.into_iter().map(|note| self.noted(&note)).collect();
+        Ok(Inspected { schema, partitions: self.partitions(files), notes })
+    }
+
+    /// The columns in the names of folders.
+    pub(super) fn partitions(&self, files: &[ObjectMeta]) -> Vec<(String, DataType)> {
+        partition_columns(&self.url, files)
+    }
+
+    /// A note about files, of which some are named; `None` if there are none.
+    pub(super) fn file_note(&self, files: &[&ObjectMeta], one: &str, many: &str) -> Option<String> {
+        let shown = |file: &&ObjectMeta| display_address(&file_address(&self.config, file));
+        let names = files.iter().take(MAX_NOTED_FILES).map(shown).collect::<Vec<_>>().join(", ");
+        match files.len() {
+            0 => None,
+            1 => Some(format!("{names} {one}")),
+            count => {
+                Some(format!("{count} files {many}: {names}{}", if count > MAX_NOTED_FILES { ", ..." } else { "" }))
+            }
         }
     }
-    let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
-    if format == TableFormat::Ndjson && ndjson::has_float(&schema) {
-        refuse_long_numbers(&store, config, compression, &schema, &files).await?;
+
+    /// A note with the name of the table.
+    pub(super) fn noted(&self, note: &str) -> String {
+        if super::catalog::is_file_name(&self.name) {
+            note.to_owned()
+        } else {
+            format!("table `{}`: {note}", self.name)
+        }
     }
-    let notes = csv.map(|csv| csv.take_notes()).unwrap_or_default();
-    let partitions = partition_columns(&url, &files);
-    let has_dictionary = schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
-    let handler: Arc<dyn FileFormat> = if has_dictionary { Arc::new(DictionaryBounds(handler)) } else { handler };
-    let mut options =
-        ListingOptions::new(handler).with_table_partition_cols(partitions).with_file_extension(String::new());
-    if url.is_collection() && config.path.ends_with('/') {
-        options = options.with_file_extension(ending_of(format, compression));
+
+    /// A table of DataFusion over the files.
+    ///
+    /// # Errors
+    /// As DataFusion's.
+    pub(super) fn table(&self, state: &dyn Session, inspected: &Inspected) -> Result<ListingTable> {
+        let schema = Arc::clone(&inspected.schema);
+        let has_dictionary = schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
+        let handler = Arc::clone(&self.handler);
+        let handler: Arc<dyn FileFormat> = if has_dictionary { Arc::new(DictionaryBounds(handler)) } else { handler };
+        let options = ListingOptions::new(handler)
+            .with_table_partition_cols(inspected.partitions.clone())
+            .with_file_extension(wanted_ending(&self.url, self.format, self.compression));
+        let listing = ListingTableConfig::new(self.url.clone()).with_listing_options(options).with_schema(schema);
+        let table = ListingTable::try_new(listing).map_err(|error| diagnose::data_error(error, &self.config.path))?;
+        Ok(table.with_cache(state.runtime_env().cache_manager.get_file_statistic_cache()))
     }
-    let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    let table = ListingTable::try_new(listing).map_err(|error| diagnose::data_error(error, &config.path))?;
-    let cache = state.runtime_env().cache_manager.get_file_statistic_cache();
-    let is_file = super::catalog::is_file_name(name);
-    let notes = notes.into_iter().map(|note| if is_file { note } else { format!("table `{name}`: {note}") }).collect();
-    Ok(OpenedTable { provider: Arc::new(table.with_cache(cache)), notes })
 }
 
 /// Rejects files with whole numbers in a column of floats that floats would round.
@@ -104,14 +196,13 @@ async fn refuse_long_numbers(
     Ok(())
 }
 
-/// A table, and what the user should know of it.
-pub(crate) struct OpenedTable {
-    pub(crate) provider: Arc<dyn TableProvider>,
-    pub(crate) notes: Vec<String>,
-}
-
 fn ending_of(format: TableFormat, compression: FileCompressionType) -> String {
     format!("{}{}", ending(format), compression_ending(compression))
+}
+
+/// The end of the names of the files of a table: of a folder those of its format, else all that the pattern names.
+fn wanted_ending(url: &ListingTableUrl, format: TableFormat, compression: FileCompressionType) -> String {
+    if url.is_collection() && url.get_glob().is_none() { ending_of(format, compression) } else { String::new() }
 }
 
 /// File extensions of a format. NDJSON is also found as `.json`.
@@ -184,12 +275,12 @@ fn format_of(name: &str, config: &TableConfig, url: &ListingTableUrl) -> Result<
 }
 
 async fn list(
-    state: &SessionState,
+    state: &dyn Session,
     store: &dyn ObjectStore,
     name: &str,
     config: &TableConfig,
     url: &ListingTableUrl,
-    format: TableFormat,
+    ending: &str,
 ) -> Result<Vec<ObjectMeta>> {
     let shown = display_address(&config.path);
     if !url.is_collection() {
@@ -202,29 +293,23 @@ async fn list(
         return Ok(vec![meta]);
     }
     let files: Vec<ObjectMeta> = url
-        .list_all_files(state, store, "")
+        .list_all_files(state, store, ending)
         .await
         .map_err(|error| diagnose::data_error(error, &shown))?
         .try_collect()
         .await
         .map_err(|error| diagnose::data_error(error, &shown))?;
-    let wanted = ending(format);
-    let is_data = |file: &ObjectMeta| {
-        let file_name = file.location.filename().unwrap_or_default();
-        url.get_glob().is_some() || file_name.contains(wanted)
-    };
-    let files: Vec<ObjectMeta> = files.into_iter().filter(is_data).collect();
     if files.is_empty() {
         return Err(Error::data(format!(
             "table `{name}`: {shown} holds no {} files; put some there or correct the path",
-            wanted.trim_start_matches('.')
+            ending.trim_start_matches('.')
         )));
     }
     Ok(files)
 }
 
 fn handler(
-    state: &SessionState,
+    state: &dyn Session,
     format: TableFormat,
     compression: FileCompressionType,
     store_address: &str,
@@ -246,7 +331,7 @@ fn handler(
 }
 
 async fn schema(
-    state: &SessionState,
+    state: &dyn Session,
     store: &Arc<dyn ObjectStore>,
     name: &str,
     config: &TableConfig,
@@ -256,6 +341,9 @@ async fn schema(
     let filled: Vec<ObjectMeta> = files.iter().filter(|file| file.size > 0).cloned().collect();
     if filled.is_empty() {
         return Err(Error::data(format!("table `{name}`: {} is empty (0 bytes)", display_address(&config.path))));
+    }
+    if format.get_ext() == "parquet" {
+        duplicates::check_parquet(state, store, &filled, &store_address(config)).await?;
     }
     let schema = match format.infer_schema(state, store, &filled).await {
         Ok(schema) => schema,
@@ -269,7 +357,7 @@ async fn schema(
 
 /// Finds the file that is broken, or two files with different schemas.
 async fn find_broken_file(
-    state: &SessionState,
+    state: &dyn Session,
     store: &Arc<dyn ObjectStore>,
     name: &str,
     config: &TableConfig,
@@ -308,12 +396,14 @@ async fn find_broken_file(
     diagnose::data_error(error, &display_address(&config.path))
 }
 
+/// The address of the table's store.
+fn store_address(config: &TableConfig) -> String {
+    ListingTableUrl::parse(&config.path).map_or_else(|_| "/".into(), |url| url.object_store().as_str().into())
+}
+
 /// The address of a file of the table.
 fn file_address(config: &TableConfig, file: &ObjectMeta) -> String {
-    match ListingTableUrl::parse(&config.path) {
-        Ok(url) => format!("{}{}", url.object_store().as_str(), file.location),
-        Err(_) => format!("/{}", file.location),
-    }
+    format!("{}{}", store_address(config), file.location)
 }
 
 /// Applies the declared column types; `"*"` is the type of all columns that are not named.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use datafusion::arrow::array::{
-    ArrayRef, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray, StringViewArray,
+    ArrayRef, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray, StringViewArray, StructArray,
 };
-use datafusion::arrow::datatypes::{Int32Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
@@ -180,4 +180,63 @@ fn a_line_of_json_has_a_limit() {
     let ran = folder.cxql(&["query", "select a from 'long.ndjson'"]);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("long.ndjson, line 2: a line of more than 16 MB"), "{}", ran.err);
+}
+
+#[test]
+fn two_columns_of_one_name_are_an_error_and_two_cases_are_two_columns() {
+    let field = |name: &str| Field::new(name, DataType::Int64, true);
+    let column = |value| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+    let of = |names: [&str; 3]| {
+        let schema = Arc::new(Schema::new(names.map(field).to_vec()));
+        RecordBatch::try_new(schema, vec![column(1), column(2), column(3)]).unwrap()
+    };
+    let folder = Folder::new();
+    let twice = of(["id", "x", "id"]);
+    folder.write("d.parquet", parquet_file(&twice));
+    folder.write("d.arrow", arrow_file(&twice, None));
+    folder.write("s.arrow", arrow_stream(&twice));
+    folder.write("d.csv", "id,x,id\n1,2,3\n");
+    folder.write("d.ndjson", "{\"id\":1,\"x\":2}\n{\"id\":1,\"x\":2,\"id\":3}\n");
+    for name in ["d.parquet", "d.arrow", "s.arrow", "d.csv"] {
+        folder.query(&format!("select * from '{name}'")).fails(1, &[name, "`id`", "columns 1 and 3"]);
+    }
+    folder.query("select x from 'd.ndjson'").fails(1, &["d.ndjson", "line 2", "`id`", "keys 1 and 3"]);
+    // in a table over several files the file is named
+    folder.write("data/t/1.parquet", parquet_file(&of(["id", "x", "y"])));
+    folder.write("data/t/2.parquet", parquet_file(&twice));
+    folder.query("select * from t").fails(1, &["t/2.parquet", "`id`", "columns 1 and 3"]);
+    // a struct
+    let pair = StructArray::from(vec![(Arc::new(field("k")), column(1)), (Arc::new(field("k")), column(2))]);
+    let nested = RecordBatch::try_from_iter([("s", Arc::new(pair) as ArrayRef)]).unwrap();
+    folder.write("n.parquet", parquet_file(&nested));
+    folder.query("select * from 'n.parquet'").fails(1, &["n.parquet", "`s.k`", "fields 1 and 2"]);
+    let cases = of(["Id", "id", "ID"]);
+    folder.write("c.parquet", parquet_file(&cases));
+    folder.write("c.arrow", arrow_file(&cases, None));
+    folder.write("c.csv", "Id,id,ID\n1,2,3\n");
+    folder.write("c.ndjson", "{\"Id\":1,\"id\":2,\"ID\":3}\n");
+    for name in ["c.parquet", "c.arrow", "c.csv", "c.ndjson"] {
+        let sql = format!("select \"Id\" as a, id as b, \"ID\" as c from '{name}' where id = 2 and \"ID\" = 3");
+        assert_eq!(folder.query(&sql).out(), "a,b,c\n1,2,3\n", "{name}");
+    }
+}
+
+#[test]
+fn csv_headers_of_hundreds_of_kilobytes_are_read_to_their_last_name() {
+    let folder = Folder::new();
+    for size in [70_000, 200_000, 300_000, 1_200_000] {
+        let count = size / 50;
+        let names: Vec<String> = (0..count).map(|index| format!("{}_{index:06}", "n".repeat(42))).collect();
+        let text = |end: &str| {
+            let values: Vec<String> = (0..count).map(|index| index.to_string()).collect();
+            format!("{}{end}{}{end}", names.join(","), values.join(","))
+        };
+        folder.write("x.csv", text("\n"));
+        folder.write("w.csv", text("\r\n"));
+        let last = count - 1;
+        for name in ["x.csv", "w.csv"] {
+            let sql = format!("select {} as a, {} as b from '{name}'", names[last], names[count / 2]);
+            assert_eq!(folder.query(&sql).out(), format!("a,b\n{last},{}\n", count / 2), "{size} {name}");
+        }
+    }
 }

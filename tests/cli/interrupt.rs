@@ -103,6 +103,33 @@ fn a_query_that_only_computes_stops_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_program_left_goes_and_what_a_living_one_writes_stays() {
+    let folder = Folder::with(&[("made.csv", "old\n"), (".made.csv.tmp", "mine\n")]);
+    let written = |folder: &Folder| {
+        let names = folder.names(".").into_iter();
+        names.filter(|name| name.starts_with(".made.csv.") && name.ends_with(".cxql.tmp")).collect::<Vec<_>>()
+    };
+    let mut child = start(&folder, SPILLS);
+    wait_for("spill file", &mut child, |_| bytes_below(&folder.path("spill")) > 0 && written(&folder).len() == 1);
+    let (left, spilled) = (written(&folder), folder.names("spill"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((written(&folder), folder.names("spill")), (left.clone(), spilled.clone()));
+    // the next one removes it
+    let mut living = start(&folder, SPILLS);
+    wait_for("spill file", &mut living, |_| bytes_below(&folder.path("spill")) > 0 && !written(&folder).is_empty());
+    let (own, own_spilled) = (written(&folder), folder.names("spill"));
+    assert_eq!((own.len(), own_spilled.len()), (1, 1));
+    assert!(own != left && own_spilled != spilled);
+    // and another one leaves what is being written
+    folder.cxql(&["query", "select 1 as one", "--temp-dir", "spill", "-o", "other.csv"]).out();
+    assert_eq!((written(&folder), folder.names("spill")), (own, own_spilled));
+    assert_stopped(stop(living, "TERM"), "the living one");
+    assert!(written(&folder).is_empty() && is_empty(&folder.path("spill")));
+    assert_eq!(folder.names("."), [".made.csv.tmp", "made.csv", "other.csv", "spill"]);
+}
+
+#[test]
 fn a_statement_that_is_long_to_plan_stops() {
     let folder = Folder::new();
     let mut child = folder

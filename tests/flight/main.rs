@@ -1,6 +1,7 @@
 //! `cxql serve` as clients meet it: the real program on a free port, and the Flight SQL client of arrow-rs.
 
 mod access;
+mod changes;
 mod hostile;
 mod ingest;
 mod logins;

@@ -87,6 +87,23 @@ fn nothing_is_left_when_the_caller_panics_in_the_middle() {
 }
 
 #[test]
+fn what_a_killed_process_left_goes_and_what_a_living_one_writes_stays() {
+    let folder = TempDir::new().unwrap();
+    for name in ["killed", "living", "unknown"] {
+        fs::create_dir_all(folder.path().join(format!(".cxql-demo-{name}/data"))).unwrap();
+    }
+    fs::write(folder.path().join(".cxql-demo-killed/lock"), "").unwrap();
+    let lock = fs::File::create(folder.path().join(".cxql-demo-living/lock")).unwrap();
+    lock.lock().unwrap();
+    let options = Options { contacts: 5, seed: 1 };
+    cxql_demo::write(&folder.path().join("new"), &options, &mut |_| {}).unwrap();
+    let mut names: Vec<String> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, [".cxql-demo-living", ".cxql-demo-unknown", "new"]);
+}
+
+#[test]
 fn missing_parents_are_created() {
     let folder = TempDir::new().unwrap();
     let target = folder.path().join("a/b/c");

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 /// Most bytes of all results; the least recently used go.
 const MAX_BYTES: u64 = 256 << 20;
 const EXTENSION: &str = "keys";
-/// After this time a file is not being written any more.
-const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
+/// The end of the names of files that are being written; they begin with a dot.
+const UNFINISHED: &str = ".part";
 
 /// A folder of results of key scans. It holds places of rows and hashes, no values.
 ///
@@ -118,7 +118,9 @@ impl KeyScanStore {
     /// Writes beside the file and renames, so that a file is there whole or not at all.
     fn write(&self, key: &str, body: &str) -> std::io::Result<()> {
         create_private(&self.folder)?;
-        let mut file = tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(".").suffix(UNFINISHED).tempfile_in(&self.folder)?;
+        // a file without a lock is one that a killed process left; on a file system without locks all stay
+        let _ = file.as_file().try_lock();
         writeln!(file, "{}", checksum(body))?;
         file.write_all(body.as_bytes())?;
         file.persist(self.path(key))?;
@@ -132,13 +134,15 @@ impl KeyScanStore {
             let meta = entry.metadata().ok().filter(|meta| meta.is_file())?;
             Some((meta.modified().ok()?, meta.len(), entry.path()))
         };
-        let (mut files, unfinished): (Vec<_>, Vec<_>) = entries
+        let (mut files, others): (Vec<_>, Vec<_>) = entries
             .flatten()
             .filter_map(file)
             .partition(|(_, _, path)| path.extension().is_some_and(|extension| extension == EXTENSION));
-        let is_left = |time: &SystemTime| time.elapsed().is_ok_and(|age| age > UNFINISHED_AGE);
-        for (_, _, path) in unfinished.iter().filter(|(time, ..)| is_left(time)) {
-            let _ = fs::remove_file(path);
+        for (_, _, path) in others.iter().filter(|(_, _, path)| is_unfinished(path)) {
+            let is_left_over = File::open(path).is_ok_and(|file| file.try_lock().is_ok());
+            if is_left_over {
+                let _ = fs::remove_file(path);
+            }
         }
         files.sort_unstable();
         let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
@@ -166,6 +170,11 @@ fn checksum(text: &str) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(UNFINISHED.as_bytes())
+}
+
 fn create_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -176,6 +185,8 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn shown(scan: Option<KeyScan>) -> String {
@@ -278,17 +289,28 @@ mod tests {
         for key in ["a", "b", "c"] {
             store.put(key, &few(&[1, 2, 3]));
         }
-        let (old, young) = (folder.path().join(".x.part"), folder.path().join(".y.part"));
+        let at = |name: &str| folder.path().join(name);
+        let (left, written, other) = (at(".x.part"), at(".y.part"), at("notes.txt"));
         let ago = |seconds| SystemTime::now() - Duration::from_secs(seconds);
-        for (path, age) in
-            [(&old, 7200), (&young, 60), (&store.path("a"), 30), (&store.path("b"), 20), (&store.path("c"), 10)]
-        {
+        for (path, age) in [
+            (&left, 60),
+            (&written, 7200),
+            (&other, 7200),
+            (&store.path("a"), 30),
+            (&store.path("b"), 20),
+            (&store.path("c"), 10),
+        ] {
             File::options().create(true).append(true).open(path).unwrap().set_modified(ago(age)).unwrap();
         }
+        let writer = File::open(&written).unwrap();
+        writer.lock().unwrap();
         assert!(store.get("a").is_some());
         let bytes = fs::metadata(store.path("a")).unwrap().len();
         store.remove_oldest(2 * bytes);
         assert!(store.get("b").is_none() && store.get("a").is_some() && store.get("c").is_some());
-        assert!(!old.exists() && young.exists());
+        assert!(!left.exists() && written.exists() && other.exists());
+        drop(writer);
+        store.put("d", &few(&[1]));
+        assert!(!written.exists() && other.exists());
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct FilteredSchema {
     schema: String,
     inner: Arc<dyn SchemaProvider>,
     policy: Arc<AccessPolicy>,
-    /// Barriers already built, by table name.
-    barriers: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    /// Barriers already built, with the tables below them, by table name.
+    barriers: Mutex<HashMap<String, [Arc<dyn TableProvider>; 2]>>,
 }
 
 #[async_trait]
@@ -44,17 +44,20 @@ impl SchemaProvider for FilteredSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        let built = self.barriers.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone);
-        if built.is_some() {
-            return Ok(built);
-        }
         let Some(table) = self.inner.table(name).await? else { return Ok(None) };
+        // a table whose files have other columns by now is another one
+        let barriers = self.barriers.lock().unwrap_or_else(PoisonError::into_inner);
+        let built = barriers.get(name).filter(|[below, _]| Arc::ptr_eq(below, &table));
+        if let Some([_, barrier]) = built {
+            return Ok(Some(Arc::clone(barrier)));
+        }
+        drop(barriers);
         // a call of a report is restricted as the report
         let report = base_name(name);
         let filtered = self.policy.filtered(&(self.schema.clone(), report.to_owned()), Arc::clone(&table))?;
         if report == name && !Arc::ptr_eq(&table, &filtered) {
             let mut barriers = self.barriers.lock().unwrap_or_else(PoisonError::into_inner);
-            barriers.insert(name.to_owned(), Arc::clone(&filtered));
+            barriers.insert(name.to_owned(), [table, Arc::clone(&filtered)]);
         }
         Ok(Some(filtered))
     }

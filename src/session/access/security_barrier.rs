@@ -34,6 +34,7 @@ use futures::StreamExt;
 use super::policy::RowColumnPolicy;
 use crate::error::Error;
 use crate::session::diagnose;
+use crate::session::pinned::WAS_REPLACED;
 
 /// A table with a row filter and masked columns.
 pub(super) struct BarrierTable {
@@ -263,6 +264,15 @@ impl ExecutionPlan for BarrierExec {
     }
 }
 
+/// The error of files that changed below a barrier, which are not named.
+fn changed(can_retry: bool) -> Error {
+    let message = match can_retry {
+        true => format!("the file of a table that this reads {WAS_REPLACED}"),
+        false => "the columns of a table that this reads changed; run the statement again".to_owned(),
+    };
+    Error::Changed { message, can_retry }
+}
+
 /// The message that replaces every error below a barrier.
 const REDACTED: &str = "a table, view or report that this reads cannot be read; the server's log says why";
 
@@ -271,6 +281,9 @@ const REDACTED: &str = "a table, view or report that this reads cannot be read; 
 pub(super) fn redacted(error: DataFusionError) -> DataFusionError {
     if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
         return error;
+    }
+    if let Some(Error::Changed { can_retry, .. }) = diagnose::changed(&error) {
+        return changed(can_retry).into();
     }
     let text = match diagnose::own(error) {
         Ok(own) => own.to_string(),

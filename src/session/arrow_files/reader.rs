@@ -15,7 +15,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryPool;
 use futures::stream::{self, Stream};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 
 use crate::error::Error;
 use crate::ipc::{Decoded, IpcDecoder, IpcFault, mebibytes};
@@ -233,7 +233,9 @@ impl Input {
                 self.fault(IpcFault::TooLarge(format!("a part of {} MB, at most {most} are taken", size >> 20)))
             );
         }
-        Ok(self.store.get_range(&self.meta.location, range).await?)
+        // by the handle that is kept open
+        let parts = self.store.get_ranges(&self.meta.location, &[range]).await?;
+        Ok(parts.into_iter().next().unwrap_or_default())
     }
 
     /// The bytes of a small range, of which the following are wanted next.

@@ -1,6 +1,6 @@
 //! The text of a file: read from its store, decompressed, decoded to UTF-8, in pieces.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore};
 use tokio::sync::mpsc;
+
+use crate::session::pinned::RangeReader;
 
 /// Bytes that are read from a disk at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -31,9 +33,8 @@ pub(in crate::session) async fn bytes(
     let result = store.get_opts(location, options).await?;
     let meta = result.meta.clone();
     let pieces = match result.payload {
-        GetResultPayload::File(mut file, _) => {
-            file.seek(SeekFrom::Start(result.range.start))?;
-            let reader = file.take(result.range.end - result.range.start);
+        GetResultPayload::File(file, _) => {
+            let reader = RangeReader { file, range: result.range.clone() };
             if compression.is_compressed() { decompressed(compression, reader) } else { read(reader) }
         }
         GetResultPayload::Stream(stream) => {

@@ -18,6 +18,7 @@ use super::sniff::{Given, sniff};
 use super::tokenizer::{Dialect, Fault, Record, Tokenizer};
 use super::value::Kinds;
 use crate::error::Error;
+use crate::session::pinned::is_same_version;
 
 /// Bytes from which the dialect is found out.
 const SNIFFED_BYTES: usize = 256 << 10;
@@ -66,11 +67,7 @@ pub(super) struct FileProfile {
 impl FileProfile {
     /// Whether a file is still the one that was read.
     pub(super) fn is_of(&self, meta: &ObjectMeta) -> bool {
-        let same_tag = match (&self.meta.e_tag, &meta.e_tag) {
-            (Some(ours), Some(other)) => ours == other,
-            _ => self.meta.last_modified == meta.last_modified,
-        };
-        same_tag && self.meta.size == meta.size
+        is_same_version(&self.meta, meta)
     }
 
     /// What the user should know of the file.
@@ -418,14 +415,16 @@ impl CsvSettings {
             if has_header && !name.is_empty() { name } else { format!("column_{}", index + 1) }
         });
         let names: Vec<String> = names.collect();
-        let mut sorted: Vec<&String> = names.iter().collect();
+        let mut sorted: Vec<(&String, usize)> = names.iter().zip(1..).collect();
         sorted.sort_unstable();
-        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             Some(pair) => Err(Error::data(format!(
-                "cannot read {}: the column `{}` stands twice in its header; rename one of them, or leave the header out \
-                 with header = false and skip_lines = {} under [tables.NAME] in cxql.toml",
+                "cannot read {}: the column `{}` stands twice in its header (columns {} and {}); rename one of them, or leave \
+                 the header out with header = false and skip_lines = {} under [tables.NAME] in cxql.toml",
                 self.shown(location),
-                pair[0],
+                pair[0].0,
+                pair[0].1,
+                pair[1].1,
                 record.line,
             ))),
             None => Ok(names),

@@ -30,7 +30,8 @@ pub(super) struct Given {
 
 /// Reads the beginning of a text, or all of it if it is short.
 pub(super) fn sniff(start: &[u8], is_whole: bool, given: Given) -> Sniffed {
-    let is_cr = ends_lines_with_cr(start);
+    // a `\r` at the cut may be followed by `\n`
+    let is_cr = ends_lines_with_cr(if is_whole { start } else { start.strip_suffix(b"\r").unwrap_or(start) });
     let terminator = if is_cr { b'\r' } else { b'\n' };
     let mut skipped = (0, 0);
     let mut separator = None;
@@ -161,6 +162,7 @@ mod tests {
         assert!(sniff(b"a,b\r1,2\r", true, NOTHING).dialect.is_cr);
         assert!(sniff(b"a,b\r1,\"x\ny\"\r", true, NOTHING).dialect.is_cr);
         assert!(!sniff(b"a,b\r\n1,2\r\n", true, NOTHING).dialect.is_cr);
+        assert!(!sniff(b"a,b\r", false, NOTHING).dialect.is_cr);
         assert!(!sniff(b"a\n", true, NOTHING).dialect.is_cr);
     }
 }

@@ -19,8 +19,8 @@ use datafusion::physical_plan::DisplayFormatType;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use encoding_rs::UTF_8;
 use futures::StreamExt;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
 
 use super::Shared;
 use super::columns::Columns;
@@ -28,6 +28,7 @@ use super::profile::{FileProfile, Mark, RowFault, Text, fields, is_no_row, row_f
 use super::settings::BadRows;
 use super::tokenizer::{Fault, Record, Tokenizer};
 use crate::error::Error;
+use crate::session::pinned::{PinnedStore, replaced};
 
 /// Rows of a batch where DataFusion names none.
 const BATCH_ROWS: usize = 8192;
@@ -186,49 +187,38 @@ impl FileOpener for CsvOpener {
             if file.object_meta.size == 0 {
                 return Ok(futures::stream::empty().boxed());
             }
-            let mut profile = shared.profile(&store, &file.object_meta).await?;
+            let pinned = PinnedStore::of_file(&store, &shared.settings.store_address, &file.object_meta);
+            let store = Arc::clone(&pinned) as Arc<dyn ObjectStore>;
+            let profile = shared.profile(&store, &file.object_meta).await?;
             let (text, start) = match &file.range {
                 Some(range) => {
                     let range = range.start.unsigned_abs()..range.end.unsigned_abs();
                     open_range(&store, &shared, &profile, range).await?
                 }
-                None => {
-                    let (meta, text, start) = open_whole(&store, &shared, &profile).await?;
-                    if profile.is_of(&meta) {
-                        (text, start)
-                    } else {
-                        // written since it was listed
-                        profile = shared.profile(&store, &meta).await?;
-                        let (_, text, start) = open_whole(&store, &shared, &profile).await?;
-                        (text, start)
-                    }
-                }
+                None => open_whole(&store, &shared, &profile).await?,
             };
             let fields = schema.fields().iter();
             let fields = fields.map(|field| profile.names.iter().position(|name| name == field.name())).collect();
             let columns = Columns::new(Arc::clone(&schema), fields)?;
             let tokenizer = Tokenizer::new(profile.dialect, start.line, start.offset);
+            let end = location.clone();
             let rows = Rows { shared, profile, location, text, piece: Bytes::new(), tokenizer, columns, batch_size };
-            Ok(futures::stream::try_unfold(Some(rows), async |rows| match rows {
+            let rows = futures::stream::try_unfold(Some(rows), async |rows| match rows {
                 Some(mut rows) => {
                     let (batch, is_last) = rows.next_batch().await?;
                     Ok(batch.map(|batch| (batch, (!is_last).then_some(rows))))
                 }
                 None => Ok(None),
-            })
-            .boxed())
+            });
+            Ok(pinned.checked(end, rows.boxed()))
         }))
     }
 }
 
 /// The rows of a file from its first one.
-async fn open_whole(
-    store: &Arc<dyn ObjectStore>,
-    shared: &Shared,
-    profile: &FileProfile,
-) -> Result<(ObjectMeta, Text, Mark)> {
+async fn open_whole(store: &Arc<dyn ObjectStore>, shared: &Shared, profile: &FileProfile) -> Result<(Text, Mark)> {
     let location = &profile.meta.location;
-    let (meta, _, mark, mut text) = Text::open(store, location, &shared.settings, None, None).await?;
+    let (_, _, mark, mut text) = Text::open(store, location, &shared.settings, None, None).await?;
     let mut skipped = usize::try_from(profile.body.offset).unwrap_or(usize::MAX).saturating_sub(mark);
     while skipped > 0
         && let Some(piece) = text.next(&shared.settings, location).await?
@@ -237,7 +227,7 @@ async fn open_whole(
         skipped -= count;
         text.put_back(piece.slice(count..));
     }
-    Ok((meta, text, profile.body))
+    Ok((text, profile.body))
 }
 
 /// The rows of a range that begins with a row.
@@ -249,13 +239,10 @@ async fn open_range(
 ) -> Result<(Text, Mark)> {
     let start = profile.marks.iter().find(|mark| mark.offset == range.start).copied().unwrap_or(profile.body);
     let location = &profile.meta.location;
-    let (meta, _, _, text) = Text::open(store, location, &shared.settings, Some(range.clone()), Some(UTF_8)).await?;
-    if !profile.is_of(&meta) || start.offset != range.start {
-        return Err(Error::data(format!(
-            "{} was written to while it was read; run the query again",
-            shared.settings.shown(location)
-        ))
-        .into());
+    let (_, _, _, text) = Text::open(store, location, &shared.settings, Some(range.clone()), Some(UTF_8)).await?;
+    if start.offset != range.start {
+        // the plan was made with the profile of another version
+        return Err(replaced(&format!("{}{location}", shared.settings.store_address)).into());
     }
     Ok((text, start))
 }

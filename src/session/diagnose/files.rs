@@ -16,6 +16,7 @@ use object_store::Error as StoreError;
 use super::{between, clean, own};
 use crate::error::{Error, with_causes};
 use crate::panics::CatchStream;
+use crate::session::pinned::WAS_REPLACED;
 use crate::session::tables::display_address;
 
 /// Converts an error of files or stores outside of any statement; `address` was read.
@@ -71,6 +72,9 @@ pub(crate) async fn broken_file(
     plan: &Arc<dyn ExecutionPlan>,
     state: &SessionState,
 ) -> Option<Error> {
+    if let Some(changed) = changed(error) {
+        return Some(changed);
+    }
     let root = error.find_root();
     let is_reading = match root {
         DataFusionError::ParquetError(_) => true,
@@ -137,8 +141,35 @@ fn scans_of(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
     }
 }
 
+/// The [`Error::Changed`] inside an error.
+pub(crate) fn changed(error: &(dyn StdError + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(Error::Changed { message, can_retry }) = error.downcast_ref() {
+            return Some(Error::Changed { message: message.clone(), can_retry: *can_retry });
+        }
+        // these libraries pass on the text alone
+        let text = match (error.downcast_ref(), error.downcast_ref()) {
+            (Some(ParquetError::General(text)), _) | (_, Some(ArrowError::ParquetError(text))) => Some(text.as_str()),
+            _ => None,
+        };
+        if let Some(text) = text
+            && let Some(end) = text.find(WAS_REPLACED)
+        {
+            let end = end + WAS_REPLACED.len();
+            let start = text[..end].rfind("the file ").unwrap_or(0);
+            return Some(Error::Changed { message: text[start..end].to_owned(), can_retry: true });
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// Converts the object store error inside a DataFusion error.
 pub(super) fn storage_error(error: &DataFusionError, address: &str) -> Option<Error> {
+    if let Some(changed) = changed(error) {
+        return Some(changed);
+    }
     if error.to_string().contains("Invalid gzip header") {
         let message =
             format!("cannot read {}: it is not compressed with gzip; correct its ending", display_address(address));
