@@ -193,7 +193,11 @@ from (
         ('phone', false), ('phone', false), ('mail', false), ('mail', false), ('mail', true)
     ) as contacts(channel, is_resolved)
 );
-RESULT
++------------+-----+---------+----------+
+| chi_square | df  | p_value | is_small |
++------------+-----+---------+----------+
+| 1.6667     | 2.0 | 0.4346  | true     |
++------------+-----+---------+----------+
 ```",
             )
             .with_related_udf("fisher_test")
@@ -265,7 +269,11 @@ from (
         ('phone', false), ('phone', false), ('mail', false), ('mail', false), ('mail', true)
     ) as contacts(channel, is_resolved)
 );
-RESULT
++--------+----+
+| v      | n  |
++--------+----+
+| 0.4082 | 10 |
++--------+----+
 ```",
             )
             .with_related_udf("chi_square_test")

@@ -107,7 +107,11 @@ from (
         ('north', true), ('north', true), ('north', true), ('north', false)
     ) as contacts(team, is_resolved)
 );
-RESULT
++--------+---------+--------+
+| h      | low     | high   |
++--------+---------+--------+
+| 0.5236 | -0.8623 | 1.9095 |
++--------+---------+--------+
 ```",
             )
             .with_related_udf("proportion_test")
@@ -179,7 +183,11 @@ from (
         ('east', 250), ('east', 270), ('east', 230), ('east', 290)
     ) as contacts(team, handle_s)
 );
-RESULT
++---------+---------+---------+
+| d       | low     | high    |
++---------+---------+---------+
+| -1.8974 | -3.5662 | -0.2285 |
++---------+---------+---------+
 ```",
             )
             .with_related_udf("welch_test")

@@ -143,7 +143,11 @@ from (
         ('technical', 41), ('technical', 28), ('technical', 90)
     ) as contacts(queue, wait_s)
 );
-RESULT
++--------+-----+---------+
+| h      | df  | p_value |
++--------+-----+---------+
+| 4.3556 | 2.0 | 0.1133  |
++--------+-----+---------+
 ```",
             )
             .with_related_udf("anova")

@@ -27,20 +27,24 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 const X_TEXT: &str = "The values: integers, floats or decimals.";
 
-/// Why moments have no standard error; `None` if they have one.
-fn lack_of_error(moments: Moments) -> Option<&'static str> {
-    match moments {
-        _ if moments.n == 0 => Some(NO_ROWS),
-        _ if !moments.is_finite() => Some(TOO_LARGE),
-        _ if moments.n == 1 => Some(ONE_VALUE),
-        _ if moments.squares <= 0.0 => Some(ALL_EQUAL),
-        _ => None,
+/// Why a mean has no interval; `None` if it has one.
+pub(super) fn lack_of_interval(moments: Moments) -> Option<&'static str> {
+    if moments.n == 0 {
+        Some(NO_ROWS)
+    } else if !moments.is_finite() {
+        Some(TOO_LARGE)
+    } else if moments.n == 1 {
+        Some(ONE_VALUE)
+    } else if moments.squares <= 0.0 {
+        Some(ALL_EQUAL)
+    } else {
+        None
     }
 }
 
 /// The mean of values and its Student interval.
 fn mean_interval(moments: Moments, level: Level) -> Interval {
-    let reason = lack_of_error(moments);
+    let reason = lack_of_interval(moments);
     let bounds = reason.is_none().then(|| {
         let error = (moments.variance() / moments.n as f64).sqrt();
         let margin = error * student_critical(level.level, (moments.n - 1) as f64);
@@ -61,11 +65,14 @@ fn welch(one: Moments, other: Moments, level: Level) -> Comparison {
     };
     let (part_one, part_other) = (one.variance() / one.n as f64, other.variance() / other.n as f64);
     let square = part_one + part_other;
-    let reason = match () {
-        () if !(one.is_finite() && other.is_finite() && difference.is_finite()) => Some(TOO_LARGE),
-        () if one.n < 2 || other.n < 2 => Some(FEW_VALUES),
-        () if square <= 0.0 => Some("all values of each group are equal"),
-        () => None,
+    let reason = if !(one.is_finite() && other.is_finite() && difference.is_finite()) {
+        Some(TOO_LARGE)
+    } else if one.n < 2 || other.n < 2 {
+        Some(FEW_VALUES)
+    } else if square <= 0.0 {
+        Some("all values of each group are equal")
+    } else {
+        None
     };
     if reason.is_some() {
         return Comparison { reason, ..comparison };
@@ -139,7 +146,11 @@ from (
     select mean_ci(handle_s) as ci
     from (values (280), (310), (295), (420), (345)) as contacts(handle_s)
 );
-RESULT
++-------+--------+--------+---+
+| aht_s | low    | high   | n |
++-------+--------+--------+---+
+| 330.0 | 260.73 | 399.27 | 5 |
++-------+--------+--------+---+
 ```",
             )
             .with_related_udf("median_ci")
@@ -212,7 +223,11 @@ from (
         ('east', 250), ('east', 270), ('east', 230), ('east', 290)
     ) as contacts(team, handle_s)
 );
-RESULT
++------------+---------+-------+---------+
+| difference | low     | high  | p_value |
++------------+---------+-------+---------+
+| -60.0      | -116.22 | -3.78 | 0.0404  |
++------------+---------+-------+---------+
 ```",
             )
             .with_related_udf("mean_ci")
@@ -313,7 +328,11 @@ from (
     select paired_test(old_aht_s, new_aht_s) as t
     from (values ('a1', 300, 280), ('a2', 340, 330), ('a3', 280, 285), ('a4', 360, 320)) as agents(agent_id, old_aht_s, new_aht_s)
 );
-RESULT
++------------+--------+-------+---------+
+| difference | low    | high  | p_value |
++------------+--------+-------+---------+
+| -16.25     | -46.28 | 13.78 | 0.1836  |
++------------+--------+-------+---------+
 ```",
             )
             .with_related_udf("welch_test")

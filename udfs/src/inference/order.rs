@@ -109,7 +109,11 @@ from (
     select median_ci(wait_s) as ci
     from (values (3), (8), (9), (12), (15), (21), (30), (240)) as contacts(wait_s)
 );
-RESULT
++----------+-----+-------+---+
+| median_s | low | high  | n |
++----------+-----+-------+---+
+| 13.5     | 3.0 | 240.0 | 8 |
++----------+-----+-------+---+
 ```",
             )
             .with_related_udf("mean_ci")

@@ -175,7 +175,14 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
 select topic, p, p_adjust(p) over () as holm, p_adjust(p, 'bh') over () as bh
 from (values ('billing', 0.01), ('login', 0.04), ('delivery', 0.02), ('other', 0.5)) as tests(topic, p)
 order by topic;
-RESULT
++----------+------+------+---------------------+
+| topic    | p    | holm | bh                  |
++----------+------+------+---------------------+
+| billing  | 0.01 | 0.04 | 0.04                |
+| delivery | 0.02 | 0.06 | 0.04                |
+| login    | 0.04 | 0.08 | 0.05333333333333333 |
+| other    | 0.5  | 0.5  | 0.5                 |
++----------+------+------+---------------------+
 ```",
     )
     .with_related_udf("proportion_test")

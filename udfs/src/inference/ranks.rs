@@ -158,7 +158,11 @@ from (
         ('technical', 41), ('technical', 28), ('technical', 90), ('technical', 33)
     ) as contacts(queue, wait_s)
 );
-RESULT
++------+----------+------------+---------+
+| u    | estimate | difference | p_value |
++------+----------+------------+---------+
+| 14.0 | 0.875    | 22.5       | 0.1143  |
++------+----------+------------+---------+
 ```",
             )
             .with_related_udf("welch_test")
@@ -257,7 +261,11 @@ from (
         ('technical', 41), ('technical', 28), ('technical', 90), ('technical', 33)
     ) as contacts(queue, wait_s)
 );
-RESULT
++-------+--------+--------+
+| delta | low    | high   |
++-------+--------+--------+
+| 0.75  | 0.0092 | 0.9593 |
++-------+--------+--------+
 ```",
             )
             .with_related_udf("mann_whitney_test")

@@ -229,7 +229,11 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
     .with_sql_example(
         "```sql
 select sample_size(0.70, 0.75) as for_shares, sample_size(300, 285, 0.8, 0.95, stddev => 120) as for_means;
-RESULT
++------------+-----------+
+| for_shares | for_means |
++------------+-----------+
+| 1251       | 1006      |
++------------+-----------+
 ```",
     )
     .with_related_udf("proportion_test")

@@ -105,7 +105,11 @@ from (
     select proportion_ci(is_resolved) as ci
     from (values (true), (false), (true), (true), (null)) as t(is_resolved)
 );
-RESULT
++----------+--------+--------+---+
+| estimate | low    | high   | n |
++----------+--------+--------+---+
+| 0.75     | 0.3006 | 0.9544 | 4 |
++----------+--------+--------+---+
 ```",
             )
             .with_related_udf("rate")
@@ -168,7 +172,12 @@ from (
     group by topic
 )
 order by topic;
-RESULT
++---------+--------------------+--------+--------+---------------------------+
+| topic   | fcr_ratio          | low    | high   | reason                    |
++---------+--------------------+--------+--------+---------------------------+
+| billing | 0.6666666666666666 | 0.2077 | 0.9385 |                           |
+| login   |                    |        |        | no row with a known value |
++---------+--------------------+--------+--------+---------------------------+
 ```",
             )
             .with_related_udf("fcr")
@@ -246,7 +255,11 @@ impl Statistic for CsatCi {
                 "```sql
 select ci['estimate'] as csat_ratio, round(ci['low'], 4) as low, round(ci['high'], 4) as high, ci['n'] as n
 from (select csat_ci(score) as ci from (values (5), (4), (4), (2), (0), (null)) as t(score));
-RESULT
++------------+--------+--------+---+
+| csat_ratio | low    | high   | n |
++------------+--------+--------+---+
+| 0.75       | 0.3006 | 0.9544 | 4 |
++------------+--------+--------+---+
 ```",
             )
             .with_related_udf("csat")
@@ -330,7 +343,11 @@ from (
     from (values ('old', 80), ('new', 70)) as scripts(script, contact_count), generate_series(1, 80) as numbers(number)
     where number <= contact_count
 );
-RESULT
++------------+--------+--------+---------+
+| difference | low    | high   | p_value |
++------------+--------+--------+---------+
+| 0.2        | 0.0524 | 0.3339 | 0.008   |
++------------+--------+--------+---------+
 ```",
             )
             .with_related_udf("proportion_ci")

@@ -136,7 +136,7 @@ impl<'a> PairwiseDifferences<'a> {
 /// A number of the same order as the value.
 fn ordered(value: f64) -> u64 {
     let bits = value.to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    if bits >> 63 == 1 { !bits } else { bits | (1 << 63) }
 }
 
 /// The inverse of [`ordered`].
