@@ -107,7 +107,7 @@ fn interval(observed: Observed, alpha: f64) -> Interval {
     }
     let reason = lack_of_interval(numbers);
     let margin = mean_margin(numbers, alpha);
-    let bounds = reason.is_none().then(|| (numbers.mean - margin, numbers.mean + margin));
+    let bounds = reason.is_none().then_some((numbers.mean - margin, numbers.mean + margin));
     let estimate = Some(numbers.mean).filter(|mean| numbers.n > 0 && mean.is_finite());
     Interval { estimate, bounds, n: numbers.n, reason }
 }

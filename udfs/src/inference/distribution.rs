@@ -1,9 +1,10 @@
 //! Tails and quantiles of the normal, Student, chi-square, F, beta and binomial distributions.
 //!
-//! The error function and the incomplete gamma function are those of `statrs`. Its incomplete beta function is not used: the
-//! continued fraction ends after 140 terms, which is too early from some ten thousand rows on, its prefactor is a
-//! difference of logarithms of gamma functions, which loses digits as they grow, and its quantiles panic on bad input. Here the prefactor is in the form of
-//! C. Loader, Fast and Accurate Computation of Binomial Probabilities (2000), which keeps them for any number of rows.
+//! The error function is that of `libm`, as `statrs` has ten digits of it in places. The incomplete gamma function is that of
+//! `statrs`. Its incomplete beta function is not used: the continued fraction ends after 140 terms, which is too early from
+//! some ten thousand rows on, its prefactor is a difference of logarithms of gamma functions, which loses digits as they grow,
+//! and its quantiles panic on bad input. Here the prefactor is in the form of C. Loader, Fast and Accurate Computation of
+//! Binomial Probabilities (2000), which keeps them for any number of rows.
 //!
 //! No function panics; arguments outside of a distribution's domain give NaN.
 
@@ -19,17 +20,22 @@ const MANY_DEGREES: f64 = 1e10;
 
 /// P(Z > z).
 pub(super) fn normal_upper(z: f64) -> f64 {
-    0.5 * erf::erfc(z / SQRT_2)
+    0.5 * libm::erfc(z / SQRT_2)
 }
 
 /// P(|Z| > |z|).
 pub(super) fn normal_two_sided(z: f64) -> f64 {
-    erf::erfc(z.abs() / SQRT_2)
+    libm::erfc(z.abs() / SQRT_2)
 }
 
 /// The z with P(|Z| <= z) = `level`.
 pub(super) fn normal_critical(level: f64) -> f64 {
-    SQRT_2 * erf::erfc_inv(1.0 - level)
+    let tail = 1.0 - level;
+    let z = SQRT_2 * erf::erfc_inv(tail);
+    // One step of Newton's makes it as exact as the error function.
+    let density = (2.0 / PI).sqrt() * (-0.5 * z * z).exp();
+    let step = (normal_two_sided(z) - tail) / density;
+    if step.is_finite() { z + step } else { z }
 }
 
 /// P(|T| > |t|) with `df` degrees of freedom, which need not be an integer.
