@@ -63,6 +63,7 @@ pub mod window;
 
 use std::sync::Arc;
 
+use datafusion::config::ConfigNonZeroUsize;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -73,6 +74,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 pub use self::functions::interval_text::{
     number_without_unit, shown as shown_interval, spelled_out as spelled_interval,
 };
+pub use self::functions::temporal_cast::{has_offset, string_timestamp};
 use self::optimizer::equijoin_keys;
 pub use self::optimizer::hash_window_agg::sorted_window_reasons;
 use self::optimizer::window_keys;
@@ -109,6 +111,10 @@ pub fn register(mut builder: SessionStateBuilder, options: EngineOptions) -> Res
         functions::override_builtins(&mut builder);
     }
     builder.relation_planners().get_or_insert_default().insert(0, Arc::new(planning::using_joins::UsingJoins));
-    builder.config().get_or_insert_default().options_mut().extensions.insert(options);
+    let config = builder.config().get_or_insert_default().options_mut();
+    // RepartitionExec waits forever when two of its inputs write spill files for one output: it reads the older one until that is
+    // full (https://github.com/apache/datafusion/issues/24883). With this size a file is full with its first batch.
+    config.execution.max_spill_file_size_bytes = ConfigNonZeroUsize::try_new(1)?;
+    config.extensions.insert(options);
     Ok(builder)
 }

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use cxql_engine::number_without_unit;
+use cxql_engine::{has_offset, number_without_unit, string_timestamp};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
@@ -192,43 +192,25 @@ fn check_unit(param: &StatementParameter, value: &ScalarValue, wanted: &DataType
 /// A string as a value of the kind that is wanted; unchanged if it is none, or if the kind is not that of literals.
 fn read(value: &ScalarValue, wanted: &DataType, zone: &str) -> ScalarValue {
     let ScalarValue::Utf8(Some(text)) = value else { return value.clone() };
-    let cast =
-        |value: &ScalarValue, data_type: &DataType| value.cast_to(data_type).ok().filter(|value| !value.is_null());
-    let parsed = |data_type: &DataType| {
-        // `2025-06-01 11:00` has no seconds
-        let with_seconds = || ScalarValue::from(format!("{}:00", text.trim()));
-        let is_minute = matches!(data_type, DataType::Timestamp(..)) && text.trim().len() == "2025-06-01 11:00".len();
-        cast(value, data_type).or_else(|| is_minute.then(|| cast(&with_seconds(), data_type)).flatten())
-    };
+    let cast = |data_type: &DataType| value.cast_to(data_type).ok().filter(|value| !value.is_null());
     let found = match wanted {
         wanted if wanted.is_numeric() => number(text),
-        DataType::Date32 => parsed(&DataType::Date32).and_then(|date| {
-            let unzoned = DataType::Timestamp(TimeUnit::Microsecond, None);
-            match (text.trim().len() > 10).then(|| parsed(&unzoned)).flatten() {
-                Some(_) if has_offset(value) => parsed(&DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()))),
-                Some(at) if at.cast_to(&DataType::Date32).ok()?.cast_to(&unzoned).ok()? == at => Some(date),
+        DataType::Date32 => cast(&DataType::Date32).and_then(|date| {
+            let timestamp = |zone| string_timestamp(text, TimeUnit::Microsecond, zone);
+            match (text.trim().len() > 10).then(|| timestamp(None)).flatten() {
+                Some(_) if has_offset(text) => timestamp(Some(zone)),
+                Some(at) if at.cast_to(&DataType::Date32).ok()?.cast_to(&at.data_type()).ok()? == at => Some(date),
                 Some(at) => Some(at),
                 None => Some(date),
             }
         }),
         // such a string is what the clock showed, which casts of the statement know
-        DataType::Timestamp(_, None) if has_offset(value) => None,
+        DataType::Timestamp(_, None) if has_offset(text) => None,
+        DataType::Timestamp(unit, zone) => string_timestamp(text, *unit, zone.as_deref()),
         DataType::Utf8 => None,
-        other => parsed(other),
+        other => cast(other),
     };
     found.unwrap_or_else(|| value.clone())
-}
-
-/// Whether a string is a point in time whatever the time zone.
-fn has_offset(value: &ScalarValue) -> bool {
-    let at = |zone: &str| {
-        let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()));
-        match value.cast_to(&data_type) {
-            Ok(ScalarValue::TimestampMicrosecond(at, _)) => at,
-            _ => None,
-        }
-    };
-    at("+00:00").is_some_and(|first| at("+01:00") == Some(first))
 }
 
 /// The number that a text is.
@@ -308,7 +290,7 @@ fn is_taken(value: &ScalarValue, place: &Use) -> bool {
 }
 
 fn is_moment_with_offset(value: &ScalarValue) -> bool {
-    matches!(value, ScalarValue::Utf8(_)) && has_offset(value)
+    matches!(value, ScalarValue::Utf8(Some(text)) if has_offset(text))
 }
 
 /// Whether a date or timestamp of one sort becomes one of the other without losing a part of it.

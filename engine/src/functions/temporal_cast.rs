@@ -280,6 +280,18 @@ pub(crate) fn string_timestamps(
     Ok(timestamps(&ticks.collect::<Result<Int64Array>>()?, unit, zone))
 }
 
+/// A string as a timestamp, as casts read it: with an offset that point in time, without one a local time of `zone`. `None` if it
+/// is no timestamp, is beyond the range of the unit, or is a time that the clocks of the zone left out.
+pub fn string_timestamp(text: &str, unit: TimeUnit, zone: Option<&str>) -> Option<ScalarValue> {
+    let timestamps = string_timestamps(&StringArray::from(vec![text]), unit, zone.map(Arc::from), true).ok()?;
+    ScalarValue::try_from_array(&timestamps, 0).ok().filter(|timestamp| !timestamp.is_null())
+}
+
+/// Whether a string is a timestamp with an offset.
+pub fn has_offset(text: &str) -> bool {
+    read(text).is_some_and(|(_, is_local)| !is_local)
+}
+
 /// Whether a string is a timestamp without an offset.
 pub(super) fn is_local(text: &str) -> bool {
     read(text).is_some_and(|(_, is_local)| is_local)

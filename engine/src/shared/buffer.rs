@@ -97,6 +97,13 @@ struct Batches {
     end: Option<Result<(), Arc<DataFusionError>>>,
 }
 
+impl Batches {
+    /// Whether there is a batch that the reader has not taken.
+    fn has_more(&self, reader: usize) -> bool {
+        self.positions.get(reader).is_some_and(|&position| position < self.first + self.entries.len())
+    }
+}
+
 /// The columns of a reader.
 #[derive(Debug, PartialEq)]
 pub(super) struct ReaderColumns {
@@ -301,13 +308,16 @@ impl PartitionBuffer {
         // before the lock is tried: who holds it wakes all that are added until it has released it
         self.wakers.add(context.waker());
         let Some(mut input) = self.input.try_lock() else { return Poll::Pending };
-        let Some(stream) = input.as_mut() else { return Poll::Ready(()) };
-        // another reader may have added a batch since this one looked
-        let batches = self.batches.lock();
-        if batches.positions.get(reader).is_some_and(|&position| position < batches.first + batches.entries.len()) {
-            return Poll::Ready(());
-        }
-        drop(batches);
+        // another reader may have added a batch, or found the end, since this one looked
+        let has_news = input.is_none() || self.batches.lock().has_more(reader);
+        let stream = match input.as_mut() {
+            Some(stream) if !has_news => stream,
+            _ => {
+                drop(input);
+                self.wakers.wake_all();
+                return Poll::Ready(());
+            }
+        };
         let waker = Waker::from(Arc::clone(&self.wakers));
         let next = ready!(stream.poll_next_unpin(&mut Context::from_waker(&waker)));
         let end = match next {
