@@ -26,13 +26,11 @@ by_queue as (
         count(*) filter (where is_abandoned) as abandoned_count,
         count(*) filter (where is_abandoned and wait_s is null) as abandoned_without_wait_count,
         abandonment_rate(is_abandoned) as abandonment_ratio,
+        proportion_ci(is_abandoned) as abandonment_ci,
         abandonment_rate(is_abandoned, wait_s, $short_s) as without_short_ratio,
         median(cast(wait_s as double)) filter (where is_abandoned) as abandoned_wait_median_s
     from contacts
     group by queue
-),
-with_spread as (
-    select *, 1.96 * sqrt(abandoned_count * (1 - abandonment_ratio) + 0.9604) as spread from by_queue
 )
 select
     queue,
@@ -40,13 +38,11 @@ select
     abandoned_count,
     abandoned_without_wait_count,
     abandonment_ratio,
-    case when spread >= 0 then greatest((abandoned_count + 1.9208 - spread) / (offered_count + 3.8416), 0) end
-        as abandonment_low_ratio,
-    case when spread >= 0 then least((abandoned_count + 1.9208 + spread) / (offered_count + 3.8416), 1) end
-        as abandonment_high_ratio,
+    abandonment_ci['low'] as abandonment_low_ratio,
+    abandonment_ci['high'] as abandonment_high_ratio,
     without_short_ratio,
     abandoned_wait_median_s
-from with_spread
+from by_queue
 order by offered_count desc, queue;
 
 -- section: By time waited

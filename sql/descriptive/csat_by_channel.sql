@@ -21,24 +21,20 @@ by_channel as (
         count(*) as answer_count,
         count(*) filter (where score >= $satisfied_from) as satisfied_count,
         csat(score, $satisfied_from) as csat_ratio,
+        csat_ci(score, 0.95, $satisfied_from) as csat_ci,
         avg(score) as mean_score
     from answers
     group by channel
-),
-with_spread as (
-    select *, 1.96 * sqrt(satisfied_count * (1 - csat_ratio) + 0.9604) as spread from by_channel
 )
 select
     channel,
     answer_count,
     satisfied_count,
     csat_ratio,
-    case when spread >= 0 then greatest((satisfied_count + 1.9208 - spread) / (answer_count + 3.8416), 0) end
-        as csat_low_ratio,
-    case when spread >= 0 then least((satisfied_count + 1.9208 + spread) / (answer_count + 3.8416), 1) end
-        as csat_high_ratio,
+    csat_ci['low'] as csat_low_ratio,
+    csat_ci['high'] as csat_high_ratio,
     mean_score
-from with_spread
+from by_channel
 order by answer_count desc, channel;
 
 -- section: By month and channel

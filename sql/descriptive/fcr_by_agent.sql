@@ -23,32 +23,28 @@ by_agent as (
         count(is_first_contact_resolved) as known_count,
         count(*) filter (where is_first_contact_resolved) as resolved_count,
         fcr(is_first_contact_resolved) as fcr_ratio,
+        fcr_ci(is_first_contact_resolved) as fcr_ci,
         rate(is_repeat) as repeat_ratio,
         rate(is_resolved) as logged_resolved_ratio
     from contacts
     group by agent_id
     having count(is_first_contact_resolved) >= $min_known_count
-),
-with_spread as (
-    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from by_agent
 )
 select
-    with_spread.agent_id,
-    coalesce(agent_name, with_spread.agent_id) as agent_name,
+    by_agent.agent_id,
+    coalesce(agent_name, by_agent.agent_id) as agent_name,
     agent_team,
     contact_count,
     known_count,
     resolved_count,
     fcr_ratio,
-    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as fcr_low_ratio,
-    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as fcr_high_ratio,
+    fcr_ci['low'] as fcr_low_ratio,
+    fcr_ci['high'] as fcr_high_ratio,
     repeat_ratio,
     logged_resolved_ratio
-from with_spread
-left join agent_names on agent_names.agent_id = with_spread.agent_id
-order by fcr_ratio nulls last, with_spread.agent_id;
+from by_agent
+left join agent_names on agent_names.agent_id = by_agent.agent_id
+order by fcr_ratio nulls last, by_agent.agent_id;
 
 -- notes: contacts that first-contact resolution leaves out
 with figures as (

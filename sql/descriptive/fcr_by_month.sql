@@ -32,8 +32,8 @@ by_month as (
         count(is_repeat) as judged_count,
         count(*) filter (where is_first_contact) as first_contact_count,
         count(is_first_contact_resolved) as known_count,
-        count(*) filter (where is_first_contact_resolved) as resolved_count,
         fcr(is_first_contact_resolved) as fcr_ratio,
+        fcr_ci(is_first_contact_resolved) as fcr_ci,
         fcr_survival(started_at, next_contact_at, interval '7 days', observed_until)
             filter (where is_first_contact) as fcr_survival_ratio,
         fcr_survival_error(started_at, next_contact_at, interval '7 days', observed_until)
@@ -42,9 +42,6 @@ by_month as (
         rate(is_resolved) as logged_resolved_ratio
     from contacts
     group by month
-),
-with_spread as (
-    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from by_month
 ),
 bounds as (
     select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
@@ -57,14 +54,12 @@ select
     first_contact_count - known_count as unknown_count,
     known_count,
     fcr_ratio,
-    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as fcr_low_ratio,
-    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as fcr_high_ratio,
+    fcr_ci['low'] as fcr_low_ratio,
+    fcr_ci['high'] as fcr_high_ratio,
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio,
     logged_resolved_ratio,
     month < covered_from or month + interval '1 month' > covered_until as is_partial
-from with_spread cross join bounds
+from by_month cross join bounds
 order by month

@@ -42,6 +42,7 @@ by_topic as (
         count(is_first_contact_resolved) as known_count,
         count(*) filter (where is_first_contact_resolved) as resolved_count,
         fcr(is_first_contact_resolved) as fcr_ratio,
+        fcr_ci(is_first_contact_resolved) as fcr_ci,
         fcr_survival(started_at, next_at, $window, observed_until)
             filter (where not is_repeat) as fcr_survival_ratio,
         fcr_survival_error(started_at, next_at, $window, observed_until)
@@ -51,9 +52,6 @@ by_topic as (
     from outcomes
     where started_at >= $since and started_at < $until
     group by topic
-),
-with_spread as (
-    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from by_topic
 )
 select
     topic,
@@ -64,15 +62,13 @@ select
     known_count,
     resolved_count,
     fcr_ratio,
-    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as fcr_low_ratio,
-    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as fcr_high_ratio,
+    fcr_ci['low'] as fcr_low_ratio,
+    fcr_ci['high'] as fcr_high_ratio,
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio,
     logged_resolved_ratio
-from with_spread
+from by_topic
 order by contact_count desc, topic;
 
 -- notes: contacts that first-contact resolution leaves out

@@ -63,6 +63,9 @@ figures as (
             fcr(is_resolved_1), fcr(is_resolved_3), fcr(is_resolved_7), fcr(is_resolved_14), fcr(is_resolved_30)
         ]) as fcr_ratio,
         unnest([
+            fcr_ci(is_resolved_1), fcr_ci(is_resolved_3), fcr_ci(is_resolved_7), fcr_ci(is_resolved_14), fcr_ci(is_resolved_30)
+        ]) as fcr_ci,
+        unnest([
             fcr_survival(started_at, next_at, interval '1 day', observed_until) filter (where not is_repeat_1),
             fcr_survival(started_at, next_at, interval '3 days', observed_until) filter (where not is_repeat_3),
             fcr_survival(started_at, next_at, interval '7 days', observed_until) filter (where not is_repeat_7),
@@ -81,9 +84,6 @@ figures as (
         ]) as repeat_ratio
     from flags
     where started_at >= $since and started_at < $until
-),
-with_spread as (
-    select *, 1.96 * sqrt(resolved_count * (1 - fcr_ratio) + 0.9604) as spread from figures
 )
 select
     window_days,
@@ -94,14 +94,12 @@ select
     known_count,
     resolved_count,
     fcr_ratio,
-    case when spread >= 0 then greatest((resolved_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as fcr_low_ratio,
-    case when spread >= 0 then least((resolved_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as fcr_high_ratio,
+    fcr_ci['low'] as fcr_low_ratio,
+    fcr_ci['high'] as fcr_high_ratio,
     fcr_survival_ratio,
     1.96 * fcr_survival_error as fcr_survival_margin,
     repeat_ratio
-from with_spread
+from figures
 order by window_days;
 
 -- notes: windows for which the data is too short

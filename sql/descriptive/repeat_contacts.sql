@@ -22,12 +22,10 @@ by_topic as (
         count(is_repeat) as known_count,
         count(*) filter (where is_repeat) as repeat_count,
         rate(is_repeat) as repeat_ratio,
+        proportion_ci(is_repeat) as repeat_ci,
         sum(handle_s) filter (where is_repeat) / 3600.0 as repeat_handle_h
     from contacts
     group by topic
-),
-with_spread as (
-    select *, 1.96 * sqrt(repeat_count * (1 - repeat_ratio) + 0.9604) as spread from by_topic
 )
 select
     topic,
@@ -35,12 +33,10 @@ select
     known_count,
     repeat_count,
     repeat_ratio,
-    case when spread >= 0 then greatest((repeat_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as repeat_low_ratio,
-    case when spread >= 0 then least((repeat_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as repeat_high_ratio,
+    repeat_ci['low'] as repeat_low_ratio,
+    repeat_ci['high'] as repeat_high_ratio,
     repeat_handle_h
-from with_spread
+from by_topic
 order by repeat_count desc, topic;
 
 -- section: Days since the contact before

@@ -51,12 +51,10 @@ by_repeats as (
         count(*) as customer_count,
         count(is_churned) as known_count,
         count(*) filter (where is_churned) as churned_count,
-        case when (select count(churned_at) from people) > 0 then rate(is_churned) end as churn_ratio
+        case when (select count(churned_at) from people) > 0 then rate(is_churned) end as churn_ratio,
+        proportion_ci(is_churned) as churn_ci
     from outcomes
     group by repeat_count
-),
-with_spread as (
-    select *, 1.96 * sqrt(churned_count * (1 - churn_ratio) + 0.9604) as spread from by_repeats
 )
 select
     repeat_count,
@@ -64,11 +62,9 @@ select
     known_count,
     churned_count,
     churn_ratio,
-    case when spread >= 0 then greatest((churned_count + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as churn_low_ratio,
-    case when spread >= 0 then least((churned_count + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as churn_high_ratio
-from with_spread
+    case when churn_ratio is not null then churn_ci['low'] end as churn_low_ratio,
+    case when churn_ratio is not null then churn_ci['high'] end as churn_high_ratio
+from by_repeats
 order by repeat_count;
 
 -- notes: customers with several rows

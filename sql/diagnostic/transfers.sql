@@ -19,6 +19,7 @@ by_topic as (
         count(*) as contact_count,
         count(*) filter (where is_transferred) as transferred_count,
         rate(is_transferred) as transferred_ratio,
+        proportion_ci(is_transferred) as transferred_ci,
         avg(transfer_count) as mean_transfer_count,
         fcr(is_first_contact_resolved) filter (where is_transferred) as transferred_fcr_ratio,
         fcr(is_first_contact_resolved) filter (where not is_transferred) as kept_fcr_ratio,
@@ -26,9 +27,6 @@ by_topic as (
         avg(handle_s) filter (where not is_transferred) as kept_aht_s
     from contacts
     group by topic, queue
-),
-with_spread as (
-    select *, 1.96 * sqrt(transferred_count * (1 - transferred_ratio) + 0.9604) as spread from by_topic
 )
 select
     topic,
@@ -36,16 +34,14 @@ select
     contact_count,
     transferred_count,
     transferred_ratio,
-    case when spread >= 0 then greatest((transferred_count + 1.9208 - spread) / (contact_count + 3.8416), 0) end
-        as transferred_low_ratio,
-    case when spread >= 0 then least((transferred_count + 1.9208 + spread) / (contact_count + 3.8416), 1) end
-        as transferred_high_ratio,
+    transferred_ci['low'] as transferred_low_ratio,
+    transferred_ci['high'] as transferred_high_ratio,
     mean_transfer_count,
     transferred_fcr_ratio,
     kept_fcr_ratio,
     transferred_aht_s,
     kept_aht_s
-from with_spread
+from by_topic
 order by transferred_count desc, topic, queue;
 
 -- notes: contacts whose transfers are unknown

@@ -23,6 +23,12 @@ pub(crate) enum Kind {
     Flag,
     /// A string; a constant.
     Text,
+    /// A Boolean, or any number, which is computed with as Float64.
+    FlagOrNumber,
+    /// A value by which rows are told apart: of any type but lists, structs and maps.
+    Key,
+    /// A constant that is a value of the key.
+    KeyValue,
 }
 
 impl Kind {
@@ -35,6 +41,12 @@ impl Kind {
             ),
             Kind::Flag => Coercion::new_exact(TypeSignatureClass::Native(logical_boolean())),
             Kind::Text => Coercion::new_exact(TypeSignatureClass::Native(logical_string())),
+            Kind::FlagOrNumber => Coercion::new_implicit(
+                TypeSignatureClass::Native(logical_boolean()),
+                vec![TypeSignatureClass::Numeric],
+                NativeType::Float64,
+            ),
+            Kind::Key | Kind::KeyValue => Coercion::new_exact(TypeSignatureClass::Any),
         }
     }
 
@@ -43,6 +55,9 @@ impl Kind {
             Kind::Number => "a number",
             Kind::Flag => "a Boolean",
             Kind::Text => "a string",
+            Kind::FlagOrNumber => "a Boolean or a number",
+            Kind::Key => "a string, a number, a Boolean, a date or a timestamp",
+            Kind::KeyValue => "a value of group",
         }
     }
 
@@ -54,6 +69,12 @@ impl Kind {
             DataType::Dictionary(_, value_type) => value_type.as_ref(),
             other => other,
         };
+        match self {
+            Kind::KeyValue => return Ok(Some(given.clone())),
+            Kind::Key if value_type.is_null() => return Ok(Some(DataType::Utf8)),
+            Kind::Key => return Ok((!value_type.is_nested()).then(|| value_type.clone())),
+            _ => {}
+        }
         if coercion.desired_type().matches_native_type(&native) {
             return coercion.desired_type().default_casted_type(&native, value_type).map(Some);
         }
@@ -170,7 +191,13 @@ impl Constants {
         Ok(Self { function: call.function, values })
     }
 
-    fn get(&self, parameter: &str) -> Option<&ScalarValue> {
+    /// The function that is called.
+    pub(crate) fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// A value as it is, if it is given.
+    pub(crate) fn value(&self, parameter: &str) -> Option<&ScalarValue> {
         self.values.iter().find(|(name, value)| *name == parameter && !value.is_null()).map(|(_, value)| value)
     }
 
@@ -179,10 +206,22 @@ impl Constants {
     /// # Errors
     /// A planning error for NaN, an infinity, or what is no number.
     pub(crate) fn number(&self, parameter: &str) -> Result<Option<f64>> {
-        let Some(value) = self.get(parameter) else { return Ok(None) };
+        let Some(value) = self.value(parameter) else { return Ok(None) };
         match value.cast_to(&DataType::Float64) {
             Ok(ScalarValue::Float64(Some(number))) if number.is_finite() => Ok(Some(number)),
             _ => plan_err!("{}: {parameter} must be a finite number, got {value}", self.function),
+        }
+    }
+
+    /// A probability between 0 and 1, or `default` if it is not given.
+    ///
+    /// # Errors
+    /// A planning error when it is not between 0 and 1, or one of them.
+    pub(crate) fn probability(&self, parameter: &str, default: f64) -> Result<f64> {
+        match self.number(parameter)? {
+            None => Ok(default),
+            Some(number) if number > 0.0 && number < 1.0 => Ok(number),
+            Some(number) => plan_err!("{}: {parameter} must be > 0 and < 1, got {number}", self.function),
         }
     }
 
@@ -204,7 +243,7 @@ impl Constants {
     /// # Errors
     /// A planning error that lists the choices, and the nearest one when it is near.
     pub(crate) fn choice<T: Copy>(&self, parameter: &str, choices: &[(&str, T)]) -> Result<Option<T>> {
-        let Some(value) = self.get(parameter) else { return Ok(None) };
+        let Some(value) = self.value(parameter) else { return Ok(None) };
         let got = value.try_as_str().flatten().unwrap_or_default().trim().to_ascii_lowercase();
         if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == got) {
             return Ok(Some(*choice));

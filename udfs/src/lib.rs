@@ -15,6 +15,7 @@ mod aggregate;
 mod args;
 pub mod docs;
 pub mod grouped;
+mod inference;
 mod label;
 mod mode;
 mod outlier;
@@ -49,7 +50,7 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    [sentiment::scalar_functions(), label::scalar_functions()].concat()
+    [sentiment::scalar_functions(), label::scalar_functions(), inference::scalar_functions()].concat()
 }
 
 /// The aggregate functions of this crate.
@@ -60,11 +61,12 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         resolution::survival::aggregate_functions(),
         queue::aggregate_functions(),
         mode::aggregate_functions(),
+        inference::aggregate_functions(),
     ]
     .concat()
 }
 
 /// The window functions of this crate.
 pub fn window_functions() -> Vec<Arc<WindowUDF>> {
-    [resolution::window_functions(), outlier::window_functions()].concat()
+    [resolution::window_functions(), outlier::window_functions(), inference::window_functions()].concat()
 }

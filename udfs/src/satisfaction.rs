@@ -23,15 +23,15 @@ use crate::rate::Share;
 
 /// Answers to "how likely are you to recommend us".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Recommendations {
-    answers: i64,
+pub(crate) struct Recommendations {
+    pub(crate) answers: i64,
     /// Promoters less detractors.
-    balance: i64,
+    pub(crate) balance: i64,
 }
 
 impl Recommendations {
     /// One answer; one that is not a whole number from 0 to 10 does not count.
-    fn of(score: f64) -> Self {
+    pub(crate) fn of(score: f64) -> Self {
         // The cast truncates, saturates, and makes NaN 0: only whole numbers come back as they were.
         let whole = score as i32;
         let is_on_scale = (f64::from(whole) == score) & (0..=10).contains(&whole);
@@ -134,14 +134,38 @@ order by product;
 
 /// A scale of whole numbers, and where satisfaction begins on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Scale {
+pub(crate) struct Scale {
     min: f64,
     max: f64,
     satisfied_from: f64,
 }
 
 impl Scale {
-    fn of(self, score: f64) -> Share {
+    /// The scale that the constants `satisfied_from`, `scale_max` and `scale_min` name; 4 and 5 of 1 to 5 where they are absent.
+    ///
+    /// # Errors
+    /// A planning error for a scale that is empty or not of whole numbers, or a start of satisfaction that is not on it.
+    pub(crate) fn bind(constants: &Constants) -> Result<Self> {
+        let function = constants.function();
+        let satisfied_from = constants.number("satisfied_from")?.unwrap_or(4.0);
+        let max = constants.number("scale_max")?.unwrap_or(5.0);
+        let min = constants.number("scale_min")?.unwrap_or(1.0);
+        for (name, bound) in [("scale_max", max), ("scale_min", min)] {
+            if f64::from(bound as i32) != bound {
+                return plan_err!("{function}: {name} must be a whole number, got {bound}");
+            }
+        }
+        if max <= min {
+            return plan_err!("{function}: scale_max must be > scale_min ({min}), got {max}");
+        }
+        if !(min..=max).contains(&satisfied_from) {
+            return plan_err!("{function}: satisfied_from must be on the scale {min} to {max}, got {satisfied_from}");
+        }
+        Ok(Self { min, max, satisfied_from })
+    }
+
+    /// One answer; one that is not on the scale does not count.
+    pub(crate) fn of(self, score: f64) -> Share {
         // The cast truncates, saturates, and makes NaN 0: only whole numbers come back as they were.
         let is_whole = f64::from(score as i32) == score;
         Share::of_known(score >= self.satisfied_from, is_whole & (score >= self.min) & (score <= self.max))
@@ -177,21 +201,7 @@ impl Function for Csat {
     type Measure = Scale;
 
     fn bind(constants: &Constants) -> Result<Scale> {
-        let satisfied_from = constants.number("satisfied_from")?.unwrap_or(4.0);
-        let max = constants.number("scale_max")?.unwrap_or(5.0);
-        let min = constants.number("scale_min")?.unwrap_or(1.0);
-        for (name, bound) in [("scale_max", max), ("scale_min", min)] {
-            if f64::from(bound as i32) != bound {
-                return plan_err!("csat: {name} must be a whole number, got {bound}");
-            }
-        }
-        if max <= min {
-            return plan_err!("csat: scale_max must be > scale_min ({min}), got {max}");
-        }
-        if !(min..=max).contains(&satisfied_from) {
-            return plan_err!("csat: satisfied_from must be on the scale {min} to {max}, got {satisfied_from}");
-        }
-        Ok(Scale { min, max, satisfied_from })
+        Scale::bind(constants)
     }
 
     fn documentation(&self) -> &'static Documentation {

@@ -1,0 +1,229 @@
+//! The STRUCT that a test or an interval returns.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StructArray};
+use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::Result;
+
+/// What a field of the result holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FieldType {
+    /// A figure, as Float64.
+    Number,
+    /// A number of rows, as Int64.
+    Count,
+    /// A Boolean.
+    Flag,
+    /// A string.
+    Text,
+}
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Figure {
+    Number(Option<f64>),
+    Count(Option<i64>),
+    Flag(bool),
+    Text(Option<&'static str>),
+}
+
+/// The values of all fields of one result, in their order.
+pub(super) type Record = Vec<Figure>;
+
+/// The fields of an interval.
+pub(super) const INTERVAL: &[(&str, FieldType)] = &[
+    ("estimate", FieldType::Number),
+    ("low", FieldType::Number),
+    ("high", FieldType::Number),
+    ("n", FieldType::Count),
+    ("is_small", FieldType::Flag),
+    ("reason", FieldType::Text),
+];
+
+/// The fields of an effect size of two groups.
+pub(super) const EFFECT: &[(&str, FieldType)] = &[
+    ("estimate", FieldType::Number),
+    ("low", FieldType::Number),
+    ("high", FieldType::Number),
+    ("n_a", FieldType::Count),
+    ("n_b", FieldType::Count),
+    ("reason", FieldType::Text),
+];
+
+/// Fewer rows than this are few for an estimate.
+const FEW: i64 = 30;
+
+/// An estimate and its interval.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Interval {
+    pub(super) estimate: Option<f64>,
+    pub(super) bounds: Option<(f64, f64)>,
+    pub(super) n: i64,
+    pub(super) reason: Option<&'static str>,
+}
+
+impl Interval {
+    /// No rows to estimate from.
+    pub(super) fn none(reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..Self::default() }
+    }
+
+    /// The values of [`INTERVAL`].
+    pub(super) fn record(self) -> Record {
+        let (low, high) = self.bounds.unzip();
+        vec![
+            Figure::Number(self.estimate),
+            Figure::Number(low),
+            Figure::Number(high),
+            Figure::Count(Some(self.n)),
+            Figure::Flag(self.n < FEW),
+            Figure::Text(self.reason),
+        ]
+    }
+
+    /// The values of [`EFFECT`].
+    pub(super) fn effect(self, counts: Option<[i64; 2]>) -> Record {
+        let (low, high) = self.bounds.unzip();
+        let [n_a, n_b] = counts.map_or([None; 2], |counts| counts.map(Some));
+        vec![
+            Figure::Number(self.estimate),
+            Figure::Number(low),
+            Figure::Number(high),
+            Figure::Count(n_a),
+            Figure::Count(n_b),
+            Figure::Text(self.reason),
+        ]
+    }
+}
+
+/// The fields of a comparison of two groups by a statistic with degrees of freedom.
+pub(super) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
+    ("statistic", FieldType::Number),
+    ("df", FieldType::Number),
+    ("p_value", FieldType::Number),
+    ("difference", FieldType::Number),
+    ("low", FieldType::Number),
+    ("high", FieldType::Number),
+    ("n_a", FieldType::Count),
+    ("n_b", FieldType::Count),
+    ("method", FieldType::Text),
+    ("reason", FieldType::Text),
+];
+
+/// The fields of a comparison of two groups.
+pub(super) const COMPARISON: &[(&str, FieldType)] = &[
+    ("statistic", FieldType::Number),
+    ("p_value", FieldType::Number),
+    ("difference", FieldType::Number),
+    ("low", FieldType::Number),
+    ("high", FieldType::Number),
+    ("n_a", FieldType::Count),
+    ("n_b", FieldType::Count),
+    ("method", FieldType::Text),
+    ("reason", FieldType::Text),
+];
+
+/// The result of a comparison of two groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Comparison {
+    pub(super) statistic: Option<f64>,
+    pub(super) df: Option<f64>,
+    pub(super) p_value: Option<f64>,
+    pub(super) difference: Option<f64>,
+    pub(super) bounds: Option<(f64, f64)>,
+    pub(super) counts: Option<[i64; 2]>,
+    pub(super) method: &'static str,
+    pub(super) reason: Option<&'static str>,
+}
+
+impl Comparison {
+    /// A comparison that cannot be made.
+    pub(super) fn none(method: &'static str, reason: &'static str) -> Self {
+        Self { method, reason: Some(reason), ..Self::default() }
+    }
+
+    /// The values of [`COMPARISON`].
+    pub(super) fn record(self) -> Record {
+        let (low, high) = self.bounds.unzip();
+        let [n_a, n_b] = self.counts.map_or([None; 2], |counts| counts.map(Some));
+        vec![
+            Figure::Number(self.statistic),
+            Figure::Number(self.p_value),
+            Figure::Number(self.difference),
+            Figure::Number(low),
+            Figure::Number(high),
+            Figure::Count(n_a),
+            Figure::Count(n_b),
+            Figure::Text(Some(self.method)),
+            Figure::Text(self.reason),
+        ]
+    }
+
+    /// The values of [`COMPARISON_WITH_DF`].
+    pub(super) fn record_with_df(self) -> Record {
+        let mut record = self.record();
+        record.insert(1, Figure::Number(self.df));
+        record
+    }
+}
+
+/// The type of a result with these fields.
+pub(super) fn struct_type(fields: &[(&str, FieldType)]) -> DataType {
+    DataType::Struct(arrow_fields(fields))
+}
+
+fn arrow_fields(fields: &[(&str, FieldType)]) -> Fields {
+    let field = |(name, field_type): &(&str, FieldType)| {
+        let data_type = match field_type {
+            FieldType::Number => DataType::Float64,
+            FieldType::Count => DataType::Int64,
+            FieldType::Flag => DataType::Boolean,
+            FieldType::Text => DataType::Utf8,
+        };
+        Field::new(*name, data_type, true)
+    };
+    fields.iter().map(field).collect()
+}
+
+/// The results of many groups. A field whose value is of another type than declared is NULL, and so is NaN.
+pub(super) fn struct_array(fields: &[(&str, FieldType)], records: &[Record]) -> Result<ArrayRef> {
+    let columns = fields.iter().enumerate().map(|(index, (_, field_type))| -> ArrayRef {
+        let figures = records.iter().map(|record| record.get(index));
+        match field_type {
+            FieldType::Number => Arc::new(
+                figures
+                    .map(|figure| match figure {
+                        Some(Figure::Number(number)) => number.filter(|number| !number.is_nan()),
+                        _ => None,
+                    })
+                    .collect::<Float64Array>(),
+            ),
+            FieldType::Count => Arc::new(
+                figures
+                    .map(|figure| match figure {
+                        Some(Figure::Count(count)) => *count,
+                        _ => None,
+                    })
+                    .collect::<Int64Array>(),
+            ),
+            FieldType::Flag => Arc::new(
+                figures
+                    .map(|figure| match figure {
+                        Some(Figure::Flag(flag)) => Some(*flag),
+                        _ => None,
+                    })
+                    .collect::<BooleanArray>(),
+            ),
+            FieldType::Text => Arc::new(
+                figures
+                    .map(|figure| match figure {
+                        Some(Figure::Text(text)) => *text,
+                        _ => None,
+                    })
+                    .collect::<StringArray>(),
+            ),
+        }
+    });
+    Ok(Arc::new(StructArray::try_new(arrow_fields(fields), columns.collect(), None)?))
+}
