@@ -12,17 +12,20 @@
 //! that lets DataFusion drive it.
 
 mod aggregate;
+mod anonymity;
 mod args;
 pub mod docs;
 pub mod grouped;
 mod label;
 mod mode;
 mod outlier;
+pub mod privacy;
 mod queue;
 mod rate;
 mod resolution;
 mod satisfaction;
 mod sentiment;
+mod strings;
 
 use std::sync::Arc;
 
@@ -49,7 +52,7 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    [sentiment::scalar_functions(), label::scalar_functions()].concat()
+    [sentiment::scalar_functions(), label::scalar_functions(), privacy::scalar_functions()].concat()
 }
 
 /// The aggregate functions of this crate.
@@ -60,6 +63,7 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         resolution::survival::aggregate_functions(),
         queue::aggregate_functions(),
         mode::aggregate_functions(),
+        anonymity::aggregate_functions(),
     ]
     .concat()
 }
