@@ -91,8 +91,10 @@ impl Finder {
         }
         if kinds.has(Kind::Phone) {
             phone::find(text, &self.folded, &self.tokens, &self.claimed, &mut self.phones);
+            let begun = self.found.len();
             let phones = self.phones.drain(..).map(|(span, confidence)| (Kind::Phone, span, confidence));
             self.found.extend(phones);
+            self.claim(begun, kinds);
         }
     }
 

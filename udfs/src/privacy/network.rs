@@ -83,7 +83,8 @@ fn is_top_level(label: &[u8]) -> bool {
 /// `@name`, not inside a word; a Chinese name up to a blank, a colon or the end.
 fn handle(text: &str, folded: &FoldedText, at: usize) -> Option<(Range<usize>, f64)> {
     let before = folded.before(at);
-    if is_word(before) || matches!(before, b'.' | b'/' | b'@') {
+    // `a***@example.com` is a masked address
+    if is_word(before) || matches!(before, b'.' | b'/' | b'@' | b'*') {
         return None;
     }
     let first = at + 1;

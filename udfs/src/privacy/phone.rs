@@ -222,7 +222,7 @@ fn is_bounded(text: &str, folded: &FoldedText, start: usize, end: usize) -> bool
         b'-' | b'_' => !is_name(Some(end + 1)) || is_label(text, folded, end + 1),
         b'/' => !is_name(Some(end + 1)) || is_number((end + 1..folded.len()).take(12).take_while(is_digit_at).count()),
         b'.' => !is_digit(Some(end + 1)),
-        b',' => !((1..=3).all(|after| is_digit(Some(end + after))) && !is_digit(Some(end + 4))),
+        b',' => !(1..=3).all(|after| is_digit(Some(end + after))) || is_digit(Some(end + 4)),
         b'$' | b'%' | b'@' | b'\\' | b'*' => false,
         byte => !is_word(byte),
     };
@@ -257,7 +257,8 @@ impl<'a> Window<'a> {
         let gaps: Vec<Gap> = groups.windows(2).filter_map(|pair| gap(folded, &pair[0], &pair[1])).collect();
         let sizes: Vec<usize> = groups.iter().map(|group| group.end - group.start).collect();
         let digits = groups.iter().filter_map(|group| folded.bytes.get(group.start..group.end)).flatten().copied();
-        let is_area_enclosed = gaps.first() == Some(&Gap::Closing) && folded.before(first.start) == b'(';
+        let first = first.start - usize::from(folded.before(first.start) == b'+');
+        let is_area_enclosed = gaps.first() == Some(&Gap::Closing) && folded.before(first) == b'(';
         Some(Self { groups, digits: digits.collect(), gaps, sizes, is_area_enclosed })
     }
 
@@ -279,8 +280,9 @@ impl<'a> Window<'a> {
 
     fn start(&self, folded: &FoldedText) -> usize {
         let first = self.groups.first().map_or(0, |group| group.start);
-        let first = first - usize::from(self.is_area_enclosed);
-        first - usize::from(folded.before(first) == b'+')
+        let is_plus = |index: usize| usize::from(folded.before(index) == b'+');
+        let first = first - is_plus(first) - usize::from(self.is_area_enclosed);
+        first - is_plus(first)
     }
 
     /// The end with an extension: `x12`, ` ext. 12`, `转12`.
@@ -307,10 +309,8 @@ impl<'a> Window<'a> {
     /// How likely the digits are a phone number; 0 if they are none.
     fn confidence(&self, folded: &FoldedText, context: Context) -> f64 {
         let is_named = context.has(Kind::Phone);
-        let is_international = self.groups.first().is_some_and(|group| {
-            folded.before(group.start) == b'+' || self.is_area_enclosed && folded.before(group.start - 1) == b'+'
-        });
-        if is_international {
+        let start = self.start(folded);
+        if folded.at(start) == b'+' || self.is_area_enclosed && folded.at(start + 1) == b'+' {
             return if self.is_e164(0) { 0.95 } else { 0.0 };
         }
         let is_other = context.is_other;
