@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_has_the_nearest_one() {
-        let error = Kinds::NONE.insert_named("emial").unwrap_err();
+        let mut kinds = Kinds::NONE;
+        let error = kinds.insert_named("emial").unwrap_err();
         assert!(error.ends_with("got 'emial'; did you mean 'email'?"), "{error}");
     }
 }
