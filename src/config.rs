@@ -7,6 +7,7 @@ mod secret;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cxql_udfs::privacy::{OrderNumberPattern, PrivacySettings, PseudonymKey};
 use serde::Deserialize;
 
 pub(crate) use self::engine::EngineConfig;
@@ -14,7 +15,7 @@ pub(crate) use self::jobs::{
     Addressing, CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig,
     OneOrMany, OutputConfig, Overlap, SendPolicy, Span, WebhookShape,
 };
-pub(crate) use self::secret::SecretText;
+pub(crate) use self::secret::{Secret, SecretText};
 use crate::error::{Error, Result};
 use crate::source::nearest;
 
@@ -42,6 +43,9 @@ pub(crate) struct ConfigFile {
     /// Switches and thresholds of optimizer rules and operators.
     #[serde(default)]
     pub engine: EngineConfig,
+    /// Personal data: the key of pseudonyms, the form of order numbers.
+    #[serde(default)]
+    pub privacy: PrivacyConfig,
     /// S3 and compatible stores.
     #[serde(default)]
     pub s3: S3Config,
@@ -71,6 +75,42 @@ pub(crate) struct ConfigFile {
     /// Notification channels beside mail.
     #[serde(default)]
     pub channels: BTreeMap<String, ChannelConfig>,
+}
+
+/// `[privacy]`: settings of the functions for personal data.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrivacyConfig {
+    /// Where the secret is from which the key of `pseudonym` is derived.
+    pub pseudonym_key: Option<Secret>,
+    /// A regular expression for order numbers, such as `ORD-[0-9]{8}`.
+    pub order_number_pattern: Option<String>,
+}
+
+impl PrivacyConfig {
+    /// The settings of the functions. A secret that cannot be read is an error of the calls that need it: others than the
+    /// server need not have it.
+    ///
+    /// # Errors
+    /// A pattern of order numbers that is none.
+    pub(crate) fn settings(&self, folder: &Path) -> Result<PrivacySettings> {
+        let pattern = |pattern: &String| {
+            OrderNumberPattern::new(pattern)
+                .map_err(|error| Error::usage(format!("[privacy] order_number_pattern in cxql.toml: {error}")))
+        };
+        let order_number = self.order_number_pattern.as_ref().map(pattern).transpose()?;
+        let key = self.pseudonym_key.as_ref().map(|secret| {
+            let secret = secret.read(folder).map_err(|error| error.to_string())?;
+            PseudonymKey::derive(secret.expose())
+                .map_err(|error| format!("[privacy] pseudonym_key in cxql.toml: {error}"))
+        });
+        let (pseudonym_key, no_key_reason) = match key {
+            None => (None, None),
+            Some(Ok(key)) => (Some(key), None),
+            Some(Err(reason)) => (None, Some(reason)),
+        };
+        Ok(PrivacySettings { pseudonym_key, no_key_reason, order_number })
+    }
 }
 
 /// `[serve]`: the Flight SQL server.
@@ -435,6 +475,25 @@ mod tests {
             let message = ConfigFile::parse(text, "cxql.toml").unwrap_err().to_string();
             assert!(message.contains(place) && message.contains(words), "{message}");
         }
+    }
+
+    #[test]
+    fn a_pattern_of_order_numbers_is_checked() {
+        let settings = |text: &str| ConfigFile::parse(text, "cxql.toml").unwrap().privacy.settings(Path::new("."));
+        assert!(settings("[privacy]\norder_number_pattern = 'ORD-[0-9]{8}'\n").unwrap().order_number.is_some());
+        let message = settings("[privacy]\norder_number_pattern = '('\n").unwrap_err().to_string();
+        assert!(message.contains("[privacy] order_number_pattern in cxql.toml"), "{message}");
+    }
+
+    #[test]
+    fn a_key_stands_nowhere_and_one_that_is_not_there_is_the_error_of_a_call() {
+        let text = "[privacy]\npseudonym_key = 'a key in the file'\n";
+        let message = ConfigFile::parse(text, "cxql.toml").unwrap_err().to_string();
+        assert!(message.contains("cxql.toml holds no secrets") && !message.contains("a key in the file"), "{message}");
+        let text = "[privacy]\npseudonym_key = { env = 'CXQL_TEST_NO_SUCH_KEY' }\n";
+        let settings = ConfigFile::parse(text, "cxql.toml").unwrap().privacy.settings(Path::new(".")).unwrap();
+        assert!(settings.pseudonym_key.is_none());
+        assert!(settings.no_key_reason.unwrap().contains("CXQL_TEST_NO_SUCH_KEY is not set"));
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl Project {
             temp_dir,
             cache_dir,
             time_zone: file.time_zone,
+            privacy: file.privacy.settings(&folder)?,
             engine,
             s3: S3Config {
                 endpoint: options.s3_endpoint.clone().or(file.s3.endpoint),

@@ -14,6 +14,7 @@ mod notes;
 mod output;
 mod pages;
 mod periods;
+mod privacy;
 mod program;
 mod reports;
 mod shell;

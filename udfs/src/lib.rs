@@ -12,6 +12,7 @@
 //! that lets DataFusion drive it.
 
 mod aggregate;
+mod anonymity;
 mod args;
 pub mod docs;
 pub mod grouped;
@@ -19,11 +20,13 @@ mod inference;
 mod label;
 mod mode;
 mod outlier;
+pub mod privacy;
 mod queue;
 mod rate;
 mod resolution;
 mod satisfaction;
 mod sentiment;
+mod strings;
 
 use std::sync::Arc;
 
@@ -50,7 +53,13 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    [sentiment::scalar_functions(), label::scalar_functions(), inference::scalar_functions()].concat()
+    [
+        sentiment::scalar_functions(),
+        label::scalar_functions(),
+        inference::scalar_functions(),
+        privacy::scalar_functions(),
+    ]
+    .concat()
 }
 
 /// The aggregate functions of this crate.
@@ -62,6 +71,7 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         queue::aggregate_functions(),
         mode::aggregate_functions(),
         inference::aggregate_functions(),
+        anonymity::aggregate_functions(),
     ]
     .concat()
 }

@@ -24,7 +24,9 @@ use datafusion::logical_expr::{
 };
 
 use language::{Language, Scorer};
-use rows::{Column, Held, Languages};
+use rows::Languages;
+
+use crate::strings::{Column, Held, is_string};
 
 /// Scores from here on are positive, and from its opposite on down negative (Hutto and Gilbert).
 const POSITIVE_FROM: f64 = 0.05;
@@ -234,13 +236,6 @@ order by label
     .with_related_udf("sentiment")
     .build()
 });
-
-fn is_string(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => is_string(values),
-        other => other.is_string(),
-    }
-}
 
 fn labels(scores: impl Iterator<Item = Option<f64>>, rows: usize) -> StringArray {
     let mut labels = StringBuilder::with_capacity(rows, rows * "positive".len());

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cxql_udfs::docs::{self, LABELS, Page};
+use cxql_udfs::privacy::{PrivacySettings, PseudonymKey};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
@@ -90,6 +91,12 @@ async fn examples_give_what_they_show() -> Result<()> {
         // No example leans on another one's session.
         let ctx = SessionContext::new();
         cxql_udfs::register_all(&mut *ctx.state_ref().write())?;
+        // the page of `pseudonym` says this secret
+        let settings = PrivacySettings {
+            pseudonym_key: PseudonymKey::derive("the key of the examples").ok(),
+            ..PrivacySettings::default()
+        };
+        cxql_udfs::privacy::register(&mut *ctx.state_ref().write(), &settings)?;
         let result = match ctx.sql(&example.sql).await {
             Ok(frame) => frame.collect().await,
             Err(error) => Err(error),

@@ -9,6 +9,7 @@ use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use cxql_udfs::privacy::{PrivacySettings, PseudonymKey};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -102,6 +103,11 @@ impl Session {
     fn new() -> Result<Self, DataFusionError> {
         let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4));
         cxql_udfs::register_all(&mut *ctx.state_ref().write())?;
+        let settings = PrivacySettings {
+            pseudonym_key: PseudonymKey::derive("the key of the examples").ok(),
+            ..PrivacySettings::default()
+        };
+        cxql_udfs::privacy::register(&mut *ctx.state_ref().write(), &settings)?;
         Ok(Self(ctx))
     }
 
