@@ -1,5 +1,7 @@
-//! [`CaughtFormat`]: files whose corrupt headers and footers are errors, also where the library that reads them panics.
+//! [`CaughtFormat`]: files whose corrupt headers and footers are errors, also where the library that reads them panics, and
+//! whose lines have a limit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,9 +15,12 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlan;
+use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
+use parking_lot::Mutex;
 
-use super::diagnose;
+use super::tables::display_address;
+use super::{diagnose, ndjson};
 use crate::panics;
 
 /// A format whose panics are errors.
@@ -24,11 +29,42 @@ pub(super) struct CaughtFormat {
     format: Arc<dyn FileFormat>,
     /// The address of the store, before the path of a file.
     store_address: String,
+    /// The check of the lines of NDJSON files.
+    lines: Option<LineCheck>,
+}
+
+/// A check of the length of lines, once for each version of a file.
+#[derive(Debug)]
+struct LineCheck {
+    compression: FileCompressionType,
+    checked: Mutex<HashMap<Path, ObjectMeta>>,
 }
 
 impl CaughtFormat {
     pub(super) fn new(format: Arc<dyn FileFormat>, store_address: &str) -> Self {
-        Self { format, store_address: store_address.to_owned() }
+        Self { format, store_address: store_address.to_owned(), lines: None }
+    }
+
+    /// NDJSON files. Also those that take the place of others later have lines of a limited length.
+    pub(super) fn of_lines(format: Arc<dyn FileFormat>, store_address: &str, compression: FileCompressionType) -> Self {
+        let lines = LineCheck { compression, checked: Mutex::default() };
+        Self { lines: Some(lines), ..Self::new(format, store_address) }
+    }
+
+    /// Checks the lines of a file, unless this version of it is known.
+    ///
+    /// # Errors
+    /// A line that is too long, a file that cannot be read; each with the file.
+    pub(super) async fn check_lines(&self, store: &Arc<dyn ObjectStore>, object: &ObjectMeta) -> Result<()> {
+        let Some(LineCheck { compression, checked }) = &self.lines else { return Ok(()) };
+        if object.size == 0 || checked.lock().get(&object.location) == Some(object) {
+            return Ok(());
+        }
+        let address = format!("{}{}", self.store_address, object.location);
+        let found = ndjson::check_lines(store, object, *compression, &display_address(&address)).await;
+        found.map_err(|error| diagnose::file_error(error, &address))?;
+        checked.lock().insert(object.location.clone(), object.clone());
+        Ok(())
     }
 
     /// Reads of one file, whose name is in the error of a panic.
@@ -74,6 +110,7 @@ impl FileFormat for CaughtFormat {
         table_schema: SchemaRef,
         object: &ObjectMeta,
     ) -> Result<Statistics> {
+        self.check_lines(store, object).await?;
         self.caught(object, self.format.infer_stats(state, store, table_schema, object)).await
     }
 
@@ -94,6 +131,7 @@ impl FileFormat for CaughtFormat {
         table_schema: SchemaRef,
         object: &ObjectMeta,
     ) -> Result<FileMeta> {
+        self.check_lines(store, object).await?;
         self.caught(object, self.format.infer_stats_and_ordering(state, store, table_schema, object)).await
     }
 

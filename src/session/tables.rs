@@ -47,16 +47,18 @@ pub(crate) async fn open(state: &SessionState, name: &str, config: &TableConfig)
         Some(csv) => Arc::clone(csv) as Arc<dyn FileFormat>,
         None => {
             let handler = handler(state, format, compression, store_address.as_str());
-            Arc::new(CaughtFormat::new(handler, store_address.as_str()))
+            if format == TableFormat::Ndjson {
+                let handler = CaughtFormat::of_lines(handler, store_address.as_str(), compression);
+                for file in &files {
+                    let checked = handler.check_lines(&store, file).await;
+                    checked.map_err(|error| diagnose::data_error(error, &config.path))?;
+                }
+                Arc::new(handler)
+            } else {
+                Arc::new(CaughtFormat::new(handler, store_address.as_str()))
+            }
         }
     };
-    if format == TableFormat::Ndjson {
-        for file in files.iter().filter(|file| file.size > 0) {
-            let address = file_address(config, file);
-            let checked = ndjson::check_lines(&store, file, compression, &display_address(&address)).await;
-            checked.map_err(|error| diagnose::file_error(error, &address))?;
-        }
-    }
     let schema = schema(state, &store, name, config, handler.as_ref(), &files).await?;
     if format == TableFormat::Ndjson && ndjson::has_float(&schema) {
         refuse_long_numbers(&store, config, compression, &schema, &files).await?;
