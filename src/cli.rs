@@ -2,6 +2,8 @@
 
 mod check;
 mod demo;
+#[cfg(test)]
+mod faults;
 mod functions;
 mod job;
 mod list;
@@ -173,6 +175,8 @@ impl Global {
             s3_endpoint: text(&self.s3_endpoint),
             s3_region: text(&self.s3_region),
             allow_http: self.allow_http,
+            #[cfg(test)]
+            faults: None,
         }
     }
 }
@@ -206,9 +210,13 @@ fn arguments() -> impl Iterator<Item = OsString> {
 
 /// Writes an error to standard error. If that fails, only the exit code reports it.
 fn report(error: &Error) {
-    if matches!(error, Error::Stopped) {
-        return;
+    if !matches!(error, Error::Stopped) {
+        let _ = writeln!(std::io::stderr(), "{}", message(error));
     }
+}
+
+/// An error as users see it.
+fn message(error: &Error) -> String {
     let mut text = error.to_string();
     if let Error::WriteUsage(failed) | Error::Write(failed) = error {
         // add the causes that the message does not contain
@@ -220,8 +228,7 @@ fn report(error: &Error) {
         }
     }
     let prefix = if text.starts_with("error") { "" } else { "error: " };
-    let text = printable(&text);
-    let _ = writeln!(std::io::stderr(), "{prefix}{text}");
+    format!("{prefix}{}", printable(&text))
 }
 
 /// A message with its lines, in which values of the data have no other control characters.

@@ -15,6 +15,7 @@
 mod check;
 mod expanded;
 mod flight;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -192,12 +193,13 @@ impl IpcDecoder {
     }
 }
 
-/// Casts the columns that were decoded as binary back to their types, which checks that they are UTF-8.
+/// Casts the columns that were decoded as binary back to their types, which checks that they are UTF-8, and checks the others.
 fn with_types(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    columns.iter().try_for_each(|column| values::check_values(column.as_ref()))?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema, columns, &options)
 }

@@ -9,6 +9,8 @@ mod config;
 mod error;
 mod execute;
 mod flight;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod ipc;
 mod notes;

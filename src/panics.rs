@@ -65,11 +65,35 @@ impl Drop for Scope {
     }
 }
 
-/// The message of a panic.
+/// Beginnings of the messages of panics that the compiler and the standard library write: they say nothing of the data.
+const LANGUAGE_PANICS: [&str; 16] = [
+    "assertion ",
+    "attempt to ",
+    "byte index ",
+    "called `",
+    "capacity overflow",
+    "copy_from_slice",
+    "end byte index ",
+    "explicit panic",
+    "index out of bounds",
+    "internal error: entered unreachable",
+    "mid > len",
+    "not implemented",
+    "not yet implemented",
+    "range ",
+    "slice index ",
+    "start byte index ",
+];
+
+/// What the panic of a decoder says of the data.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the decoder stopped");
-    text.lines().next().unwrap_or_default().to_owned()
+    let line = text.lines().next().unwrap_or_default();
+    if LANGUAGE_PANICS.iter().any(|beginning| line.starts_with(beginning)) {
+        return "its parts do not fit together: a length, an offset or a type in it is wrong".to_owned();
+    }
+    line.to_owned()
 }
 
 /// Runs a decoder.
@@ -132,6 +156,8 @@ mod tests {
         });
         let caught: Result<(), _> = caught;
         assert_eq!(caught.unwrap_err().to_string(), "index 7 out of range");
+        let none: Result<u8, _> = catch(|| [1, 2].into_iter().find(|x| *x > 2).unwrap());
+        assert!(none.unwrap_err().to_string().starts_with("its parts do not fit together"));
         assert!(!is_caught("src/x.rs"));
         assert!(is_caught("/registry/src/index/parquet-59.3.2/src/file/reader.rs"));
     }

@@ -42,6 +42,9 @@ pub(crate) struct CliOptions {
     pub s3_region: Option<String>,
     /// Whether plain http is allowed for S3.
     pub allow_http: bool,
+    /// Faults of object stores and memory pools.
+    #[cfg(test)]
+    pub faults: Option<Arc<crate::session::faults::Faults>>,
 }
 
 /// A project with its options resolved: command line, environment, `cxql.toml`, defaults.
@@ -156,6 +159,8 @@ impl Project {
                 anonymous: file.s3.anonymous,
             },
             files_in_from: false,
+            #[cfg(test)]
+            faults: options.faults.clone(),
         };
         let store = folder.join(file.jobs.store.clone().unwrap_or_else(|| PathBuf::from(history::FILE_NAME)));
         let job_settings =

@@ -12,6 +12,8 @@ mod dictionary_bounds;
 mod discover;
 mod divisions;
 mod duplicates;
+#[cfg(test)]
+pub(crate) mod faults;
 mod file_table;
 mod headings;
 mod interval_units;
@@ -129,6 +131,9 @@ pub(crate) struct SessionOptions {
     pub s3: S3Config,
     /// Whether `from 'file.csv'` reads files.
     pub files_in_from: bool,
+    /// Faults of its object stores and its memory pool.
+    #[cfg(test)]
+    pub faults: Option<Arc<faults::Faults>>,
 }
 
 /// A DataFusion session that knows the project's tables and views and the functions of customer analytics.
@@ -167,7 +172,7 @@ impl Session {
     /// A data folder that cannot be listed, two tables with one name, an unusable limit.
     pub(crate) async fn open(options: SessionOptions) -> Result<Self> {
         let engine = |error: DataFusionError| diagnose::data_error(error, "");
-        let stores = Arc::new(stores::Stores::new(options.s3));
+        let stores = Arc::new(stores::Stores::of(&options));
         let found = match &options.data {
             Some(root) => discover::tables(&stores, root).await?,
             None => discover::DiscoveredTables::default(),
@@ -189,14 +194,19 @@ impl Session {
         if let Some(folder) = options.cache_dir {
             config = config.with_extension(Arc::new(KeyScanStore::new(folder.join("keys"), program_version())));
         }
-        let pool = SpillHeadroomPool::new(memory);
         let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(SpillHeadroomPool::new(memory), top));
+        #[cfg(test)]
+        let pool = match &options.faults {
+            Some(faults) => faults.pool(pool),
+            None => pool,
+        };
         let folder = spill_folder(options.temp_dir.as_deref())?;
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![folder]))
             .with_max_spill_merge_fan_in(memory::merged_runs(memory, config.target_partitions()));
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)))
+            .with_memory_pool(pool)
             .with_disk_manager_builder(disk)
             .with_object_store_registry(stores)
             .with_metadata_cache_limit(METADATA_CACHE_BYTES)
@@ -514,8 +524,11 @@ impl Session {
 ///
 /// # Errors
 /// As [`Session::object_store`].
-pub(crate) fn object_store(s3: &S3Config, url: &Url) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
-    store_and_path(&stores::Stores::new(s3.clone()), url)
+pub(crate) fn object_store(
+    options: &SessionOptions,
+    url: &Url,
+) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    store_and_path(&stores::Stores::of(options), url)
 }
 
 fn store_and_path(

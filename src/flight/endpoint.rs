@@ -23,6 +23,18 @@ use super::{options, status};
 
 const CREATE_PREPARED_STATEMENT: &str = "CreatePreparedStatement";
 
+/// The actions whose body is a message of Flight SQL.
+const SQL_ACTIONS: [&str; 8] = [
+    "BeginSavepoint",
+    "BeginTransaction",
+    "CancelQuery",
+    "ClosePreparedStatement",
+    CREATE_PREPARED_STATEMENT,
+    "CreatePreparedSubstraitPlan",
+    "EndSavepoint",
+    "EndTransaction",
+];
+
 /// A [`Service`] behind an [`Authenticator`].
 pub(super) struct Endpoint {
     pub(super) service: Service,
@@ -172,8 +184,12 @@ impl FlightService for Endpoint {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let request = self.admit(request).await?;
-        if request.get_ref().r#type == CREATE_PREPARED_STATEMENT {
+        let action = request.get_ref();
+        if action.r#type == CREATE_PREPARED_STATEMENT {
             self.check_open()?;
+        }
+        if SQL_ACTIONS.contains(&action.r#type.as_str()) {
+            check(&action.body, "body of the action")?;
         }
         match self.session_action(&request)? {
             Some(answer) => Ok(answer),

@@ -117,7 +117,8 @@ fn code_of_arrow(error: &ArrowError) -> Code {
 
 fn code_of_parquet(error: &ParquetError) -> Code {
     match error {
-        ParquetError::External(error) => code_of_any(error.as_ref()),
+        // an error of decoding, such as a string of the footer that is not UTF-8, unless it is known
+        ParquetError::External(error) => known_code(error.as_ref()).unwrap_or(Code::DataLoss),
         // files that are corrupt, truncated or not Parquet
         ParquetError::General(_)
         | ParquetError::EOF(_)
@@ -133,18 +134,23 @@ fn code_of_parquet(error: &ParquetError) -> Code {
 
 /// The code of an external error that DataFusion wraps.
 fn code_of_any(error: &(dyn StdError + Send + Sync + 'static)) -> Code {
+    known_code(error).unwrap_or(Code::Internal)
+}
+
+/// The same; `None` for an error of a type that is not known here.
+fn known_code(error: &(dyn StdError + Send + Sync + 'static)) -> Option<Code> {
     if let Some(error) = error.downcast_ref::<Error>() {
-        code_of_own(error)
+        Some(code_of_own(error))
     } else if let Some(error) = error.downcast_ref::<DataFusionError>() {
-        code_of(error)
+        Some(code_of(error))
     } else if let Some(error) = error.downcast_ref::<ArrowError>() {
-        code_of_arrow(error)
+        Some(code_of_arrow(error))
     } else if let Some(error) = error.downcast_ref::<ParquetError>() {
-        code_of_parquet(error)
+        Some(code_of_parquet(error))
     } else if error.is::<object_store::Error>() || error.is::<std::io::Error>() {
-        Code::Unavailable
+        Some(Code::Unavailable)
     } else {
-        Code::Internal
+        None
     }
 }
 
@@ -210,6 +216,8 @@ mod tests {
         assert_eq!(code_of(&DataFusionError::ParquetError(Box::new(parquet))), Code::Unavailable);
         let broken = ParquetError::General("bad magic".into());
         assert_eq!(code_of(&DataFusionError::ParquetError(Box::new(broken))), Code::DataLoss);
+        let footer = ParquetError::External(Box::new(String::from_utf8(vec![0xff]).unwrap_err()));
+        assert_eq!(code_of(&DataFusionError::ParquetError(Box::new(footer))), Code::DataLoss);
         assert_eq!(code_of(&Error::data("no such bucket").into()), Code::Unavailable);
         let cause = DataFusionError::ParquetError(Box::new(ParquetError::General("bad magic".into())));
         let broken = Error::Data { message: "cannot read".into(), cause: Some(Box::new(cause)) };

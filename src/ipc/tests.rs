@@ -1,4 +1,6 @@
-use datafusion::arrow::array::{DictionaryArray, Int32Array, NullArray, StringArray, StringViewArray, StructArray};
+use datafusion::arrow::array::{
+    Decimal128Array, DictionaryArray, Int32Array, NullArray, StringArray, StringViewArray, StructArray,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 
@@ -6,6 +8,7 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 
 use super::*;
+use crate::session::faults::{FAULT, FaultTarget, Faults};
 
 const MB: usize = 1 << 20;
 
@@ -127,6 +130,45 @@ fn memory_is_reserved_before_it_is_taken() {
     assert!(matches!(faults[..], [IpcFault::TooLarge(_)]), "{faults:?}");
     drop(decoder);
     assert_eq!(pool.reserved(), 0);
+}
+
+#[test]
+fn decimals_with_more_digits_than_their_type_are_refused() {
+    let decimals = |value: i128| {
+        let column = Decimal128Array::from(vec![Some(1), None, Some(value)]).with_precision_and_scale(18, 2).unwrap();
+        let fields = Fields::from(vec![Field::new("x", DataType::Decimal128(18, 2), true)]);
+        one(Arc::new(StructArray::new(fields, vec![Arc::new(column)], None)))
+    };
+    let most = 10_i128.pow(18) - 1;
+    let batch = decimals(-most);
+    assert_eq!(decode(&messages(&batch, None), 64 * MB).unwrap(), [batch]);
+    let fault = decode(&messages(&decimals(most + 1), None), 64 * MB).unwrap_err();
+    assert!(matches!(&fault, IpcFault::Invalid(text) if text.contains("precision")), "{fault}");
+}
+
+#[test]
+fn an_upload_whose_reservation_fails_is_refused_and_holds_nothing() {
+    let labels: DictionaryArray<Int32Type> = ["a", "b", "a"].into_iter().collect();
+    let all = messages(&one(Arc::new(labels)), Some(CompressionType::ZSTD));
+    let whole = decode(&all, 64 * MB).unwrap();
+    for at in 1.. {
+        let faults = Faults::new(FaultTarget::Memory, at, false);
+        let pool = faults.pool(Arc::new(GreedyMemoryPool::new(256 * MB)));
+        let mut decoder = IpcDecoder::of_stream(64 * MB, &pool, "test");
+        let decoded: Result<Vec<_>, _> =
+            all.iter().map(|(header, body)| decoder.decode(header, &Buffer::from(body.as_slice()))).collect();
+        drop(decoder);
+        assert_eq!(pool.reserved(), 0);
+        match decoded {
+            Err(fault) => assert!(matches!(&fault, IpcFault::TooLarge(text) if text.contains(FAULT)), "{fault}"),
+            Ok(decoded) => {
+                let last = decoded.into_iter().next_back().unwrap();
+                assert!(matches!(last, Decoded::Batch(batch) if batch == whole[0]));
+                assert!(at > 1 && faults.calls() < at, "{at}");
+                break;
+            }
+        }
+    }
 }
 
 /// Changes of real messages: bits, bytes, lengths, ends. None may panic or take much.

@@ -155,7 +155,7 @@ impl SchedulerContext {
             return Ok(Destination::File(self.project.folder.join(target)));
         }
         let url = Url::parse(target).map_err(|error| Error::usage(format!("`{target}` is no address: {error}")))?;
-        let (store, path) = session::object_store(&self.project.options.s3, &url)?;
+        let (store, path) = session::object_store(&self.project.options, &url)?;
         Ok(Destination::Object { store, path, url: target.to_string() })
     }
 

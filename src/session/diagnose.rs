@@ -70,6 +70,12 @@ pub(crate) async fn statement_error(
     if let Some(error) = storage_error(&error, "") {
         return error;
     }
+    // DataFusion drops the error of the store
+    if text.contains("while finalizing writes") {
+        return Error::at(source, None, "the result cannot be written to its end").help(
+            "check that there is space left, and the right to write there; a result of several files may be there in part",
+        );
+    }
     let dropped = between(&text, "Table '", "' doesn't exist").or_else(|| between(&text, "View '", "' doesn't exist"));
     if let Some(name) = dropped {
         let name = name.rsplit('.').next().unwrap_or(name);
@@ -108,7 +114,7 @@ pub(crate) async fn statement_error(
         );
     }
     let title = match error.diagnostic() {
-        Some(diagnostic) => with_type_names(&diagnostic.message),
+        Some(diagnostic) => with_type_names(without_prefixes(&diagnostic.message)),
         None => clean(root, &text),
     };
     let spot = spot.or_else(|| word_spot(source, &title)).or_else(|| word_spot(source, &text));
@@ -458,17 +464,20 @@ fn clean(root: &DataFusionError, text: &str) -> String {
     ] {
         text = text.split(tail).next().unwrap_or(text).trim();
     }
-    if let Some((_, inner)) = text.split_once("coercion failed with: ") {
-        text = inner;
-    }
-    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
-        text = rest.trim_start();
-    }
-    let text = with_type_names(text.trim_end_matches(['.', ':', ' ']));
+    let text = with_type_names(without_prefixes(text).trim_end_matches(['.', ':', ' ']));
     match root {
         DataFusionError::NotImplemented(_) => format!("not supported: {text}"),
         _ => text,
     }
+}
+
+/// The innermost of the messages that DataFusion has put before one another.
+fn without_prefixes(text: &str) -> &str {
+    let mut text = text.split_once("coercion failed with: ").map_or(text, |(_, inner)| inner);
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest.trim_start();
+    }
+    text
 }
 
 /// Prefixes that DataFusion adds to a message when it passes an error on.

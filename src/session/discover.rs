@@ -118,7 +118,7 @@ fn address(root: &Url, path: &Path, is_folder: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::S3Config;
+    use crate::session::SessionOptions;
 
     async fn found(files: &[&str]) -> Result<DiscoveredTables> {
         let folder = tempfile::tempdir().unwrap();
@@ -130,7 +130,7 @@ mod tests {
             }
         }
         let root = Url::from_directory_path(folder.path()).unwrap();
-        let mut found = tables(&Stores::new(S3Config::default()), &root).await?;
+        let mut found = tables(&Stores::of(&SessionOptions::default()), &root).await?;
         for table in found.tables.values_mut() {
             table.path = table.path.replace(root.as_str(), "");
         }

@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_what_both_have() {
-        let at = |seconds, millis| DateTime::from_timestamp(seconds, millis * 1_000_000).unwrap();
+        let at = |seconds, millis: u32| DateTime::from_timestamp(seconds, millis * 1_000_000).unwrap();
         let meta = |tag: Option<&str>, last_modified, size| ObjectMeta {
             location: "x".into(),
             last_modified,

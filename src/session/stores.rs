@@ -12,6 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+use super::SessionOptions;
 use crate::config::S3Config;
 use crate::error::Error;
 
@@ -20,11 +21,19 @@ use crate::error::Error;
 pub(crate) struct Stores {
     s3: S3Config,
     made: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    #[cfg(test)]
+    faults: Option<Arc<super::faults::Faults>>,
 }
 
 impl Stores {
-    pub(crate) fn new(s3: S3Config) -> Self {
-        Self { s3, made: Mutex::new(HashMap::new()) }
+    /// The stores of a session with these options.
+    pub(crate) fn of(options: &SessionOptions) -> Self {
+        Self {
+            s3: options.s3.clone(),
+            made: Mutex::new(HashMap::new()),
+            #[cfg(test)]
+            faults: options.faults.clone(),
+        }
     }
 
     fn make(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
@@ -107,6 +116,11 @@ impl ObjectStoreRegistry for Stores {
             return Ok(Arc::clone(store));
         }
         let store = self.make(url)?;
+        #[cfg(test)]
+        let store = match &self.faults {
+            Some(faults) => faults.store(store),
+            None => store,
+        };
         made.insert(key(url), Arc::clone(&store));
         Ok(store)
     }

@@ -312,3 +312,8 @@ fn options_are_set_and_reset() {
         folder.query(sql).fails(1, &[part]);
     }
 }
+
+#[test]
+fn an_error_within_an_error_is_said_once() {
+    query("select 5 = avg([1, 5]) as a").fails(1, &["cannot be used with bigint[]"]);
+}

@@ -2,6 +2,7 @@
 
 mod faults;
 mod jobs;
+mod nth;
 mod program;
 mod read;
 mod refused;

@@ -78,6 +78,8 @@ impl Request {
 pub(crate) enum Fault {
     /// The answer is 503.
     Unavailable,
+    /// The answer is 403.
+    Denied,
     /// Half of the body is sent, then the connection is cut.
     Cut,
     /// No answer comes.
@@ -247,6 +249,12 @@ impl HttpBody for Cut {
     }
 }
 
+fn refusal(code: &str, status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("<Error><Code>{code}</Code></Error>")));
+    *response.status_mut() = status;
+    response
+}
+
 async fn answer(
     shared: Arc<Shared>,
     service: Service,
@@ -254,11 +262,8 @@ async fn answer(
 ) -> io::Result<Response<Body>> {
     let seen = Request::of(&request);
     match shared.strike(&seen) {
-        Some(Fault::Unavailable) => {
-            let mut response = Response::new(Body::from("<Error><Code>ServiceUnavailable</Code></Error>".to_owned()));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            Ok(response)
-        }
+        Some(Fault::Unavailable) => Ok(refusal("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE)),
+        Some(Fault::Denied) => Ok(refusal("AccessDenied", StatusCode::FORBIDDEN)),
         Some(Fault::Silence) => std::future::pending().await,
         Some(Fault::Cut) => {
             let response = service.answer(request).await?;
