@@ -236,9 +236,15 @@ pub(crate) fn is_missing(error: &DataFusionError) -> bool {
 
 /// The function that a message says wants a number, and the type of the string that it has.
 fn text_argument(text: &str) -> Option<(&str, &'static str)> {
-    let function = between(text, "Function '", "' failed to match any signature")?;
+    let function = unmatched_function(text)?;
     let wants_numbers = text.to_lowercase().contains("requires decimal");
     (wants_numbers && text.contains("but received String")).then_some((function, "text"))
+}
+
+/// The function whose signatures a message says do not match; the inner one where a message holds another.
+fn unmatched_function(text: &str) -> Option<&str> {
+    let (before, _) = text.split_once("' failed to match any signature")?;
+    before.rsplit_once("Function '").map(|(_, name)| name)
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::{between, token_spot};
+use super::{between, token_spot, unmatched_function};
 use crate::error::Error;
 use crate::source::{Source, Spot, nearest};
 use crate::sqlfile;
@@ -145,7 +145,7 @@ pub(super) fn known_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) 
 
 /// A function whose arguments fit none of its signatures.
 fn signature_error(text: &str, source: &Arc<Source>, spot: Option<Spot>) -> Option<Error> {
-    let name = between(text, "Function '", "' failed to match any signature")?;
+    let name = unmatched_function(text)?;
     let spot = spot.or_else(|| token_spot(source, name));
     let mut types: Vec<String> = Vec::new();
     for part in text.split("(DataType: ").skip(1) {
