@@ -43,22 +43,25 @@ pub(super) async fn operators<F: Future<Output = DataFusionResult<Arc<dyn Execut
     context: &SessionContext,
     plan: impl Fn() -> F,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let caches = &context.runtime_env().cache_manager;
     let mut left = TRIES;
     loop {
         left -= 1;
         match plan().await {
-            Err(error) if left > 0 && is_replaced(&error) => {
-                if let Some(listings) = caches.get_list_files_cache() {
-                    listings.clear();
-                }
-            }
+            Err(error) if left > 0 && is_replaced(&error) => forget_listings(context),
             Err(error) => return Err(error),
             Ok(operators) => {
-                parquet_interval::check(&operators, caches.get_file_metadata_cache().as_ref())?;
+                let footers = context.runtime_env().cache_manager.get_file_metadata_cache();
+                parquet_interval::check(&operators, footers.as_ref())?;
                 return Ok(operators);
             }
         }
+    }
+}
+
+/// What is planned next lists the files anew.
+fn forget_listings(context: &SessionContext) {
+    if let Some(listings) = context.runtime_env().cache_manager.get_list_files_cache() {
+        listings.clear();
     }
 }
 
@@ -81,6 +84,7 @@ pub(super) fn start(
     Ok(restarted(first, move || {
         let (context, plan) = (context.clone(), plan.clone());
         async move {
+            forget_listings(&context);
             let planned = operators_of(&context, &plan).await?;
             stream(&context, planned, memory)
         }
