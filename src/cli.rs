@@ -313,8 +313,10 @@ fn start(cli: Cli) -> Result<ExitCode> {
 fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("stopped");
-        let is_caught = panic.location().is_some_and(|place| crate::panics::is_caught(place.file()));
-        let is_reported = is_caught || text.contains("xml file") || text == "stopped";
+        let is_reported = text == "stopped"
+            || panic.location().is_some_and(|place| {
+                crate::panics::is_caught(place.file()) || place.file().contains("/rust_xlsxwriter-")
+            });
         if !is_reported {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             let _ = writeln!(std::io::stderr(), "a fault of the program at {place}: {text}");

@@ -163,7 +163,11 @@ fn code_of_own(error: &Error) -> Code {
         }
         Error::At { .. } | Error::Parameter { .. } => Code::InvalidArgument,
         Error::Usage { .. } | Error::Check { .. } => Code::FailedPrecondition,
-        Error::Data { cause: Some(cause), .. } => code_of(cause),
+        Error::Data { cause: Some(cause), .. } => match code_of(cause) {
+            // what a decoder cannot read is a fault of the file
+            Code::Internal => Code::DataLoss,
+            code => code,
+        },
         Error::Data { cause: None, .. } | Error::Io { .. } | Error::History { .. } => Code::Unavailable,
         Error::WriteUsage(_) | Error::Write(_) | Error::Channel { .. } | Error::Engine { .. } => Code::Internal,
         Error::Stopped => Code::Cancelled,
@@ -222,6 +226,9 @@ mod tests {
         let cause = DataFusionError::ParquetError(Box::new(ParquetError::General("bad magic".into())));
         let broken = Error::Data { message: "cannot read".into(), cause: Some(Box::new(cause)) };
         assert_eq!(code_of(&broken.into()), Code::DataLoss);
+        let cause = Box::new(DataFusionError::External("a length is wrong".into()));
+        let unreadable = Error::Data { message: "cannot read x.parquet".into(), cause: Some(cause) };
+        assert_eq!(code_of_own(&unreadable), Code::DataLoss);
     }
 
     #[test]
