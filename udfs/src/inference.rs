@@ -3,6 +3,8 @@
 //! All of them are aggregates that return a STRUCT with named fields, among them a `reason` wherever a figure is NULL. A
 //! difference is the other group less the baseline, which is the smaller value of `group` unless `baseline` names it; `n_a`
 //! counts the rows of the baseline, `n_b` those of the other group.
+//!
+//! What is in a column ([`description`]) and whether two go together ([`relation`]) share their adapter.
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ mod always_valid;
 mod anova;
 mod cells;
 mod contingency;
+mod description;
 mod distribution;
 mod effects;
 mod fisher;
@@ -29,6 +32,7 @@ mod p_adjust;
 mod proportion;
 mod ranks;
 mod record;
+mod relation;
 mod sample_size;
 mod satisfaction;
 mod shares;
@@ -50,6 +54,8 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         anova::aggregate_functions(),
         kruskal::aggregate_functions(),
         always_valid::aggregate_functions(),
+        description::aggregate_functions(),
+        relation::aggregate_functions(),
     ]
     .concat()
 }
