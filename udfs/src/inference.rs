@@ -18,9 +18,12 @@ use crate::satisfaction::Recommendations;
 
 mod always_valid;
 mod anova;
+mod axis;
 mod cells;
+mod changepoints;
 mod contingency;
 mod description;
+mod deviation;
 mod distribution;
 mod effects;
 mod fisher;
@@ -35,8 +38,10 @@ mod record;
 mod relation;
 mod sample_size;
 mod satisfaction;
+mod season;
 mod shares;
 mod statistic;
+mod trend;
 
 use proportion::Level;
 
@@ -56,6 +61,10 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         always_valid::aggregate_functions(),
         description::aggregate_functions(),
         relation::aggregate_functions(),
+        deviation::aggregate_functions(),
+        changepoints::aggregate_functions(),
+        trend::aggregate_functions(),
+        season::aggregate_functions(),
     ]
     .concat()
 }
@@ -86,6 +95,12 @@ fn page(call: Call, description: &str) -> DocumentationBuilder {
     Documentation::builder(SECTION, description, call.syntax)
 }
 
+/// Begins a page of the manual on change over time.
+fn change_page(call: Call, description: &str) -> DocumentationBuilder {
+    Documentation::builder(crate::control::SECTION, description, call.syntax)
+}
+
+const AT: Parameter = Parameter::column("at", Kind::At);
 const LEVEL: Parameter = Parameter::constant("level", Kind::Number);
 const GROUP: Parameter = Parameter::column("group", Kind::Key);
 const BASELINE: Parameter = Parameter::constant(statistic::BASELINE, Kind::KeyValue);
