@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn parts_merged_equal_the_whole_also_far_from_zero() {
-        let values: Vec<f64> = (0..500_u32).map(|i| 1e9 + f64::from(i * i % 337) + 200.0 * f64::from(i % 7 / 6)).collect();
+        let values: Vec<f64> =
+            (0..500_u32).map(|i| 1e9 + f64::from(i * i % 337) + 200.0 * f64::from(i % 7 / 6)).collect();
         let near: Vec<f64> = values.iter().map(|value| value - 1e9).collect();
         let whole = FourMoments::of(&near);
         for cut in [0, 1, 3, 250, 499, 500] {

@@ -84,12 +84,8 @@ impl Cell for WeightedSum {
 struct WeightedMean;
 
 impl Statistic for WeightedMean {
-    const CALL: Call = Call {
-        function: "weighted_mean",
-        syntax: "weighted_mean(x, weight)",
-        parameters: &[X, WEIGHT],
-        arities: &[2],
-    };
+    const CALL: Call =
+        Call { function: "weighted_mean", syntax: "weighted_mean(x, weight)", parameters: &[X, WEIGHT], arities: &[2] };
     const KEYS: &'static [usize] = &[];
     const FIELDS: &'static [(&'static str, FieldType)] = &[("mean", FieldType::Number)];
     const IS_STRUCT: bool = false;

@@ -116,7 +116,8 @@ pub(super) fn kendall(pairs: &mut [(f64, f64)], level: Level) -> (Correlation, &
     }
     let difference = all - ties_x.pairs - ties_y.pairs + ties_both.pairs - 2 * discordant;
     // Of equal counts the root of the square would round.
-    let scale = if untied_x == untied_y { untied_x as f64 } else { (untied_x as f64).sqrt() * (untied_y as f64).sqrt() };
+    let scale =
+        if untied_x == untied_y { untied_x as f64 } else { (untied_x as f64).sqrt() * (untied_y as f64).sqrt() };
     let estimate = (difference as f64 / scale).clamp(-1.0, 1.0);
 
     let fewer = usize::try_from(discordant.min(all - discordant)).unwrap_or(usize::MAX);
@@ -143,9 +144,7 @@ pub(super) fn kendall(pairs: &mut [(f64, f64)], level: Level) -> (Correlation, &
 fn variance(n: f64, x: Ties, y: Ties) -> f64 {
     let pairs = n * (n - 1.0);
     let triples = if n > 2.0 { x.triples / (9.0 * pairs * (n - 2.0)) * y.triples } else { 0.0 };
-    (pairs * (2.0 * n + 5.0) - x.variance - y.variance) / 18.0
-        + 2.0 * x.pairs as f64 / pairs * y.pairs as f64
-        + triples
+    (pairs * (2.0 * n + 5.0) - x.variance - y.variance) / 18.0 + 2.0 * x.pairs as f64 / pairs * y.pairs as f64 + triples
 }
 
 #[cfg(test)]

@@ -92,7 +92,9 @@ fn refuse_distinct(is_distinct: bool) -> Result<()> {
 /// A planning error for any other type.
 fn field_names(x: &DataType) -> Result<Vec<String>> {
     let DataType::Struct(fields) = x else {
-        return plan_err!("correlation_matrix: x must be a struct of numbers, such as struct(handle_s, wait_s), got {x}");
+        return plan_err!(
+            "correlation_matrix: x must be a struct of numbers, such as struct(handle_s, wait_s), got {x}"
+        );
     };
     if !(2..=MOST_FIELDS).contains(&fields.len()) {
         return plan_err!("correlation_matrix: x must have 2 to {MOST_FIELDS} fields, got {}", fields.len());

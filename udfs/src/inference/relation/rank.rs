@@ -111,12 +111,8 @@ const PARAMETERS: &[Parameter] =
 struct Spearman;
 
 impl Statistic for Spearman {
-    const CALL: Call = Call {
-        function: "spearman",
-        syntax: "spearman(x, y [, level])",
-        parameters: PARAMETERS,
-        arities: &[2, 3],
-    };
+    const CALL: Call =
+        Call { function: "spearman", syntax: "spearman(x, y [, level])", parameters: PARAMETERS, arities: &[2, 3] };
     const KEYS: &'static [usize] = &[];
     const FIELDS: &'static [(&'static str, FieldType)] = FIELDS;
 
