@@ -94,10 +94,12 @@ impl Statistic for Gini {
             .with_argument("x", "The amounts: integers, floats or decimals that are not negative.")
             .with_sql_example(
                 "```sql
-select gini(contact_count)['estimate'] as gini
+select round(gini(contact_count)['estimate'], 4) as gini
 from (values (1), (1), (1), (2), (15)) as customers(contact_count);
 +------+
 | gini |
++------+
+| 0.58 |
 +------+
 ```",
             )

@@ -173,10 +173,12 @@ impl Statistic for Skewness {
             .with_argument("x", X_TEXT)
             .with_sql_example(
                 "```sql
-select skewness(wait_s) as skewness, skewness(talk_s) as even
+select round(skewness(wait_s), 4) as skewness, round(skewness(talk_s), 4) as even
 from (values (5, 1), (10, 2), (20, 3), (30, 4), (160, 5)) as contacts(wait_s, talk_s);
 +----------+------+
 | skewness | even |
++----------+------+
+| 2.1165   | 0.0  |
 +----------+------+
 ```",
             )
@@ -231,10 +233,12 @@ impl Statistic for Kurtosis {
             .with_argument("x", X_TEXT)
             .with_sql_example(
                 "```sql
-select kurtosis(wait_s) as kurtosis, kurtosis(talk_s) as even
+select round(kurtosis(wait_s), 4) as kurtosis, round(kurtosis(talk_s), 4) as even
 from (values (5, 1), (10, 2), (20, 3), (30, 4), (160, 5)) as contacts(wait_s, talk_s);
 +----------+------+
 | kurtosis | even |
++----------+------+
+| 4.5628   | -1.2 |
 +----------+------+
 ```",
             )

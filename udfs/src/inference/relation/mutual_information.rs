@@ -116,9 +116,11 @@ from (
         ('phone', false), ('phone', false), ('mail', false), ('mail', false), ('mail', true)
     ) as contacts(channel, is_resolved)
 );
-+------+------------+---------+
-| bits | normalized | p_value |
-+------+------------+---------+
++--------+------------+---------+
+| bits   | normalized | p_value |
++--------+------------+---------+
+| 0.1245 | 0.0969     | 0.4219  |
++--------+------------+---------+
 ```",
             )
             .with_related_udf("entropy")

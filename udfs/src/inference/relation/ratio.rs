@@ -106,9 +106,11 @@ from (
         ('billing', 200), ('billing', 240), ('billing', 310), ('delivery', 150), ('delivery', 170), ('delivery', 260)
     ) as contacts(topic, handle_s)
 );
-+-----+-------------+---------+
-| eta | eta_squared | p_value |
-+-----+-------------+---------+
++-------+-------------+---------+
+| eta   | eta_squared | p_value |
++-------+-------------+---------+
+| 0.519 | 0.2693      | 0.2914  |
++-------+-------------+---------+
 ```",
             )
             .with_related_udf("anova")
