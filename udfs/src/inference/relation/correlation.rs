@@ -60,33 +60,34 @@ impl PairMoments {
     /// As many numbers as [`PairMoments::to_numbers`] has.
     pub(super) const NUMBERS: usize = 6;
 
-    /// Of the pairs in which neither is NaN, in two passes: means first, then deviations from them.
+    /// Of the pairs in which neither is NaN, in two passes: means first, then deviations from them. Both count from the first
+    /// pair, so that equal values have no deviation at all and values far from 0 keep their digits.
     pub(super) fn of(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
         let known = pairs.filter(|(x, y)| !x.is_nan() && !y.is_nan());
+        let Some((first_x, first_y)) = known.clone().next() else { return Self::default() };
+        let moved = known.map(|(x, y)| (x - first_x, y - first_y));
         let (n, sum_x, sum_y) =
-            known.clone().fold((0_i64, 0.0, 0.0), |(n, sum_x, sum_y), (x, y)| (n + 1, sum_x + x, sum_y + y));
-        if n == 0 {
-            return Self::default();
-        }
+            moved.clone().fold((0_i64, 0.0, 0.0), |(n, sum_x, sum_y), (x, y)| (n + 1, sum_x + x, sum_y + y));
         let count = n as f64;
         let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-        let mut moments = Self { n, mean_x, mean_y, ..Self::default() };
-        let (mut rest_x, mut rest_y) = (0.0, 0.0);
-        for (x, y) in known {
+        let (mut squares_x, mut squares_y, mut products, mut rest_x, mut rest_y) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (x, y) in moved {
             let (x, y) = (x - mean_x, y - mean_y);
             rest_x += x;
             rest_y += y;
-            moments.squares_x += x * x;
-            moments.squares_y += y * y;
-            moments.products += x * y;
+            squares_x += x * x;
+            squares_y += y * y;
+            products += x * y;
         }
         // What the rounded means leave (T. F. Chan, G. H. Golub and R. J. LeVeque, 1983).
-        moments.squares_x = (moments.squares_x - rest_x * rest_x / count).max(0.0);
-        moments.squares_y = (moments.squares_y - rest_y * rest_y / count).max(0.0);
-        moments.products -= rest_x * rest_y / count;
-        moments.mean_x += rest_x / count;
-        moments.mean_y += rest_y / count;
-        moments
+        Self {
+            n,
+            mean_x: first_x + (mean_x + rest_x / count),
+            mean_y: first_y + (mean_y + rest_y / count),
+            squares_x: (squares_x - rest_x * rest_x / count).max(0.0),
+            squares_y: (squares_y - rest_y * rest_y / count).max(0.0),
+            products: products - rest_x * rest_y / count,
+        }
     }
 
     /// Adds the pairs of `other`.
@@ -222,6 +223,8 @@ mod tests {
         assert_eq!(of(&[(f64::NAN, 1.0)]).pearson(LEVEL).n, 0);
         assert_eq!(of(&[(1.0, 2.0)]).pearson(LEVEL), Correlation::none(1, FEW_PAIRS));
         assert_eq!(of(&[(1.0, 2.0), (1.0, 3.0)]).spearman(LEVEL), Correlation::none(2, CONSTANT));
+        // three times 0.1 is not 0.3, so that a mean of sums would differ from all of them
+        assert_eq!(of(&[(0.1, 2.0), (0.1, 3.0), (0.1, 5.0)]).pearson(LEVEL), Correlation::none(3, CONSTANT));
         assert_eq!(of(&[(1e300, 2.0), (-1e300, 3.0)]).pearson(LEVEL), Correlation::none(2, TOO_LARGE));
         let perfect = of(&[(0.1, 0.3), (0.2, 0.6), (0.7, 2.1), (0.9, 2.7), (5.0, 15.0)]).pearson(LEVEL);
         assert!(perfect.bounds.is_none_or(|(low, high)| low <= high && high <= 1.0), "{perfect:?}");

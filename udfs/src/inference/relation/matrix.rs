@@ -493,23 +493,4 @@ from (
 });
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pair_is_there_once() {
-        assert_eq!(pairs(3).collect::<Vec<_>>(), [(0, 1), (0, 2), (1, 2)]);
-        assert_eq!(pairs(MOST_FIELDS).count(), 4950);
-    }
-
-    #[test]
-    fn ranks_of_whole_columns_are_those_of_each_pair() {
-        let whole: Vec<f64> = (0..50_u32).map(|i| f64::from(i * 7 % 23)).collect();
-        let other: Vec<f64> = (0..50_u32).map(|i| f64::from(i * 11 % 19)).collect();
-        let gaps: Vec<f64> = (0..50_u32).map(|i| if i % 5 == 0 { f64::NAN } else { f64::from(i % 9) }).collect();
-        let moments = pair_ranks(&[whole.clone(), other.clone(), gaps.clone()]);
-        assert_eq!(moments[0], rank_moments(&ranks(&whole), &ranks(&other)));
-        let (kept, known): (Vec<f64>, Vec<f64>) = whole.iter().zip(&gaps).filter(|(_, gap)| !gap.is_nan()).unzip();
-        assert_eq!(moments[1], rank_moments(&ranks(&kept), &ranks(&known)));
-    }
-}
+mod tests;
