@@ -13,10 +13,10 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 use datafusion::logical_expr::{AggregateUDF, Documentation};
 
-use super::cells::{Cell, Moments, NO_ROWS, Series, TOO_LARGE};
+use super::cells::{Moments, NO_ROWS, Series};
 use super::distribution::{chi_square_upper, student_two_sided};
 use super::record::{FieldType, Figure, Record};
-use super::statistic::{Entry, Statistic, statistic};
+use super::statistic::{Cell, Entry, Statistic, statistic};
 use super::{AT, axis, change_page};
 use crate::args::{Call, Constants, Kind, Parameter};
 
@@ -244,7 +244,7 @@ impl Statistic for Changepoints {
                  negative log-likelihood. model 'mean': the mean of normal values changes, cost = sum of squared deviations from the \
                  mean of the segment / s^2, where s = 1.4826 median |x_i+1 - x_i| / sqrt(2), of the differences of neighbours (where \
                  more than half of them are 0, the root of half their mean square). 'mean_variance': both change, cost = n ln(variance), \
-                 to which 1e-8 of the variance of all values is added. 'poisson': the mean of counts changes, cost = -2 sum(x) \
+                 to which 1 % of s^2 is added. 'poisson': the mean of counts changes, cost = -2 sum(x) \
                  ln(mean). method 'pelt' finds the least sum of all; 'binary_segmentation' splits one segment after the other where \
                  that helps most, which is faster and may miss changes that hide each other. penalty = (p + 2) ln n, p = 1 or, for \
                  mean_variance, 2: the first term of the modified BIC. p_value: of the t test with one variance (mean) or the \
@@ -282,11 +282,11 @@ from (
         (1, 310), (2, 325), (3, 318), (4, 309), (5, 322), (6, 316), (7, 388), (8, 401), (9, 395), (10, 392)
     ) as weeks(week, aht_s)
 );
-+-----------+------------+--------------------+---------+
-| last_week | since_week | before_s           | after_s |
-+-----------+------------+--------------------+---------+
-| 6         | 7          | 316.6666666666667  | 394.0   |
-+-----------+------------+--------------------+---------+
++-----------+------------+-------------------+---------+
+| last_week | since_week | before_s          | after_s |
++-----------+------------+-------------------+---------+
+| 6         | 7          | 316.6666666666667 | 394.0   |
++-----------+------------+-------------------+---------+
 ```",
             )
             .with_related_udf("trend_test")
@@ -299,6 +299,7 @@ from (
 
 #[cfg(test)]
 mod tests {
+    use super::super::cells::TOO_LARGE;
     use super::*;
 
     const OPTIONS: Options = Options { search: Search::Pelt, model: Model::Mean, penalty: None, min_size: 2 };
@@ -327,7 +328,7 @@ mod tests {
         let rows = [(0, 1.0), (0, 1.0), (0, 9.0), (0, 9.0), (1, 1.0), (1, 9.0)];
         let free = Options { penalty: Some(0.0), ..OPTIONS };
         assert_eq!(Segmentation::of(&rows, &free).unwrap().changes, [0_usize; 0]);
-        assert_eq!(Segmentation::of(&series(&[1.0, 1.0, 9.0, 9.0, 1.0, 9.0]), &free).unwrap().changes, [2]);
+        assert_eq!(Segmentation::of(&series(&[1.0, 1.0, 9.0, 9.0, 1.0, 9.0]), &free).unwrap().changes, [2, 4]);
     }
 
     #[test]

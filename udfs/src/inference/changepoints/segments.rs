@@ -16,8 +16,8 @@ const MOST_EVALUATIONS: usize = 1_000_000_000;
 /// Values beyond this have squares that are no Float64.
 const GREATEST: f64 = 1e150;
 
-/// The share of the overall variance that is added to that of a segment: constant segments have a finite likelihood.
-const LEAST_VARIANCE: f64 = 1e-8;
+/// The part of the variance within segments that is added to that of a segment: a few equal values are no segment of their own.
+const ADDED_VARIANCE: f64 = 0.01;
 
 /// Median absolute deviation of normal values times this is their standard deviation.
 const DEVIATION_OF_MEDIAN: f64 = 1.482_602_218_505_602;
@@ -90,9 +90,9 @@ impl Costs {
             }
             Model::MeanVariance => {
                 costs.squares = prefix_sums(x.iter().map(|x| (x - center) * (x - center)));
-                let variance = costs.squares.last().copied().unwrap_or_default() / n;
+                let deviation = deviation_within(x);
                 // any number does where all values are equal
-                costs.ridge = if variance > 0.0 { LEAST_VARIANCE * variance } else { 1.0 };
+                costs.ridge = if deviation > 0.0 { ADDED_VARIANCE * deviation * deviation } else { 1.0 };
             }
             Model::Poisson => {}
         }
