@@ -8,7 +8,7 @@
 use super::super::axis::{of_float, to_float};
 
 /// Up to so many points all slopes are held.
-const FEW_POINTS: usize = 1_000;
+const FEW_POINTS: usize = 200;
 
 /// The pairs of points in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
