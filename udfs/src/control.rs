@@ -180,7 +180,7 @@ struct Cusum;
 impl PartitionFunction for Cusum {
     const CALL: Call = Call {
         function: "cusum",
-        syntax: "cusum(x, target [, k, h [, sigma]]) over (partition by queue order by day)",
+        syntax: "cusum(x, target, k, h [, sigma]) over (partition by queue order by day)",
         parameters: &[
             X,
             Parameter::column("target", Kind::Number),

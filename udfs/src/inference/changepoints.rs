@@ -13,10 +13,10 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 use datafusion::logical_expr::{AggregateUDF, Documentation};
 
-use super::cells::{Cell, Moments, NO_ROWS, Series, TOO_LARGE};
+use super::cells::{Moments, NO_ROWS, Series};
 use super::distribution::{chi_square_upper, student_two_sided};
 use super::record::{FieldType, Figure, Record};
-use super::statistic::{Entry, Statistic, statistic};
+use super::statistic::{Cell, Entry, Statistic, statistic};
 use super::{AT, axis, change_page};
 use crate::args::{Call, Constants, Kind, Parameter};
 
@@ -40,6 +40,9 @@ const MODELS: &[(&str, Model)] =
 
 /// Values of a segment at least, unless the call says otherwise: a single outlier is no change.
 const MIN_SIZE: u32 = 2;
+
+/// Evaluations of the cost after which a search stops: some seconds.
+const MOST_EVALUATIONS: usize = 500_000_000;
 
 const FEW_ROWS: &str = "too few values for two segments";
 
@@ -93,7 +96,7 @@ impl Segmentation {
         let penalty = options.penalty.unwrap_or_else(|| usual_penalty(options.model, x.len()));
         let at = |index: usize| rows.get(index).map(|(at, _)| *at);
         let may_begin = |index: usize| index > 0 && at(index) != at(index - 1);
-        let changes = search(options.search, &costs, may_begin, penalty, options.min_size)?;
+        let changes = search(options.search, &costs, may_begin, penalty, options.min_size, MOST_EVALUATIONS)?;
         let ends = changes.iter().copied().chain([x.len()]);
         let mut from = 0;
         let mut segments = Vec::with_capacity(changes.len() + 1);
@@ -244,7 +247,7 @@ impl Statistic for Changepoints {
                  negative log-likelihood. model 'mean': the mean of normal values changes, cost = sum of squared deviations from the \
                  mean of the segment / s^2, where s = 1.4826 median |x_i+1 - x_i| / sqrt(2), of the differences of neighbours (where \
                  more than half of them are 0, the root of half their mean square). 'mean_variance': both change, cost = n ln(variance), \
-                 to which 1e-8 of the variance of all values is added. 'poisson': the mean of counts changes, cost = -2 sum(x) \
+                 to which 1 % of s^2 is added. 'poisson': the mean of counts changes, cost = -2 sum(x) \
                  ln(mean). method 'pelt' finds the least sum of all; 'binary_segmentation' splits one segment after the other where \
                  that helps most, which is faster and may miss changes that hide each other. penalty = (p + 2) ln n, p = 1 or, for \
                  mean_variance, 2: the first term of the modified BIC. p_value: of the t test with one variance (mean) or the \
@@ -254,7 +257,7 @@ impl Statistic for Changepoints {
                  log-likelihood, for each change.\n\
                  NULL: a row with a NULL at or x is skipped. Too few values for two segments of min_size: NULL for the list, and a \
                  reason; so for a value that is no count where the model is poisson, for values beyond 1e150, and for more values than \
-                 can be searched in some seconds (PELT: 40,000 without a change, many more with changes).\n\
+                 can be searched in some seconds (PELT: 30,000 without a change, many more with changes).\n\
                  Edges: rows may come in any order; of one time their values belong together, no change lies between them. The model \
                  takes the values of a segment as independent: a season, a trend or a slow drift shows as several changes, so remove \
                  the season before, for instance by weekly figures. Contacts vary more than Poisson counts mostly; 'mean' then is the \
@@ -282,11 +285,11 @@ from (
         (1, 310), (2, 325), (3, 318), (4, 309), (5, 322), (6, 316), (7, 388), (8, 401), (9, 395), (10, 392)
     ) as weeks(week, aht_s)
 );
-+-----------+------------+--------------------+---------+
-| last_week | since_week | before_s           | after_s |
-+-----------+------------+--------------------+---------+
-| 6         | 7          | 316.6666666666667  | 394.0   |
-+-----------+------------+--------------------+---------+
++-----------+------------+-------------------+---------+
+| last_week | since_week | before_s          | after_s |
++-----------+------------+-------------------+---------+
+| 6         | 7          | 316.6666666666667 | 394.0   |
++-----------+------------+-------------------+---------+
 ```",
             )
             .with_related_udf("trend_test")
@@ -299,6 +302,7 @@ from (
 
 #[cfg(test)]
 mod tests {
+    use super::super::cells::TOO_LARGE;
     use super::*;
 
     const OPTIONS: Options = Options { search: Search::Pelt, model: Model::Mean, penalty: None, min_size: 2 };
@@ -327,7 +331,7 @@ mod tests {
         let rows = [(0, 1.0), (0, 1.0), (0, 9.0), (0, 9.0), (1, 1.0), (1, 9.0)];
         let free = Options { penalty: Some(0.0), ..OPTIONS };
         assert_eq!(Segmentation::of(&rows, &free).unwrap().changes, [0_usize; 0]);
-        assert_eq!(Segmentation::of(&series(&[1.0, 1.0, 9.0, 9.0, 1.0, 9.0]), &free).unwrap().changes, [2]);
+        assert_eq!(Segmentation::of(&series(&[1.0, 1.0, 9.0, 9.0, 1.0, 9.0]), &free).unwrap().changes, [2, 4]);
     }
 
     #[test]

@@ -10,14 +10,11 @@
 
 use super::super::cells::TOO_LARGE;
 
-/// Evaluations of the cost after which a search stops: some seconds.
-const MOST_EVALUATIONS: usize = 1_000_000_000;
-
 /// Values beyond this have squares that are no Float64.
 const GREATEST: f64 = 1e150;
 
-/// The share of the overall variance that is added to that of a segment: constant segments have a finite likelihood.
-const LEAST_VARIANCE: f64 = 1e-8;
+/// The part of the variance within segments that is added to that of a segment: a few equal values are no segment of their own.
+const ADDED_VARIANCE: f64 = 0.01;
 
 /// Median absolute deviation of normal values times this is their standard deviation.
 const DEVIATION_OF_MEDIAN: f64 = 1.482_602_218_505_602;
@@ -90,9 +87,9 @@ impl Costs {
             }
             Model::MeanVariance => {
                 costs.squares = prefix_sums(x.iter().map(|x| (x - center) * (x - center)));
-                let variance = costs.squares.last().copied().unwrap_or_default() / n;
+                let deviation = deviation_within(x);
                 // any number does where all values are equal
-                costs.ridge = if variance > 0.0 { LEAST_VARIANCE * variance } else { 1.0 };
+                costs.ridge = if deviation > 0.0 { ADDED_VARIANCE * deviation * deviation } else { 1.0 };
             }
             Model::Poisson => {}
         }
@@ -182,17 +179,18 @@ struct Candidate {
 /// `may_begin(i)` says whether a segment may begin with value i; segments have at least `min_size` values.
 ///
 /// # Errors
-/// [`TOO_MANY`] when the search would take too long.
+/// [`TOO_MANY`] after `most_evaluations` of the cost.
 pub(super) fn search(
     search: Search,
     costs: &Costs,
     may_begin: impl Fn(usize) -> bool,
     penalty: f64,
     min_size: usize,
+    most_evaluations: usize,
 ) -> Result<Vec<usize>, &'static str> {
     match search {
-        Search::Pelt => pelt(costs, may_begin, penalty, min_size),
-        Search::BinarySegmentation => binary_segmentation(costs, may_begin, penalty, min_size),
+        Search::Pelt => pelt(costs, may_begin, penalty, min_size, most_evaluations),
+        Search::BinarySegmentation => binary_segmentation(costs, may_begin, penalty, min_size, most_evaluations),
     }
 }
 
@@ -204,6 +202,7 @@ fn pelt(
     may_begin: impl Fn(usize) -> bool,
     penalty: f64,
     min_size: usize,
+    most_evaluations: usize,
 ) -> Result<Vec<usize>, &'static str> {
     let n = costs.len();
     // of the first t values
@@ -226,7 +225,7 @@ fn pelt(
         }
         candidates.retain(|candidate| candidate.pruned_from > until);
         evaluations += candidates.len();
-        if evaluations > MOST_EVALUATIONS {
+        if evaluations > most_evaluations {
             return Err(TOO_MANY);
         }
         let total = |start: usize| best.get(start).copied().unwrap_or(f64::INFINITY) + costs.cost(start, until);
@@ -263,11 +262,12 @@ fn binary_segmentation(
     may_begin: impl Fn(usize) -> bool,
     penalty: f64,
     min_size: usize,
+    most_evaluations: usize,
 ) -> Result<Vec<usize>, &'static str> {
     let (mut changes, mut segments, mut evaluations) = (vec![], vec![(0, costs.len())], 0_usize);
     while let Some((from, until)) = segments.pop() {
         evaluations = evaluations.saturating_add(until - from);
-        if evaluations > MOST_EVALUATIONS {
+        if evaluations > most_evaluations {
             return Err(TOO_MANY);
         }
         let (mut greatest, mut change) = (penalty, None);
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     fn changes(how: Search, model: Model, x: &[f64], penalty: f64, min_size: usize) -> Vec<usize> {
-        search(how, &Costs::new(model, x).unwrap(), |_| true, penalty, min_size).unwrap()
+        search(how, &Costs::new(model, x).unwrap(), |_| true, penalty, min_size, 1_000_000).unwrap()
     }
 
     /// The best of all segmentations, one by one.
@@ -330,7 +330,7 @@ mod tests {
                 let min_size = 1 + below(3) as usize;
                 let penalty = below(60) as f64 / 10.0;
                 let costs = Costs::new(model, &x).unwrap();
-                let changes = pelt(&costs, may_begin, penalty, min_size).unwrap();
+                let changes = pelt(&costs, may_begin, penalty, min_size, 1_000_000).unwrap();
                 let mut bounds = changes.clone();
                 bounds.insert(0, 0);
                 bounds.push(n);
@@ -350,6 +350,18 @@ mod tests {
             assert_eq!(changes(how, Model::Mean, &x, 3.0 * 12_f64.ln(), 2), [4, 8], "{how:?}");
             assert_eq!(changes(how, Model::Mean, &[3.0; 20], 1.0, 1), [0_usize; 0], "{how:?}");
         }
+    }
+
+    #[test]
+    fn a_search_ends_after_the_work_that_it_may_do() {
+        // without a change nothing is pruned: 1 + 2 + .. + 99 evaluations
+        let x: Vec<f64> = (0..100).map(|row| f64::from(row % 2)).collect();
+        let costs = Costs::new(Model::Mean, &x).unwrap();
+        let result = |how, most| search(how, &costs, |_| true, 1e6, 1, most);
+        assert_eq!(result(Search::Pelt, 5_050), Ok(vec![]));
+        assert_eq!(result(Search::Pelt, 4_000), Err(TOO_MANY));
+        assert_eq!(result(Search::BinarySegmentation, 100), Ok(vec![]));
+        assert_eq!(result(Search::BinarySegmentation, 99), Err(TOO_MANY));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use super::super::axis::{of_float, to_float};
 
 /// Up to so many points all slopes are held.
-const FEW_POINTS: usize = 1_000;
+const FEW_POINTS: usize = 200;
 
 /// The pairs of points in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -173,15 +173,17 @@ impl<'a> Slopes<'a> {
     fn search(&self, rank: u64) -> f64 {
         let mut buffer = vec![0.0; self.points.len()];
         let mut scratch = vec![0.0; self.points.len()];
-        let (mut low, mut high) = (-self.bound, self.bound);
-        while let Some(middle) = between(low, high) {
-            if self.count_up_to(middle, &mut scratch, &mut buffer) >= rank {
+        // integers that sort as the numbers do: there are 2^64 at most
+        let (mut low, mut high) = (of_float(-self.bound), of_float(self.bound));
+        while i128::from(high) - i128::from(low) > 1 {
+            let middle = ((i128::from(low) + i128::from(high)) / 2) as i64;
+            if self.count_up_to(to_float(middle), &mut scratch, &mut buffer) >= rank {
                 high = middle;
             } else {
                 low = middle;
             }
         }
-        self.nearest(high)
+        self.nearest(to_float(high))
     }
 
     /// The slopes that are at most `b`: pairs in which x - b at does not rise.
@@ -223,13 +225,6 @@ impl<'a> Slopes<'a> {
 fn slope(one: (f64, f64), other: (f64, f64)) -> Option<f64> {
     let distance = other.0 - one.0;
     (distance != 0.0).then(|| (other.1 - one.1) / distance)
-}
-
-/// A number between two others, half of the numbers between them on either side; `None` where there is none between them.
-fn between(low: f64, high: f64) -> Option<f64> {
-    let (low, high) = (of_float(low), of_float(high));
-    let middle = ((i128::from(low) + i128::from(high)) / 2) as i64;
-    (middle > low && middle < high).then(|| to_float(middle))
 }
 
 #[cfg(test)]
