@@ -8,13 +8,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{AggregateUDF, Documentation};
 
 use super::{X, X_TEXT, page};
+use crate::aggregate::numbers;
 use crate::args::{Call, Constants, Kind, Parameter};
-use crate::inference::each_number;
 use crate::inference::record::{FieldType, Figure, Record};
 use crate::inference::statistic::{Cell, Entry, Statistic, statistic};
 
@@ -28,10 +29,16 @@ const WEIGHT_TEXT: &str = "How much the row counts: a number that is not negativ
 
 /// Calls `each` once per row, with the value and its weight where both are known.
 fn each_weighted(columns: &[ArrayRef], mut each: impl FnMut(Option<(f64, f64)>)) -> Result<()> {
-    let mut values = Vec::with_capacity(columns.first().map_or(0, |column| column.len()));
-    each_number(columns, 0, |value| values.push(value))?;
-    let mut values = values.into_iter();
-    each_number(columns, 1, |weight| each(values.next().flatten().zip(weight.filter(|weight| *weight >= 0.0))))
+    let (values, weights) = (numbers(columns, 0)?, numbers(columns, 1)?);
+    let rows = values.values().iter().copied().zip(weights.values().iter().copied());
+    let counts = |(value, weight): &(f64, f64)| value.is_finite() && weight.is_finite() && *weight >= 0.0;
+    match NullBuffer::union(values.nulls(), weights.nulls()).filter(|nulls| nulls.null_count() > 0) {
+        None => rows.for_each(|row| each(Some(row).filter(counts))),
+        Some(nulls) => {
+            rows.zip(nulls.iter()).for_each(|(row, is_known)| each(Some(row).filter(|row| is_known && counts(row))));
+        }
+    }
+    Ok(())
 }
 
 /// The sums of the weights and of the weighted values.

@@ -327,6 +327,11 @@ impl MatrixAccumulator {
         Self { names, method, level, is_sliding, state }
     }
 
+    /// Bytes in which the result of `value_count` values is computed: the columns, their ranks, and those of one pair.
+    fn working_bytes(&self, value_count: usize) -> usize {
+        value_count * 2 * size_of::<f64>() + value_count / self.names.len().max(1) * 6 * size_of::<f64>()
+    }
+
     fn correlations(&self) -> Vec<Correlation> {
         let (method, level) = (self.method, self.level);
         let moments = match (&self.state, method) {
@@ -439,7 +444,7 @@ impl Accumulator for MatrixAccumulator {
     fn size(&self) -> usize {
         let state = match &self.state {
             State::Moments(moments) => moments.capacity() * size_of::<PairMoments>(),
-            State::Rows(rows) => rows.capacity() * size_of::<f64>(),
+            State::Rows(rows) => rows.capacity() * size_of::<f64>() + self.working_bytes(rows.len()),
         };
         let names = self.names.iter().map(|name| size_of::<String>() + name.capacity()).sum::<usize>();
         size_of_val(self) + names + state
@@ -461,7 +466,7 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
          Edges: no cause is shown; one of twenty pairs that have nothing to do with one another has a p_value below 0.05. Each pair is \
          there once, a before b in the struct. The fields of struct(x, y) are named by their columns, those of struct(x as a) and \
          named_struct as written; 2 to 100 fields. NaN and infinities are no measurements and count as NULL. Pearson's takes 48 bytes of \
-         memory for each pair, Spearman's 8 for each value. Pearson's sees straight lines and follows single far values, Spearman's \
+         memory for each pair, Spearman's some 40 for each value. Pearson's sees straight lines and follows single far values, Spearman's \
          neither. DISTINCT is refused.\n\
          Source: R. A. Fisher, Metron 1 (1921) 3-32 (interval); T. F. Chan, G. H. Golub and R. J. LeVeque, The American Statistician 37 \
          (1983) 242-247 (moments that merge); for ranks as spearman; estimate and p_value as scipy's pearsonr and spearmanr.",

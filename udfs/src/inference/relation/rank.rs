@@ -57,13 +57,18 @@ fn record(correlation: Correlation, method: &'static str) -> Record {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Pairs(Vec<(f64, f64)>);
 
+impl Pairs {
+    /// Bytes for each pair in which ranks are computed, beside the pairs: both columns, the ranks, and an order.
+    const WORKING_BYTES: usize = 48;
+}
+
 impl Cell for Pairs {
     type Row = (f64, f64);
 
     const CAN_REMOVE: bool = false;
-    /// A vector grows to twice its length.
-    const HEAP_BYTES_PER_NUMBER: usize = 2 * size_of::<f64>();
     const NUMBERS_PER_ROW: usize = 2;
+    /// A vector grows to twice its length.
+    const HEAP_BYTES_PER_NUMBER: usize = (2 * size_of::<(f64, f64)>() + Self::WORKING_BYTES) / Self::NUMBERS_PER_ROW;
 
     fn add(&mut self, (x, y): (f64, f64)) {
         // -0 and 0 are ties
@@ -92,7 +97,7 @@ impl Cell for Pairs {
     }
 
     fn heap_size(&self) -> usize {
-        self.0.capacity() * size_of::<(f64, f64)>()
+        self.0.capacity() * size_of::<(f64, f64)>() + self.0.len() * Self::WORKING_BYTES
     }
 }
 
@@ -147,7 +152,7 @@ impl Statistic for Spearman {
                  NULL: a row with a NULL x or y is skipped. No rows, one row, or a column whose values are all equal: NULL for the \
                  figures, and a reason. Fewer than 4 rows, and a coefficient of 1 or -1: no interval, and a reason.\n\
                  Edges: no cause is shown. NaN and infinities are no measurements and count as NULL. Of two Booleans it is the phi \
-                 coefficient. The p_value is an approximation below some ten rows. Pairs are held in memory, 16 bytes each. DISTINCT \
+                 coefficient. The p_value is an approximation below some ten rows. Pairs are held in memory, 16 bytes each and 48 more while the result is computed. DISTINCT \
                  is refused.\n\
                  Source: C. Spearman, American Journal of Psychology 15 (1904) 72-101; D. G. Bonett and T. A. Wright, Psychometrika \
                  65 (2000) 23-28 (interval); estimate and p_value as scipy.stats.spearmanr.",
@@ -216,7 +221,7 @@ impl Statistic for Kendall {
                  NULL: a row with a NULL x or y is skipped. No rows, one row, or a column whose values are all equal: NULL for the \
                  figures, and a reason. Fewer than 5 rows, and a coefficient of 1 or -1: no interval, and a reason.\n\
                  Edges: no cause is shown. NaN and infinities are no measurements and count as NULL. tau is smaller than spearman's \
-                 coefficient of the same rows, by about a third. Pairs are held in memory, 16 bytes each. DISTINCT is refused.\n\
+                 coefficient of the same rows, by about a third. Pairs are held in memory, 16 bytes each and 48 more while the result is computed. DISTINCT is refused.\n\
                  Source: M. G. Kendall, Biometrika 30 (1938) 81-93 and 33 (1945) 239-251 (ties); W. R. Knight, Journal of the American \
                  Statistical Association 61 (1966) 436-439 (counting); D. G. Bonett and T. A. Wright, Psychometrika 65 (2000) 23-28 \
                  (interval); estimate and p_value as scipy.stats.kendalltau.",
