@@ -14,12 +14,14 @@
 mod aggregate;
 mod anonymity;
 mod args;
+mod control;
 pub mod docs;
 pub mod grouped;
 mod inference;
 mod label;
 mod mode;
 mod outlier;
+mod partition;
 pub mod privacy;
 mod queue;
 mod rate;
@@ -78,5 +80,11 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// The window functions of this crate.
 pub fn window_functions() -> Vec<Arc<WindowUDF>> {
-    [resolution::window_functions(), outlier::window_functions(), inference::window_functions()].concat()
+    [
+        resolution::window_functions(),
+        outlier::window_functions(),
+        control::window_functions(),
+        inference::window_functions(),
+    ]
+    .concat()
 }
