@@ -18,6 +18,7 @@ mod always_valid;
 mod anova;
 mod cells;
 mod contingency;
+mod counts;
 mod distribution;
 mod effects;
 mod fisher;
@@ -56,7 +57,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// The scalar functions of the family.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    sample_size::scalar_functions()
+    [counts::scalar_functions(), sample_size::scalar_functions()].concat()
 }
 
 /// The window functions of the family.
