@@ -11,7 +11,6 @@
 -- chart: line x=half_hour y=occupancy_ratio format=percent
 -- check: occupancy_ratio between 0 and 1
 -- check: contact_of_all_ratio between 0 and 1
--- check: contact_h + idle_h + other_h <= 0.5 * agent_half_hour_count + 1e-9
 -- alert: max(occupancy_ratio) > 0.9
 with states as (
     select
