@@ -22,6 +22,7 @@ mod axis;
 mod cells;
 mod changepoints;
 mod contingency;
+mod counts;
 mod description;
 mod deviation;
 mod distribution;
@@ -71,7 +72,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// The scalar functions of the family.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    sample_size::scalar_functions()
+    [counts::scalar_functions(), sample_size::scalar_functions()].concat()
 }
 
 /// The window functions of the family.
