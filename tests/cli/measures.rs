@@ -213,7 +213,7 @@ fn half_hours_of_a_day_have_no_time_before_or_after_it() {
     assert_eq!(found.len(), 48);
     assert_eq!(found[0], ["00:00", "0.0", "0.5", "0.5", "0.0"]);
     // ten minutes idle and twenty on the contact: 2 / 3
-    assert_eq!(found[2][..1], ["01:00"]);
+    assert_eq!(found[2][0], "01:00");
     assert_eq!(found[2][4], "0.6666666666666666");
     assert_eq!(found[8], ["04:00", "0.0", "0.0", "0.5", ""]);
     assert_eq!(found[47], ["23:30", "0.5", "0.0", "0.5", "1.0"]);
