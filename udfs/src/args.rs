@@ -7,12 +7,15 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::types::{LogicalType, NativeType, logical_boolean, logical_float64, logical_string};
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{Coercion, ColumnarValue, Expr, Signature, TypeSignatureClass, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+
+/// The time zone of strings without an offset.
+pub(crate) const UTC: &str = "+00:00";
 
 /// What an argument holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) enum Kind {
     Key,
     /// A constant that is a value of the key.
     KeyValue,
+    /// A timestamp with or without a time zone, a date, or a string that is a timestamp (of UTC where it has no offset).
+    Time,
 }
 
 impl Kind {
@@ -46,7 +51,7 @@ impl Kind {
                 vec![TypeSignatureClass::Numeric],
                 NativeType::Float64,
             ),
-            Kind::Key | Kind::KeyValue => Coercion::new_exact(TypeSignatureClass::Any),
+            Kind::Key | Kind::KeyValue | Kind::Time => Coercion::new_exact(TypeSignatureClass::Any),
         }
     }
 
@@ -58,6 +63,7 @@ impl Kind {
             Kind::FlagOrNumber => "a Boolean or a number",
             Kind::Key => "a string, a number, a Boolean, a date or a timestamp",
             Kind::KeyValue => "a value of group",
+            Kind::Time => "a timestamp, a date, or a string with one",
         }
     }
 
@@ -73,6 +79,16 @@ impl Kind {
             Kind::KeyValue => return Ok(Some(given.clone())),
             Kind::Key if value_type.is_null() => return Ok(Some(DataType::Utf8)),
             Kind::Key => return Ok((!value_type.is_nested()).then(|| value_type.clone())),
+            Kind::Time => {
+                return Ok(match value_type {
+                    DataType::Timestamp(..) => Some(value_type.clone()),
+                    DataType::Date32 | DataType::Date64 => Some(DataType::Date32),
+                    other if other.is_string() || other.is_null() => {
+                        Some(DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
+                    }
+                    _ => None,
+                });
+            }
             _ => {}
         }
         if coercion.desired_type().matches_native_type(&native) {
@@ -249,12 +265,7 @@ impl Constants {
             return Ok(Some(*choice));
         }
         let names = choices.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
-        let nearest = names
-            .iter()
-            .map(|name| (normalized_levenshtein(name, &got), name))
-            .filter(|(similarity, _)| *similarity >= 0.5)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let hint = nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+        let hint = nearest_hint(&names, &got);
         plan_err!("{}: {parameter} must be one of {}, got '{value}'{hint}", self.function, join_or(&names))
     }
 }
@@ -263,8 +274,18 @@ fn not_constant<T>(call: &Call, parameter: &Parameter, got: impl std::fmt::Displ
     plan_err!("{}: {} must be a constant, got {got}", call.function, parameter.name)
 }
 
+/// `; did you mean 'a'?` with the nearest of the names, if one is near.
+pub(crate) fn nearest_hint(names: &[String], got: &str) -> String {
+    let nearest = names
+        .iter()
+        .map(|name| (normalized_levenshtein(name, got), name))
+        .filter(|(similarity, _)| *similarity >= 0.5)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
+}
+
 /// `a, b or c`.
-fn join_or(items: &[String]) -> String {
+pub(crate) fn join_or(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -305,6 +326,22 @@ mod tests {
             dictionary,
         ] {
             assert_eq!(CALL.coerce(std::slice::from_ref(&given)).unwrap(), [DataType::Float64], "{given}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_unit_and_zone_and_strings_are_utc() {
+        let zoned = DataType::Timestamp(TimeUnit::Second, Some("Europe/Berlin".into()));
+        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        for (given, expected) in [
+            (zoned.clone(), Some(zoned)),
+            (DataType::Date64, Some(DataType::Date32)),
+            (dictionary, Some(utc.clone())),
+            (DataType::Null, Some(utc)),
+            (DataType::Int64, None),
+        ] {
+            assert_eq!(Kind::Time.coerce(&given).unwrap(), expected, "{given}");
         }
     }
 

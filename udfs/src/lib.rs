@@ -14,6 +14,7 @@
 mod aggregate;
 mod anonymity;
 mod args;
+pub mod business_time;
 pub mod docs;
 pub mod grouped;
 mod inference;
@@ -58,6 +59,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         label::scalar_functions(),
         inference::scalar_functions(),
         privacy::scalar_functions(),
+        business_time::scalar_functions(),
     ]
     .concat()
 }
