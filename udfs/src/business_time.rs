@@ -29,7 +29,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::registry::FunctionRegistry;
 
 pub use self::calendar::Calendars;
-pub use self::definition::{CalendarDefinition, DateRange, DayHours, HoursChange, WeeklyHours};
+pub use self::definition::{CalendarDefinition, DateRange, DayHours, HoursChange, WeeklyHours, parse_date};
 
 /// Registers the functions of this family with a project's calendars, in place of those with the shipped calendars alone.
 ///

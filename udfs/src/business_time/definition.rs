@@ -194,7 +194,7 @@ impl DateRange {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse_date(text: &str) -> Result<NaiveDate, String> {
+pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
     let date = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d")
         .map_err(|_| format!("a date such as 2025-12-24 is wanted, got `{text}`"))?;
     if !(FIRST_DATE..=LAST_DATE).contains(&date) {

@@ -85,7 +85,7 @@ pub(super) static ADD: LazyLock<Documentation> = LazyLock::new(|| {
     .with_sql_example(
         "```sql
 -- four hours from Thursday 16:00, over Easter: Tuesday 12:00 in Berlin
-select business_add(timestamptz '2026-04-02 16:00:00+02:00', 4 * 3600, 'de') as due_at
+select business_add('2026-04-02 16:00:00+02:00', 4 * 3600, 'de') as due_at
 ```
 ```text
 +----------------------+
@@ -116,8 +116,8 @@ pub(super) static IS_OPEN: LazyLock<Documentation> = LazyLock::new(|| {
         "```sql
 -- a Saturday on which people work, for the Spring Festival
 select
-    is_business_time(timestamptz '2026-02-14 10:00:00+08:00', 'cn') as is_open_in_china,
-    is_business_time(timestamptz '2026-02-14 10:00:00+01:00', 'de') as is_open_in_germany
+    is_business_time('2026-02-14 10:00:00+08:00', 'cn') as is_open_in_china,
+    is_business_time('2026-02-14 10:00:00+01:00', 'de') as is_open_in_germany
 ```
 ```text
 +------------------+--------------------+
@@ -145,7 +145,7 @@ pub(super) static NEXT: LazyLock<Documentation> = LazyLock::new(|| {
     .with_sql_example(
         "```sql
 -- Good Friday: Tuesday 09:00 in Berlin
-select next_business_time(timestamptz '2026-04-03 12:00:00+02:00', 'de') as open_at
+select next_business_time('2026-04-03 12:00:00+02:00', 'de') as open_at
 ```
 ```text
 +----------------------+
