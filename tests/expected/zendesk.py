@@ -65,7 +65,9 @@ def main() -> None:
     history = rows(export, "ticket_field_history_data.csv")
     policies = {row["ticket_id"]: row for row in rows(export, "ticket_sla_policy_data.csv")}
     versions = rows(export, "sla_policy_metric_history_data.csv")
-    observed = max(seconds(ticket["_fivetran_synced"][:19]) for ticket in tickets)
+    synced = max(ticket["_fivetran_synced"] for ticket in tickets)
+    # clocks that still run have the part of the last second too
+    observed, part = seconds(synced[:19]), float("0" + synced[19:])
 
     def targets(ticket: dict, metric: str) -> tuple[dict[str, float], bool]:
         policy, found, is_business = policies.get(ticket["id"]), {}, False
@@ -109,7 +111,8 @@ def main() -> None:
         # what a ticket without history was before it was closed is not known
         is_known = bool(statuses) or ticket["status"] in WAITING
         waiting = np.isin(status.astype(str), list(WAITING)) & is_known
-        row += [int(waiting.sum()), int((waiting & is_open).sum())] if waiting.any() else ["", ""]
+        waited = [float((waiting & what).sum()) + part * bool(waiting[-1] & what[-1]) for what in (waiting, is_open)]
+        row += waited if waiting.any() else ["", ""]
         first_reply = np.zeros(end - start, dtype=bool)
         first_reply[: min(at for at in (reply, solved, end) if at is not None) - start] = True
         for metric, running in (("first_reply_time", first_reply), ("requester_wait_time", waiting)):
