@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 use datafusion::common::types::{LogicalType, NativeType, logical_boolean, logical_float64, logical_string};
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::common::{Result, ScalarValue, plan_err};
@@ -32,8 +32,14 @@ pub(crate) enum Kind {
     Key,
     /// A constant that is a value of the key.
     KeyValue,
+    /// A timestamp, a date or a number, by which rows are ordered.
+    At,
+    /// A constant: a string or a number.
+    TextOrNumber,
     /// A timestamp with or without a time zone, a date, or a string that is a timestamp (of UTC where it has no offset).
     Time,
+    /// A length of time: an interval, a duration, or a string that is one.
+    Interval,
 }
 
 impl Kind {
@@ -51,7 +57,9 @@ impl Kind {
                 vec![TypeSignatureClass::Numeric],
                 NativeType::Float64,
             ),
-            Kind::Key | Kind::KeyValue | Kind::Time => Coercion::new_exact(TypeSignatureClass::Any),
+            Kind::Key | Kind::KeyValue | Kind::At | Kind::TextOrNumber | Kind::Time | Kind::Interval => {
+                Coercion::new_exact(TypeSignatureClass::Any)
+            }
         }
     }
 
@@ -63,7 +71,10 @@ impl Kind {
             Kind::FlagOrNumber => "a Boolean or a number",
             Kind::Key => "a string, a number, a Boolean, a date or a timestamp",
             Kind::KeyValue => "a value of group",
+            Kind::At => "a timestamp, a date or a number",
+            Kind::TextOrNumber => "a string or a number",
             Kind::Time => "a timestamp, a date, or a string with one",
+            Kind::Interval => "an interval such as interval '30 minutes'",
         }
     }
 
@@ -79,6 +90,11 @@ impl Kind {
             Kind::KeyValue => return Ok(Some(given.clone())),
             Kind::Key if value_type.is_null() => return Ok(Some(DataType::Utf8)),
             Kind::Key => return Ok((!value_type.is_nested()).then(|| value_type.clone())),
+            Kind::At => return Ok(at_type(value_type)),
+            Kind::TextOrNumber => {
+                let fits = value_type.is_string() || value_type.is_numeric() || value_type.is_null();
+                return Ok(fits.then(|| value_type.clone()));
+            }
             Kind::Time => {
                 return Ok(match value_type {
                     DataType::Timestamp(..) => Some(value_type.clone()),
@@ -89,6 +105,11 @@ impl Kind {
                     _ => None,
                 });
             }
+            Kind::Interval => {
+                let is_length = matches!(value_type, DataType::Interval(_) | DataType::Duration(_));
+                let fits = is_length || value_type.is_string() || value_type.is_null();
+                return Ok(fits.then_some(DataType::Interval(IntervalUnit::MonthDayNano)));
+            }
             _ => {}
         }
         if coercion.desired_type().matches_native_type(&native) {
@@ -98,6 +119,19 @@ impl Kind {
             return coercion.default_casted_type().map(|to| to.default_cast_for(value_type)).transpose();
         }
         Ok(None)
+    }
+}
+
+/// The type to which a value is cast by which rows are ordered; `None` when it is no such value.
+fn at_type(given: &DataType) -> Option<DataType> {
+    match given {
+        DataType::Timestamp(..) | DataType::Date32 => Some(given.clone()),
+        DataType::Date64 => Some(DataType::Date32),
+        DataType::Null => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        DataType::UInt64 => Some(DataType::Float64),
+        given if given.is_integer() => Some(DataType::Int64),
+        given if given.is_numeric() => Some(DataType::Float64),
+        _ => None,
     }
 }
 
@@ -207,6 +241,12 @@ impl Constants {
         Ok(Self { function: call.function, values })
     }
 
+    /// The constants of a scalar call, whose values are at hand.
+    pub(crate) fn of_values(call: &Call, values: &[(&'static str, Option<&ScalarValue>)]) -> Self {
+        let given = values.iter().filter_map(|(name, value)| Some((*name, (*value)?.clone())));
+        Self { function: call.function, values: given.collect() }
+    }
+
     /// The function that is called.
     pub(crate) fn function(&self) -> &'static str {
         self.function
@@ -238,6 +278,40 @@ impl Constants {
             None => Ok(default),
             Some(number) if number > 0.0 && number < 1.0 => Ok(number),
             Some(number) => plan_err!("{}: {parameter} must be > 0 and < 1, got {number}", self.function),
+        }
+    }
+
+    /// A number that is not negative, or `default` if it is not given.
+    ///
+    /// # Errors
+    /// A planning error when it is negative or not finite.
+    pub(crate) fn not_negative(&self, parameter: &str, default: f64) -> Result<f64> {
+        match self.number(parameter)? {
+            None => Ok(default),
+            Some(number) if number >= 0.0 => Ok(number),
+            Some(number) => plan_err!("{}: {parameter} must be >= 0, got {number}", self.function),
+        }
+    }
+
+    /// An integer of at least `least`, if it is given.
+    ///
+    /// # Errors
+    /// A planning error when it is none, or too small or too large.
+    pub(crate) fn integer(&self, parameter: &str, least: u32) -> Result<Option<u32>> {
+        match self.number(parameter)? {
+            None => Ok(None),
+            Some(number) if number.fract() == 0.0 && number >= f64::from(least) && number <= f64::from(u32::MAX) => {
+                Ok(Some(number as u32))
+            }
+            Some(number) => plan_err!("{}: {parameter} must be an integer >= {least}, got {number}", self.function),
+        }
+    }
+
+    /// A Boolean, if it is given.
+    pub(crate) fn flag(&self, parameter: &str) -> Option<bool> {
+        match self.value(parameter) {
+            Some(ScalarValue::Boolean(flag)) => *flag,
+            _ => None,
         }
     }
 

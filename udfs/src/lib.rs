@@ -15,19 +15,24 @@ mod aggregate;
 mod anonymity;
 mod args;
 pub mod business_time;
+mod churn;
+mod control;
 pub mod docs;
 pub mod grouped;
 mod inference;
 mod label;
 mod mode;
 mod outlier;
+mod partition;
 pub mod privacy;
 mod queue;
 mod rate;
 mod resolution;
 mod satisfaction;
 mod sentiment;
+mod stretches;
 mod strings;
+mod times;
 
 use std::sync::Arc;
 
@@ -60,6 +65,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         inference::scalar_functions(),
         privacy::scalar_functions(),
         business_time::scalar_functions(),
+        stretches::scalar_functions(),
     ]
     .concat()
 }
@@ -74,11 +80,19 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         mode::aggregate_functions(),
         inference::aggregate_functions(),
         anonymity::aggregate_functions(),
+        churn::aggregate_functions(),
+        stretches::aggregate_functions(),
     ]
     .concat()
 }
 
 /// The window functions of this crate.
 pub fn window_functions() -> Vec<Arc<WindowUDF>> {
-    [resolution::window_functions(), outlier::window_functions(), inference::window_functions()].concat()
+    [
+        resolution::window_functions(),
+        outlier::window_functions(),
+        control::window_functions(),
+        inference::window_functions(),
+    ]
+    .concat()
 }

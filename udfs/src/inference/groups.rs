@@ -182,6 +182,11 @@ impl<S: Statistic> CellGroups<S> {
         Self::try_new(Arc::clone(&self.bound))
     }
 
+    /// The call.
+    pub(super) fn bound(&self) -> &BoundCall<S> {
+        &self.bound
+    }
+
     pub(super) fn resize(&mut self, group_count: usize) {
         self.cells.resize(group_count);
     }
@@ -200,7 +205,8 @@ impl<S: Statistic> CellGroups<S> {
             };
             numbers.push(interner.numbers(column)?);
         }
-        self.heap_size += columns.first().map_or(0, |column| column.len()) * S::Cell::HEAP_BYTES_PER_NUMBER;
+        let row_bytes = S::Cell::NUMBERS_PER_ROW * S::Cell::HEAP_BYTES_PER_NUMBER;
+        self.heap_size += columns.first().map_or(0, |column| column.len()) * row_bytes;
         let cells = &mut self.cells;
         match numbers.as_slice() {
             [] => S::each_row(&self.bound.options, columns, |row| each(cells, Some([0; 2]), row)),
