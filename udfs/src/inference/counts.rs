@@ -82,14 +82,14 @@ impl ScalarUDFImpl for ProportionCiOf {
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(struct_type(INTERVAL))
+        Ok(struct_type(INTERVAL, &DataType::Null))
     }
 
     /// Literals are checked while the call is planned.
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let given = |index: usize| args.scalar_arguments.get(index).copied().flatten();
         options(given(2), given(3))?;
-        Ok(Arc::new(Field::new(CALL.function, struct_type(INTERVAL), true)))
+        Ok(Arc::new(Field::new(CALL.function, struct_type(INTERVAL, &DataType::Null), true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -110,7 +110,7 @@ impl ScalarUDFImpl for ProportionCiOf {
         let number = |column: &Float64Array, row| column.is_valid(row).then(|| column.value(row));
         let records: Vec<_> =
             (0..row_count).map(|row| interval_of(number(hits, row), number(n, row), level, method).record()).collect();
-        let intervals = struct_array(INTERVAL, &records)?;
+        let intervals = struct_array(INTERVAL, &records, &DataType::Null)?;
         if is_constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&intervals, 0)?));
         }
