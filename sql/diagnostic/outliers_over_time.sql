@@ -159,7 +159,7 @@ from by_label
 order by newest_outlier_ratio desc, label;
 
 -- section: Contacts that the first fences would leave out
--- check: handle_s < low_limit_s or handle_s > high_limit_s
+-- check: handle_s < low_limit_s + 1e-6 or handle_s > high_limit_s - 1e-6
 with handled as (
     select
         case $by when 'topic' then topic when 'channel' then channel else queue end as label,
