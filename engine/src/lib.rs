@@ -19,6 +19,7 @@
 //! - `sql`: rewrites of a parsed statement before it is planned, [`rewrite_statement`].
 //! - [`shared`]: subplans that occur several times, computed once.
 //! - [`memory`]: pools that keep a memory limit.
+//! - `staged_write`: files of COPY and INSERT that appear whole or not at all.
 //! - `clustering`: which operators emit clustered rows, and where a column of a plan comes from.
 //! - `kernels`: hash constants, scatter, string interner, key comparison. `exec_util`: what every operator repeats.
 //!
@@ -58,6 +59,7 @@ pub mod planning;
 pub mod rules;
 pub mod shared;
 mod sql;
+mod staged_write;
 pub mod unique_keys;
 pub mod window;
 

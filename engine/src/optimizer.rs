@@ -15,6 +15,7 @@ pub(crate) mod merge_windows;
 pub(crate) mod ordering_claims;
 pub(crate) mod perfect_hash_aggregation;
 pub(crate) mod shared_subplans;
+pub(crate) mod staged_writes;
 pub(crate) mod unique_keys;
 pub(crate) mod unpartitioned_window;
 pub(crate) mod unsplit_partitions;

@@ -221,6 +221,8 @@ engine_options! {
     cooperative_joins: bool = true;
     /// Rule: DataFusion's window operator that keeps all rows accounts for them.
     window_memory: bool = true;
+    /// Rule: files that COPY and INSERT write appear when all rows are written, or not at all.
+    staged_writes: bool = true;
     /// Rule: drops probe rows of string joins by a Bloom filter of the build side.
     join_bloom_filter: bool = true;
     /// Bits of the Bloom filter per key of the build side, at least; from 1 to 64.

@@ -43,6 +43,7 @@ use crate::optimizer::merge_windows::MergeWindows;
 use crate::optimizer::ordering_claims::OrderingClaims;
 use crate::optimizer::perfect_hash_aggregation::PerfectHashAggregation;
 use crate::optimizer::shared_subplans::SharedSubplans;
+use crate::optimizer::staged_writes::StagedWrites;
 use crate::optimizer::unique_keys::UniqueKeys;
 use crate::optimizer::unpartitioned_window::UnpartitionedWindow;
 use crate::optimizer::unsplit_partitions::UnsplitPartitions;
@@ -247,6 +248,7 @@ pub fn optimizer_rules(footers: Arc<FileMetadataCache>) -> Vec<PlacedOptimizerRu
             Position::Last,
             "after FilterPushdown in its post-optimization phase, whose dynamic filters belong to the join",
         ),
+        placed(StagedWrites, Position::Last, "after EnsureRequirements, which adds the exchange below a sink"),
         placed(
             SharedSubplans,
             Position::Last,
@@ -399,6 +401,7 @@ mod tests {
             "cooperative_joins",
             "window_memory",
             "join_bloom_filter",
+            "staged_writes",
             "shared_subplans",
         ];
         assert_eq!(names[names.len() - ours.len()..], ours);

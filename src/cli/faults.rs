@@ -231,6 +231,21 @@ fn a_run_whose_memory_fails_writes_its_file_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_copy_whose_store_or_memory_fails_writes_its_file_whole_or_not_at_all() {
+    let project = Project::new();
+    for name in ["c.csv", "c.parquet"] {
+        let sql = format!(
+            "copy (select contact_id, topic, sum(wait_s) over (partition by topic order by contact_id) as wait_s from contacts \
+             order by contact_id) to '{}'",
+            out(&project, name)
+        );
+        for target in [FaultTarget::Store, FaultTarget::Memory] {
+            every_call_fails_once(&project, target, &["query", "--write", &sql], &[name], false);
+        }
+    }
+}
+
+#[test]
 fn a_sort_whose_memory_fails_spills_or_is_refused() {
     let project = Project::new();
     let sql = "select c.contact_id, c.topic, d.wait_s from contacts c join contacts d on c.contact_id = d.contact_id \

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use url::Url;
 
 use crate::output::visible;
 
@@ -91,8 +92,16 @@ pub(super) fn fill_output(
     if name.split(['/', '\\']).any(|part| part == "..") {
         return Err(format!("`{name}` has `..`; write the path without it"));
     }
-    let path = Path::new(&name);
-    if !is_address && (path.is_absolute() || path.has_root()) {
+    // `file:///x` is a path in another spelling
+    let path = match Url::parse(&name) {
+        Ok(url) if is_address && url.scheme() == "file" => {
+            let path = url.to_file_path();
+            path.map_err(|()| format!("`{name}` is the address of another machine's file; write file:///PATH"))?
+        }
+        _ if is_address => return Ok(name),
+        _ => PathBuf::from(&name),
+    };
+    if path.is_absolute() || path.has_root() {
         let is_allowed = |folder: &PathBuf| path.starts_with(project.join(folder));
         if !path.starts_with(project) && !folders.iter().any(is_allowed) {
             return Err(format!(
@@ -133,6 +142,32 @@ pub(super) fn stamp(at: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_files_stay_within_the_project_too() {
+        let fields = TemplateFields {
+            job: "weekly",
+            report: "fcr_by_topic",
+            title: "FCR",
+            run: "weekly-20250105T230000Z",
+            scheduled: "2025-01-05T23:00:00Z".parse().unwrap(),
+            zone: chrono_tz::UTC,
+        };
+        let project = tempfile::tempdir().unwrap();
+        let address = |path: &Path| Url::from_file_path(path).unwrap().to_string();
+        let fill = |name: &str, folders: &[PathBuf]| fill_output(name, fields, project.path(), folders);
+        let inside = address(&project.path().join("out/r.csv"));
+        assert_eq!(fill(&inside, &[]), Ok(inside.clone()));
+        let other = tempfile::tempdir().unwrap();
+        let outside = address(&other.path().join("r.csv"));
+        assert!(fill(&outside, &[]).unwrap_err().contains("is outside the project folder"));
+        assert_eq!(fill(&outside, &[other.path().to_owned()]), Ok(outside.clone()));
+        let encoded = address(&project.path().join("out")) + "/%2e%2e/%2e%2e/r.csv";
+        assert!(fill(&encoded, &[]).unwrap_err().contains("is outside the project folder"));
+        assert!(fill("FILE:///r.csv", &[]).unwrap_err().contains("is outside the project folder"));
+        assert!(fill("file://other/r.csv", &[]).is_err());
+        assert_eq!(fill("s3://bucket/r.csv", &[]).as_deref(), Ok("s3://bucket/r.csv"));
+    }
 
     #[test]
     fn names_are_filled() {

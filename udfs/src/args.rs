@@ -7,12 +7,15 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 use datafusion::common::types::{LogicalType, NativeType, logical_boolean, logical_float64, logical_string};
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{Coercion, ColumnarValue, Expr, Signature, TypeSignatureClass, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+
+/// The time zone of strings without an offset.
+pub(crate) const UTC: &str = "+00:00";
 
 /// What an argument holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub(crate) enum Kind {
     At,
     /// A constant: a string or a number.
     TextOrNumber,
+    /// A timestamp with or without a time zone, a date, or a string that is a timestamp (of UTC where it has no offset).
+    Time,
+    /// A length of time: an interval, a duration, or a string that is one.
+    Interval,
 }
 
 impl Kind {
@@ -50,7 +57,9 @@ impl Kind {
                 vec![TypeSignatureClass::Numeric],
                 NativeType::Float64,
             ),
-            Kind::Key | Kind::KeyValue | Kind::At | Kind::TextOrNumber => Coercion::new_exact(TypeSignatureClass::Any),
+            Kind::Key | Kind::KeyValue | Kind::At | Kind::TextOrNumber | Kind::Time | Kind::Interval => {
+                Coercion::new_exact(TypeSignatureClass::Any)
+            }
         }
     }
 
@@ -64,6 +73,8 @@ impl Kind {
             Kind::KeyValue => "a value of group",
             Kind::At => "a timestamp, a date or a number",
             Kind::TextOrNumber => "a string or a number",
+            Kind::Time => "a timestamp, a date, or a string with one",
+            Kind::Interval => "an interval such as interval '30 minutes'",
         }
     }
 
@@ -83,6 +94,21 @@ impl Kind {
             Kind::TextOrNumber => {
                 let fits = value_type.is_string() || value_type.is_numeric() || value_type.is_null();
                 return Ok(fits.then(|| value_type.clone()));
+            }
+            Kind::Time => {
+                return Ok(match value_type {
+                    DataType::Timestamp(..) => Some(value_type.clone()),
+                    DataType::Date32 | DataType::Date64 => Some(DataType::Date32),
+                    other if other.is_string() || other.is_null() => {
+                        Some(DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
+                    }
+                    _ => None,
+                });
+            }
+            Kind::Interval => {
+                let is_length = matches!(value_type, DataType::Interval(_) | DataType::Duration(_));
+                let fits = is_length || value_type.is_string() || value_type.is_null();
+                return Ok(fits.then_some(DataType::Interval(IntervalUnit::MonthDayNano)));
             }
             _ => {}
         }
@@ -215,6 +241,12 @@ impl Constants {
         Ok(Self { function: call.function, values })
     }
 
+    /// The constants of a scalar call, whose values are at hand.
+    pub(crate) fn of_values(call: &Call, values: &[(&'static str, Option<&ScalarValue>)]) -> Self {
+        let given = values.iter().filter_map(|(name, value)| Some((*name, (*value)?.clone())));
+        Self { function: call.function, values: given.collect() }
+    }
+
     /// The function that is called.
     pub(crate) fn function(&self) -> &'static str {
         self.function
@@ -307,12 +339,7 @@ impl Constants {
             return Ok(Some(*choice));
         }
         let names = choices.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
-        let nearest = names
-            .iter()
-            .map(|name| (normalized_levenshtein(name, &got), name))
-            .filter(|(similarity, _)| *similarity >= 0.5)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let hint = nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+        let hint = nearest_hint(&names, &got);
         plan_err!("{}: {parameter} must be one of {}, got '{value}'{hint}", self.function, join_or(&names))
     }
 }
@@ -321,8 +348,18 @@ fn not_constant<T>(call: &Call, parameter: &Parameter, got: impl std::fmt::Displ
     plan_err!("{}: {} must be a constant, got {got}", call.function, parameter.name)
 }
 
+/// `; did you mean 'a'?` with the nearest of the names, if one is near.
+pub(crate) fn nearest_hint(names: &[String], got: &str) -> String {
+    let nearest = names
+        .iter()
+        .map(|name| (normalized_levenshtein(name, got), name))
+        .filter(|(similarity, _)| *similarity >= 0.5)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
+}
+
 /// `a, b or c`.
-fn join_or(items: &[String]) -> String {
+pub(crate) fn join_or(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -363,6 +400,22 @@ mod tests {
             dictionary,
         ] {
             assert_eq!(CALL.coerce(std::slice::from_ref(&given)).unwrap(), [DataType::Float64], "{given}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_unit_and_zone_and_strings_are_utc() {
+        let zoned = DataType::Timestamp(TimeUnit::Second, Some("Europe/Berlin".into()));
+        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        for (given, expected) in [
+            (zoned.clone(), Some(zoned)),
+            (DataType::Date64, Some(DataType::Date32)),
+            (dictionary, Some(utc.clone())),
+            (DataType::Null, Some(utc)),
+            (DataType::Int64, None),
+        ] {
+            assert_eq!(Kind::Time.coerce(&given).unwrap(), expected, "{given}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! All of them are aggregates that return a STRUCT with named fields, among them a `reason` wherever a figure is NULL. A
 //! difference is the other group less the baseline, which is the smaller value of `group` unless `baseline` names it; `n_a`
 //! counts the rows of the baseline, `n_b` those of the other group.
+//!
+//! What is in a column ([`description`]) and whether two go together ([`relation`]) share their adapter.
 
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ mod axis;
 mod cells;
 mod changepoints;
 mod contingency;
+mod counts;
+mod description;
 mod deviation;
 mod distribution;
 mod effects;
@@ -32,6 +36,7 @@ mod p_adjust;
 mod proportion;
 mod ranks;
 mod record;
+mod relation;
 mod sample_size;
 mod satisfaction;
 mod season;
@@ -55,6 +60,8 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         anova::aggregate_functions(),
         kruskal::aggregate_functions(),
         always_valid::aggregate_functions(),
+        description::aggregate_functions(),
+        relation::aggregate_functions(),
         deviation::aggregate_functions(),
         changepoints::aggregate_functions(),
         trend::aggregate_functions(),
@@ -65,7 +72,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// The scalar functions of the family.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    sample_size::scalar_functions()
+    [counts::scalar_functions(), sample_size::scalar_functions()].concat()
 }
 
 /// The window functions of the family.

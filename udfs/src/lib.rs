@@ -14,6 +14,8 @@
 mod aggregate;
 mod anonymity;
 mod args;
+pub mod business_time;
+mod churn;
 mod control;
 pub mod docs;
 pub mod grouped;
@@ -28,7 +30,9 @@ mod rate;
 mod resolution;
 mod satisfaction;
 mod sentiment;
+mod stretches;
 mod strings;
+mod times;
 
 use std::sync::Arc;
 
@@ -60,6 +64,8 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         label::scalar_functions(),
         inference::scalar_functions(),
         privacy::scalar_functions(),
+        business_time::scalar_functions(),
+        stretches::scalar_functions(),
     ]
     .concat()
 }
@@ -74,6 +80,8 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         mode::aggregate_functions(),
         inference::aggregate_functions(),
         anonymity::aggregate_functions(),
+        churn::aggregate_functions(),
+        stretches::aggregate_functions(),
     ]
     .concat()
 }
