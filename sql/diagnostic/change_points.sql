@@ -55,7 +55,7 @@ select
     kpi,
     unit,
     trend['n'] as week_count,
-    coalesce(array_length(changes['changes']), 0) as change_count,
+    case when changes['changes'] is not null then coalesce(array_length(changes['changes']), 0) end as change_count,
     7 * trend['estimate'] as change_per_week,
     7 * trend['low'] as low,
     7 * trend['high'] as high,
