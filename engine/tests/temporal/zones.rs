@@ -57,27 +57,27 @@ async fn set_operations_keep_the_zone_of_the_session() {
     check(
         "Europe/Berlin",
         &[
-            ("select t, t::date from (select at t from ev union all select at from ev)", &[half_past, half_past]),
-            ("select t, t::date from (select at t from ev union all select en from ev)", &[half_past, later]),
+            ("select t, t::date as day from (select at t from ev union all select at from ev)", &[half_past, half_past]),
+            ("select t, t::date as day from (select at t from ev union all select en from ev)", &[half_past, later]),
             (
-                "select t, t::date from (select at t from ev union all select timestamptz '2025-03-05 23:30Z')",
+                "select t, t::date as day from (select at t from ev union all select timestamptz '2025-03-05 23:30Z')",
                 &[half_past, half_past],
             ),
-            ("select t, t::date from (select at t from ev union select en from ev)", &[half_past, later]),
-            ("select t, t::date from (select at t from ev union by name select 1 x, en t from ev)", &[half_past, later]),
-            ("select t, t::date from (select 1 x union by name select at t from ev)", &[half_past, "NULL | NULL"]),
-            ("select t, t::date from (select null t union all select at from ev)", &[half_past, "NULL | NULL"]),
-            ("select t, t::date from (select at t from ev union all select lo from ev)", &[midnight, half_past]),
-            ("select t, t::date from (select lo t from ev union all select at from ev)", &[midnight, half_past]),
-            ("select t, t::date from (select d t from ev union all select at from ev)", &[midnight, half_past]),
-            ("select t, t::date from (select at t from ev intersect select at from ev)", &[half_past]),
-            ("select t, t::date from (select at t from ev except select en from ev)", &[half_past]),
+            ("select t, t::date as day from (select at t from ev union select en from ev)", &[half_past, later]),
+            ("select t, t::date as day from (select at t from ev union by name select 1 x, en t from ev)", &[half_past, later]),
+            ("select t, t::date as day from (select 1 x union by name select at t from ev)", &[half_past, "NULL | NULL"]),
+            ("select t, t::date as day from (select null t union all select at from ev)", &[half_past, "NULL | NULL"]),
+            ("select t, t::date as day from (select at t from ev union all select lo from ev)", &[midnight, half_past]),
+            ("select t, t::date as day from (select lo t from ev union all select at from ev)", &[midnight, half_past]),
+            ("select t, t::date as day from (select d t from ev union all select at from ev)", &[midnight, half_past]),
+            ("select t, t::date as day from (select at t from ev intersect select at from ev)", &[half_past]),
+            ("select t, t::date as day from (select at t from ev except select en from ev)", &[half_past]),
             (
                 "with c as (select at t from ev union all select en from ev) select date_trunc('day', t) from c group by 1",
                 &["2025-03-06T00:00:00+01:00"],
             ),
             (
-                "with recursive c as (select at t, 1 k from ev union all select t + interval '1 day', k + 1 from c where k < 2) select t, t::date from c",
+                "with recursive c as (select at t, 1 k from ev union all select t + interval '1 day', k + 1 from c where k < 2) select t, t::date as day from c",
                 &[half_past, "2025-03-07T00:30:00+01:00 | 2025-03-07"],
             ),
             ("select (select max(t) from (select at t from ev union all select a.at) s) from ev a", &["2025-03-06T00:30:00+01:00"]),
@@ -103,7 +103,7 @@ async fn set_operations_keep_the_zone_of_the_session() {
     check(
         "UTC",
         &[(
-            "select t, t::date from (select at t from ev union all select at from ev)",
+            "select t, t::date as day from (select at t from ev union all select at from ev)",
             &["2025-03-05T23:30:00Z | 2025-03-05"; 2],
         )],
     )
@@ -120,6 +120,7 @@ async fn dates_beside_points_in_time_are_local_midnights() {
             ("select case when n = 2 then d else at end, case when n = 1 then d else at end from ev", &["2025-03-06T00:30:00+01:00 | 2025-03-06T00:00:00+01:00"]),
             ("select greatest(at, d), least(at, d), nvl(at, d) from ev", &["2025-03-06T00:30:00+01:00 | 2025-03-06T00:00:00+01:00 | 2025-03-06T00:30:00+01:00"]),
             ("select coalesce(lo, at), coalesce(at, lo), case when n = 1 then lo else at end from ev", &["2025-03-06T00:00:00+01:00 | 2025-03-06T00:30:00+01:00 | 2025-03-06T00:00:00+01:00"]),
+            ("select (select count(*) from ev b where b.at = x.t) from (select coalesce(cast(null as date), at) t from ev) x", &["1"]),
             (
                 "select count(distinct t) from (select d t from ev union all select timestamptz '2025-10-26 00:30Z' union all select timestamptz '2025-10-26 01:30Z')",
                 &["3"],
