@@ -65,7 +65,7 @@ fn cast_dates(values: Vec<&mut Expr>, schema: &DFSchema) -> bool {
 
 fn in_union(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Union(Union { inputs, schema }) = plan else { return Ok(Transformed::no(plan)) };
-    let types = |index| -> Vec<Option<DataType>> {
+    let types = |index: usize| -> Vec<Option<DataType>> {
         inputs.iter().map(|input| input.schema().fields().get(index).map(|field| field.data_type().clone())).collect()
     };
     let targets: Vec<Option<DataType>> = (0..schema.fields().len()).map(|index| zoned(&types(index))).collect();
@@ -85,6 +85,6 @@ fn in_union(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let columns = columns.collect();
         Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(columns, input)?)))
     });
-    let inputs = inputs.collect::<Result<_>>()?;
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
     Ok(Transformed::yes(recomputed(LogicalPlan::Union(Union { inputs, schema }))?))
 }
