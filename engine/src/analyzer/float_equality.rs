@@ -330,7 +330,7 @@ impl FloatEquality {
                     .update_data(|args| Expr::ScalarFunction(ScalarFunction { func, args })),
                 "nullif" => match <[Expr; 2]>::try_from(args) {
                     Ok([left, right]) if is_float_expr(&left, schema) && is_float_expr(&right, schema) => {
-                        let equal = self.comparison(left.clone(), Operator::Eq, right, schema).data;
+                        let equal = self.comparison(left.clone(), Operator::Eq, right, true, schema).data;
                         let null = ScalarValue::try_from(&left.get_type(schema)?)?;
                         Transformed::yes(Expr::Case(Case {
                             expr: None,

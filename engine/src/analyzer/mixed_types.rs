@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, JoinConstraint, ScalarValue, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
@@ -70,12 +70,14 @@ fn rewritten(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     use Meeting::{Compared, Result as Values};
     let is_changed = match &mut expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
-            unified(vec![left, right], Compared, schema)?
+            unified(vec![left.as_mut(), right.as_mut()], Compared, schema)?
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
             plain_strings(left, schema) | plain_strings(right, schema)
         }
-        Expr::Between(Between { expr, low, high, .. }) => unified(vec![expr, low, high], Compared, schema)?,
+        Expr::Between(Between { expr, low, high, .. }) => {
+            unified(vec![expr.as_mut(), low.as_mut(), high.as_mut()], Compared, schema)?
+        }
         Expr::InList(InList { expr, list, .. }) => {
             unified(std::iter::once(expr.as_mut()).chain(list).collect(), Compared, schema)?
         }
@@ -168,10 +170,10 @@ fn is_other_number(data_type: &DataType) -> bool {
 fn unified(values: Vec<&mut Expr>, meeting: Meeting, schema: &DFSchema) -> Result<bool> {
     // a parameter has no type
     let types: Vec<DataType> = values.iter().map(|value| value.get_type(schema).unwrap_or(DataType::Null)).collect();
-    refuse_numbers(&values, &types)?;
+    refuse_numbers(values.iter().map(|value| &**value), &types)?;
     let mut found = Found::default();
     for (value, data_type) in values.iter().zip(&types) {
-        found.add(Some(value), data_type);
+        found.add(Some(&**value), data_type);
     }
     let are_doubles = found.are_doubles(meeting);
     let mut is_changed = false;
@@ -199,7 +201,7 @@ fn with_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) ->
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let types = [expr.get_type(schema).unwrap_or(DataType::Null), field.data_type().clone()];
     let column = Expr::Column(Column::from((qualifier, field)));
-    refuse_numbers(&[expr, &mut column.clone()], &types)?;
+    refuse_numbers([&*expr, &column].into_iter(), &types)?;
     let mut found = Found::default();
     found.add(Some(expr), &types[0]);
     found.add(None, &types[1]);
@@ -280,7 +282,7 @@ fn in_join(mut join: Join) -> Result<Transformed<LogicalPlan>> {
     let mut is_changed = false;
     for (left, right) in &mut join.on {
         let types = [left.get_type(&schemas.0)?, right.get_type(&schemas.1)?];
-        refuse_numbers(&[left, right], &types)?;
+        refuse_numbers([&*left, &*right].into_iter(), &types)?;
         let mut found = Found::default();
         types.iter().for_each(|data_type| found.add(None, data_type));
         if !found.are_doubles(Meeting::Compared) {
@@ -312,9 +314,9 @@ fn moment(data_type: &DataType) -> Option<&'static str> {
 }
 
 /// Dates and numbers have no common type.
-fn refuse_numbers(values: &[&mut Expr], types: &[DataType]) -> Result<()> {
+fn refuse_numbers<'a>(values: impl Iterator<Item = &'a Expr>, types: &[DataType]) -> Result<()> {
     let Some(moment) = types.iter().find_map(moment) else { return Ok(()) };
-    match values.iter().zip(types).find(|(_, data_type)| data_type.is_numeric()) {
+    match values.zip(types).find(|(_, data_type)| data_type.is_numeric()) {
         Some((value, _)) => plan_err!(
             "a {moment} and a number ({}) have no common type; {}",
             value.human_display(),

@@ -50,9 +50,11 @@ impl AnalyzerRule for RangeFrames {
                     }
                     match wide {
                         // all functions of an operator have the same keys
-                        Some(Wide(target)) => rewrite_node(LogicalPlan::Window(window), &mut |expr, schema| {
-                            Ok(with_key(expr, &target, schema))
-                        })?,
+                        Some(Wide(target)) => {
+                            rewrite_node(LogicalPlan::Window(window), &mut |expr: Expr, schema: &DFSchema| {
+                                Ok(with_key(expr, &target, schema))
+                            })?
+                        }
                         None => Transformed::no(LogicalPlan::Window(window)),
                     }
                 }
@@ -66,7 +68,7 @@ impl AnalyzerRule for RangeFrames {
 }
 
 /// The type of a key that has room for what a frame adds to it; decimals are wider than integers.
-#[derive(Debug, PartialEq, PartialOrd)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Wide(DataType);
 
 /// The offsets of a RANGE frame as they are written; type coercion reads them.

@@ -28,7 +28,7 @@ impl DecimalRound {
     /// The call with a settled type; `None` for one that has it.
     pub(crate) fn settled(call: &ScalarFunction) -> Option<Expr> {
         let [_, places] = call.args.as_slice() else { return None };
-        if call.func.name() != "round" || call.func.inner().is::<Self>() {
+        if call.func.name() != "round" || call.func.inner().downcast_ref::<Self>().is_some() {
             return None;
         }
         let function = Self { inner: Arc::clone(&call.func), places: literal(places) };

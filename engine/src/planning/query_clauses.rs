@@ -163,8 +163,10 @@ impl VisitorMut for QueryClauses {
         let named = "name it in a subquery and use its column";
         self.refuse(is_key, "a window function in GROUP BY", named);
         for join in select.from.iter_mut().flat_map(|table| &mut table.joins) {
-            let is_there =
-                matches!(constraint(&mut join.join_operator), Some(JoinConstraint::On(on)) if has_window(on));
+            let is_there = match constraint(&mut join.join_operator) {
+                Some(JoinConstraint::On(on)) => has_window(on),
+                _ => false,
+            };
             self.refuse(is_there, "a window function in ON", named);
         }
         ControlFlow::Continue(())

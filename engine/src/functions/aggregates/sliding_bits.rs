@@ -36,7 +36,7 @@ impl BitOperation {
     }
 }
 
-fn column<'a>(values: &'a [ArrayRef]) -> Result<&'a ArrayRef> {
+fn column(values: &[ArrayRef]) -> Result<&ArrayRef> {
     match values.first() {
         Some(values) => Ok(values),
         None => internal_err!("an aggregate of no column"),
