@@ -77,14 +77,14 @@ async fn decimals_beside_floats_are_doubles() {
     );
     let joined = format!("with d as (select * {of}) select count(*) from d as a join d as b on a.dec = b.dbl");
     let subqueries = format!(
-        "with d as (select * {of}) select (select count(*) from d where dec in (select dbl from d)), \
-         (select count(*) from d where dbl in (select dec from d)), \
-         (select count(*) from d as a where exists (select 1 from d as b where a.dec = b.dbl))"
+        "with d as (select * {of}) select (select count(*) from d where dec in (select dbl from d)) as a, \
+         (select count(*) from d where dbl in (select dec from d)) as b, \
+         (select count(*) from d as a where exists (select 1 from d as b where a.dec = b.dbl)) as c"
     );
     let sets = format!(
-        "with d as (select * {of}) select (select count(*) from (select dec from d union select dbl from d)), \
-         (select count(*) from (select dec from d except select dbl from d)), \
-         (select count(*) from (select dec from d intersect select dbl from d))"
+        "with d as (select * {of}) select (select count(*) from (select dec from d union select dbl from d)) as a, \
+         (select count(*) from (select dec from d except select dbl from d)) as b, \
+         (select count(*) from (select dec from d intersect select dbl from d)) as c"
     );
     check(&[
         (&counts, "2000,2000,2000,0,2000,2000"),
@@ -167,7 +167,7 @@ async fn numbers_are_no_dates() {
         ],
     )
     .await;
-    check_stock(&context(None), &[(&compared, "false"), ("select cast(20250101 as date)", "57413")]).await;
+    check_stock(&context(None), &[(&compared, "false"), ("select cast(20250101 as date)", "57412")]).await;
 }
 
 #[tokio::test]
@@ -281,7 +281,7 @@ async fn range_frames_fit_their_keys() {
     .await;
     let stock = context(None);
     check_stock(&stock, &[(&tiny, "100,2")]).await;
-    check_stock(&stock, &[(&over("x", "1 preceding and current row", strings), "a,1;b,1")]).await;
+    check_stock(&stock, &[(&over("x", "1 preceding and current row", strings), "a,1;b,2")]).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //! | `coalesce(dec, 0.5)`, CASE, UNION with such a literal | the literal is a decimal |
 //! | `int = real`, also with a literal that a real has no room for | both are doubles |
 //! | `d >= 20250301`, `cast(20250101 as date)`, `to_date(20250101)`, `cast(at as bigint)` | an error that says what to write |
-//! | `cast(dictionary as int)`, `dictionary \|\| 1`, `string_agg(distinct dictionary, ',' order by dictionary)` | of the values of the rows |
+//! | `cast(dictionary as int)`, `string_agg(distinct dictionary, ',' order by dictionary)` | of the values of the rows |
 //!
 //! DataFusion 55.2 makes both `decimal(30, 15)`: 1.15 is not equal to the double 1.15, what does not fit is an error, and
 //! 1e-17 is 0. PostgreSQL and DuckDB compare doubles. Literals beside decimals in comparisons are left to
@@ -27,9 +27,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Alias, Between, Case, Cast, InList, InSubquery, SetComparison, TryCast,
 };
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, Projection, Subquery, Union, cast,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Projection, Subquery, Union, cast};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::exact_comparison::exact_literal;
@@ -71,9 +69,6 @@ fn rewritten(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_changed = match &mut expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             unified(vec![left.as_mut(), right.as_mut()], Compared, schema)?
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-            plain_strings(left, schema) | plain_strings(right, schema)
         }
         Expr::Between(Between { expr, low, high, .. }) => {
             unified(vec![expr.as_mut(), low.as_mut(), high.as_mut()], Compared, schema)?
