@@ -93,9 +93,9 @@ async fn decimals_beside_floats_are_doubles() {
         (&sets, "2000,0,2000"),
         ("select cast(0 as decimal(10, 2)) < x, cast(0 as decimal(10, 2)) <> x from (select cast(1e-17 as double) as x)", "true,true"),
         (
-            "select d < x from (values ('nan'), ('inf'), ('-inf'), ('1e20')) as t (s) \
-             cross join lateral (select cast(s as double) as x) as u cross join (select cast(1.5 as decimal(10, 2)) as d)",
-            "true;true;false;true",
+            "select s, d < x, x is distinct from d from (values ('nan'), ('inf'), ('-inf'), ('1e20')) as t (s) \
+             cross join lateral (select cast(s as double) as x) as u cross join (select cast(1.5 as decimal(10, 2)) as d) order by s",
+            "-inf,false,true;1e20,true,true;inf,true,true;nan,true,true",
         ),
         (
             "select coalesce(d, x), greatest(d, x), least(d, x), case when d > 1 then x else d end, [d, x] \
@@ -110,6 +110,21 @@ async fn decimals_beside_floats_are_doubles() {
         (
             "select arrow_typeof(a), a from (select cast(1.5 as decimal(10, 2)) as a union all select 0.5) order by a",
             "Decimal128(10, 2),0.50;Decimal128(10, 2),1.50",
+        ),
+        // unions of unions, and by name
+        (
+            "select arrow_typeof(x), x from (select 3 as x union all select cast(1.15 as decimal(10, 2)) union all \
+             select cast(1.15 as double) union all select null) where x = cast(1.15 as double)",
+            "Float64,1.15;Float64,1.15",
+        ),
+        (
+            "select arrow_typeof(x), x from (select cast(1.15 as decimal(10, 2)) as x union all select cast(1.15 as double) \
+             union all select 3) where x < 2",
+            "Float64,1.15;Float64,1.15",
+        ),
+        (
+            "select x from (select 1 as n, cast(1.5 as decimal(10, 2)) as x union all by name select cast('1e20' as double) as x) order by x",
+            "1.5;1e20",
         ),
         // DuckDB compares reals here; PostgreSQL doubles
         ("select i = r, i < r from (select 16777217 as i, cast(16777216 as real) as r)", "false,false"),
@@ -252,6 +267,12 @@ async fn range_frames_fit_their_keys() {
             (&over("cast(x as timestamp)", "7.5 preceding and current row", dates), "write interval '7.5 days'"),
             (&over("x", "1 preceding and current row", strings), "got a string; write rows between 1 preceding"),
             (&over("x = 'a'", "1 preceding and current row", strings), "got Boolean"),
+            (
+                "select count(*) over (order by d range between interval '7 days' preceding and current row), \
+                 count(*) over (order by d range between interval '1 week' preceding and current row) \
+                 from (values (date '2025-01-01')) as t (d)",
+                "one frame in two spellings, 1 week and 7 days: write them alike",
+            ),
             (&over("x", "1.5 preceding and current row", "(1)"), "takes a whole number, got 1.5"),
         ],
     )

@@ -229,10 +229,9 @@ fn in_union(union: Union) -> Result<Transformed<LogicalPlan>> {
         let mut found = Found::default();
         let mut has_literal = false;
         for input in &union.inputs {
-            let Some(field) = input.schema().fields().get(index) else { continue };
             let value = literal_column(input, index);
             has_literal |= value.is_some_and(|value| exact_literal(value).is_some());
-            found.add(value, field.data_type());
+            column_types(input, index).iter().for_each(|data_type| found.add(value, data_type));
         }
         if found.are_doubles(Meeting::Result) {
             columns.push((index, true));
@@ -241,6 +240,13 @@ fn in_union(union: Union) -> Result<Transformed<LogicalPlan>> {
         }
     }
     if columns.is_empty() {
+        // type coercion begins with the types of the schema, which stays when those of an input have changed
+        let declared = union.inputs.first().map(|input| input.schema().fields().iter().map(|field| field.data_type()));
+        let is_stale =
+            declared.is_some_and(|types| types.ne(union.schema.fields().iter().map(|field| field.data_type())));
+        if is_stale {
+            return Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)));
+        }
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
     let inputs = union.inputs.iter().map(|input| {
@@ -249,10 +255,10 @@ fn in_union(union: Union) -> Result<Transformed<LogicalPlan>> {
             let column = Expr::from((relation, field));
             let chosen = columns.iter().find(|(chosen, _)| *chosen == index);
             let value = match chosen {
-                Some((_, true)) if is_other_number(field.data_type()) => Some(cast(column.clone(), DataType::Float64)),
-                Some((_, false)) if field.data_type().is_floating() => {
-                    literal_column(input, index).and_then(exact_literal)
+                Some((_, true)) if column_types(input, index).iter().any(is_other_number) => {
+                    Some(cast(column.clone(), DataType::Float64))
                 }
+                Some((_, false)) => literal_column(input, index).and_then(exact_literal),
                 _ => None,
             };
             value.map_or(column, |value| value.alias_qualified(relation.cloned(), field.name()))
@@ -261,6 +267,27 @@ fn in_union(union: Union) -> Result<Transformed<LogicalPlan>> {
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
+}
+
+/// The types of a column, several of a UNION. Until type coercion its schema has that of the first input, also where the columns are
+/// found by their names.
+fn column_types(plan: &LogicalPlan, index: usize) -> Vec<DataType> {
+    let declared = || plan.schema().fields().get(index).map(|field| field.data_type().clone()).into_iter().collect();
+    match plan {
+        LogicalPlan::Union(union) => union.inputs.iter().flat_map(|input| column_types(input, index)).collect(),
+        LogicalPlan::Projection(projection) => match projection.expr.get(index) {
+            Some(Expr::Column(column)) => match projection.input.schema().maybe_index_of_column(column) {
+                Some(inner) => column_types(&projection.input, inner),
+                None => declared(),
+            },
+            Some(expr) => match expr.get_type(projection.input.schema()) {
+                Ok(data_type) => vec![data_type],
+                Err(_) => declared(),
+            },
+            None => declared(),
+        },
+        _ => declared(),
+    }
 }
 
 /// The literal that a column of a plan is.

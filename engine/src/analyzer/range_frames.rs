@@ -14,7 +14,7 @@
 //! range, the year 2262 in nanoseconds, stay as they are. Source: PostgreSQL, "Window Function Calls". Switch:
 //! `cxql.engine.range_frames`.
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, IntervalUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue, plan_err};
@@ -39,6 +39,7 @@ impl AnalyzerRule for RangeFrames {
         let plan = plan.transform_up_with_subqueries(|plan| {
             let plan = match plan {
                 LogicalPlan::Window(window) => {
+                    refuse_equal_frames(&window.window_expr)?;
                     let mut wide = None;
                     for expr in &window.window_expr {
                         expr.apply(|part| {
@@ -84,6 +85,40 @@ fn offsets(call: &WindowFunction) -> Vec<&str> {
         _ => None,
     });
     written.collect()
+}
+
+/// Two spellings of one frame, which are the same column twice after type coercion: the error would be one of the physical plan.
+fn refuse_equal_frames(exprs: &[Expr]) -> Result<()> {
+    let calls: Vec<&WindowFunction> = exprs
+        .iter()
+        .filter_map(|expr| match expr {
+            Expr::WindowFunction(call) if !offsets(call).is_empty() => Some(call.as_ref()),
+            _ => None,
+        })
+        .collect();
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let read = |text: &&str| ScalarValue::try_from_string((*text).to_string(), &interval).ok();
+    for (index, call) in calls.iter().enumerate() {
+        for other in &calls[..index] {
+            let (one, two) = (offsets(call), offsets(other));
+            let mut alike = (*call).clone();
+            alike.params.window_frame = other.params.window_frame.clone();
+            let are_equal = one.len() == two.len()
+                && one.iter().zip(&two).all(|(one, two)| one == two || (read(one).is_some() && read(one) == read(two)));
+            let has_same_bounds = std::mem::discriminant(&call.params.window_frame.start_bound)
+                == std::mem::discriminant(&other.params.window_frame.start_bound)
+                && std::mem::discriminant(&call.params.window_frame.end_bound)
+                    == std::mem::discriminant(&other.params.window_frame.end_bound);
+            if one != two && are_equal && has_same_bounds && alike == **other {
+                return plan_err!(
+                    "two windows have one frame in two spellings, {} and {}: write them alike",
+                    one.join(" and "),
+                    two.join(" and ")
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The type that the key of a frame needs.
