@@ -123,6 +123,17 @@ async fn decimals_beside_floats_are_doubles() {
             "Float64,1.15;Float64,1.15",
         ),
         (
+            "select arrow_typeof(x), x from (select 3 as x union select cast(1.15 as decimal(10, 2)) union all \
+             select cast(1.15 as double)) where x < 2",
+            "Float64,1.15;Float64,1.15",
+        ),
+        (
+            "select u.x = y, w.x = d from (select 3 as x union all select cast(1.15 as decimal(10, 2))) as u, \
+             (select 3 as x union all select cast(1.15 as double)) as w, \
+             (select cast(1.15 as double) as y, cast(1.15 as decimal(10, 2)) as d) order by 1, 2",
+            "false,false;false,true;true,false;true,true",
+        ),
+        (
             "select x from (select 1 as n, cast(1.5 as decimal(10, 2)) as x union all by name select cast('1e20' as double) as x) order by x",
             "1.5;1e20",
         ),

@@ -27,7 +27,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Alias, Between, Case, Cast, InList, InSubquery, SetComparison, TryCast,
 };
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Projection, Subquery, Union, cast};
+use datafusion::logical_expr::{
+    BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Projection, Subquery, Union, cast,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::exact_comparison::exact_literal;
@@ -240,14 +242,7 @@ fn in_union(union: Union) -> Result<Transformed<LogicalPlan>> {
         }
     }
     if columns.is_empty() {
-        // type coercion begins with the types of the schema, which stays when those of an input have changed
-        let declared = union.inputs.first().map(|input| input.schema().fields().iter().map(|field| field.data_type()));
-        let is_stale =
-            declared.is_some_and(|types| types.ne(union.schema.fields().iter().map(|field| field.data_type())));
-        if is_stale {
-            return Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)));
-        }
-        return Ok(Transformed::no(LogicalPlan::Union(union)));
+        return with_own_types(union);
     }
     let inputs = union.inputs.iter().map(|input| {
         let schema = input.schema();
@@ -269,6 +264,31 @@ fn in_union(union: Union) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
 }
 
+/// A UNION whose schema has the kinds of numbers that its columns will be. Until type coercion, which begins with the types of
+/// the schema, these are those of the first input, and stay when an input has changed.
+fn with_own_types(union: Union) -> Result<Transformed<LogicalPlan>> {
+    let mut is_changed = false;
+    let fields = union.schema.iter().enumerate().map(|(index, (relation, field))| {
+        let types: Vec<DataType> = union.inputs.iter().flat_map(|input| column_types(input, index)).collect();
+        let is_number = types.iter().all(|found| found.is_numeric() || found.is_null());
+        let widest = types.iter().find(|found| found.is_floating()).or(types.iter().find(|found| found.is_decimal()));
+        let is_wide = field.data_type().is_floating() || widest.is_none_or(|widest| field.data_type() == widest);
+        match widest {
+            Some(widest) if is_number && !is_wide => {
+                is_changed = true;
+                (relation.cloned(), Arc::new(field.as_ref().clone().with_data_type(widest.clone())))
+            }
+            _ => (relation.cloned(), Arc::clone(field)),
+        }
+    });
+    let fields = fields.collect();
+    if !is_changed {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let schema = Arc::new(DFSchema::new_with_metadata(fields, union.schema.metadata().clone())?);
+    Ok(Transformed::yes(LogicalPlan::Union(Union { inputs: union.inputs, schema })))
+}
+
 /// The types of a column, several of a UNION. Until type coercion its schema has that of the first input, also where the columns are
 /// found by their names.
 fn column_types(plan: &LogicalPlan, index: usize) -> Vec<DataType> {
@@ -286,6 +306,11 @@ fn column_types(plan: &LogicalPlan, index: usize) -> Vec<DataType> {
             },
             None => declared(),
         },
+        LogicalPlan::Distinct(Distinct::All(input)) => column_types(input, index),
+        LogicalPlan::Filter(filter) => column_types(&filter.input, index),
+        LogicalPlan::Sort(sort) => column_types(&sort.input, index),
+        LogicalPlan::Limit(limit) => column_types(&limit.input, index),
+        LogicalPlan::SubqueryAlias(alias) => column_types(&alias.input, index),
         _ => declared(),
     }
 }
