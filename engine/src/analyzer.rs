@@ -6,8 +6,10 @@ pub(crate) mod float_equality;
 pub(crate) mod interval_comparison;
 pub(crate) mod like_escape;
 pub(crate) mod merge_percentiles;
+pub(crate) mod mixed_types;
 pub(crate) mod multiset_operations;
 pub(crate) mod plain_window_strings;
+pub(crate) mod range_frames;
 pub(crate) mod session_time_zone;
 pub(crate) mod subqueries;
 pub(crate) mod temporal_casts;
@@ -45,16 +47,7 @@ pub(crate) fn rewrite_expressions_above(
     mut f: impl FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|plan| {
-        let mut schema = merge_schema(&plan.inputs());
-        if let LogicalPlan::TableScan(scan) = &plan {
-            schema.merge(&scan.projected_schema);
-        }
-        let names = NamePreserver::new(&plan);
-        let plan = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| f(expr, &schema))?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
-        })?;
+        let plan = rewrite_node(plan, &mut f)?;
         is_changed |= plan.transformed;
         // column types may have changed, here and in all plans above
         if is_changed { plan.map_data(recomputed) } else { Ok(plan) }
@@ -106,4 +99,23 @@ fn with_types(schema: &DFSchemaRef, types: Vec<Option<DataType>>) -> Result<DFSc
         (qualifier.cloned(), field)
     });
     Ok(Arc::new(DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?))
+}
+/// Rewrites the expressions of one node, as [`rewrite_expressions`] does; its schema stays.
+///
+/// # Errors
+/// Those of `f`.
+fn rewrite_node(
+    plan: LogicalPlan,
+    f: &mut impl FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema.merge(&scan.projected_schema);
+    }
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let expr = expr.transform_up(|expr| f(expr, &schema))?;
+        Ok(expr.update_data(|expr| name.restore(expr)))
+    })
 }

@@ -10,6 +10,8 @@ mod bounded;
 pub(crate) mod calendar;
 pub(crate) mod canonical_float;
 pub(crate) mod coarser_unit;
+pub(crate) mod date_difference;
+pub(crate) mod decimal_round;
 pub(crate) mod delegate;
 pub(crate) mod duration_average;
 mod duration_fields;

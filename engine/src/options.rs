@@ -151,6 +151,10 @@ engine_options! {
     window_keys: bool = true;
     /// Rule: casts string views to plain strings below DataFusion's own window operators.
     plain_window_strings: bool = true;
+    /// Rule: a decimal beside a float is a double; a date or time beside a number, and a cast of one to the other, is an error.
+    mixed_types: bool = true;
+    /// Rule: offsets of RANGE frames fit the type of ORDER BY, and frames may go beyond its range.
+    range_frames: bool = true;
     /// Rule: integer arithmetic is exact or an error; casts and quotients of decimals round.
     exact_arithmetic: bool = true;
     /// Rule: dates and timestamps compare with timestamps in nanoseconds also beyond their range, 1677 to 2262, and constants keep their nanoseconds.

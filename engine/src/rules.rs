@@ -22,8 +22,10 @@ use crate::analyzer::float_equality::FloatEquality;
 use crate::analyzer::interval_comparison::IntervalComparison;
 use crate::analyzer::like_escape::LikeEscape;
 use crate::analyzer::merge_percentiles::MergePercentiles;
+use crate::analyzer::mixed_types::MixedTypes;
 use crate::analyzer::multiset_operations::MultisetOperations;
 use crate::analyzer::plain_window_strings::PlainWindowStrings;
+use crate::analyzer::range_frames::RangeFrames;
 use crate::analyzer::session_time_zone::SessionTimeZone;
 use crate::analyzer::subqueries::Subqueries;
 use crate::analyzer::temporal_casts::TemporalCasts;
@@ -110,6 +112,16 @@ pub fn analyzer_rules() -> Vec<PlacedAnalyzerRule> {
             PlainWindowStrings,
             Position::First,
             "changes the types of columns: type coercion must see the new ones",
+        ),
+        placed(
+            MixedTypes,
+            Position::First,
+            "before type coercion gives decimals and floats a type of its own; before ExactArithmeticRule, which makes decimals of literals beside decimals that are left",
+        ),
+        placed(
+            RangeFrames,
+            Position::First,
+            "reads the offsets of frames as they are written, before type coercion; after PlainWindowStrings, whose types it asks for",
         ),
         placed(
             ExactArithmeticRule,
@@ -365,6 +377,8 @@ mod tests {
             "multiset_operations",
             "like_escape",
             "plain_window_strings",
+            "mixed_types",
+            "range_frames",
             "exact_arithmetic",
             "interval_comparison",
         ];

@@ -38,6 +38,18 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         "AS Utf8)",
         true,
     ),
+    (
+        "mixed_types",
+        "select v from steps where cast(v as decimal(10, 2)) < cast(v as double) / 2 or at is null",
+        "Decimal128(30, 15)",
+        false,
+    ),
+    (
+        "range_frames",
+        "select count(*) over (order by v range between 1 preceding and current row) as n from steps",
+        "AS Decimal128(38, 0))",
+        true,
+    ),
     ("exact_arithmetic", "select max(v + 1) as n from calls", "exact_add", true),
     (
         "timestamp_comparison",

@@ -6,7 +6,7 @@
 //!    TableScan: u, v UInt8; x Int64; y Float64               TableScan: u, v UInt8; x Int64; y Float64
 //! ```
 //! DataFusion adds integers with `fail_on_overflow: false`, which nothing sets, in the type of the operands: `u - v` is 255
-//! for -1. Integers of all widths are computed in `Int64`, signed; so are `/` and `%` with an unsigned side. A literal
+//! for -1. `round(decimal, n)` has one type from planning on ([`DecimalRound`]). Integers of all widths are computed in `Int64`, signed; so are `/` and `%` with an unsigned side. A literal
 //! beyond `Int64` leaves the expression to DataFusion, which makes decimals of both sides. Casts become functions and not
 //! `cast(round(x) as bigint)`, since DataFusion compares `cast(d as bigint) = 2` of a decimal as `d = 2.00`.
 //!
@@ -26,6 +26,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::exact_comparison::compare_exactly;
 use super::rewrite_expressions;
+use crate::functions::decimal_round::DecimalRound;
 use crate::functions::exact::{ExactArithmetic, Operation, RoundingCast};
 
 /// See the page of this module.
@@ -143,6 +144,13 @@ fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             }
             _ => Transformed::no(Expr::TryCast(cast)),
         },
+        Expr::ScalarFunction(call) => {
+            let is_decimal = call.args.first().and_then(type_of).is_some_and(|found| found.is_decimal());
+            match DecimalRound::settled(&call).filter(|_| is_decimal) {
+                Some(settled) => Transformed::yes(settled),
+                None => Transformed::no(Expr::ScalarFunction(call)),
+            }
+        }
         other => Transformed::no(other),
     })
 }

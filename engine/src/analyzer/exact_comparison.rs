@@ -99,6 +99,11 @@ fn decimal_text(expr: &Expr) -> Option<&str> {
     (is_whole && i8::try_from(fraction.len()) == Ok(*scale)).then_some(text)
 }
 
+/// The decimal that a literal with a point is; `None` for other expressions.
+pub(super) fn exact_literal(expr: &Expr) -> Option<Expr> {
+    Constant::of(expr).map(Constant::decimal)
+}
+
 fn integer(value: i64) -> Expr {
     Expr::Literal(ScalarValue::Int64(Some(value)), None)
 }

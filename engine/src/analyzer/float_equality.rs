@@ -14,17 +14,20 @@
 //! | comparison with the constant c | rewritten |
 //! |---|---|
 //! | `x = c`, `x in (c, ...)` | unchanged if c is neither 0 nor NaN |
-//! | `x < c`, `x <= c` | `... and x >= '-inf'`: a NaN with the sign bit is DataFusion's smallest value |
+//! | `x < c`, `x <= c` | `... and not isnan(x)`: a NaN with the sign bit is DataFusion's smallest value |
 //! | `x > c`, `x >= c`, `x <> c` | `... or isnan(x)` |
 //! | `x between c and d` | unchanged but for zeros |
 //! | `x < 0`, `x >= 0` | the zero is -0.0, else 0.0 |
+//! | `x = c`, `x in (c, ...)`, `x between c and d` below anything but AND and OR of a WHERE | `... and not isnan(x)` |
+//!
+//! A comparison that the optimizer may negate (`not (x <= 2)`, `(x <= 2) = false`, CASE) has to mention NaN in both forms.
 //!
 //! Lists and structs of floats are canonical as a whole, also where array functions compare their elements. Switch: `cxql.engine.float_equality`.
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions::math::isnan;
@@ -154,6 +157,11 @@ fn is_nan(expr: Expr) -> Expr {
     isnan().call(vec![expr])
 }
 
+/// A condition that does not hold for NaN; its negation does.
+fn and_number(condition: Expr, value: Expr) -> Expr {
+    compare(condition, Operator::And, Expr::Not(Box::new(is_nan(value))))
+}
+
 fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
@@ -246,23 +254,40 @@ impl FloatEquality {
             schema.merge(&scan.projected_schema);
         }
         let names = NamePreserver::new(&plan);
+        let is_filter = matches!(plan, LogicalPlan::Filter(_));
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| self.rewrite(expr, &schema))?;
+            let expr = match is_filter {
+                true => self.rewrite_condition(expr, &schema)?,
+                false => expr.transform_up(|expr| self.rewrite(expr, true, &schema))?,
+            };
             Ok(expr.update_data(|expr| name.restore(expr)))
         })
     }
 
-    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    /// Rewrites a condition, whose parts beside AND and OR nothing negates.
+    fn rewrite_condition(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        expr.transform_down(|expr| {
+            if let Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) = &expr {
+                return Ok(Transformed::no(expr));
+            }
+            let expr = expr
+                .map_children(|child| child.transform_up(|expr| self.rewrite(expr, true, schema)))?
+                .transform_data(|expr| self.rewrite(expr, false, schema))?;
+            Ok(Transformed::new(expr.data, expr.transformed, TreeNodeRecursion::Jump))
+        })
+    }
+
+    fn rewrite(&self, expr: Expr, is_negatable: bool, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Ok(match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
                 if is_float_expr(&left, schema) && is_float_expr(&right, schema) {
-                    return Ok(self.comparison(*left, op, *right, schema));
+                    return Ok(self.comparison(*left, op, *right, is_negatable, schema));
                 }
                 Transformed::no(compare(*left, op, *right))
             }
             Expr::Between(Between { expr, negated, low, high }) if is_float_expr(&expr, schema) => {
-                self.between(*expr, negated, *low, *high, schema)
+                self.between(*expr, negated, (*low, *high), is_negatable, schema)
             }
             Expr::InList(InList { expr, list, negated }) if is_float_expr(&expr, schema) => {
                 let list: Vec<Expr> = list.into_iter().map(folded).collect();
@@ -270,11 +295,12 @@ impl FloatEquality {
                 let is_plain = |value: &Expr| constant(value).is_some_and(|value| value != 0.0 && !value.is_nan());
                 if is_column(&expr) && list.iter().all(is_plain) {
                     // `not in` of a file in which all other values are in the list: statistics leave NaN out
-                    let nan = negated.then(|| is_nan((*expr).clone()));
+                    let column = (*expr).clone();
                     let list = Expr::InList(InList { expr, list, negated });
-                    return Ok(match nan {
-                        Some(nan) => Transformed::yes(compare(list, Operator::Or, nan)),
-                        None => Transformed::no(list),
+                    return Ok(match (negated, is_negatable) {
+                        (true, _) => Transformed::yes(compare(list, Operator::Or, is_nan(column))),
+                        (false, true) => Transformed::yes(and_number(list, column)),
+                        (false, false) => Transformed::no(list),
                     });
                 }
                 let expr = Box::new(self.wrapped(*expr, schema).data);
@@ -304,7 +330,7 @@ impl FloatEquality {
                     .update_data(|args| Expr::ScalarFunction(ScalarFunction { func, args })),
                 "nullif" => match <[Expr; 2]>::try_from(args) {
                     Ok([left, right]) if is_float_expr(&left, schema) && is_float_expr(&right, schema) => {
-                        let equal = self.comparison(left.clone(), Operator::Eq, right, schema).data;
+                        let equal = self.comparison(left.clone(), Operator::Eq, right, true, schema).data;
                         let null = ScalarValue::try_from(&left.get_type(schema)?)?;
                         Transformed::yes(Expr::Case(Case {
                             expr: None,
@@ -353,7 +379,14 @@ impl FloatEquality {
     }
 
     /// A comparison of floats, see the page of this module.
-    fn comparison(&self, left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    fn comparison(
+        &self,
+        left: Expr,
+        op: Operator,
+        right: Expr,
+        is_negatable: bool,
+        schema: &DFSchema,
+    ) -> Transformed<Expr> {
         let (left, right) = (folded(left), folded(right));
         if is_correlated(&left) || is_correlated(&right) {
             return Transformed::no(compare(left, op, right));
@@ -362,7 +395,7 @@ impl FloatEquality {
             && constant(&right).is_none()
             && let Some(op) = op.swap()
         {
-            return self.comparison(right, op, left, schema);
+            return self.comparison(right, op, left, is_negatable, schema);
         }
         let is_distinct = matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
         let value = constant(&right).filter(|value| !value.is_nan() && is_column(&left) && !is_distinct);
@@ -380,10 +413,14 @@ impl FloatEquality {
         let other_zero = constant_like(&right, -0.0).filter(|_| value == 0.0);
         let bare = compare(left.clone(), op, right.clone());
         Transformed::yes(match op {
-            Operator::Eq => match other_zero {
-                Some(zero) => compare(bare, Operator::Or, compare(left, op, zero)),
-                None => return Transformed::no(bare),
-            },
+            Operator::Eq => {
+                let bare = match other_zero {
+                    Some(zero) => compare(bare, Operator::Or, compare(left.clone(), op, zero)),
+                    None if !is_negatable => return Transformed::no(bare),
+                    None => bare,
+                };
+                if is_negatable { and_number(bare, left) } else { bare }
+            }
             Operator::NotEq => {
                 let bare = match other_zero {
                     Some(zero) => compare(bare, Operator::And, compare(left.clone(), op, zero)),
@@ -391,16 +428,20 @@ impl FloatEquality {
                 };
                 compare(bare, Operator::Or, is_nan(left))
             }
-            Operator::Lt | Operator::LtEq => match constant_like(&right, f64::NEG_INFINITY) {
-                Some(least) => compare(bare, Operator::And, compare(left, Operator::GtEq, least)),
-                None => bare,
-            },
+            Operator::Lt | Operator::LtEq => and_number(bare, left),
             _ => compare(bare, Operator::Or, is_nan(left)),
         })
     }
 
-    fn between(&self, expr: Expr, negated: bool, low: Expr, high: Expr, schema: &DFSchema) -> Transformed<Expr> {
-        let (low, high) = (folded(low), folded(high));
+    fn between(
+        &self,
+        expr: Expr,
+        negated: bool,
+        bounds: (Expr, Expr),
+        is_negatable: bool,
+        schema: &DFSchema,
+    ) -> Transformed<Expr> {
+        let (low, high) = (folded(bounds.0), folded(bounds.1));
         let is_number = |bound: &Expr| constant(bound).is_some_and(|value| !value.is_nan());
         let between = |expr: Expr, low: Expr, high: Expr| {
             Expr::Between(Between { expr: Box::new(expr), negated, low: Box::new(low), high: Box::new(high) })
@@ -417,6 +458,9 @@ impl FloatEquality {
         if negated {
             let nan = is_nan(expr.clone());
             return Transformed::yes(compare(between(expr, low, high), Operator::Or, nan));
+        }
+        if is_negatable {
+            return Transformed::yes(and_number(between(expr.clone(), low, high), expr));
         }
         Transformed::yes(between(expr, low, high))
     }

@@ -15,6 +15,7 @@
 //! | `array_agg` of many groups | keeps whole input columns | keeps the rows of its groups ([`compact`]) |
 //! | `array_agg`, `string_agg` with ORDER BY of many groups | boxed values, sorted and merged for each group | columns, sorted once ([`ordered`]) |
 //! | `string_agg` of many groups | counts half of what its strings take | counts what they take ([`concat`]) |
+//! | `bool_and`, `bool_or`, `bit_*`, `string_agg` over a sliding frame | an error | [`sliding_bits`] |
 //! | `min`, `max` of floats | order-dependent with NaN and infinities | NaN is the largest value ([`extremes`]) |
 //!
 //! Everything else of a function (signature, states of its partial aggregate, documentation) is that of the wrapped one.
@@ -28,6 +29,7 @@ pub(crate) mod moment_groups;
 pub(crate) mod moments;
 mod ordered;
 pub(crate) mod sliding;
+pub(crate) mod sliding_bits;
 pub(crate) mod sliding_distinct;
 pub(crate) mod sum;
 
@@ -51,6 +53,7 @@ use self::moment_groups::{MomentAccumulator, MomentGroups};
 use self::moments::Statistic;
 use self::ordered::OrderedGroups;
 use self::sliding::{SlidingFloats, SlidingMoments};
+use self::sliding_bits::{BitOperation, SlidingBits, SlidingConcat};
 use self::sliding_distinct::SlidingDistinct;
 use self::sum::{CheckedGroups, CheckedSum};
 use crate::functions::delegate::delegate_to_inner;
@@ -65,6 +68,7 @@ pub(crate) enum AggregateRepair {
     Average,
     Extreme { is_max: bool },
     Moments(Statistic),
+    Bits(BitOperation),
 }
 
 impl AggregateRepair {
@@ -78,7 +82,10 @@ impl AggregateRepair {
             "avg" => Self::Average,
             "min" => Self::Extreme { is_max: false },
             "max" => Self::Extreme { is_max: true },
-            _ => Self::Moments(Statistic::of(name)?),
+            name => match BitOperation::of(name) {
+                Some(operation) => Self::Bits(operation),
+                None => Self::Moments(Statistic::of(name)?),
+            },
         })
     }
 
@@ -103,6 +110,7 @@ impl AggregateRepair {
             Self::Extreme { .. } => false,
             // NULL is one of the values, which may have an order
             Self::Collect | Self::Concat => false,
+            Self::Bits(_) => false,
             Self::Moments(statistic) => {
                 self.is_deviation() || matches!(statistic, Statistic::VarianceSample | Statistic::VariancePopulation)
             }
@@ -281,6 +289,11 @@ impl AggregateUDFImpl for AggregateOverride {
                 Ok(Box::new(extremes::SlidingExtreme::new(data_type, is_max)))
             }
             AggregateRepair::Moments(statistic) => Ok(Box::new(SlidingMoments::new(statistic))),
+            AggregateRepair::Bits(operation) => Ok(Box::new(SlidingBits::new(operation, data_type))),
+            AggregateRepair::Concat => match concat::delimiter(&args) {
+                Some(delimiter) => Ok(Box::new(SlidingConcat::new(delimiter, args.is_distinct, data_type))),
+                None => self.inner.create_sliding_accumulator(args),
+            },
             _ => self.inner.create_sliding_accumulator(args),
         }
     }

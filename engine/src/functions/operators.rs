@@ -9,6 +9,7 @@
 //! | a timestamp with time zone minus one of another zone | both with the zone of the first | an error, unless both have nanoseconds |
 //! | `number ^ number` | `power` of doubles | bitwise XOR: `2 ^ 3` is 1 |
 //! | `interval = '2 hours'`, and durations | the string as an interval | an error |
+//! | `x \|\| 7` of a dictionary of strings | of its strings | an error |
 //! | `7 // 2` of integers | `7 / 2`; of other numbers an error | an error |
 //!
 //! Source: PostgreSQL, tables 9.4 and 9.31 of operators; DuckDB answers the same. A plan of DataFusion's own programming interface, without
@@ -174,6 +175,28 @@ pub(crate) fn is_string(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_), _))
 }
 
+/// `a || b`, of the values of dictionaries.
+fn concatenated(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let values = |side: &Expr| match side {
+        // the type of a long chain takes as long as the chain
+        Expr::BinaryExpr(_) => None,
+        side => match side.get_type(schema) {
+            Ok(DataType::Dictionary(_, values)) => Some(*values),
+            _ => None,
+        },
+    };
+    let types = (values(&expr.left), values(&expr.right));
+    if types == (None, None) {
+        return PlannerResult::Original(expr);
+    }
+    let plain = |side: Expr, values: Option<DataType>| match values {
+        Some(values) => cast(side, values),
+        None => side,
+    };
+    let (left, right) = (plain(expr.left, types.0), plain(expr.right, types.1));
+    PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::StringConcat, Box::new(right))))
+}
+
 /// `base ^ exponent`.
 fn raised(base: Expr, exponent: Expr, schema: &DFSchema) -> Result<Expr> {
     for side in [&base, &exponent] {
@@ -191,6 +214,9 @@ impl ExprPlanner for OperatorPlanner {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         if expr.op == BinaryOperator::BitwiseXor {
             return Ok(PlannerResult::Planned(raised(expr.left, expr.right, schema)?));
+        }
+        if expr.op == BinaryOperator::StringConcat {
+            return Ok(concatenated(expr, schema));
         }
         if expr.op == BinaryOperator::DuckIntegerDivide {
             return integer_division(expr, schema).map(PlannerResult::Planned);

@@ -129,7 +129,8 @@ fn source_ticks(value: &ScalarValue, unit: TimeUnit, zone: Option<&Arc<str>>, ta
     Some((floor + i64::from(is_between), floor + 1))
 }
 
-fn timestamp(ticks: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
+/// A timestamp of a unit.
+pub(super) fn timestamp(ticks: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
     match unit {
         TimeUnit::Second => ScalarValue::TimestampSecond(Some(ticks), zone),
         TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(ticks), zone),

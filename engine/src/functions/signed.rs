@@ -27,6 +27,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::functions::aggregates::sliding_bits::Count;
+use crate::functions::aggregates::sliding_distinct::SlidingDistinct;
 use crate::functions::delegate::delegate_to_inner;
 
 /// Scalar functions that count.
@@ -112,6 +114,10 @@ impl AggregateUDFImpl for SignedAggregate {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        // DataFusion's sketch cannot forget; the values of a frame are counted
+        if self.inner.name() == "approx_distinct" {
+            return Ok(Box::new(SlidingDistinct::new(Box::<Count>::default())));
+        }
         Ok(Box::new(SignedAccumulator(self.inner.create_sliding_accumulator(args)?)))
     }
 

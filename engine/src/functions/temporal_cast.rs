@@ -20,14 +20,19 @@ use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano, Int
 use datafusion::common::utils::take_function_args;
 use datafusion::common::{ScalarValue, exec_datafusion_err, exec_err, internal_err};
 use datafusion::error::Result;
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::coarser_unit::{fraction_ticks, is_coarser, rounded_timestamps};
 use super::interval_key::{DAY_NS, as_month_day_nano, duration_ticks};
 use super::interval_text::{self, number_without_unit};
 use super::local_time::{LocalClock, as_local, from_local, midnights, timestamps, to_unit};
+use super::saturating_cast::timestamp as timestamp_of;
 use super::{overrides::without_utc, ticks_per_second};
 
 /// Whether the cast is one of those that [`TemporalCast`] makes.
@@ -38,6 +43,8 @@ pub(crate) fn is_repaired(from: &DataType, to: &DataType) -> bool {
         (Utf8 | LargeUtf8 | Utf8View, Timestamp(..) | Date32 | Date64) => true,
         (Utf8 | LargeUtf8 | Utf8View, Time64(TimeUnit::Nanosecond) | Interval(IntervalUnit::MonthDayNano)) => true,
         (from, to) if is_not_monotonic(from, to) => true,
+        // DataFusion 55.2 casts the bounds of dates back to midnights, which lie outside of those of the timestamps: an error
+        (Timestamp(..), Date32 | Date64) => true,
         (from, to) => is_coarser(from, to) || is_local_cast(from, to),
     }
 }
@@ -386,6 +393,39 @@ impl ScalarUDFImpl for TemporalCast {
         let [value] = take_function_args(self.name(), args.arg_fields)?;
         let is_nullable = value.is_nullable() || self.is_try;
         Ok(Arc::new(datafusion::arrow::datatypes::Field::new(self.name(), self.target.clone(), is_nullable)))
+    }
+
+    /// The timestamps of a date, by which statistics prune.
+    fn preimage(&self, args: &[Expr], literal: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
+        let ([value], Some(ScalarValue::Date32(Some(day)))) = (args, literal.as_literal()) else {
+            return Ok(PreimageResult::None);
+        };
+        let from = info.get_data_type(value)?;
+        let DataType::Timestamp(unit, zone) = &from else { return Ok(PreimageResult::None) };
+        if self.target != DataType::Date32 || is_local_cast(&from, &self.target) {
+            return Ok(PreimageResult::None);
+        }
+        let midnight = |day: i32| {
+            let ticks = i64::from(day).checked_mul(86_400)?.checked_mul(ticks_per_second(*unit))?;
+            Some(timestamp_of(ticks, *unit, zone.clone()))
+        };
+        Ok(match (midnight(*day), day.checked_add(1).and_then(midnight)) {
+            (Some(lower), Some(upper)) => {
+                PreimageResult::Range { expr: value.clone(), interval: Box::new(Interval::try_new(lower, upper)?) }
+            }
+            _ => PreimageResult::None,
+        })
+    }
+
+    /// Dates have the order of their timestamps, unless clocks go back over midnight.
+    fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
+        Ok(match inputs {
+            [value] if matches!(self.target, DataType::Date32 | DataType::Date64) => match value.range.data_type() {
+                from @ DataType::Timestamp(..) if !is_local_cast(&from, &self.target) => value.sort_properties,
+                _ => SortProperties::Unordered,
+            },
+            _ => SortProperties::Unordered,
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
