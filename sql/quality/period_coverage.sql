@@ -2,25 +2,20 @@
 -- description: What of a period the data cover, and a note about it where that is not all.
 -- The reports show the note: a period that the data do not cover has no figures, and is no period with 0 contacts. since up
 -- to 1970-01-01 and until from 2200-01-01 on stand for the begin and the end of the data. The covered period is that of the
--- contacts; where no contact has a start, that of the survey answers, else that of the agents' states.
+-- contacts; where no contact has a start it is not known, and nothing is said.
 -- grain: one row
 -- param: since timestamp = 1970-01-01     # begin of the period
 -- param: until timestamp = 2200-01-01     # end of the period, exclusive
 -- check: covered_ratio between 0 and 1
-with states as (
-    select min(started_at) as first_at, max(coalesce(ended_at, started_at)) as last_at
-    from agent_states
-    where started_at <= now()
-),
-covered as (
+with covered as (
     select
-        coalesce(covered_from, date_trunc('day', first_at)) as covered_from,
-        coalesce(covered_until, date_trunc('day', last_at) + interval '1 day') as covered_until,
+        covered_from,
+        covered_until,
         $since as since,
         $until as until,
         $since > timestamp '1970-01-01T00:00:00Z' as has_since,
         $until < timestamp '2200-01-01T00:00:00Z' as has_until
-    from answer_period cross join states
+    from covered_period
 ),
 periods as (
     select
@@ -51,8 +46,6 @@ select
     case
         when has_since and has_until and since >= until then
             'since, ' || cast(since as date) || ', is not before until, ' || cast(until as date) || ': no row is between them'
-        when covered_from is null then
-            'no contact has a start, no survey answer and no state of an agent a time: the data cover no period'
         when has_since and has_until and covered_s = 0 then
             covers || ': nothing of the period from ' || cast(since as date) || ' to before ' || cast(until as date)
         when has_since and since >= covered_until then covers || ': nothing from ' || cast(since as date) || ' on'

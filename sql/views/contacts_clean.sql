@@ -64,6 +64,8 @@ with figures as (
 select unnest([
     case when left_out_count > 0.001 * all_count then
         left_out_count || ' of ' || all_count || ' contacts have no start or one in the future: no period contains them'
+        || case when left_out_count = all_count then '; cxql check shows whether a column has nearly the name started_at'
+            else '' end
     end,
     case when stray_count > 0 then
         stray_count || ' of ' || all_count || ' contacts start before ' || cast(observed_from as date) || ' and apart from '
