@@ -99,7 +99,7 @@ pub(crate) async fn plan_notes(session: &Session, report: &Report, values: &Boun
 ///
 /// # Errors
 /// As [`plan_notes`].
-pub(super) async fn plan_value_notes(
+async fn plan_value_notes(
     session: &Session,
     report: &Report,
     values: &BoundValues,
