@@ -3,8 +3,8 @@
 -- Shares are compared by a z test with Newcombe's interval, means by Welch's test, NPS by its own; p_adjusted is p_value by
 -- Holm over all figures. verdict is better or worse where p_adjusted is below 0.05, else no difference shown: that is
 -- not the same as none. difference is after less before, difference_low and difference_high its interval. This is no
--- experiment. Seasons, trends and other changes of the same days look the same; compare with a topic or queue without the
--- change. FCR and repeats rest on contacts whose 7 days have elapsed and are known on both sides of the change.
+-- experiment, and seasons, trends and other changes of the same days look the same. Compare with a topic or queue
+-- without the change. FCR and repeats rest on contacts whose 7 days have elapsed and are known on both sides of the change.
 -- grain: one row per figure
 -- param: changed_at timestamp = null      # when the change was made; null is one after-window before the end of the data
 -- param: before interval > 0 = 28 days    # length of the window before it

@@ -54,6 +54,17 @@ fn the_release_raises_contacts_and_handle_time_of_its_topic_for_four_weeks() {
 }
 
 #[test]
+fn before_and_after_the_release_differ_in_handle_time_on_its_topic_alone() {
+    let verdict = |topic: &str, kpi: &str| {
+        let figures = Project::shipped().run("before_after", 1, &["changed_at=2025-06-16", topic]);
+        figures.filter(&[("kpi", kpi)]).texts("verdict").join(", ")
+    };
+    assert_eq!(verdict("topic=technical support", "average handle time"), "worse");
+    assert_eq!(verdict("topic=technical support", "transfer rate"), "no difference shown");
+    assert_eq!(verdict("topic=billing", "average handle time"), "no difference shown");
+}
+
+#[test]
 fn handle_time_of_orders_begins_as_outliers_and_becomes_usual() {
     let project = Project::shipped();
     let months = project.run("handle_time_outliers", 1, &[]);

@@ -339,12 +339,7 @@ impl Constants {
             return Ok(Some(*choice));
         }
         let names = choices.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
-        let nearest = names
-            .iter()
-            .map(|name| (normalized_levenshtein(name, &got), name))
-            .filter(|(similarity, _)| *similarity >= 0.5)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let hint = nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+        let hint = nearest_hint(&names, &got);
         plan_err!("{}: {parameter} must be one of {}, got '{value}'{hint}", self.function, join_or(&names))
     }
 }
@@ -353,8 +348,18 @@ fn not_constant<T>(call: &Call, parameter: &Parameter, got: impl std::fmt::Displ
     plan_err!("{}: {} must be a constant, got {got}", call.function, parameter.name)
 }
 
+/// `; did you mean 'a'?` with the nearest of the names, if one is near.
+pub(crate) fn nearest_hint(names: &[String], got: &str) -> String {
+    let nearest = names
+        .iter()
+        .map(|name| (normalized_levenshtein(name, got), name))
+        .filter(|(similarity, _)| *similarity >= 0.5)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
+}
+
 /// `a, b or c`.
-fn join_or(items: &[String]) -> String {
+pub(crate) fn join_or(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -395,6 +400,22 @@ mod tests {
             dictionary,
         ] {
             assert_eq!(CALL.coerce(std::slice::from_ref(&given)).unwrap(), [DataType::Float64], "{given}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_unit_and_zone_and_strings_are_utc() {
+        let zoned = DataType::Timestamp(TimeUnit::Second, Some("Europe/Berlin".into()));
+        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        for (given, expected) in [
+            (zoned.clone(), Some(zoned)),
+            (DataType::Date64, Some(DataType::Date32)),
+            (dictionary, Some(utc.clone())),
+            (DataType::Null, Some(utc)),
+            (DataType::Int64, None),
+        ] {
+            assert_eq!(Kind::Time.coerce(&given).unwrap(), expected, "{given}");
         }
     }
 

@@ -14,6 +14,7 @@
 mod aggregate;
 mod anonymity;
 mod args;
+pub mod business_time;
 mod churn;
 mod control;
 pub mod docs;
@@ -63,6 +64,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         label::scalar_functions(),
         inference::scalar_functions(),
         privacy::scalar_functions(),
+        business_time::scalar_functions(),
         stretches::scalar_functions(),
     ]
     .concat()

@@ -464,8 +464,8 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
          whose values are all equal: NULL for the figures of the pair, and a reason. Fewer than 4 rows, and a coefficient of 1 or -1: no \
          interval, and a reason.\n\
          Edges: no cause is shown; one of twenty pairs that have nothing to do with one another has a p_value below 0.05. Each pair is \
-         there once, a before b in the struct. The fields of struct(x, y) are named by their columns, those of struct(x as a) and \
-         named_struct as written; 2 to 100 fields. NaN and infinities are no measurements and count as NULL. Pearson's takes 48 bytes of \
+         there once, a before b in the struct. The fields of struct(x, y) are named by their columns, but \
+         c0, c1 in a window; those of struct(x as a) and named_struct as written; 2 to 100 fields. NaN and infinities are no measurements and count as NULL. Pearson's takes 48 bytes of \
          memory for each pair, Spearman's some 40 for each value. Pearson's sees straight lines and follows single far values, Spearman's \
          neither. DISTINCT is refused.\n\
          Source: R. A. Fisher, Metron 1 (1921) 3-32 (interval); T. F. Chan, G. H. Golub and R. J. LeVeque, The American Statistician 37 \
