@@ -169,11 +169,13 @@ with periods as (
 select 'first-contact resolution of the newest period is not known: ' || case
         when newest_from + interval '7 days' > observed_until
             then 'the 7 days of its contacts have not elapsed by the end of the data; a longer period has it'
-        else 'the data begin less than 7 days before its contacts, which may be repeats'
+        when ends_at <= observed_from + interval '7 days'
+            then 'the data begin less than 7 days before its contacts, which may be repeats'
+        else 'the data would have to hold 7 days before and after a contact'
     end
 from periods
 where
-    (newest_from + interval '7 days' > observed_until or ends_at <= observed_from + interval '7 days')
+    greatest(newest_from, observed_from + interval '7 days') > least(observed_until - interval '7 days', ends_at)
     and newest_from <= observed_until and ends_at > observed_from;
 
 -- notes: what the figures of the newest period leave out
