@@ -47,6 +47,10 @@ fn headings_are_the_expressions_as_they_were_typed() {
         header(&format!("select count(*), count(*), n, n from {T} group by n")),
         "count(*),count(*) (2),n,n (2)"
     );
+    // DESCRIBE lists the same headings
+    let described = query("describe select max(x) + 1, count(*) from (values (1)) as t (x)").out();
+    let names: Vec<&str> = described.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(names, ["max(x) + 1", "count(*)"]);
     let json = Folder::new().cxql(&["query", "select round(1.25, 1)", "-f", "json"]).out();
     assert!(json.contains("{\"round(1.25, 1)\":"), "{json}");
 }
