@@ -91,9 +91,9 @@ impl Headings<'_> {
             Statement::Query(query) => self.query(query),
             Statement::Prepare { statement, .. } => self.sql_statement(statement),
             // DESCRIBE SELECT lists the headings that the query has
-            Statement::Explain {
-                describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, statement, ..
-            } => self.sql_statement(statement),
+            Statement::Explain { describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, statement, .. } => {
+                self.sql_statement(statement);
+            }
             Statement::CreateTable(table) => {
                 if let Some(query) = &mut table.query {
                     self.query(query);

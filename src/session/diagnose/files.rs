@@ -291,7 +291,8 @@ mod tests {
 
     #[test]
     fn a_json_file_of_several_lines_an_object_has_a_remedy() {
-        for text in ["Not valid JSON: EOF while parsing a list at line 1 column 1", "expected object, found Array [1]"] {
+        for text in ["Not valid JSON: EOF while parsing a list at line 1 column 1", "expected object, found Array [1]"]
+        {
             assert!(json_fault(text).is_some_and(|fault| fault.contains("jq -c '.[]' FILE")), "{text}");
         }
         let cut = json_fault("Not valid JSON: EOF while parsing an object at line 1 column 1");
