@@ -16,6 +16,7 @@ mod duplicates;
 pub(crate) mod faults;
 mod file_table;
 mod headings;
+mod information_schema;
 mod interval_units;
 mod joins;
 mod labels;
