@@ -101,6 +101,17 @@ fn expressions_that_differ_in_a_cast_alone_stand_side_by_side() {
 }
 
 #[test]
+fn wrong_arguments_and_functions_of_elsewhere_have_a_remedy() {
+    for (sql, remedy) in [
+        ("select percentile_cont(0.5) within group (order by channel) from interactions", "try_cast(... as double)"),
+        ("select typeof(wait_s) from interactions", "write arrow_typeof(x)"),
+        ("select median(ended_at - started_at) from interactions", "median(date_part('epoch', x))"),
+    ] {
+        query(sql).fails(1, &[remedy]);
+    }
+}
+
+#[test]
 fn a_long_heading_loses_its_middle_in_a_table_only() {
     let sql = "select sum(1) filter (where true and true and true and true and true and true and true and true) as_typed, \
                max(case when true and true and true and true and true and true and true then 1 else 2 end)";
