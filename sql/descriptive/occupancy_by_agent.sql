@@ -2,7 +2,7 @@
 -- description: Time on contacts out of the time on contacts and idle, per agent and per hour of the day.
 -- Time on contacts is that in on_contact, after_call or wrap_up, as handle time has the wrap-up too. Breaks, training
 -- and the like are in other_h and do not count. A state is split over the hours that it covers, and only its part from
--- since to until counts. Hours are UTC.
+-- since to until counts. Hours are those of time_zone, by default UTC.
 -- grain: one row per agent, then one per hour of the day
 -- param: since timestamp = 1970-01-01     # from this time on
 -- param: until timestamp = 2200-01-01     # up to this time

@@ -13,8 +13,9 @@ with covered as (
         covered_until,
         $since as since,
         $until as until,
-        $since > timestamp '1970-01-01T00:00:00Z' as has_since,
-        $until < timestamp '2200-01-01T00:00:00Z' as has_until
+        -- in any time zone
+        $since > timestamp '1970-01-02T00:00:00Z' as has_since,
+        $until < timestamp '2199-12-31T00:00:00Z' as has_until
     from covered_period
 ),
 periods as (

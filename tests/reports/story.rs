@@ -77,6 +77,27 @@ fn handle_time_of_orders_begins_as_outliers_and_becomes_usual() {
 }
 
 #[test]
+fn since_when_outliers_of_orders_are_usual_is_told_and_of_no_other_queue() {
+    let queues = Project::shipped().run("outliers_over_time", 2, &[]);
+    for queue in queues.texts("label") {
+        let since = queues.filter(&[("label", queue)]).texts("usual_since").join("");
+        assert_eq!(since, if queue == "orders" { "2025-11-01" } else { "" }, "{queues:?}");
+    }
+    let months = Project::shipped().run("outliers_over_time", 1, &[]);
+    let share = |month: &str, of: &str| months.number(&[("month", month), ("label", "orders")], of);
+    // fences that are computed anew hide it
+    assert!(share("2025-12-01", "outlier_ratio") > 0.1 && share("2025-12-01", "month_outlier_ratio") < 0.02);
+}
+
+#[test]
+fn the_release_and_the_slower_orders_are_changes_of_the_weekly_handle_time() {
+    let changes = Project::shipped().run("change_points", 1, &[]);
+    let of_aht = changes.filter(&[("kpi", "average handle time")]);
+    assert_eq!(of_aht.texts("since_week"), ["2025-06-16", "2025-07-14", "2025-11-03"], "{changes:?}");
+    assert!(of_aht.numbers("p_adjusted").iter().all(|p| *p < 0.001), "{changes:?}");
+}
+
+#[test]
 fn customers_leave_more_often_the_more_they_had_to_come_back() {
     let churn = Project::shipped().run("churn_after_repeats", 1, &[]);
     assert_eq!(churn.texts("repeat_count"), ["0", "1", "2", "3", "4"]);

@@ -32,6 +32,7 @@ use crate::resolution::refuse_distinct;
 mod state;
 mod tukey;
 
+pub(crate) use state::median;
 pub(crate) use tukey::TukeyOutlier;
 
 /// The window functions of the family.

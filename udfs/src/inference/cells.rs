@@ -214,6 +214,11 @@ impl Values {
         self.0.len() as i64
     }
 
+    /// The values in any order.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [f64] {
+        &mut self.0
+    }
+
     /// The values in ascending order.
     pub(super) fn sorted(&mut self) -> &[f64] {
         self.0.sort_unstable_by(f64::total_cmp);
@@ -265,7 +270,7 @@ pub(super) struct Series(Vec<(i64, f64)>);
 
 impl Series {
     /// Bytes for each row that a result is computed in, beside the rows.
-    const WORKING_BYTES: usize = 64;
+    const WORKING_BYTES: usize = 72;
 
     /// The rows in the order of time, and rows of one time in that of their values: the order in which they came has no part
     /// in a result.

@@ -42,7 +42,7 @@ const MODELS: &[(&str, Model)] =
 const MIN_SIZE: u32 = 2;
 
 /// Evaluations of the cost after which a search stops: some seconds.
-const MOST_EVALUATIONS: usize = 500_000_000;
+const MOST_EVALUATIONS: usize = 200_000_000;
 
 const FEW_ROWS: &str = "too few values for two segments";
 
@@ -257,7 +257,7 @@ impl Statistic for Changepoints {
                  log-likelihood, for each change.\n\
                  NULL: a row with a NULL at or x is skipped. Too few values for two segments of min_size: NULL for the list, and a \
                  reason; so for a value that is no count where the model is poisson, for values beyond 1e150, and for more values than \
-                 can be searched in some seconds (PELT: 30,000 without a change, many more with changes).\n\
+                 can be searched in some seconds (PELT: 20,000 without a change, many more with changes).\n\
                  Edges: rows may come in any order; of one time their values belong together, no change lies between them. The model \
                  takes the values of a segment as independent: a season, a trend or a slow drift shows as several changes, so remove \
                  the season before, for instance by weekly figures. Contacts vary more than Poisson counts mostly; 'mean' then is the \

@@ -14,10 +14,10 @@ use datafusion::logical_expr::{AggregateUDF, Documentation};
 
 use super::cells::Values;
 use super::each_number;
-use super::order::median;
 use super::record::{FieldType, Figure, Record};
 use super::statistic::{Entry, Statistic, statistic};
 use crate::args::{Call, Constants, Kind, Parameter};
+use crate::outlier::median;
 
 /// The aggregates of this file.
 pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
@@ -27,12 +27,14 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 /// The inverse of the upper quartile of the standard normal distribution.
 const NORMAL: f64 = 1.482_602_218_505_602;
 
-/// The median absolute deviation of sorted values.
-fn median_deviation(sorted: &[f64]) -> Option<f64> {
-    let median = median(sorted)?;
-    let mut deviations: Vec<f64> = sorted.iter().map(|x| (x - median).abs()).collect();
-    deviations.sort_unstable_by(f64::total_cmp);
-    self::median(&deviations)
+/// The median absolute deviation of values, which are reordered.
+fn median_deviation(values: &mut [f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let median = median(values);
+    let mut deviations: Vec<f64> = values.iter().map(|x| (x - median).abs()).collect();
+    Some(self::median(&mut deviations))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,7 +64,7 @@ impl Statistic for Mad {
     }
 
     fn finish(factor: &f64, entries: &mut [Entry<Values>], _: Option<&[u8]>) -> Record {
-        let deviation = entries.first_mut().and_then(|entry| median_deviation(entry.cell.sorted()));
+        let deviation = entries.first_mut().and_then(|entry| median_deviation(entry.cell.as_mut_slice()));
         vec![Figure::Number(deviation.map(|deviation| deviation * factor))]
     }
 
@@ -111,11 +113,12 @@ mod tests {
     #[test]
     fn deviations_by_hand() {
         // median 3; deviations 2 1 0 1 97, sorted 0 1 1 2 97
-        assert_eq!(median_deviation(&[1.0, 2.0, 3.0, 4.0, 100.0]), Some(1.0));
+        assert_eq!(median_deviation(&mut [1.0, 2.0, 3.0, 4.0, 100.0]), Some(1.0));
         // median 3; deviations 2 1 1 7, sorted 1 1 2 7
-        assert_eq!(median_deviation(&[1.0, 2.0, 4.0, 10.0]), Some(1.5));
-        assert_eq!(median_deviation(&[]), None);
-        assert_eq!(median_deviation(&[5.0]), Some(0.0));
-        assert_eq!(median_deviation(&[-f64::MAX, 0.0, f64::MAX]), Some(f64::MAX));
+        assert_eq!(median_deviation(&mut [1.0, 2.0, 4.0, 10.0]), Some(1.5));
+        assert_eq!(median_deviation(&mut []), None);
+        assert_eq!(median_deviation(&mut [5.0]), Some(0.0));
+        assert_eq!(median_deviation(&mut [-f64::MAX, 0.0, f64::MAX]), Some(f64::MAX));
+        assert_eq!(median_deviation(&mut [f64::MAX, f64::MAX]), Some(0.0));
     }
 }

@@ -19,7 +19,9 @@ const ADDED_VARIANCE: f64 = 0.01;
 /// Median absolute deviation of normal values times this is their standard deviation.
 const DEVIATION_OF_MEDIAN: f64 = 1.482_602_218_505_602;
 
-pub(super) const TOO_MANY: &str = "too many values for this method; aggregate them to hours, days or weeks before, or use method => 'binary_segmentation'";
+pub(super) const TOO_MANY: &str = "too many values; aggregate them to hours, days or weeks before";
+pub(super) const TOO_MANY_FOR_PELT: &str =
+    "too many values for PELT; aggregate them to hours, days or weeks before, or use method => 'binary_segmentation'";
 pub(super) const NOT_COUNTS: &str = "a value is no count (an integer >= 0), which the Poisson model needs";
 
 /// What changes.
@@ -172,6 +174,14 @@ struct Candidate {
     start: usize,
     /// From here on it is not the best of any segmentation.
     pruned_from: usize,
+    /// The cost of the best segmentation up to it and of one segment from it on.
+    total: f64,
+}
+
+impl Candidate {
+    fn new(start: usize) -> Self {
+        Self { start, pruned_from: usize::MAX, total: f64::INFINITY }
+    }
 }
 
 /// The changes, as the numbers of values before them, in ascending order.
@@ -179,7 +189,7 @@ struct Candidate {
 /// `may_begin(i)` says whether a segment may begin with value i; segments have at least `min_size` values.
 ///
 /// # Errors
-/// [`TOO_MANY`] after `most_evaluations` of the cost.
+/// [`TOO_MANY_FOR_PELT`] or [`TOO_MANY`] after `most_evaluations` of the cost.
 pub(super) fn search(
     search: Search,
     costs: &Costs,
@@ -211,13 +221,13 @@ fn pelt(
     if let Some(first) = best.first_mut() {
         *first = -penalty;
     }
-    let mut candidates = vec![Candidate { start: 0, pruned_from: usize::MAX }];
+    let mut candidates = vec![Candidate::new(0)];
     let (mut newest, mut evaluations) = (0, 0_usize);
     for until in min_size..=n {
         while newest + 1 + min_size <= until {
             newest += 1;
             if best.get(newest).is_some_and(|best| best.is_finite()) {
-                candidates.push(Candidate { start: newest, pruned_from: usize::MAX });
+                candidates.push(Candidate::new(newest));
             }
         }
         if until < n && !may_begin(until) {
@@ -226,19 +236,19 @@ fn pelt(
         candidates.retain(|candidate| candidate.pruned_from > until);
         evaluations += candidates.len();
         if evaluations > most_evaluations {
-            return Err(TOO_MANY);
+            return Err(TOO_MANY_FOR_PELT);
         }
-        let total = |start: usize| best.get(start).copied().unwrap_or(f64::INFINITY) + costs.cost(start, until);
         let (mut least, mut start_of_least) = (f64::INFINITY, 0);
-        for candidate in &candidates {
-            let total = total(candidate.start);
-            if total < least {
-                (least, start_of_least) = (total, candidate.start);
+        for candidate in &mut candidates {
+            let start = candidate.start;
+            candidate.total = best.get(start).copied().unwrap_or(f64::INFINITY) + costs.cost(start, until);
+            if candidate.total < least {
+                (least, start_of_least) = (candidate.total, start);
             }
         }
         let least = least + penalty;
         for candidate in candidates.iter_mut().filter(|candidate| candidate.pruned_from == usize::MAX) {
-            if total(candidate.start) > least {
+            if candidate.total > least {
                 candidate.pruned_from = until + min_size;
             }
         }
@@ -359,7 +369,7 @@ mod tests {
         let costs = Costs::new(Model::Mean, &x).unwrap();
         let result = |how, most| search(how, &costs, |_| true, 1e6, 1, most);
         assert_eq!(result(Search::Pelt, 5_050), Ok(vec![]));
-        assert_eq!(result(Search::Pelt, 4_000), Err(TOO_MANY));
+        assert_eq!(result(Search::Pelt, 4_000), Err(TOO_MANY_FOR_PELT));
         assert_eq!(result(Search::BinarySegmentation, 100), Ok(vec![]));
         assert_eq!(result(Search::BinarySegmentation, 99), Err(TOO_MANY));
     }
