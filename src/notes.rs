@@ -40,8 +40,7 @@ struct NotesStatement {
 }
 
 impl PlannedNotes {
-    /// Plans the notes of a report, of the views that the statements planned since the last run read, and of the
-    /// arguments of reports that they read.
+    /// Plans the notes of a report, and of the views and reports that the statements planned since the last run read.
     ///
     /// # Errors
     /// Notes that cannot be planned or are no column of strings.
@@ -55,7 +54,7 @@ impl PlannedNotes {
             planned.statements.extend(Self::of_view(session, view).await?.statements);
         }
         for name in &reads {
-            if let Some(notes) = session.value_notes(name).await? {
+            if let Some(notes) = session.report_notes(name).await? {
                 planned.statements.extend(Self::new(&notes.source, None, notes.plans)?.statements);
             }
         }

@@ -16,6 +16,7 @@ mod duplicates;
 pub(crate) mod faults;
 mod file_table;
 mod headings;
+mod information_schema;
 mod interval_units;
 mod joins;
 mod labels;
@@ -361,15 +362,15 @@ impl Session {
         self.schema.view_notes(view).await
     }
 
-    /// Plans the notes about the arguments of a report that statements read: `name` is one of [`Session::take_reads`].
+    /// Plans the notes of a report that statements read: `name` is one of [`Session::take_reads`].
     ///
     /// # Errors
-    /// As [`CallableReports::value_notes`].
-    pub(crate) async fn value_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
+    /// As [`CallableReports::notes`].
+    pub(crate) async fn report_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
         let reports = self.schema.callable_reports();
         let name = name.strip_prefix(REPORTS).and_then(|name| name.strip_prefix('.'));
         match (reports, name) {
-            (Some(reports), Some(name)) => reports.value_notes(name).await,
+            (Some(reports), Some(name)) => reports.notes(name).await,
             _ => Ok(None),
         }
     }

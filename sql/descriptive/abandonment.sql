@@ -98,4 +98,7 @@ select unnest([
         || 'without_short_ratio and in the band unknown'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

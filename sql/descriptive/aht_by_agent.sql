@@ -55,4 +55,7 @@ with figures as (
 )
 select without_count || ' of ' || answered_count || ' answered contacts have no talk, hold or wrap-up time: left out'
 from figures
-where without_count > 0
+where without_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

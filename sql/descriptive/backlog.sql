@@ -53,4 +53,7 @@ select
     case when all_closed_count > 0 then open_count end as open_count,
     period_at < covered_from or next_at > least(covered_until, $until) as is_partial
 from steps cross join covered_period
-order by period_at
+order by period_at;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(until => $until)

@@ -41,4 +41,7 @@ with figures as (
 )
 select unusable_count || ' of ' || answer_count || ' CES answers have no score on the scale: left out'
 from figures
-where unusable_count > 0
+where unusable_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -34,4 +34,7 @@ select
     customer_count,
     month < covered_from or month + interval '1 month' > covered_until as is_partial
 from by_channel cross join bounds
-order by month, contact_count desc, channel
+order by month, contact_count desc, channel;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

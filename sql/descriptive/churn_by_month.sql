@@ -62,4 +62,7 @@ select unnest([
         impossible_count || ' of ' || customer_count || ' customers are left out: they left before they signed up'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -1,8 +1,8 @@
 -- title: Contact volume
 -- description: Contacts per day with the mean of 7 days, per week, and per hour of the week.
 -- Every day of the observed period has a row; mean_7_days is NULL until 7 days are known. Weekdays run from 1, Monday, to
--- 7, Sunday. Hours are those of time_zone, by default UTC. The data covers some hours of the week more often than
--- others: covered_count says how often, mean_contact_count is the mean of these times.
+-- 7, Sunday. Hours are those of time_zone, by default UTC. The data from since to until covers some hours of the week more
+-- often than others: covered_count says how often, mean_contact_count is the mean of these times.
 -- grain: one row per day, then one per week, then one per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -94,7 +94,9 @@ order by week;
 -- check: covered_count > 0
 with hours as (
     select unnest(generate_series(
-        date_trunc('hour', observed_from), date_trunc('hour', observed_until), interval '1 hour'
+        date_trunc('hour', greatest(observed_from, $since)),
+        date_trunc('hour', least(observed_until, $until - interval '1 microsecond')),
+        interval '1 hour'
     )) as hour_at
     from observed_period
 ),
@@ -122,4 +124,7 @@ select
 from contacts
 inner join covered on covered.weekday = contacts.weekday and covered.hour = contacts.hour
 group by contacts.weekday, contacts.hour
-order by contacts.weekday, contacts.hour
+order by contacts.weekday, contacts.hour;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -67,4 +67,7 @@ select unnest([
         empty_count || ' of ' || live_count || ' contacts on live channels end at their start: left out'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

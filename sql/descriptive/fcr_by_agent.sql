@@ -63,4 +63,7 @@ select unnest([
         without_agent_count || ' of ' || answered_count || ' answered inbound contacts are left out: no agent is known'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

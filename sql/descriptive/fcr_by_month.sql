@@ -62,4 +62,20 @@ select
     logged_resolved_ratio,
     month < covered_from or month + interval '1 month' > covered_until as is_partial
 from by_month cross join bounds
-order by month
+order by month;
+
+-- notes: contacts that first-contact resolution leaves out
+with figures as (
+    select
+        count(*) as answered_count,
+        count(*) filter (where not is_fcr_eligible) as left_out_count
+    from contacts_clean
+    where is_inbound and is_answered and coalesce(topic, '') like $topic and started_at >= $since and started_at < $until
+)
+select
+    left_out_count || ' of ' || answered_count || ' answered inbound contacts are left out: no customer or topic'
+from figures
+where left_out_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -114,4 +114,20 @@ select 'a window of ' || days || ' days: nothing is known, as the data would hav
     || ' days before and after a contact'
 from covered
 where covered_days < 2 * days
-order by days
+order by days;
+
+-- notes: contacts that first-contact resolution leaves out
+with figures as (
+    select
+        count(*) as answered_count,
+        count(*) filter (where not is_fcr_eligible) as left_out_count
+    from contacts_clean
+    where is_inbound and is_answered and started_at >= $since and started_at < $until
+)
+select
+    left_out_count || ' of ' || answered_count || ' answered inbound contacts are left out: no customer or topic'
+from figures
+where left_out_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

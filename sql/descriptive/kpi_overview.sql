@@ -20,7 +20,7 @@ with ends as (
             + case when $until is null then interval '1 microsecond' else interval '0 microseconds' end as ends_at,
         -- the last day of the data counts as whole
         coalesce($until, date_trunc('day', observed_until) + interval '1 day') as ends_on
-    from observed_period cross join covered_period
+    from answer_period
 ),
 periods as (
     select
@@ -125,8 +125,8 @@ figures as (
     union all
     select is_current, 14, case when closed_count > 0 then open_count end, known_count from backlog where known_count > 0
     union all
-    -- a covered period without contacts has none
-    select is_current, unnest([1, 2]), 0, 0 from sides
+    -- a covered period without contacts has none, unless the data have no contacts at all
+    select is_current, unnest([1, 2]), 0, 0 from sides cross join answer_period where is_contact_recorded
 ),
 compared as (
     select
@@ -157,11 +157,75 @@ select
 from with_ci
 order by position;
 
--- notes: first-contact resolution of a short period
-select 'first-contact resolution of the newest period is not known: the 7 days of its contacts have not elapsed; a longer '
-    || 'period has it'
-from observed_period
-where observed_until - $period >= observed_until - interval '7 days';
+-- notes: first-contact resolution of a period at the begin or end of the data
+with periods as (
+    select
+        observed_from,
+        observed_until,
+        coalesce($until, observed_until + interval '1 microsecond') as ends_at,
+        coalesce($until, observed_until + interval '1 microsecond') - $period as newest_from
+    from observed_period
+)
+select 'first-contact resolution of the newest period is not known: ' || case
+        when newest_from + interval '7 days' > observed_until
+            then 'the 7 days of its contacts have not elapsed by the end of the data; a longer period has it'
+        when ends_at <= observed_from + interval '7 days'
+            then 'the data begin less than 7 days before its contacts, which may be repeats'
+        else 'the data would have to hold 7 days before and after a contact'
+    end
+from periods
+where
+    greatest(newest_from, observed_from + interval '7 days') > least(observed_until - interval '7 days', ends_at)
+    and newest_from <= observed_until and ends_at > observed_from;
+
+-- notes: what the figures of the newest period leave out
+with period as (
+    select ends_at - $period as newest_from, ends_at
+    from (select coalesce($until, observed_until + interval '1 microsecond') as ends_at from answer_period) as ends
+),
+contacts as (
+    select
+        count(*) filter (where is_inbound and is_answered) as answered_count,
+        count(*) filter (where is_inbound and is_answered and not is_fcr_eligible) as ineligible_count,
+        count(*) filter (where is_offered) as offered_count,
+        count(*) filter (where is_offered and is_abandoned is null) as unknown_count,
+        count(*) filter (where is_offered and not is_abandoned) as offered_answered_count,
+        count(*) filter (where is_offered and not is_abandoned and wait_s is null) as without_wait_count,
+        count(*) filter (where is_answered) as all_answered_count,
+        count(*) filter (where is_answered and handle_s is null) as without_handle_count
+    from contacts_clean cross join period
+    where started_at >= newest_from and started_at < ends_at
+),
+answers as (
+    select
+        count(*) filter (where kind in ('nps', 'csat', 'ces')) as answer_count,
+        count(*) filter (where kind in ('nps', 'csat', 'ces') and score is null) as unusable_count
+    from surveys_clean cross join period
+    where responded_at >= newest_from and responded_at < ends_at
+)
+select unnest([
+    case when ineligible_count > 0 then
+        ineligible_count || ' of ' || answered_count || ' answered inbound contacts of the newest period are left out of '
+        || 'first-contact resolution and repeats: no customer or topic'
+    end,
+    case when unknown_count > 0 then
+        unknown_count || ' of ' || offered_count || ' offered contacts of the newest period are left out of abandonment and '
+        || 'service level: abandoned or not is unknown'
+    end,
+    case when without_wait_count > 0 then
+        without_wait_count || ' of ' || offered_answered_count || ' answered offered contacts of the newest period are left '
+        || 'out of service level and speed of answer: they have no wait'
+    end,
+    case when without_handle_count > 0 then
+        without_handle_count || ' of ' || all_answered_count || ' answered contacts of the newest period are left out of '
+        || 'handle time: no talk, hold or wrap-up time'
+    end,
+    case when unusable_count > 0 then
+        unusable_count || ' of ' || answer_count || ' survey answers of the newest period are left out: no score on the '
+        || 'scale'
+    end
+])
+from contacts cross join answers;
 
 -- notes: periods that the data do not cover
 with ends as (
@@ -172,7 +236,7 @@ with ends as (
             + case when $until is null then interval '1 microsecond' else interval '0 microseconds' end as ends_at,
         -- the last day of the data counts as whole
         coalesce($until, date_trunc('day', observed_until) + interval '1 day') as ends_on
-    from observed_period cross join covered_period
+    from answer_period
 ),
 periods as (
     select

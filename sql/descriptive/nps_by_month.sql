@@ -31,7 +31,7 @@ by_month as (
 ),
 bounds as (
     select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
-    from covered_period
+    from answer_period
 )
 select
     month,
@@ -70,7 +70,7 @@ by_product as (
 ),
 bounds as (
     select greatest(covered_from, $since) as covered_from, least(covered_until, $until) as covered_until
-    from covered_period
+    from answer_period
 )
 select
     month,
@@ -90,4 +90,7 @@ with figures as (
 )
 select unusable_count || ' of ' || answer_count || ' NPS answers have no score on the scale: left out'
 from figures
-where unusable_count > 0
+where unusable_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

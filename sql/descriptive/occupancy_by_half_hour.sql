@@ -101,4 +101,7 @@ select unnest([
         empty_count || ' of ' || state_count || ' states do not end after their start: left out'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -85,4 +85,7 @@ with figures as (
 select
     left_out_count || ' of ' || answered_count || ' answered inbound contacts are left out: no customer or topic'
 from figures
-where left_out_count > 0
+where left_out_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

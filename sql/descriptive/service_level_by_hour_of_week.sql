@@ -1,7 +1,7 @@
 -- title: Service level by hour of the week
 -- description: Share of contacts answered in time for each of the 168 hours of the week.
--- Every hour has a row, so that an hour without contacts shows as NULL and not as a gap. Weekdays run from 1, Monday,
--- to 7, Sunday. Hours are those of time_zone, by default UTC.
+-- Every hour has a row, so that an hour without contacts shows as NULL and not as a gap. Of a period that the data do not
+-- cover the counts are NULL too. Weekdays run from 1, Monday, to 7, Sunday. Hours are those of time_zone, by default UTC.
 -- grain: one row per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time
@@ -38,11 +38,12 @@ by_hour as (
 select
     hours.weekday,
     hours.hour,
-    coalesce(offered_count, 0) as offered_count,
-    coalesce(abandoned_count, 0) as abandoned_count,
+    case when is_covered then coalesce(offered_count, 0) end as offered_count,
+    case when is_covered then coalesce(abandoned_count, 0) end as abandoned_count,
     service_level_ratio,
     asa_s
 from hours
+cross join (select $since < covered_until and $until > covered_from and $since < $until as is_covered from covered_period) as period
 left join by_hour on by_hour.weekday = hours.weekday and by_hour.hour = hours.hour
 order by hours.weekday, hours.hour;
 
@@ -70,4 +71,7 @@ select unnest([
         || 'as not answered in time'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -90,4 +90,7 @@ select unnest([
         || 'offered_ratio and are left out of the definitions that need their wait'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

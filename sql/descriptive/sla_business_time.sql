@@ -114,4 +114,7 @@ select unnest([
         without_end_count || ' of ' || contact_count || ' contacts are left out of the resolution: they have no end'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -69,4 +69,7 @@ select unnest([
         abandoned_count || ' of ' || answer_count || ' survey answers are left out: their contact was not answered'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

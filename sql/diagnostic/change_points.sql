@@ -97,4 +97,7 @@ with weeks as (
 select count(*) || ' figures have fewer than 12 whole weeks: their changes are hardly more than chance'
 from weeks
 where week_count < 12
-having count(*) > 0
+having count(*) > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

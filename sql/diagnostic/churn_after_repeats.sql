@@ -87,4 +87,7 @@ with figures as (
 )
 select left_out_count || ' of ' || contact_count || ' contacts are left out: their customer is not in customers'
 from figures
-where left_out_count > 0
+where left_out_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(until => $until)

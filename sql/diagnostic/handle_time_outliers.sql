@@ -111,4 +111,7 @@ select unnest([
         || 'their agent has fewer than 20 on the channel'
     end
 ])
-from figures cross join scores
+from figures cross join scores;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -239,4 +239,7 @@ select unnest([
         || ' contacts in their first months: they are not judged'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -164,4 +164,7 @@ with figures as (
 select
     (answer_count - kept_count) || ' of ' || answer_count || ' CSAT answers are left out: no answered contact is known for them'
 from figures
-where answer_count > kept_count
+where answer_count > kept_count;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -70,4 +70,7 @@ with figures as (
 )
 select unread_count || ' of ' || text_count || ' texts are in a language or script that is not read: left out'
 from figures
-where unread_count > 0
+where unread_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -52,4 +52,7 @@ with figures as (
 )
 select unknown_count || ' of ' || answered_count || ' answered contacts have no transfer_count: left out'
 from figures
-where unknown_count > 0
+where unknown_count > 0;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

@@ -89,4 +89,7 @@ select unnest([
         || 'as not answered in time'
     end
 ])
-from figures
+from figures;
+
+-- notes: a period that the data do not cover
+select note from reports.period_coverage(since => $since, until => $until)

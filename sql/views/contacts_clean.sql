@@ -1,7 +1,8 @@
 -- title: Clean contacts
 -- description: Every contact once, with standard labels and without impossible values.
 -- Labels are in lower case with single blanks for blanks, hyphens and underscores, and known synonyms replaced.
--- Durations below zero, starts in the future and ends before starts are NULL. The quality reports show what changed.
+-- Durations below zero, ends before starts, starts in the future and starts far before all others (see observed_period) are
+-- NULL. The quality reports show what changed.
 -- Added columns
 --   is_inbound        direction inbound or unknown
 --   is_answered       not abandoned as far as known
@@ -17,8 +18,10 @@
 with labelled as (
     select
         * replace (
-            case when started_at <= now() then started_at end as started_at,
-            case when ended_at >= started_at and started_at <= now() then ended_at end as ended_at,
+            case when started_at <= now() and started_at >= (select observed_from from observed_period)
+                then started_at end as started_at,
+            case when ended_at >= started_at and started_at <= now()
+                and started_at >= (select observed_from from observed_period) then ended_at end as ended_at,
             standard_label('channel', nullif(lower(trim(regexp_replace(channel, '[\s_-]+', ' ', 'g'))), '')) as channel,
             nullif(lower(trim(direction)), '') as direction,
             standard_label('queue', nullif(lower(trim(regexp_replace(queue, '[\s_-]+', ' ', 'g'))), '')) as queue,
@@ -58,10 +61,18 @@ with figures as (
     select count(*) as all_count, count(*) - count(*) filter (where started_at <= now()) as left_out_count
     from interactions
 )
-select
-    left_out_count || ' of ' || all_count || ' contacts have no start or one in the future: no period contains them'
-from figures
-where left_out_count > 0.001 * all_count;
+select unnest([
+    case when left_out_count > 0.001 * all_count then
+        left_out_count || ' of ' || all_count || ' contacts have no start or one in the future: no period contains them'
+        || case when left_out_count = all_count then '; cxql check shows whether a column has nearly the name started_at'
+            else '' end
+    end,
+    case when stray_count > 0 then
+        stray_count || ' of ' || all_count || ' contacts start before ' || cast(observed_from as date) || ' and apart from '
+        || 'all others, by more than 30 days: no period contains them'
+    end
+])
+from figures cross join observed_period;
 
 -- notes: labels with several standard forms
 select

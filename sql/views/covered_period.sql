@@ -12,7 +12,7 @@ with span as (
 open_weekdays as (
     select distinct date_part('dow', started_at) as weekday
     from observed_period cross join interactions
-    where started_at <= observed_until
+    where started_at between observed_from and observed_until
 ),
 earlier as (
     select unnest(generate_series(first_day - interval '7 days', first_day - interval '1 day', interval '1 day')) as day

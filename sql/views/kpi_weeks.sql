@@ -44,4 +44,4 @@ select
     value,
     known_count,
     week_at < covered_from or week_at + interval '7 days' > covered_until as is_partial
-from figures inner join kpis on kpis.position = figures.position cross join covered_period
+from figures inner join kpis on kpis.position = figures.position cross join answer_period

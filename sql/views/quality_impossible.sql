@@ -1,26 +1,29 @@
 -- title: Impossible values
 -- description: Values that cannot be.
--- Durations below zero, ends before starts, times in the future, scores off their scale, talk time on abandoned
--- contacts.
+-- Durations below zero, ends before starts, times in the future, starts far before all others (see observed_period), scores
+-- off their scale or between its numbers, talk time on abandoned contacts.
 -- grain: one row per table, column and check
 -- check: affected_count between 0 and checked_count
 with contacts as (
     select
-        unnest(['wait_s', 'talk_s', 'hold_s', 'wrap_s', 'ended_at', 'started_at', 'talk_s']) as column_name,
+        unnest([
+            'wait_s', 'talk_s', 'hold_s', 'wrap_s', 'ended_at', 'started_at', 'started_at', 'talk_s'
+        ]) as column_name,
         unnest([
             'below zero', 'below zero', 'below zero', 'below zero', 'ended before started', 'in the future',
-            'talk on an abandoned contact'
+            'far before all others', 'talk on an abandoned contact'
         ]) as check_name,
         unnest([
             count(*) filter (where wait_s < 0), count(*) filter (where talk_s < 0), count(*) filter (where hold_s < 0),
             count(*) filter (where wrap_s < 0), count(*) filter (where ended_at < started_at),
-            count(*) filter (where started_at > now()), count(*) filter (where is_abandoned and talk_s > 0)
+            count(*) filter (where started_at > now()), count(*) filter (where started_at < observed_from),
+            count(*) filter (where is_abandoned and talk_s > 0)
         ]) as affected_count,
         unnest([
             count(wait_s), count(talk_s), count(hold_s), count(wrap_s), count(ended_at), count(started_at),
-            count(*) filter (where is_abandoned)
+            count(started_at), count(*) filter (where is_abandoned)
         ]) as checked_count
-    from interactions
+    from interactions cross join observed_period
 ),
 kinds as (
     select column1 as kind, column2 as lowest, column3 as highest
@@ -29,7 +32,7 @@ kinds as (
 answers as (
     select
         kinds.kind || ' score off the scale' as check_name,
-        count(*) filter (where score not between lowest and highest) as affected_count,
+        count(*) filter (where score not between lowest and highest or score <> floor(score)) as affected_count,
         count(score) as checked_count
     from kinds
     left join surveys on lower(trim(surveys.kind)) = kinds.kind

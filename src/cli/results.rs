@@ -309,7 +309,7 @@ pub(super) fn parameters(given: &[String]) -> Result<BTreeMap<String, String>> {
         if values.insert(name.trim().to_string(), value.to_string()).is_some() {
             let name = name.trim();
             return Err(Error::usage(format!(
-                "-p {name} stands twice; the elements of a list are one value: -p {name}='a, \"b, c\"'"
+                "-p {name} stands twice: leave one out; the elements of a list are in one value, as in -p NAME='a, \"b, c\"'"
             )));
         }
     }

@@ -16,6 +16,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use super::shape::unique_names;
 use super::text::{self, Appender, Times};
 use super::{FinishState, Format, OutputError, Result, Sink};
 
@@ -100,11 +101,13 @@ impl Sink for CsvSink {
             out.extend_from_slice(format!("# {}\n", text::visible(title)).as_bytes());
         }
         self.options = schema.fields().iter().map(|field| text::options(field.data_type(), Times::Iso)).collect();
-        for (index, field) in schema.fields().iter().enumerate() {
+        // unique, so that the file can be read again: `a`, `a_2`
+        let names = unique_names(schema.fields().iter().map(|field| field.name().as_str()));
+        for (index, name) in names.iter().enumerate() {
             if index > 0 {
                 out.push(self.separator);
             }
-            self.put(field.name().as_bytes(), out);
+            self.put(name.as_bytes(), out);
         }
         out.push(b'\n');
         Ok(())

@@ -391,6 +391,13 @@ async fn parquet_is_read_back_with_its_types() {
 }
 
 #[tokio::test]
+async fn csv_names_each_column_once() {
+    let twice = batch(vec![("d", array(Int32Array::from(vec![1]))), ("d", array(Int32Array::from(vec![2])))]);
+    let (bytes, _) = write(Format::Csv, &[(None, vec![twice])]).await.unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), "d,d_2\n1,2\n");
+}
+
+#[tokio::test]
 async fn arrow_is_read_back_though_dictionaries_change() {
     let dictionary = |value: &str| {
         let column = DictionaryArray::new(Int32Array::from(vec![0, 0]), strings(&[Some(value)]));

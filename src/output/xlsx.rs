@@ -3,7 +3,8 @@
 //! Cells are typed: numbers, booleans, dates and times (the wall clock of the column's time zone, UTC for `*_at`
 //! columns), strings. Values that Excel cannot represent are strings: integers and decimals of more than 15 digits, NaN,
 //! dates before 1900, lists, structs. The name of a column gives the format of its numbers: `_ratio` per cent, `_count`
-//! thousands, `_s` and `_h` one decimal. The last sheet says what the others are ([`AboutSheet`]). The header is bold, frozen and has filters. A string longer than a
+//! thousands, with two decimals where they are no integers, `_s` and `_h` one decimal. Beside a column `unit`, as the KPI
+//! overview has, those of columns such as `value` and `difference` have the format of their row's unit. The last sheet says what the others are ([`AboutSheet`]). The header is bold, frozen and has filters. A string longer than a
 //! cell, or more rows than a sheet, is an error before anything is visible.
 
 mod about;
@@ -93,6 +94,7 @@ struct Formats {
     duration: CellFormat,
     percent: CellFormat,
     thousands: CellFormat,
+    hundredths: CellFormat,
     decimal: CellFormat,
 }
 
@@ -103,12 +105,30 @@ impl Formats {
         let ends = |ending: &str| name.ends_with(ending);
         match () {
             () if ends("_ratio") || name == "ratio" => Some(&self.percent),
-            () if ends("_count") || name == "count" => Some(&self.thousands),
+            () if ends("_count") || name == "count" => {
+                Some(if data_type.is_integer() { &self.thousands } else { &self.hundredths })
+            }
             // whole seconds need no decimals
             () if (ends("_s") || ends("_h")) && !data_type.is_integer() => Some(&self.decimal),
             () => None,
         }
     }
+
+    /// The format of the numbers of a row that has a unit; `None` is Excel's own.
+    fn of_unit(&self, unit: &str) -> Option<&CellFormat> {
+        match unit {
+            "ratio" => Some(&self.percent),
+            "count" => Some(&self.thousands),
+            "seconds" | "points" => Some(&self.decimal),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the numbers of a column are in the unit that the column `unit` says.
+fn is_in_unit(name: &str) -> bool {
+    let is_value = name == "value" || name.starts_with("value_") || name.ends_with("_value");
+    is_value && name != "p_value" || name == "difference" || name.starts_with("difference_")
 }
 
 impl Default for XlsxSink {
@@ -127,6 +147,7 @@ impl Default for XlsxSink {
                 duration: number("[h]:mm:ss"),
                 percent: number("0.0%"),
                 thousands: number("#,##0"),
+                hundredths: number("#,##0.00"),
                 decimal: number("#,##0.0"),
             },
             names: HashSet::new(),
@@ -199,8 +220,13 @@ impl Sink for XlsxSink {
             .iter()
             .map(|(column, name)| Ok((Cells::new(column)?, *name, formats.of(name, column.data_type()))))
             .collect::<Result<_>>()?;
+        let unit_column = sheet.schema.fields().iter().position(|field| field.name() == "unit");
         for row in 0..batch.num_rows() {
             sheet.rows += 1;
+            let unit = match unit_column.and_then(|index| columns.get(index)).map(|(cells, ..)| cells.value(row)) {
+                Some(Ok(Value::Text(unit))) => formats.of_unit(&unit),
+                _ => None,
+            };
             // checked above to be within the sheet
             let at = u32::try_from(sheet.rows).unwrap_or(u32::MAX);
             for ((index, (cells, name, own)), widest) in (0..).zip(&columns).zip(&mut sheet.widths) {
@@ -212,7 +238,7 @@ impl Sink for XlsxSink {
                 let written = match value {
                     Value::Null => continue,
                     Value::Boolean(value) => worksheet.write_boolean(at, index, value),
-                    Value::Number(value) => match own {
+                    Value::Number(value) => match own.or_else(|| unit.filter(|_| is_in_unit(name))) {
                         Some(format) => worksheet.write_number_with_format(at, index, value, format),
                         None => worksheet.write_number(at, index, value),
                     },

@@ -99,11 +99,7 @@ pub(crate) async fn plan_notes(session: &Session, report: &Report, values: &Boun
 ///
 /// # Errors
 /// As [`plan_notes`].
-pub(super) async fn plan_value_notes(
-    session: &Session,
-    report: &Report,
-    values: &BoundValues,
-) -> Result<Vec<LogicalPlan>> {
+async fn plan_value_notes(session: &Session, report: &Report, values: &BoundValues) -> Result<Vec<LogicalPlan>> {
     let mut plans = Vec::new();
     for (index, (param, value)) in report.params.iter().zip(values).enumerate() {
         if value.is_null() {

@@ -10,7 +10,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
-use super::plan::{plan_statement, plan_value_notes};
+use super::plan::{plan_notes, plan_statement};
 use super::{BoundValues, Library, Param, Report, ReportFile};
 use crate::error::{Error, Result};
 use crate::session::{CallParameter, CallableReports, REPORTS, ReportNotes, Session, base_name, decoded};
@@ -93,12 +93,12 @@ impl CallableReports for ReportSchema {
         self.files.keys().cloned().collect()
     }
 
-    async fn value_notes(&self, name: &str) -> Result<Option<ReportNotes>> {
+    async fn notes(&self, name: &str) -> Result<Option<ReportNotes>> {
         let report = base_name(name);
         let (Some(session), Some(file)) = (self.session.upgrade(), self.files.get(report)) else { return Ok(None) };
         let parsed = file.parse()?;
         let values = bound(&parsed, (report != name).then_some(name))?;
-        let plans = plan_value_notes(&session, &parsed, &values).await?;
+        let plans = plan_notes(&session, &parsed, &values).await?;
         Ok(Some(ReportNotes { source: Arc::clone(&parsed.source), plans }))
     }
 }

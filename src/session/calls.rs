@@ -56,7 +56,7 @@ pub(crate) struct CallParameter {
     pub is_needed: bool,
 }
 
-/// The planned notes about the arguments of a report.
+/// The planned notes of a report that a statement reads.
 #[derive(Debug)]
 pub(crate) struct ReportNotes {
     /// The report's file.
@@ -77,12 +77,12 @@ pub(crate) trait CallableReports: fmt::Debug + Send + Sync {
     /// The names of all reports.
     fn names(&self) -> Vec<String>;
 
-    /// The notes about the values of a report's parameters: a label that no row has, NULL where the default is not. `name` is that of a report
-    /// or of a table that stands for a call; `None` if there is no such report.
+    /// The notes of a report with its arguments, those about their values included: a label that no row has, NULL where the
+    /// default is not. `name` is that of a report or of a table that stands for a call; `None` if there is no such report.
     ///
     /// # Errors
-    /// A label's table that cannot be read.
-    async fn value_notes(&self, name: &str) -> Result<Option<ReportNotes>>;
+    /// Notes that cannot be planned.
+    async fn notes(&self, name: &str) -> Result<Option<ReportNotes>>;
 }
 
 /// The values of a statement's own parameters `$1`, `$2`, ..., which its calls may use.

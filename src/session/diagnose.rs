@@ -236,8 +236,9 @@ pub(crate) fn is_missing(error: &DataFusionError) -> bool {
 
 /// The function that a message says wants a number, and the type of the string that it has.
 fn text_argument(text: &str) -> Option<(&str, &'static str)> {
-    let function = unmatched_function(text)?;
-    let wants_numbers = text.to_lowercase().contains("requires decimal");
+    let function = unmatched_function(text).or_else(|| between(text, "Function '", "' requires "))?;
+    let lower = text.to_lowercase();
+    let wants_numbers = lower.contains("requires decimal") || lower.contains("requires float");
     (wants_numbers && text.contains("but received String")).then_some((function, "text"))
 }
 

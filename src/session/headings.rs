@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use datafusion::sql::parser::{CopyToSource, Statement as DataFusionStatement};
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, Ident, ObjectNamePart, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
-    Statement, TableFactor, TableWithJoins,
+    DescribeAlias, Distinct, Expr, Function, Ident, ObjectNamePart, OrderBy, OrderByKind, Query, Select, SelectItem,
+    SetExpr, Statement, TableFactor, TableWithJoins,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -90,6 +90,10 @@ impl Headings<'_> {
         match statement {
             Statement::Query(query) => self.query(query),
             Statement::Prepare { statement, .. } => self.sql_statement(statement),
+            // DESCRIBE SELECT lists the headings that the query has
+            Statement::Explain { describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, statement, .. } => {
+                self.sql_statement(statement);
+            }
             Statement::CreateTable(table) => {
                 if let Some(query) = &mut table.query {
                     self.query(query);

@@ -41,7 +41,8 @@ impl Reads {
         let mut all = BTreeSet::new();
         while let Some(name) = open.pop() {
             if all.insert(name.clone()) {
-                open.extend(self.by_reader.get(&name).into_iter().flatten().cloned());
+                // a report is planned under its name alone, with whatever arguments it is read
+                open.extend(self.by_reader.get(super::base_name(&name)).into_iter().flatten().cloned());
             }
         }
         all
@@ -51,6 +52,14 @@ impl Reads {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_with_arguments_reads_what_the_report_reads() {
+        let mut reads = Reads::default();
+        reads.add(Some("reports.topics"), "clean");
+        reads.add(None, "reports.topics(least => '2')");
+        assert_eq!(reads.take().into_iter().collect::<Vec<_>>(), ["clean", "reports.topics(least => '2')"]);
+    }
 
     #[test]
     fn names_are_found_by_way_of_views_and_once() {

@@ -9,6 +9,7 @@
 //!        | headings      unnamed expressions are named by their text
 //!        v
 //!  DataFusion            SqlToRel
+//!        | information_schema   views that cannot be planned have no columns
 //!        | sql_types     DESCRIBE and the information schema show SQL names of types
 //!        v
 //!  logical plan
@@ -25,6 +26,7 @@ use datafusion::sql::parser::Statement;
 use super::calls::{self, StatementValues};
 use super::catalog::ProjectSchema;
 use super::headings::{self, Unnests};
+use super::information_schema;
 use super::interval_units;
 use super::joins;
 use super::labels;
@@ -52,9 +54,14 @@ pub(super) async fn plan(
         if headings::name_columns(source, &mut named, unnests)
             && let Ok(plan) = statement_to_plan(state, named).await
         {
-            return sql_types::show_sql_names(plan);
+            return with_information_schema(plan, state).await;
         }
     }
     // an error is that of the statement as it was typed
-    sql_types::show_sql_names(statement_to_plan(state, statement).await?)
+    with_information_schema(statement_to_plan(state, statement).await?, state).await
+}
+
+/// The plan with the information schema as this project shows it.
+async fn with_information_schema(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, DataFusionError> {
+    sql_types::show_sql_names(information_schema::leave_out_unplannable(plan, state).await?)
 }

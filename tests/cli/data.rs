@@ -163,7 +163,12 @@ fn broken_json_is_named() {
     ]);
     folder.query("select * from 'cut.ndjson'").fails(1, &["cut.ndjson"]);
     folder.query("select * from 'mixed.ndjson'").fails(1, &["mixed.ndjson"]);
-    folder.query("select * from 'array.json'").fails(1, &["array.json", "object"]);
+    folder.query("select * from 'array.json'").fails(1, &["array.json", "object", "jq -c '.[]' FILE"]);
+    // as helpdesks write them
+    folder.write("lines.json", "[\n  {\n    \"a\": 1\n  }\n]\n");
+    folder.query("select * from 'lines.json'").fails(1, &["lines.json", "holds an array", "jq -c '.[]' FILE"]);
+    folder.write("object.json", "{\n  \"tickets\": [{\"a\": 1}]\n}\n");
+    folder.query("select * from 'object.json'").fails(1, &["object.json", "jq -c '.LIST[]' FILE"]);
 }
 
 #[test]

@@ -60,7 +60,12 @@ fn a_statement_has_the_notes_of_the_views_that_it_reads_and_no_others() {
     ] {
         assert_eq!(notes(&folder.query(sql)), [COPIES], "{sql}");
     }
-    assert_eq!(notes(&folder.query("select n from reports.topics")), [COPIES]);
+    // those of a report too, with its arguments
+    assert_eq!(notes(&folder.query("select n from reports.topics")), [COPIES, "1 calls above 0 have no topic"]);
+    assert_eq!(
+        notes(&folder.query("select n from reports.topics(least => 2)")),
+        [COPIES, "1 calls above 2 have no topic"]
+    );
     for sql in [
         "select count(*) from calls",
         "with unique_calls as (select * from calls) select count(*) from unique_calls",

@@ -94,6 +94,23 @@ fn a_report_is_a_view() {
 }
 
 #[test]
+fn columns_are_listed_beside_views_that_cannot_be_planned() {
+    // no table of the model: the shipped views cannot be planned either
+    let folder = Folder::with(&[
+        ("cxql.toml", "[tables.calls]\npath = \"calls.csv\"\n"),
+        ("data/calls.csv", "a,b\n1,x\n"),
+        ("sql/views/broken.sql", "select nope from calls"),
+        ("sql/views/whole.sql", "select b as c from calls"),
+    ]);
+    let shown = folder.query("show columns from calls").out();
+    assert!(shown.lines().count() == 3 && shown.contains(",calls,a,bigint,"), "{shown}");
+    let sql =
+        "select table_name, column_name from information_schema.columns where table_schema = 'public' order by 1, 2";
+    assert_eq!(folder.query(sql).out(), "table_name,column_name\ncalls,a\ncalls,b\nwhole,c\n");
+    folder.query("show columns from broken").fails(1, &["`nope`", "sql/views/broken.sql"]);
+}
+
+#[test]
 fn columns_of_the_model_that_the_data_lacks_are_null() {
     let folder = Folder::new();
     folder

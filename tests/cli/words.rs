@@ -47,6 +47,10 @@ fn headings_are_the_expressions_as_they_were_typed() {
         header(&format!("select count(*), count(*), n, n from {T} group by n")),
         "count(*),count(*) (2),n,n (2)"
     );
+    // DESCRIBE lists the same headings
+    let described = query("describe select max(x) + 1, count(*) from (values (1)) as t (x)").out();
+    let names: Vec<&str> = described.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(names, ["max(x) + 1", "count(*)"]);
     let json = Folder::new().cxql(&["query", "select round(1.25, 1)", "-f", "json"]).out();
     assert!(json.contains("{\"round(1.25, 1)\":"), "{json}");
 }
@@ -94,6 +98,17 @@ fn expressions_that_differ_in_a_cast_alone_stand_side_by_side() {
         assert_eq!(out.lines().collect::<Vec<_>>().join("|"), result, "{items}");
     }
     query(&format!("select count(*) from {values} group by s, s::nosuch")).fails(1, &["no type `nosuch`"]);
+}
+
+#[test]
+fn wrong_arguments_and_functions_of_elsewhere_have_a_remedy() {
+    for (sql, remedy) in [
+        ("select percentile_cont(0.5) within group (order by channel) from interactions", "try_cast(... as double)"),
+        ("select typeof(wait_s) from interactions", "write arrow_typeof(x)"),
+        ("select median(ended_at - started_at) from interactions", "median(date_part('epoch', x))"),
+    ] {
+        query(sql).fails(1, &[remedy]);
+    }
 }
 
 #[test]

@@ -120,6 +120,12 @@ fn the_report_of_the_readme_runs_and_its_check_holds() {
             );
         }
         project.query("select * from reports.slow_topics where aht_s > 450");
+
+        write(&folder.path().join("sql/own/slow_topics.sql"), &reports[0].replacen("wrap_s", "warp_s", 1));
+        let failed = project.cxql(&["run", "slow_topics"]);
+        let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+        let help = error.lines().find(|line| line.contains("the columns here are")).expect("the columns are listed");
+        assert!(outputs.iter().any(|text| text.contains(help)), "{page} does not show\n{error}");
     }
 }
 

@@ -101,6 +101,9 @@ fn cell(workbook: &mut zip::ZipArchive<Cursor<Vec<u8>>>, at: &str) -> (String, O
         match id.as_str() {
             "0" => None,
             "1" => Some("0".to_owned()),
+            // built into Excel too
+            "3" => Some("#,##0".to_owned()),
+            "4" => Some("#,##0.00".to_owned()),
             _ => attribute(styles.split_once(&format!("numFmtId=\"{id}\" formatCode")).unwrap().1, ""),
         }
     });
@@ -283,6 +286,27 @@ fn the_name_of_a_column_gives_the_format_of_its_numbers() {
     assert_eq!(format("A2").as_deref(), Some("0.0%"));
     assert!(format("B2").is_some() && format("C2").as_deref() == Some("#,##0.0"));
     assert_eq!((format("D2"), format("E2")), (None, None));
+}
+
+#[test]
+fn a_mean_of_counts_keeps_its_decimals() {
+    // 0.4615 contacts in an hour are not 0
+    let mut workbook = written(&[(None, column("mean_contact_count", Float64Array::from(vec![0.4615])))]).unwrap();
+    assert_eq!(cell(&mut workbook, "A2").1.as_deref(), Some("#,##0.00"));
+}
+
+#[test]
+fn values_beside_a_unit_have_its_format() {
+    let unit: ArrayRef = Arc::new(StringArray::from(vec!["ratio", "seconds", "count", "score"]));
+    let number = |first: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![first, 435.7, 1583.0, 4.67])) };
+    let columns = [("unit", unit), ("value", number(0.761)), ("difference", number(0.02)), ("p_value", number(0.03))];
+    let mut workbook = written(&[(None, RecordBatch::try_from_iter(columns).unwrap())]).unwrap();
+    let mut format = |at: &str| cell(&mut workbook, at).1;
+    for column in ["B", "C"] {
+        let formats: Vec<Option<String>> = (2..=5).map(|row| format(&format!("{column}{row}"))).collect();
+        assert_eq!(formats, [Some("0.0%".into()), Some("#,##0.0".into()), Some("#,##0".into()), None], "{column}");
+    }
+    assert_eq!((format("D2"), format("D3")), (None, None));
 }
 
 #[test]

@@ -247,6 +247,19 @@ fn offset(text: &[u8]) -> Option<i32> {
     (hours < 24 && minutes < 60).then(|| sign * i32::try_from(hours * 3600 + minutes * 60).unwrap_or(0))
 }
 
+/// Whether a text is infinity, as programs write it.
+fn is_infinity(text: &str) -> bool {
+    let word = text.trim().trim_start_matches(['-', '+']);
+    word.eq_ignore_ascii_case("inf") || word.eq_ignore_ascii_case("infinity")
+}
+
+/// Whether a text has the form of a date, such as `2025-02-30`.
+fn has_form_of_date(text: &str) -> bool {
+    let text = text.trim();
+    let is_in_place = |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    text.len() == 10 && text.bytes().enumerate().all(is_in_place)
+}
+
 /// A value and the line on which it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Example {
@@ -264,6 +277,8 @@ pub(super) struct Kinds {
     comma: Example,
     /// The first number with a sign.
     marked: Example,
+    /// The first text, and the kinds of the values before it.
+    text: (u16, Example),
 }
 
 impl Kinds {
@@ -282,6 +297,8 @@ impl Kinds {
             }
             Kind::CommaNumber if !self.has(Kind::CommaNumber) => self.comma = example(),
             Kind::MarkedNumber if !self.has(Kind::MarkedNumber) => self.marked = example(),
+            // long texts are neither numbers nor dates
+            Kind::Text if field.len() <= 32 => self.text = (self.bits, example()),
             _ => {}
         }
         self.bits |= kind.bit();
@@ -302,6 +319,9 @@ impl Kinds {
         }
         if !self.has(Kind::MarkedNumber) {
             self.marked = other.marked.clone();
+        }
+        if !self.has(Kind::Text) {
+            self.text = other.text.clone();
         }
         self.bits |= other.bits;
     }
@@ -380,7 +400,22 @@ impl Kinds {
                  columns = {{ {column} = \"timestamp\" }} reads a date as its midnight"
             ));
         }
-        None
+        self.text_note(column)
+    }
+
+    /// The note of a column of numbers with an infinity, or of dates with one that is not in the calendar.
+    fn text_note(&self, column: &str) -> Option<String> {
+        let (before, Example { value, line }) = &self.text;
+        let what = match Self::decide(*before)? {
+            DataType::Int64 | DataType::Float64 if is_infinity(value) => {
+                format!("is infinite; try_cast({column} as double) reads it as a number")
+            }
+            DataType::Date32 if has_form_of_date(value) => {
+                format!("is no day of the calendar; try_cast({column} as date) is NULL there")
+            }
+            _ => return None,
+        };
+        Some(format!("the column `{column}` is text: '{value}' (line {line}) {what}"))
     }
 
     /// The note of a column of numbers with signs.
@@ -498,6 +533,11 @@ mod tests {
         assert!(kinds(&["2025-01-31 09:00:00", "2025-01-31 09:00:00Z"]).1.contains("offset"));
         assert!(kinds(&["2025-01-31 09:00:00", "2025-01-31"]).1.contains("midnight"));
         assert_eq!(kinds(&["a", "1", "N/A"]).1, "");
+        assert!(kinds(&["0.5", "inf", "10.5"]).1.contains("'inf' (line 3) is infinite"));
+        assert!(kinds(&["7", "-Infinity"]).1.contains("'-Infinity' (line 3) is infinite"));
+        assert!(kinds(&["2025-02-28", "2025-02-30"]).1.contains("'2025-02-30' (line 3) is no day of the calendar"));
+        assert_eq!(kinds(&["2025-02-28", "later"]).1, "");
+        assert_eq!(kinds(&["a", "inf"]).1, "");
     }
 }
 

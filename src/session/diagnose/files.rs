@@ -44,10 +44,12 @@ pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
     }
     let root = error.find_root();
     let text = clean(root, &root.strip_backtrace());
-    let text = match between(&text, "found Array [", "]") {
-        Some(_) => "one JSON object a line is wanted, and this file holds an array (`jq -c '.[]'` makes lines)".into(),
-        None => text,
-    };
+    if let Some(fault) = json_fault(&text) {
+        return Error::Data {
+            message: format!("cannot read {}: one JSON object a line is wanted, {fault}", display_address(path)),
+            cause: Some(Box::new(error)),
+        };
+    }
     let advice = if text.to_lowercase().contains("utf-8") || text.to_lowercase().contains("utf8") {
         "it is not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`"
     } else if is_parquet(root) || root.to_string().contains("Parquet") || path.ends_with(".parquet") {
@@ -59,6 +61,18 @@ pub(crate) fn file_error(error: DataFusionError, path: &str) -> Error {
         message: format!("cannot read {}: {text}; {advice}", display_address(path)),
         cause: Some(Box::new(error)),
     }
+}
+
+/// What is wrong with a JSON file that has not one object a line, and the remedy: exports of helpdesks are arrays, or objects
+/// that hold one, over one line or many.
+fn json_fault(text: &str) -> Option<&'static str> {
+    if text.contains("found Array [") || text.contains("EOF while parsing a list") {
+        return Some("and this file holds an array: `jq -c '.[]' FILE` makes lines of it");
+    }
+    text.contains("EOF while parsing an object").then_some(
+        "and here one does not end on its line: `jq -c . FILE` puts each object on one, and of an object that holds a list, \
+         `jq -c '.LIST[]' FILE` each element; a file that was cut is to be written again",
+    )
 }
 
 fn is_parquet(root: &DataFusionError) -> bool {
@@ -274,6 +288,17 @@ fn code(full: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_json_file_of_several_lines_an_object_has_a_remedy() {
+        for text in ["Not valid JSON: EOF while parsing a list at line 1 column 1", "expected object, found Array [1]"]
+        {
+            assert!(json_fault(text).is_some_and(|fault| fault.contains("jq -c '.[]' FILE")), "{text}");
+        }
+        let cut = json_fault("Not valid JSON: EOF while parsing an object at line 1 column 1");
+        assert!(cut.is_some_and(|fault| fault.contains("jq -c . FILE")));
+        assert_eq!(json_fault("Not valid JSON: trailing comma at line 1 column 11"), None);
+    }
 
     #[test]
     fn a_store_error_shows_the_code_and_not_the_page() {

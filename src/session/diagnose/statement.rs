@@ -13,7 +13,7 @@ use crate::sqlfile;
 use crate::types::{BaseType, with_type_names};
 
 /// Functions of other databases, and what to write here.
-const ELSEWHERE: [(&str, &str); 94] = [
+const ELSEWHERE: [(&str, &str); 96] = [
     ("any", "bool_or(condition)"),
     ("approx_count_distinct", "approx_distinct(x)"),
     ("approx_quantile", "approx_percentile_cont(0.9) within group (order by x)"),
@@ -75,6 +75,7 @@ const ELSEWHERE: [(&str, &str); 94] = [
     ("nullifzero", "nullif(x, 0)"),
     ("parse_date", "to_date(text, '%d.%m.%Y')"),
     ("parse_timestamp", "to_timestamp(text, '%d.%m.%Y')"),
+    ("pg_typeof", "arrow_typeof(x)"),
     ("quantile", "percentile_cont(0.9) within group (order by x)"),
     ("quantile_disc", "percentile_disc(0.9) within group (order by x)"),
     ("quarter", "date_part('quarter', at)"),
@@ -99,6 +100,7 @@ const ELSEWHERE: [(&str, &str); 94] = [
     ("to_number", "cast(text as double)"),
     ("truncate", "trunc(x, 2)"),
     ("try_strptime", "try_to_timestamp(text, '%d.%m.%Y')"),
+    ("typeof", "arrow_typeof(x)"),
     ("ucase", "upper(text)"),
     ("unix_seconds", "date_part('epoch', at)"),
     ("unix_timestamp", "date_part('epoch', at)"),
