@@ -23,6 +23,7 @@ mod outlier;
 pub mod privacy;
 mod queue;
 mod rate;
+mod regression;
 mod resolution;
 mod satisfaction;
 mod sentiment;
