@@ -15,10 +15,13 @@ mod aggregate;
 mod anonymity;
 mod args;
 pub mod docs;
+mod fit;
 pub mod grouped;
 mod inference;
 mod label;
+mod lifetime;
 mod mode;
+mod numerics;
 mod outlier;
 pub mod privacy;
 mod queue;
@@ -28,6 +31,7 @@ mod resolution;
 mod satisfaction;
 mod sentiment;
 mod strings;
+mod survival;
 
 use std::sync::Arc;
 
@@ -59,6 +63,8 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         label::scalar_functions(),
         inference::scalar_functions(),
         privacy::scalar_functions(),
+        survival::scalar_functions(),
+        lifetime::scalar_functions(),
     ]
     .concat()
 }
@@ -73,6 +79,8 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         mode::aggregate_functions(),
         inference::aggregate_functions(),
         anonymity::aggregate_functions(),
+        survival::aggregate_functions(),
+        lifetime::aggregate_functions(),
     ]
     .concat()
 }

@@ -36,11 +36,7 @@ fn best(function: &mut impl Objective, starts: &[Vec<f64>], max_steps: usize) ->
 }
 
 /// Tries the starts with `trial`, if there is one, and goes on from the best with `whole`.
-fn maximise(
-    trial: Option<impl Objective>,
-    mut whole: impl Objective,
-    starts: Vec<Vec<f64>>,
-) -> Option<Fit> {
+fn maximise(trial: Option<impl Objective>, mut whole: impl Objective, starts: Vec<Vec<f64>>) -> Option<Fit> {
     let centre = starts.first()?.clone();
     // beyond the limits the likelihood is not asked: what has no finite estimate ends there
     let is_near = |x: &[f64]| x.iter().zip(&centre).all(|(x, centre)| (x - centre).abs() <= FARTHEST + 1.0);
@@ -48,7 +44,8 @@ fn maximise(
     let starts = match trial {
         None => starts,
         Some(mut trial) => {
-            let mut trial = |x: &[f64], gradient: &mut [f64]| if is_near(x) { trial(x, gradient) } else { f64::INFINITY };
+            let mut trial =
+                |x: &[f64], gradient: &mut [f64]| if is_near(x) { trial(x, gradient) } else { f64::INFINITY };
             vec![best(&mut trial, &starts, 60)?.x]
         }
     };
@@ -85,7 +82,7 @@ pub(crate) fn fit_orders(model: OrderModel, rows: &Histories) -> Option<Fit> {
     let starts = [(0.5, 1.0, 2.0), (1.0, 0.3, 1.0), (0.2, 0.5, 0.5), (2.0, 2.0, 8.0), (0.3, 3.0, 20.0)];
     let starts = starts.iter().map(|(r, third, fourth)| {
         // beta of Pareto/NBD is a time
-        let fourth = if model == OrderModel::ParetoNbd { fourth * age } else { *fourth };
+        let fourth = if model == OrderModel::Pareto { fourth * age } else { *fourth };
         [*r, r / rate, *third, fourth].map(f64::ln).to_vec()
     });
     let trial = thinned(&rows.rows).map(|rows| {
@@ -106,9 +103,8 @@ pub(crate) fn fit_spend(rows: &[Spend]) -> Option<Fit> {
     // the mean amount of all customers is p gamma / (q - 1)
     let starts = [(2.0, 4.0), (6.0, 4.0), (1.0, 2.0), (20.0, 10.0)];
     let starts = starts.iter().map(|(p, q): &(f64, f64)| [*p, *q, mean * (q - 1.0) / p].map(f64::ln).to_vec());
-    let trial = thinned(rows).map(|rows| {
-        move |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_spend(&rows, logs, gradient)
-    });
+    let trial = thinned(rows)
+        .map(|rows| move |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_spend(&rows, logs, gradient));
     let whole = |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_spend(rows, logs, gradient);
     maximise(trial, whole, starts.collect())
 }

@@ -18,17 +18,20 @@ use statrs::function::gamma::{digamma, ln_gamma};
 /// Which model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum OrderModel {
-    BgNbd,
-    MbgNbd,
-    ParetoNbd,
+    /// BG/NBD
+    BetaGeometric,
+    /// MBG/NBD
+    ModifiedBetaGeometric,
+    /// Pareto/NBD
+    Pareto,
 }
 
 impl OrderModel {
     /// The names of its four parameters.
     pub(crate) fn parameters(self) -> [&'static str; 4] {
         match self {
-            OrderModel::BgNbd | OrderModel::MbgNbd => ["r", "alpha", "a", "b"],
-            OrderModel::ParetoNbd => ["r", "alpha", "s", "beta"],
+            OrderModel::BetaGeometric | OrderModel::ModifiedBetaGeometric => ["r", "alpha", "a", "b"],
+            OrderModel::Pareto => ["r", "alpha", "s", "beta"],
         }
     }
 }
@@ -74,9 +77,9 @@ pub(crate) fn minus_log_likelihood(model: OrderModel, rows: &Histories, logs: &[
     let parameters: [f64; 4] = std::array::from_fn(|index| logs.get(index).map_or(f64::NAN, |log| log.exp()));
     let mut sums = [0.0; 5];
     match model {
-        OrderModel::BgNbd => beta_geometric(rows, parameters, 0.0, &mut sums),
-        OrderModel::MbgNbd => beta_geometric(rows, parameters, 1.0, &mut sums),
-        OrderModel::ParetoNbd => pareto(rows, parameters, &mut sums),
+        OrderModel::BetaGeometric => beta_geometric(rows, parameters, 0.0, &mut sums),
+        OrderModel::ModifiedBetaGeometric => beta_geometric(rows, parameters, 1.0, &mut sums),
+        OrderModel::Pareto => pareto(rows, parameters, &mut sums),
     }
     let [value, derivatives @ ..] = sums;
     for ((slot, derivative), parameter) in gradient.iter_mut().zip(derivatives).zip(parameters) {
@@ -190,7 +193,8 @@ fn leaving([r, alpha, s, beta]: [f64; 4], History { frequency: x, recency, age }
     let smaller = alpha.min(beta);
     let start = (smaller + recency).ln();
     let mut length = ((age - recency) / (smaller + recency)).ln_1p();
-    let rate = (r + x) * (smaller + recency) / (alpha + recency) + (s + 1.0) * (smaller + recency) / (beta + recency) - 1.0;
+    let rate =
+        (r + x) * (smaller + recency) / (alpha + recency) + (s + 1.0) * (smaller + recency) / (beta + recency) - 1.0;
     if rate > 0.0 {
         length = length.min(45.0 / rate);
     }
@@ -230,10 +234,14 @@ pub(crate) fn p_alive(model: OrderModel, parameters: [f64; 4], history: History)
     let History { frequency: x, recency, age } = history;
     // ln of the odds of having left
     let log_odds = match model {
-        OrderModel::BgNbd if x == 0.0 => return 1.0,
-        OrderModel::BgNbd => a.ln() - (b + x - 1.0).ln() + (r + x) * ((age - recency) / (alpha + recency)).ln_1p(),
-        OrderModel::MbgNbd => a.ln() - (b + x).ln() + (r + x) * ((age - recency) / (alpha + recency)).ln_1p(),
-        OrderModel::ParetoNbd => leaving(parameters, history).log - log_alive(parameters, history),
+        OrderModel::BetaGeometric if x == 0.0 => return 1.0,
+        OrderModel::BetaGeometric => {
+            a.ln() - (b + x - 1.0).ln() + (r + x) * ((age - recency) / (alpha + recency)).ln_1p()
+        }
+        OrderModel::ModifiedBetaGeometric => {
+            a.ln() - (b + x).ln() + (r + x) * ((age - recency) / (alpha + recency)).ln_1p()
+        }
+        OrderModel::Pareto => leaving(parameters, history).log - log_alive(parameters, history),
     };
     if log_odds > 0.0 {
         let inverse = (-log_odds).exp();
@@ -248,9 +256,9 @@ pub(crate) fn expected_orders(model: OrderModel, parameters: [f64; 4], history: 
     let [r, alpha, third, fourth] = parameters;
     let History { frequency: x, age, .. } = history;
     let of_alive = match model {
-        OrderModel::BgNbd => of_alive(r + x, horizon / (alpha + age), third, fourth + x),
-        OrderModel::MbgNbd => of_alive(r + x, horizon / (alpha + age), third, fourth + x + 1.0),
-        OrderModel::ParetoNbd => {
+        OrderModel::BetaGeometric => of_alive(r + x, horizon / (alpha + age), third, fourth + x),
+        OrderModel::ModifiedBetaGeometric => of_alive(r + x, horizon / (alpha + age), third, fourth + x + 1.0),
+        OrderModel::Pareto => {
             // (1 - ((beta + T) / (beta + T + t))^(s - 1)) / (s - 1), which is a logarithm for s = 1
             let (log, power) = ((horizon / (fourth + age)).ln_1p(), third - 1.0);
             let span = if power.abs() * log < 1e-8 { log } else { -(-power * log).exp_m1() / power };
@@ -265,7 +273,7 @@ pub(crate) fn expected_orders(model: OrderModel, parameters: [f64; 4], history: 
 /// In y = ln(p / (1 - p)) the density p^a (1 - p)^b is a bell with exponential tails; the trapezoid rule over y = mode + width
 /// sinh(x) converges exponentially.
 fn of_alive(shape: f64, t: f64, a: f64, b: f64) -> f64 {
-    if !(t > 0.0) {
+    if t.is_nan() || t <= 0.0 {
         return 0.0;
     }
     let mode = (a / b).ln();

@@ -46,12 +46,12 @@ pub(crate) fn descend(function: &mut impl Objective, start: &[f64], tolerance: f
         let mut direction = times(&inverse, &gradient);
         direction.iter_mut().for_each(|part| *part = -*part);
         let mut slope = dot(&direction, &gradient);
-        if !(slope < 0.0) {
+        if slope.is_nan() || slope >= 0.0 {
             inverse = identity(size);
             is_first = true;
             direction = gradient.iter().map(|part| -part).collect();
             slope = -dot(&gradient, &gradient);
-            if !(slope < 0.0) {
+            if slope.is_nan() || slope >= 0.0 {
                 break;
             }
         }
@@ -170,7 +170,8 @@ fn curvature(function: &mut impl Objective, x: &[f64]) -> Vec<f64> {
 fn update(inverse: &mut [f64], moved: &[f64], turned: &[f64], is_first: bool) {
     let size = moved.len();
     let product = dot(moved, turned);
-    if !(product > 1e-12 * (dot(moved, moved) * dot(turned, turned)).sqrt()) {
+    let least = 1e-12 * (dot(moved, moved) * dot(turned, turned)).sqrt();
+    if product.is_nan() || product <= least {
         return;
     }
     if is_first {
@@ -181,10 +182,9 @@ fn update(inverse: &mut [f64], moved: &[f64], turned: &[f64], is_first: bool) {
     let weight = 1.0 + dot(turned, &by_turned) / product;
     for row in 0..size {
         for column in 0..size {
-            inverse[row * size + column] += (weight * moved[row] * moved[column]
-                - by_turned[row] * moved[column]
-                - moved[row] * by_turned[column])
-                / product;
+            inverse[row * size + column] +=
+                (weight * moved[row] * moved[column] - by_turned[row] * moved[column] - moved[row] * by_turned[column])
+                    / product;
         }
     }
 }

@@ -74,12 +74,8 @@ mod tests {
     fn pairs_by_hand() {
         // Events at 1 (risk 2), 2 (risk 3), 4 (risk 1), censored at 2 (risk 1): pairs of 1 with the three others: 3 higher no,
         // 1 and 1 yes: 2 of 3; of the event at 2 with 4 and the censored: 2 of 2. Of 4 none: 4 of 5.
-        let rows = [
-            (0, 4.0, true, 1.0, 1.0),
-            (0, 2.0, true, 1.0, 3.0),
-            (0, 2.0, false, 1.0, 1.0),
-            (0, 1.0, true, 1.0, 2.0),
-        ];
+        let rows =
+            [(0, 4.0, true, 1.0, 1.0), (0, 2.0, true, 1.0, 3.0), (0, 2.0, false, 1.0, 1.0), (0, 1.0, true, 1.0, 2.0)];
         assert_eq!(concordance(&rows), Some(0.8));
         let constant = rows.map(|(stratum, time, is_event, count, _)| (stratum, time, is_event, count, 7.0));
         assert_eq!(concordance(&constant), Some(0.5));

@@ -227,16 +227,15 @@ pub(super) fn each_event_time(
                     log_weight = count * at_risk.zero.ln();
                 }
             }
-            for index in 0..width {
-                let (all, own) = (at_risk.one[index], tied.one[index]);
+            for (index, (all, own)) in at_risk.one.iter().zip(&tied.one).enumerate() {
                 expected[index] = by_weight * all - by_share * own;
                 for other in 0..=index {
                     let cell = index * width + other;
                     let (other_all, other_own) = (at_risk.one[other], tied.one[other]);
-                    variance[cell] = by_weight * at_risk.two[cell] - by_share * tied.two[cell]
-                        - squares[0] * all * other_all
-                        + squares[1] * (all * other_own + own * other_all)
-                        - squares[2] * own * other_own;
+                    variance[cell] =
+                        by_weight * at_risk.two[cell] - by_share * tied.two[cell] - squares[0] * all * other_all
+                            + squares[1] * (all * other_own + own * other_all)
+                            - squares[2] * own * other_own;
                 }
             }
             let log_likelihood = sum_of_predictors - log_weight;
@@ -294,9 +293,11 @@ pub(super) fn scaled_features(data: &CoxData, means: &[f64], deviations: &[f64])
     let mut scaled = Vec::with_capacity(data.features.len());
     for row in data.features.chunks_exact(data.width.max(1)) {
         let parts = row.iter().zip(means).zip(deviations);
-        scaled.extend(parts.map(|((value, mean), deviation)| {
-            if *deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
-        }));
+        scaled.extend(parts.map(
+            |((value, mean), deviation)| {
+                if *deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
+            },
+        ));
     }
     scaled
 }
@@ -349,10 +350,10 @@ pub(crate) fn fit(data: &CoxData, ties: Ties) -> Result<CoxFit, &'static str> {
         let mut length = 1.0;
         let mut is_taken = false;
         for _ in 0..30 {
-            let next: Vec<f64> =
-                estimates.iter().zip(&step).map(|(estimate, step)| estimate + length * step).collect();
+            let next: Vec<f64> = estimates.iter().zip(&step).map(|(estimate, step)| estimate + length * step).collect();
             let at_next = likelihood(data, &scaled, &next, ties);
-            if let Some(at_next) = at_next.filter(|at_next| at_next.value >= current.value - 1e-12 * current.value.abs())
+            if let Some(at_next) =
+                at_next.filter(|at_next| at_next.value >= current.value - 1e-12 * current.value.abs())
             {
                 (estimates, current, is_taken) = (next, at_next, true);
                 break;
@@ -370,16 +371,16 @@ pub(crate) fn fit(data: &CoxData, ties: Ties) -> Result<CoxFit, &'static str> {
     let factor = without(&current.information);
     let unscaled = factor.inverse();
     let scale = |index: usize| if deviations[index] > 0.0 { deviations[index] } else { 1.0 };
-    let covariance = (0..width * width).map(|cell| unscaled[cell] / scale(cell / width) / scale(cell % width)).collect();
+    let covariance =
+        (0..width * width).map(|cell| unscaled[cell] / scale(cell / width) / scale(cell % width)).collect();
     let ranges = ranges(&scaled, width);
     let step = factor.solve(&current.score);
     let runaway: Vec<usize> = (0..width)
         .filter(|index| !left_out[*index])
         .filter(|index| step[*index].abs() * ranges[*index] > RUNAWAY || factor.left_out()[*index])
         .collect();
-    let finite = estimates.iter().enumerate().map(|(index, estimate)| {
-        (!left_out[index]).then(|| estimate / scale(index))
-    });
+    let finite =
+        estimates.iter().enumerate().map(|(index, estimate)| (!left_out[index]).then(|| estimate / scale(index)));
     Ok(CoxFit {
         estimates: finite.collect(),
         covariance,
@@ -398,7 +399,8 @@ pub(crate) fn baseline(data: &CoxData, fit: &CoxFit, ties: Ties) -> Vec<(u32, f6
     let centred = scaled_features(data, &fit.means, &vec![1.0; data.width]);
     let mut steps = vec![];
     // a sum that is not finite ends the baseline
-    let _ = each_event_time(data, &centred, &estimates, ties, |time| steps.push((time.stratum, time.time, time.hazard)));
+    let _ =
+        each_event_time(data, &centred, &estimates, ties, |time| steps.push((time.stratum, time.time, time.hazard)));
     steps.reverse();
     steps.sort_by_key(|(stratum, ..)| *stratum);
     let mut cumulative = (u32::MAX, 0.0);

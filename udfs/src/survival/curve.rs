@@ -153,9 +153,15 @@ mod tests {
         rows.push((35.0, false, 1));
         let steps = kaplan_meier(&life_table(rows.into_iter()), Band::LogLog, 1.959963984540054);
         let at = |time: f64| *steps.iter().find(|step| step.time == time).unwrap();
-        for (time, survival) in
-            [(6.0, 0.857143), (7.0, 0.806723), (10.0, 0.752941), (13.0, 0.690196), (16.0, 0.627451), (22.0, 0.537815), (23.0, 0.448179)]
-        {
+        for (time, survival) in [
+            (6.0, 0.857143),
+            (7.0, 0.806723),
+            (10.0, 0.752941),
+            (13.0, 0.690196),
+            (16.0, 0.627451),
+            (22.0, 0.537815),
+            (23.0, 0.448179),
+        ] {
             near(at(time).survival, survival, 5e-7);
         }
         near(at(6.0).std_error, 0.07636, 5e-6);

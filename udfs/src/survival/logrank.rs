@@ -28,9 +28,16 @@ pub(crate) struct Test {
     pub(crate) df: usize,
 }
 
+/// A test, and the events that each group expects with weight 1.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Comparison {
+    pub(crate) test: Test,
+    pub(crate) expected: Vec<f64>,
+}
+
 /// Compares groups by their life tables. `None` when nothing can be told: no time with an event at which two groups are at
 /// risk.
-pub(crate) fn logrank(groups: &[&[Moment]], weights: Weights) -> Option<Test> {
+pub(crate) fn logrank(groups: &[&[Moment]], weights: Weights) -> Option<Comparison> {
     let size = groups.len();
     let mut all: Vec<(f64, usize, u64, u64)> = vec![];
     for (group, moments) in groups.iter().enumerate() {
@@ -41,7 +48,7 @@ pub(crate) fn logrank(groups: &[&[Moment]], weights: Weights) -> Option<Test> {
     for (_, group, events, censored) in &all {
         at_risk[*group] += events + censored;
     }
-    let mut differences = vec![0.0; size];
+    let (mut differences, mut expected) = (vec![0.0; size], vec![0.0; size]);
     let mut variance = vec![0.0; size * size];
     let (mut survival, mut survival_before, mut peto) = (1.0, 1.0, 1.0);
     for tied in all.chunk_by(|one, other| one.0 == other.0) {
@@ -64,6 +71,7 @@ pub(crate) fn logrank(groups: &[&[Moment]], weights: Weights) -> Option<Test> {
             let factor = if n > 1.0 { d * (n - d) / (n - 1.0) } else { 0.0 };
             for (group, own) in at_risk.iter().enumerate().filter(|(_, own)| **own > 0) {
                 let share = *own as f64 / n;
+                expected[group] += d * share;
                 differences[group] -= weight * d * share;
                 variance[group * size + group] += weight * weight * factor * share;
                 for (other, others) in at_risk.iter().enumerate() {
@@ -80,7 +88,8 @@ pub(crate) fn logrank(groups: &[&[Moment]], weights: Weights) -> Option<Test> {
     let df = factor.rank();
     let solved = factor.solve(&differences);
     let statistic = solved.iter().zip(&differences).map(|(one, other)| one * other).sum::<f64>();
-    (df > 0 && statistic.is_finite()).then_some(Test { statistic: statistic.max(0.0), df })
+    let test = Test { statistic: statistic.max(0.0), df };
+    (df > 0 && statistic.is_finite()).then_some(Comparison { test, expected })
 }
 
 #[cfg(test)]
@@ -94,13 +103,13 @@ mod tests {
         // variance 1/4 + 2/9 + 1/4 = 13/18: 4/9 / (13/18) = 8/13.
         let a = life_table([(1.0, true, 1), (3.0, true, 1)].into_iter());
         let b = life_table([(2.0, true, 1), (4.0, true, 1)].into_iter());
-        let test = logrank(&[&a, &b], Weights::LogRank).unwrap();
+        let test = logrank(&[&a, &b], Weights::LogRank).unwrap().test;
         assert!((test.statistic - 8.0 / 13.0).abs() < 1e-12 && test.df == 1, "{test:?}");
         // Gehan's weights 4 3 2: 4 (1 - 1/2) - 3 / 3 + 2 (1 - 1/2) = 2; variance 16/4 + 9 * 2/9 + 4/4 = 7: 4/7.
-        let test = logrank(&[&a, &b], Weights::Wilcoxon).unwrap();
+        let test = logrank(&[&a, &b], Weights::Wilcoxon).unwrap().test;
         assert!((test.statistic - 4.0 / 7.0).abs() < 1e-12, "{test:?}");
         // the order of the groups does not matter
-        let swapped = logrank(&[&b, &a], Weights::Wilcoxon).unwrap();
+        let swapped = logrank(&[&b, &a], Weights::Wilcoxon).unwrap().test;
         assert!((swapped.statistic - 4.0 / 7.0).abs() < 1e-12, "{swapped:?}");
     }
 

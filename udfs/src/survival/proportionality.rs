@@ -22,22 +22,26 @@ pub(crate) enum Transform {
 }
 
 /// The tests of each feature (`None` for one without an estimate) and of all together.
-pub(crate) fn test(data: &CoxData, fit: &CoxFit, ties: Ties, transform: Transform) -> (Vec<Option<Test>>, Option<Test>) {
+pub(crate) fn test(
+    data: &CoxData,
+    fit: &CoxFit,
+    ties: Ties,
+    transform: Transform,
+) -> (Vec<Option<Test>>, Option<Test>) {
     let width = data.width;
     let nothing = (vec![None; width], None);
     let Some(curve) = TimeFunction::of(data, transform) else { return nothing };
     let deviations: Vec<f64> = deviations(data, &fit.means);
     let scaled = scaled_features(data, &fit.means, &deviations);
     let estimates = fit.estimates.iter().zip(&deviations);
-    let estimates: Vec<f64> =
-        estimates.map(|(estimate, deviation)| estimate.unwrap_or(0.0) * deviation).collect();
+    let estimates: Vec<f64> = estimates.map(|(estimate, deviation)| estimate.unwrap_or(0.0) * deviation).collect();
     // the parts of the information of (estimates, products with time)
     let (mut score, mut plain, mut crossed, mut timed) =
         (vec![0.0; width], vec![0.0; width * width], vec![0.0; width * width], vec![0.0; width * width]);
     let done = each_event_time(data, &scaled, &estimates, ties, |event| {
         let g = curve.at(event.time);
-        for index in 0..width {
-            score[index] += g * (event.observed[index] - event.expected[index]);
+        for (index, score) in score.iter_mut().enumerate() {
+            *score += g * (event.observed[index] - event.expected[index]);
             for cell in index * width..index * width + index + 1 {
                 let value = event.variance[cell];
                 plain[cell] += value;

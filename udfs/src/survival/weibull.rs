@@ -62,7 +62,7 @@ impl Standard<'_> {
     fn likelihood(&self, parameters: &[f64]) -> Option<Likelihood> {
         let size = self.width + 1;
         let (rate, coefficients) = parameters.split_last()?;
-        if !(*rate > 0.0) {
+        if rate.is_nan() || *rate <= 0.0 {
             return None;
         }
         let mut sums = Likelihood { value: 0.0, score: vec![0.0; size], information: vec![0.0; size * size] };
@@ -127,12 +127,14 @@ impl Standard<'_> {
 pub(crate) fn fit(data: &WeibullData) -> Result<WeibullFit, &'static str> {
     const NOT_FINITE: &str = "the features or durations are too large to compute with";
     let n: f64 = data.counts.iter().sum();
-    let events: f64 = data.counts.iter().zip(&data.is_event).map(|(count, is_event)| count * f64::from(u8::from(*is_event))).sum();
+    let events: f64 =
+        data.counts.iter().zip(&data.is_event).map(|(count, is_event)| count * f64::from(u8::from(*is_event))).sum();
     let mean = |values: &mut dyn Iterator<Item = f64>| -> f64 {
         values.zip(&data.counts).map(|(value, count)| value * (count / n)).sum()
     };
     let deviation = |values: &mut dyn Iterator<Item = f64>, mean: f64| -> f64 {
-        let square: f64 = values.zip(&data.counts).map(|(value, count)| (value - mean) * (value - mean) * (count / n)).sum();
+        let square: f64 =
+            values.zip(&data.counts).map(|(value, count)| (value - mean) * (value - mean) * (count / n)).sum();
         let deviation = square.sqrt();
         // what is left of a constant is rounding
         if deviation > 1e-12 * mean.abs() { deviation } else { 0.0 }
@@ -154,9 +156,13 @@ pub(crate) fn fit(data: &WeibullData) -> Result<WeibullFit, &'static str> {
     for row in 0..data.times.len() {
         columns.push(1.0);
         let values = data.features[row * data.width..(row + 1) * data.width].iter();
-        columns.extend(values.zip(&means).zip(&deviations).map(|((value, mean), deviation)| {
-            if *deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
-        }));
+        columns.extend(
+            values.zip(&means).zip(&deviations).map(
+                |((value, mean), deviation)| {
+                    if *deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
+                },
+            ),
+        );
     }
     let scaled_times = log_times.iter().map(|log| (log - log_mean) / spread).collect();
     let standard = Standard { data, log_times: scaled_times, columns, width };
@@ -190,7 +196,8 @@ pub(crate) fn fit(data: &WeibullData) -> Result<WeibullFit, &'static str> {
         for _ in 0..40 {
             let next: Vec<f64> = parameters.iter().zip(&step).map(|(now, step)| now + length * step).collect();
             let at_next = standard.likelihood(&next);
-            if let Some(at_next) = at_next.filter(|at_next| at_next.value >= current.value - 1e-12 * current.value.abs())
+            if let Some(at_next) =
+                at_next.filter(|at_next| at_next.value >= current.value - 1e-12 * current.value.abs())
             {
                 (parameters, current, is_taken) = (next, at_next, true);
                 break;
@@ -224,7 +231,8 @@ pub(crate) fn fit(data: &WeibullData) -> Result<WeibullFit, &'static str> {
         .collect();
     let inverse = without(&standard.information(&coefficients, log_scale)).inverse();
     // back to the units of the features and of log T: intercept = spread * (c0 - sum of c mean / deviation) + mean
-    let scale = |column: usize| deviations.get(column.wrapping_sub(1)).copied().filter(|scale| *scale > 0.0).unwrap_or(1.0);
+    let scale =
+        |column: usize| deviations.get(column.wrapping_sub(1)).copied().filter(|scale| *scale > 0.0).unwrap_or(1.0);
     let mut back = vec![0.0; size * size];
     back[0] = spread;
     back[size * size - 1] = 1.0;
@@ -248,8 +256,12 @@ pub(crate) fn fit(data: &WeibullData) -> Result<WeibullFit, &'static str> {
         }
     }
     // the density of T is that of the scaled logarithm over t * spread
-    let jacobian: f64 = (0..data.times.len()).filter(|row| data.is_event[*row]).map(|row| data.counts[row] * (log_times[row] + spread.ln())).sum();
-    let finite = estimates[..width].iter().zip(&left_out).map(|(estimate, is_left_out)| (!is_left_out).then_some(*estimate));
+    let jacobian: f64 = (0..data.times.len())
+        .filter(|row| data.is_event[*row])
+        .map(|row| data.counts[row] * (log_times[row] + spread.ln()))
+        .sum();
+    let finite =
+        estimates[..width].iter().zip(&left_out).map(|(estimate, is_left_out)| (!is_left_out).then_some(*estimate));
     Ok(WeibullFit {
         estimates: finite.collect(),
         log_scale: log_scale + spread.ln(),
