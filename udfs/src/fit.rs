@@ -125,10 +125,8 @@ impl<F: RowFit> AggregateUDFImpl for FitFunction<F> {
                         parameter.name
                     );
                 }
-                Kind::Features => {
-                    if !given.is_null() {
-                        features(F::CALL.function, given)?;
-                    }
+                Kind::Features if !given.is_null() => {
+                    features(F::CALL.function, given)?;
                 }
                 Kind::Key if given.is_null() && index >= required => *coerced = DataType::Null,
                 // keys are compared as strings

@@ -17,6 +17,9 @@ const TRIAL_ROWS: usize = 4_096;
 /// A parameter on its way to 0 or infinity is stopped when its logarithm is so far from that of its start.
 const FARTHEST: f64 = 12.0;
 
+/// Where the likelihood did not reach its maximum, a parameter so far from its start is on its way to 0 or infinity.
+const FAR: f64 = 5.0;
+
 /// Parameters with their errors.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fit {
@@ -49,10 +52,13 @@ fn maximise(trial: Option<impl Objective>, mut whole: impl Objective, starts: Ve
             vec![best(&mut trial, &starts, 60)?.x]
         }
     };
-    let first = best(&mut whole, &starts, 200)?;
+    let first = best(&mut whole, &starts, 100)?;
     let minimum = polish(&mut whole, first, TOLERANCE);
     let size = minimum.x.len();
-    let runaway: Vec<usize> = (0..size).filter(|index| (minimum.x[*index] - centre[*index]).abs() > FARTHEST).collect();
+    let beyond = |limit: f64| -> Vec<usize> {
+        (0..size).filter(|index| (minimum.x[*index] - centre[*index]).abs() > limit).collect()
+    };
+    let runaway = beyond(if minimum.is_converged { FARTHEST } else { FAR });
     let factor = Cholesky::of(&minimum.curvature, size, 1e-10);
     let has_covariance = minimum.is_converged && runaway.is_empty() && factor.rank() == size;
     Some(Fit {

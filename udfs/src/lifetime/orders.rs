@@ -163,7 +163,7 @@ struct Leaving {
 }
 
 /// Nodes and weights of Gauss and Legendre on [-1, 1].
-static LEGENDRE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| legendre(16));
+static LEGENDRE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| legendre(20));
 
 fn legendre(size: u32) -> Vec<(f64, f64)> {
     let n = f64::from(size);
@@ -189,40 +189,52 @@ fn legendre(size: u32) -> Vec<(f64, f64)> {
 }
 
 fn leaving([r, alpha, s, beta]: [f64; 4], History { frequency: x, recency, age }: History) -> Leaving {
-    // on v = ln(smaller + u) the integrand has no corner, and falls like an exponential
-    let smaller = alpha.min(beta);
-    let start = (smaller + recency).ln();
-    let mut length = ((age - recency) / (smaller + recency)).ln_1p();
-    let rate =
-        (r + x) * (smaller + recency) / (alpha + recency) + (s + 1.0) * (smaller + recency) / (beta + recency) - 1.0;
-    if rate > 0.0 {
-        length = length.min(45.0 / rate);
-    }
-    // so many panels that it falls by no more than exp(-8) in each
-    let steepness = (r + x + s + 1.0).max(2.0);
-    let panels = (length * steepness / 8.0).ceil().clamp(1.0, 400.0);
-    let half = length / panels / 2.0;
-    let at_start = -(r + x) * (alpha + recency).ln() - (s + 1.0) * (beta + recency).ln() + start;
+    // On v = ln((smaller + u) / (smaller + recency)) the integrand is nearly exponential, with another rate before and after
+    // u is as large as the larger of alpha and beta: two panels, each on a scale w = 1 - exp(-rate v).
+    let (smaller, larger) = (alpha.min(beta), alpha.max(beta));
+    let (start, apart) = (smaller + recency, larger - smaller);
+    let length = ((age - recency) / start).ln_1p();
+    let log_start = start.ln();
+    let bend = (larger / start).ln();
+    let middle = if bend > 0.7 { bend.min(length) } else { 0.0 };
+    // scaled by the value at the start, so that neither overflow nor underflow matters
+    let at_start = -(r + x) * (alpha + recency).ln() - (s + 1.0) * (beta + recency).ln() + log_start;
     let mut sums = [0.0; 5];
-    if length > 0.0 {
-        for panel in 0..panels as u32 {
-            for (node, weight) in LEGENDRE.iter() {
-                let v = (2.0 * f64::from(panel) + 1.0 + node) * half;
-                let since = (smaller + recency) * v.exp_m1();
-                let (by_alpha, by_beta) = (alpha + recency + since, beta + recency + since);
-                let (log_alpha, log_beta) = (by_alpha.ln(), by_beta.ln());
-                let value = weight * (-(r + x) * log_alpha - (s + 1.0) * log_beta + start + v - at_start).exp();
-                sums[0] += value;
-                sums[1] -= value * log_alpha;
-                sums[2] -= value * (r + x) / by_alpha;
-                sums[3] += value * (1.0 / s - log_beta);
-                sums[4] -= value * (s + 1.0) / by_beta;
-            }
+    for (from, to) in [(0.0, middle), (middle, length)] {
+        if to <= from {
+            continue;
+        }
+        let by_smaller = start * f64::exp(from);
+        let ratio = by_smaller / (by_smaller + apart);
+        let (of_alpha, of_beta) = if alpha <= beta { (1.0, ratio) } else { (ratio, 1.0) };
+        // a fourth of the rate at the start: on the scale w the integrand is about (1 - w)^3, which the nodes see exactly
+        let rate = ((r + x) * of_alpha + (s + 1.0) * of_beta - 1.0) / 4.0;
+        let is_flat = (rate * (to - from)).abs() < 1e-3;
+        let most = if is_flat { to - from } else { -(-rate * (to - from)).exp_m1() / rate };
+        for (node, weight) in LEGENDRE.iter() {
+            let w = most * (1.0 + node) / 2.0;
+            let (since, slope) = if is_flat { (w, 0.0) } else { (-(-rate * w).ln_1p() / rate, rate) };
+            let v = from + since;
+            let by_smaller = start * v.exp();
+            let by_larger = apart + by_smaller;
+            let (log_smaller, log_larger) = (log_start + v, by_larger.ln());
+            let (by_alpha, log_alpha, by_beta, log_beta) = if alpha <= beta {
+                (by_smaller, log_smaller, by_larger, log_larger)
+            } else {
+                (by_larger, log_larger, by_smaller, log_smaller)
+            };
+            let log = -(r + x) * log_alpha - (s + 1.0) * log_beta + log_smaller + slope * since;
+            let value = most * weight * (log - at_start).exp();
+            sums[0] += value;
+            sums[1] -= value * log_alpha;
+            sums[2] -= value * (r + x) / by_alpha;
+            sums[3] += value * (1.0 / s - log_beta);
+            sums[4] -= value * (s + 1.0) / by_beta;
         }
     }
     let [total, slopes @ ..] = sums;
-    if total > 0.0 {
-        Leaving { log: (s * half * total).ln() + at_start, slopes: slopes.map(|slope| slope / total) }
+    if total > 0.0 && total.is_finite() {
+        Leaving { log: (s * total / 2.0).ln() + at_start, slopes: slopes.map(|slope| slope / total) }
     } else {
         Leaving { log: f64::NEG_INFINITY, slopes: [0.0; 4] }
     }
@@ -279,7 +291,7 @@ fn of_alive(shape: f64, t: f64, a: f64, b: f64) -> f64 {
     let mode = (a / b).ln();
     let width = (1.0 / a + 1.0 / b).sqrt();
     // poles of the integrand are at an imaginary part of pi in y
-    let step = 0.15 * (std::f64::consts::PI / width).min(1.0).asin();
+    let step = 0.1 * (std::f64::consts::PI / width).min(1.0).asin();
     let log_density = |y: f64| {
         // ln p and ln (1 - p)
         let (log_p, log_q) = if y > 0.0 {

@@ -8,6 +8,9 @@ use super::cholesky::Cholesky;
 /// Most BFGS steps.
 const MAX_STEPS: usize = 200;
 
+/// Most Newton steps, each of which needs the gradient at twice as many points as there are variables.
+const MAX_NEWTON_STEPS: usize = 12;
+
 /// Most halvings of one step.
 const MAX_HALVINGS: usize = 40;
 
@@ -91,7 +94,7 @@ pub(crate) fn polish(function: &mut impl Objective, mut minimum: Minimum, tolera
     if !minimum.value.is_finite() {
         return minimum;
     }
-    for _ in 0..20 {
+    for _ in 0..MAX_NEWTON_STEPS {
         minimum.curvature = curvature(function, &minimum.x);
         minimum.is_converged = false;
         let factor = Cholesky::of(&minimum.curvature, size, 1e-12);

@@ -95,9 +95,10 @@ fn moments(data: &CoxData) -> (Vec<f64>, Vec<f64>) {
     let mut means = vec![0.0; data.width];
     for (index, row) in data.rows.iter().enumerate() {
         for (mean, value) in means.iter_mut().zip(data.row_features(index)) {
-            *mean += row.count * (value / n);
+            *mean += row.count * value;
         }
     }
+    means.iter_mut().for_each(|mean| *mean /= n);
     let mut squares = vec![0.0; data.width];
     for (index, row) in data.rows.iter().enumerate() {
         for ((square, mean), value) in squares.iter_mut().zip(&means).zip(data.row_features(index)) {
@@ -147,8 +148,6 @@ impl Sums {
 pub(super) struct EventTime<'a> {
     pub(super) time: f64,
     pub(super) stratum: u32,
-    /// The number of events.
-    pub(super) count: f64,
     /// The sum of the features of the events.
     pub(super) observed: &'a [f64],
     /// The sum over the events of the mean of the features of those at risk.
@@ -245,7 +244,6 @@ pub(super) fn each_event_time(
             each(EventTime {
                 time: same_time.first().map_or(f64::NAN, |row| row.time),
                 stratum: same_time.first().map_or(0, |row| row.stratum),
-                count,
                 observed: &observed,
                 expected: &expected,
                 variance: &variance,

@@ -262,9 +262,12 @@ from (
     ) as customers(plan, call_count, months, has_left)
 )
 order by term;
-+------+
-| term |
-+------+
++------------+----------+--------------+
+| term       | estimate | hazard_ratio |
++------------+----------+--------------+
+| call_count | 0.7607   | 2.14         |
+| plan=gold  | -1.1322  | 0.322        |
++------------+----------+--------------+
 ```",
             )
             .with_related_udf("survival_at")

@@ -24,7 +24,7 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 const METHODS: &[(&str, Band)] =
-    &[("log_log", Band::LogLog), ("log-log", Band::LogLog), ("log", Band::Log), ("plain", Band::Plain)];
+    &[("log-log", Band::LogLog), ("log_log", Band::LogLog), ("log", Band::Log), ("plain", Band::Plain)];
 
 const METHOD: Parameter = Parameter::constant("method", Kind::Text);
 

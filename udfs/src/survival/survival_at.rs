@@ -63,8 +63,15 @@ struct Model {
 }
 
 enum Curve {
-    Cox { baseline: ListArray, strata: StringArray, times: Float64Array, hazards: Float64Array },
+    Cox(Box<Baseline>),
     Weibull { scales: Float64Array },
+}
+
+struct Baseline {
+    steps: ListArray,
+    strata: StringArray,
+    times: Float64Array,
+    hazards: Float64Array,
 }
 
 fn child(parent: &StructArray, name: &str) -> Option<ArrayRef> {
@@ -92,12 +99,12 @@ impl Model {
         let (terms, term) = list(&rows, "terms")?;
         let (baselines, baseline) = list(&rows, "baselines")?;
         let curve = match list(&rows, "baseline") {
-            Some((list, steps)) => Curve::Cox {
-                baseline: list,
+            Some((list, steps)) => Curve::Cox(Box::new(Baseline {
+                steps: list,
                 strata: strings(&steps, "stratum")?,
                 times: numbers(&steps, "time")?,
                 hazards: numbers(&steps, "hazard")?,
-            },
+            })),
             None => Curve::Weibull { scales: numbers(&rows, "scale")? },
         };
         Some(Self {
@@ -128,7 +135,7 @@ impl Model {
         if terms.is_empty() && self.terms.is_null(model) {
             return Ok(None);
         }
-        let is_centred = matches!(self.curve, Curve::Cox { .. });
+        let is_centred = matches!(self.curve, Curve::Cox(_));
         let mut sum = 0.0;
         let mut index = terms.start;
         while index < terms.end {
@@ -182,8 +189,9 @@ impl Model {
                 let log_hazard = if t > 0.0 { (t.ln() - predictor) / scales.value(model) } else { f64::NEG_INFINITY };
                 Ok(Some((-log_hazard.exp()).exp()))
             }
-            Curve::Cox { baseline, strata, times, hazards } => {
-                let steps = Self::range(baseline, model);
+            Curve::Cox(baseline) => {
+                let Baseline { steps, strata, times, hazards } = baseline.as_ref();
+                let steps = Self::range(steps, model);
                 let (mut hazard, mut last, mut is_known) = (0.0, f64::NEG_INFINITY, false);
                 for index in steps {
                     let own = strata.is_valid(index).then(|| strata.value(index));
@@ -392,13 +400,18 @@ with customers as (
     ) as customers(plan, call_count, months, has_left)
 ),
 model as (select weibull_fit(months, has_left, struct(call_count, plan)) as fit from customers)
-select plan, call_count, round(survival_at(fit, struct(call_count, plan), 6), 3) as still_there_ratio
+select plan, call_count, round(survival_at(fit, struct(call_count, plan), 3), 3) as still_there_ratio
 from customers cross join model
-order by still_there_ratio
-limit 3;
-+------+
-| plan |
-+------+
+order by still_there_ratio, plan
+limit 4;
++-------+------------+-------------------+
+| plan  | call_count | still_there_ratio |
++-------+------------+-------------------+
+| basic | 5          | 0.002             |
+| basic | 4          | 0.092             |
+| basic | 2          | 0.696             |
+| gold  | 3          | 0.849             |
++-------+------------+-------------------+
 ```",
     )
     .with_related_udf("cox_fit")

@@ -130,7 +130,7 @@ pub(crate) fn fit(data: &WeibullData) -> Result<WeibullFit, &'static str> {
     let events: f64 =
         data.counts.iter().zip(&data.is_event).map(|(count, is_event)| count * f64::from(u8::from(*is_event))).sum();
     let mean = |values: &mut dyn Iterator<Item = f64>| -> f64 {
-        values.zip(&data.counts).map(|(value, count)| value * (count / n)).sum()
+        values.zip(&data.counts).map(|(value, count)| value * count).sum::<f64>() / n
     };
     let deviation = |values: &mut dyn Iterator<Item = f64>, mean: f64| -> f64 {
         let square: f64 =

@@ -68,8 +68,9 @@ impl WeibullFit {
         let n = rows.count();
         let mut means = vec![0.0; matrix.width()];
         for (values, count) in matrix.values.chunks_exact(matrix.width().max(1)).zip(&data.counts) {
-            means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value * (count / n));
+            means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value * count);
         }
+        means.iter_mut().for_each(|mean| *mean /= n);
         let terms = named.enumerate().map(|(index, (name, estimate))| {
             let variance = fitted.covariance.get(index * size + index).copied().unwrap_or(f64::NAN);
             let mut values = term(name, estimate, variance, z);
@@ -153,9 +154,11 @@ from (
     select weibull_fit(months, has_left) as fit
     from (values (1, true), (2, false), (3, true), (3, true), (5, false), (6, true), (8, false)) as customers(months, has_left)
 );
-+---+
-| n |
-+---+
++---+--------+-----------+
+| n | scale  | intercept |
++---+--------+-----------+
+| 7 | 0.6709 | 1.836     |
++---+--------+-----------+
 ```",
             )
             .with_related_udf("survival_at")
