@@ -18,7 +18,7 @@ mod always_valid;
 mod anova;
 mod cells;
 mod contingency;
-mod distribution;
+pub(crate) mod distribution;
 mod effects;
 mod fisher;
 mod groups;

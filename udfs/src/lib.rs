@@ -58,6 +58,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         sentiment::scalar_functions(),
         label::scalar_functions(),
         inference::scalar_functions(),
+        regression::scalar_functions(),
         privacy::scalar_functions(),
     ]
     .concat()
@@ -72,6 +73,7 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         queue::aggregate_functions(),
         mode::aggregate_functions(),
         inference::aggregate_functions(),
+        regression::aggregate_functions(),
         anonymity::aggregate_functions(),
     ]
     .concat()

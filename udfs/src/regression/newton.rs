@@ -44,6 +44,8 @@ pub(super) struct NewtonFit {
     /// Their standard errors; empty where there are none.
     pub(super) std_errors: Vec<f64>,
     pub(super) log_likelihood: f64,
+    /// What of it does not depend on the estimates.
+    pub(super) constant: f64,
     /// Pearson's chi-square.
     pub(super) pearson: f64,
     pub(super) steps: i64,
@@ -107,7 +109,8 @@ impl Problem<'_> {
             let gain = dot(&step, &sums.gradient);
             fit.steps += 1;
             let longest = step.iter().fold(0.0_f64, |longest, value| longest.max(value.abs()));
-            if gain < 1e-4 && longest > 1e-2
+            if gain < 1e-4
+                && longest > 1e-2
                 && let Some(columns) = self.separated(&step)
             {
                 fit.end = End::Separated(columns);
@@ -141,7 +144,8 @@ impl Problem<'_> {
     fn finish(&self, mut fit: NewtonFit, point: &[f64], sums: &Sums) -> NewtonFit {
         let size = self.size();
         // What the penalty took is no likelihood.
-        fit.log_likelihood = sums.value + self.penalty(point) + self.constant();
+        fit.constant = self.constant();
+        fit.log_likelihood = sums.value + self.penalty(point) + fit.constant;
         fit.pearson = sums.pearson;
         fit.estimates = point.to_vec();
         for (estimate, column) in fit.estimates.iter_mut().skip(1).zip(self.columns) {
@@ -158,13 +162,15 @@ impl Problem<'_> {
         // The intercept is that of the centred columns less their means times the estimates.
         let mut weights = vec![1.0];
         weights.extend(self.columns.iter().map(|column| -column.mean / column.deviation));
-        let spread: f64 = (0..size)
-            .map(|row| weights[row] * dot(&covariance[row * size..(row + 1) * size], &weights))
-            .sum();
+        let spread: f64 =
+            (0..size).map(|row| weights[row] * dot(&covariance[row * size..(row + 1) * size], &weights)).sum();
         fit.std_errors.push(spread.sqrt());
-        fit.std_errors.extend(self.columns.iter().enumerate().map(|(index, column)| {
-            covariance[(index + 1) * size + index + 1].sqrt() / column.deviation
-        }));
+        fit.std_errors.extend(
+            self.columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| covariance[(index + 1) * size + index + 1].sqrt() / column.deviation),
+        );
         fit
     }
 
@@ -203,8 +209,7 @@ impl Problem<'_> {
 
     fn sums(&self, point: &[f64]) -> Sums {
         let size = self.size();
-        let mut sums =
-            Sums { value: 0.0, gradient: vec![0.0; size], curvature: vec![0.0; size * size], pearson: 0.0 };
+        let mut sums = Sums { value: 0.0, gradient: vec![0.0; size], curvature: vec![0.0; size * size], pearson: 0.0 };
         let (mut residuals, mut weights, mut weighted) = (vec![], vec![], vec![]);
         self.each_block(point, |rows, columns, predictor| {
             residuals.clear();

@@ -51,8 +51,7 @@ fn assert_near(got: &[f64], wanted: &[f64]) {
 fn logistic_as_statsmodels() {
     let fit = fit(Family::Logistic, 0.0);
     assert_eq!(fit.end, End::Converged);
-    let estimates =
-        [-2.06642990257, 0.461027577327, -0.163498629227, 0.874349848289, 0.665634805744, -0.166328533596];
+    let estimates = [-2.06642990257, 0.461027577327, -0.163498629227, 0.874349848289, 0.665634805744, -0.166328533596];
     let errors = [0.377286284584, 0.0516570401496, 0.0293566253612, 0.254372151743, 0.305210643217, 0.305077309328];
     assert_near(&fit.estimates, &estimates);
     assert_near(&fit.std_errors, &errors);
@@ -62,8 +61,7 @@ fn logistic_as_statsmodels() {
 #[test]
 fn ridge_as_scikit_learn() {
     let fit = fit(Family::Logistic, 5.0);
-    let estimates =
-        [-1.87054576574, 0.444857500029, -0.158305987642, 0.655897825916, 0.465333471458, -0.15977884944];
+    let estimates = [-1.87054576574, 0.444857500029, -0.158305987642, 0.655897825916, 0.465333471458, -0.15977884944];
     assert_near(&fit.estimates, &estimates);
     assert!(fit.std_errors.is_empty());
 }
@@ -73,7 +71,8 @@ fn poisson_as_statsmodels() {
     let fit = fit(Family::Poisson, 0.0);
     let estimates =
         [0.875251067048, 0.113716586355, -0.0132140877356, 0.285055127861, -0.0335719046875, -0.0449052097945];
-    let errors = [0.0743664074969, 0.00834099363266, 0.00516861813644, 0.0468516657082, 0.0573970960725, 0.0577469805131];
+    let errors =
+        [0.0743664074969, 0.00834099363266, 0.00516861813644, 0.0468516657082, 0.0573970960725, 0.0577469805131];
     assert_near(&fit.estimates, &estimates);
     assert_near(&fit.std_errors, &errors);
     assert_near(&[fit.log_likelihood, fit.pearson], &[-1070.15968001, 790.288758474]);
@@ -102,18 +101,22 @@ fn separation_is_found_and_near_separation_is_none() {
     assert_eq!(fit.end, End::Converged);
     assert!(fit.std_errors.iter().all(|error| error.is_finite()));
     // all rows with x = 1 are true, those with x = 0 are not
-    let quasi: Vec<(f64, f64)> = (0..60).map(|i| (f64::from(u8::from(i % 3 == 0 || i % 2 == 0)), f64::from(u8::from(i % 3 == 0)))).collect();
+    let quasi: Vec<(f64, f64)> =
+        (0..60).map(|i| (f64::from(u8::from(i % 3 == 0 || i % 2 == 0)), f64::from(u8::from(i % 3 == 0)))).collect();
     assert_eq!(of_pairs(Family::Logistic, &quasi).end, End::Separated(vec![0]));
     // no event where x = 1
-    let none: Vec<(f64, f64)> = (0..60).map(|i| (f64::from(if i % 3 == 0 { 0 } else { i % 4 }), f64::from(u8::from(i % 3 == 0)))).collect();
+    let none: Vec<(f64, f64)> =
+        (0..60).map(|i| (f64::from(if i % 3 == 0 { 0 } else { i % 4 }), f64::from(u8::from(i % 3 == 0)))).collect();
     assert_eq!(of_pairs(Family::Poisson, &none).end, End::Separated(vec![0]));
 }
 
 #[test]
 fn two_groups_by_hand() {
     // logits of 3/10 and 6/10: ln(3/7), ln(6/4) - ln(3/7); errors of a logit 1/k + 1/(n - k)
-    let pairs: Vec<(f64, f64)> = (0..10).map(|i| (f64::from(u8::from(i < 3)), 0.0))
-        .chain((0..10).map(|i| (f64::from(u8::from(i < 6)), 1.0))).collect();
+    let pairs: Vec<(f64, f64)> = (0..10)
+        .map(|i| (f64::from(u8::from(i < 3)), 0.0))
+        .chain((0..10).map(|i| (f64::from(u8::from(i < 6)), 1.0)))
+        .collect();
     let fit = of_pairs(Family::Logistic, &pairs);
     let (a, b) = ((3.0_f64 / 7.0).ln(), 1.5_f64.ln());
     assert_near(&fit.estimates, &[a, b - a]);
@@ -124,7 +127,9 @@ fn two_groups_by_hand() {
 #[test]
 fn rare_events_and_steep_predictors_converge() {
     // 2 of 100,000 by one group, 20 by the other: ln of the rates
-    let pairs: Vec<(f64, f64)> = (0..200_000).map(|i| (f64::from(u8::from(i < 2 || (100_000..100_020).contains(&i))), f64::from(i / 100_000))).collect();
+    let pairs: Vec<(f64, f64)> = (0..200_000)
+        .map(|i| (f64::from(u8::from(i < 2 || (100_000..100_020).contains(&i))), f64::from(i / 100_000)))
+        .collect();
     let fit = of_pairs(Family::Logistic, &pairs);
     let logit = |k: f64| (k / (100_000.0 - k)).ln();
     assert_eq!(fit.end, End::Converged);

@@ -21,8 +21,14 @@ const LONGLEY: [[f64; 7]; 16] = [
 ];
 
 /// NIST's certified values, and the certified standard deviations.
-const CERTIFIED: [f64; 6] =
-    [15.0618722713733, -0.358191792925910e-1, -2.02022980381683, -1.03322686717359, -0.511041056535807e-1, 1829.15146461355];
+const CERTIFIED: [f64; 6] = [
+    15.0618722713733,
+    -0.358191792925910e-1,
+    -2.02022980381683,
+    -1.03322686717359,
+    -0.511041056535807e-1,
+    1829.15146461355,
+];
 const DEVIATIONS: [f64; 6] =
     [84.9149257747669, 0.334910077722432e-1, 0.488399681651699, 0.214274163161675, 0.226073200069370, 455.478499142212];
 
@@ -41,7 +47,8 @@ fn assert_longley(triangle: &Triangle) {
     let fit = triangle.least_squares(0, &[1, 2, 3, 4, 5, 6]);
     let sigma = fit.residual / 3.0;
     assert!(digits(sigma, 304.854073561965) > 11.0, "{sigma}");
-    let intercept = triangle.mean(0) - fit.estimates.iter().zip(1..).map(|(b, column)| b * triangle.mean(column)).sum::<f64>();
+    let intercept =
+        triangle.mean(0) - fit.estimates.iter().zip(1..).map(|(b, column)| b * triangle.mean(column)).sum::<f64>();
     assert!(digits(intercept, -3482258.63459582) > 10.0, "{intercept}");
     for (index, estimate) in fit.estimates.iter().enumerate() {
         assert!(digits(*estimate, CERTIFIED[index]) > 10.0, "{index}: {estimate}");
@@ -108,7 +115,8 @@ fn a_column_that_comes_later_was_zero() {
 fn far_from_zero_no_digits_are_lost() {
     // y = 2 x by seconds since 1970: squares of the values have no digit left for the spread
     let x: Vec<f64> = (0..1000).map(|i| 1.7e9 + f64::from(i % 13)).collect();
-    let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| 2.0 * (x - 1.7e9) + if i % 2 == 0 { 0.5 } else { -0.5 }).collect();
+    let y: Vec<f64> =
+        x.iter().enumerate().map(|(i, x)| 2.0 * (x - 1.7e9) + if i % 2 == 0 { 0.5 } else { -0.5 }).collect();
     let mut triangle = Triangle::default();
     triangle.widen(2);
     for block in 0..10 {
