@@ -12,23 +12,37 @@ use crate::args::{Call, Kind, Parameter};
 pub(crate) mod design;
 pub(crate) mod fit;
 mod glm;
+mod kmeans;
+mod kmeans_fit;
 mod linear;
 mod matrix;
 pub(crate) mod model;
+mod nearest_cluster;
 mod newton;
 mod predict;
 pub(crate) mod reader;
+mod roc_auc;
+mod score_tables;
+mod scored;
 pub(crate) mod state;
+mod train_test;
 mod triangle;
 
 /// The aggregates of the family.
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    [linear::aggregate_functions(), glm::aggregate_functions()].concat()
+    [
+        linear::aggregate_functions(),
+        glm::aggregate_functions(),
+        roc_auc::aggregate_functions(),
+        score_tables::aggregate_functions(),
+        kmeans_fit::aggregate_functions(),
+    ]
+    .concat()
 }
 
 /// The scalar functions of the family.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    predict::scalar_functions()
+    [predict::scalar_functions(), train_test::scalar_functions(), nearest_cluster::scalar_functions()].concat()
 }
 
 const SECTION: DocSection = DocSection {

@@ -257,7 +257,7 @@ impl<F: Fit> Groups<F> {
     fn each_row(&mut self, values: &[ArrayRef], mut each: impl FnMut(&mut Self, usize, Option<&[f64]>)) -> Result<()> {
         let columns = self.columns(values)?;
         let first = self.bound.layout.first;
-        let mut row = Vec::with_capacity(columns.len());
+        let mut row: Vec<f64> = Vec::with_capacity(columns.len());
         for index in 0..columns.first().map_or(0, Vec::len) {
             row.clear();
             row.extend(columns.iter().filter_map(|column| column.get(index)));
@@ -388,6 +388,14 @@ impl<F: Fit> GroupsAccumulator for Groups<F> {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         self.states(emit_to)
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let encoder = FeatureEncoder::new(self.encoder.features.clone());
+        let mut rows = Self { bound: Arc::clone(&self.bound), encoder, groups: vec![], heap_size: 0 };
+        let groups: Vec<usize> = (0..values.first().map_or(0, Array::len)).collect();
+        rows.update_batch(values, &groups, opt_filter, groups.len())?;
+        rows.states(EmitTo::All)
     }
 
     fn size(&self) -> usize {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{AggregateUDF, Documentation};
 
 use super::design::{Design, listed};
 use super::fit::{Fit, Group, fit};
-use super::matrix::{Column, Rows, cholesky, cholesky_solve};
+use super::matrix::{Rows, cholesky, cholesky_solve};
 use super::model::{Record, TermRow, baselines, count, fit_fields, number, number_field, terms, text};
 use super::state::Reduced;
 use super::triangle::{LeastSquares, Triangle};
@@ -105,15 +105,16 @@ impl Solution<'_> {
     }
 
     /// HC1: n / (n - k) A^-1 (sum w^2 e^2 z z') A^-1 with A = sum w z z', over the rows.
-    fn robust_covariance(&self, rows: Rows<'_>, terms: &[Column]) -> Vec<f64> {
-        let kept: Vec<Column> = self.squares.kept.iter().filter_map(|position| terms.get(*position).copied()).collect();
-        let (count, size) = (kept.len(), kept.len() + 1);
+    fn robust_covariance(&self, rows: Rows<'_>, design: &Design) -> Vec<f64> {
+        let (count, size) = (self.squares.kept.len(), self.squares.kept.len() + 1);
         let mut meat = vec![0.0; size * size];
-        let mut z = vec![1.0; size];
+        let (mut z, mut values) = (vec![1.0; size], vec![]);
         let y_mean = self.triangle.mean(0);
         for row in rows.iter() {
-            for (index, column) in kept.iter().enumerate() {
-                z[index + 1] = column.value(row) - self.mean(index);
+            values.clear();
+            design.expand(&row[2..], &mut values);
+            for (index, position) in self.squares.kept.iter().enumerate() {
+                z[index + 1] = values[*position] - self.mean(index);
             }
             let fitted: f64 = z[1..].iter().zip(&self.squares.estimates).map(|(z, b)| z * b).sum();
             let error = row[1] * (row[0] - y_mean - fitted);
@@ -196,8 +197,7 @@ fn finish(options: &Options, group: &Group<'_>, reduced: &Reduced, record: &mut 
     let covariance = match options.errors {
         Errors::Equal => solution.equal_covariance(),
         Errors::Robust => {
-            let terms: Vec<Column> = design.terms.iter().map(|term| term.column(first)).collect();
-            solution.robust_covariance(Rows { values: &group.state.rows, width: group.layout.width }, &terms)
+            solution.robust_covariance(Rows { values: &group.state.rows, width: group.layout.width }, &design)
         }
     };
     let size = solution.squares.kept.len() + 1;

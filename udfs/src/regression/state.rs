@@ -242,10 +242,9 @@ impl Reduced {
             let index = layout.first + feature;
             for row in rows.iter() {
                 let code = row.get(index).map_or(OTHER, |code| *code as u32);
-                self.count(index, code, 1, layout);
-            }
-            if self.overflow.is_some() {
-                return;
+                if self.count(index, code, 1, layout).is_none() {
+                    return;
+                }
             }
         }
         self.triangle.widen(self.columns.len());

@@ -192,7 +192,7 @@ impl Triangle {
             let pivot = &mut before[position * width..];
             let left = norm(pivot);
             let least = COLLINEAR * lengths[position] + ROUNDING * self.mean(*column).abs() * self.weight.sqrt();
-            if !(left > least) {
+            if left.is_nan() || left <= least {
                 solution.left_out.push(position);
                 continue;
             }
@@ -233,8 +233,8 @@ impl LeastSquares {
         let mut inverse = vec![0.0; count * count];
         for row in (0..count).rev() {
             let mut sum = triangle[row][y];
-            for column in row + 1..count {
-                sum -= at(row, column) * estimates[column];
+            for (column, estimate) in estimates.iter().enumerate().skip(row + 1) {
+                sum -= at(row, column) * estimate;
             }
             estimates[row] = sum / at(row, row);
             inverse[row * count + row] = 1.0 / at(row, row);
