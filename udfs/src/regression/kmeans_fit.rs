@@ -237,12 +237,18 @@ impl Fit for KmeansFit {
             .with_argument("seed", "Constant integer: of the random starts. Default 42.")
             .with_sql_example(
                 "```sql
-select c['cluster'] as cluster, c['n'] as n, c['centroid'][1]['value'] as orders, c['centroid'][2]['value'] as amount
+select c['cluster'] as cluster, c['n'] as n, round(c['centroid'][1]['value'], 2) as orders, c['centroid'][2]['value'] as amount
 from (
     select unnest(kmeans_fit(struct(orders, amount), 2)['clusters']) as c
     from (values (1, 20), (2, 30), (1, 25), (9, 400), (11, 500)) as customers(orders, amount)
 )
 order by cluster;
++---------+---+--------+--------+
+| cluster | n | orders | amount |
++---------+---+--------+--------+
+| 1       | 3 | 1.33   | 25.0   |
+| 2       | 2 | 10.0   | 450.0  |
++---------+---+--------+--------+
 ```",
             )
             .with_related_udf("nearest_cluster")

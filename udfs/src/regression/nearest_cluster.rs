@@ -291,6 +291,15 @@ fitted as (select kmeans_fit(struct(orders, amount), 2) as model from customers)
 select customer, nearest_cluster(model, struct(orders, amount)) as cluster
 from customers cross join fitted
 order by customer;
++----------+---------+
+| customer | cluster |
++----------+---------+
+| ann      | 1       |
+| bob      | 1       |
+| cem      | 1       |
+| dee      | 2       |
+| eva      | 2       |
++----------+---------+
 ```",
     )
     .with_related_udf("kmeans_fit")

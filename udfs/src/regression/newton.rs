@@ -255,6 +255,22 @@ impl Problem<'_> {
         sums
     }
 
+    /// The columns that separate the response, each by itself.
+    fn separating_alone(&self) -> Vec<usize> {
+        let mut ranges = vec![(Range::EMPTY, Range::EMPTY); self.columns.len()];
+        for row in self.rows.iter() {
+            let is_event = row.first().is_some_and(|y| *y > 0.0);
+            for (scaled, (events, others)) in self.columns.iter().zip(&mut ranges) {
+                let range = if is_event { events } else { others };
+                range.add(scaled.column.value(row));
+            }
+        }
+        let is_separated = |(index, (events, others)): (usize, &(Range, Range))| {
+            self.family.is_separated(*events, *others).then_some(index)
+        };
+        ranges.iter().enumerate().filter_map(is_separated).collect()
+    }
+
     /// The columns that make up `direction` if the likelihood grows for ever along it: no row is against it, and it is no
     /// constant.
     fn separated(&self, direction: &[f64]) -> Option<Vec<usize>> {
@@ -278,13 +294,47 @@ impl Problem<'_> {
         if !(largest > 0.0 && against <= 1e-3 * largest) {
             return None;
         }
+        let alone = self.separating_alone();
+        if !alone.is_empty() {
+            return Some(alone);
+        }
         let longest = direction.iter().skip(1).fold(0.0_f64, |longest, value| longest.max(value.abs()));
         let is_part = |(index, value): (usize, &f64)| (value.abs() >= 0.05 * longest).then_some(index);
         Some(direction.iter().skip(1).enumerate().filter_map(is_part).collect())
     }
 }
 
+/// The least and the largest value of a column.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    low: f64,
+    high: f64,
+}
+
+impl Range {
+    const EMPTY: Self = Self { low: f64::INFINITY, high: f64::NEG_INFINITY };
+
+    fn add(&mut self, value: f64) {
+        self.low = self.low.min(value);
+        self.high = self.high.max(value);
+    }
+
+    /// Whether no value of this one is above one of `other`, and some are below.
+    fn is_below(self, other: Self) -> bool {
+        self.high <= other.low && self.low < other.high
+    }
+}
+
 impl Family {
+    /// Whether a column alone separates, by its values in rows with an event and in those without.
+    fn is_separated(self, events: Range, others: Range) -> bool {
+        let is_apart = events.is_below(others) || others.is_below(events);
+        match self {
+            Family::Logistic => is_apart,
+            Family::Poisson => is_apart && events.low == events.high,
+        }
+    }
+
     /// Of one row: its log likelihood without constants, the mean, and minus the second derivative.
     #[inline]
     fn at(self, y: f64, predictor: f64) -> (f64, f64, f64) {

@@ -149,6 +149,11 @@ fitted as (select linear_fit(handle_s, struct(transfer_count, channel)) as model
 select round(predict(model, struct(1 as transfer_count, 'mail' as channel)), 1) as mail_s,
     predict(model, struct(1 as transfer_count, 'chat' as channel)) as chat_s
 from fitted;
++--------+--------+
+| mail_s | chat_s |
++--------+--------+
+| 707.3  |        |
++--------+--------+
 ```",
     )
     .with_related_udf("linear_fit")

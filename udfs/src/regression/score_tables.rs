@@ -140,11 +140,17 @@ impl Statistic for Calibration {
             .with_argument("bins", BINS_TEXT)
             .with_sql_example(
                 "```sql
-select b['bin'] as bin, b['n'] as n, b['mean_score'] as mean_score, b['event_ratio'] as event_ratio
+select b['bin'] as bin, b['n'] as n, round(b['mean_score'], 2) as mean_score, round(b['event_ratio'], 2) as event_ratio
 from (
     select unnest(calibration(score, is_churned, 2)) as b
     from (values (0.2, false), (0.1, false), (0.3, true), (0.7, true), (0.8, true), (0.9, false)) as customers(score, is_churned)
 );
++-----+---+------------+-------------+
+| bin | n | mean_score | event_ratio |
++-----+---+------------+-------------+
+| 1   | 3 | 0.2        | 0.33        |
+| 2   | 3 | 0.8        | 0.67        |
++-----+---+------------+-------------+
 ```",
             )
             .with_related_udf("roc_auc")
@@ -243,6 +249,13 @@ from (
     select unnest(lift(score, is_churned, 3)) as b
     from (values (0.2, false), (0.1, false), (0.3, true), (0.7, true), (0.8, true), (0.9, true)) as customers(score, is_churned)
 );
++-----+-----------+------+------------------------+
+| bin | score_low | lift | cumulative_event_ratio |
++-----+-----------+------+------------------------+
+| 1   | 0.8       | 1.5  | 0.5                    |
+| 2   | 0.3       | 1.5  | 1.0                    |
+| 3   | 0.1       | 0.0  | 1.0                    |
++-----+-----------+------+------------------------+
 ```",
             )
             .with_related_udf("roc_auc")

@@ -233,6 +233,12 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
     .with_sql_example(
         "```sql
 select train_test(value, 0.75) as part, count(*) as n from generate_series(1, 1000) group by part order by part;
++-------+-----+
+| part  | n   |
++-------+-----+
+| test  | 248 |
+| train | 752 |
++-------+-----+
 ```",
     )
     .with_related_udf("predict")

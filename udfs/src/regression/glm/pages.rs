@@ -46,6 +46,13 @@ from (
               from generate_series(1, 60))
     )
 );
++---------------+------------+---------+
+| term          | odds_ratio | p_value |
++---------------+------------+---------+
+| (intercept)   | 0.42       | 0.083   |
+| contract=year | 0.89       | 0.846   |
+| contact_count | 1.93       | 0.01    |
++---------------+------------+---------+
 ```",
     )
     .with_related_udf("predict")
@@ -81,6 +88,12 @@ from (
     select unnest(poisson_fit(contact_count, struct(channel))['terms']) as t
     from (values ('phone', 2), ('phone', 4), ('phone', 3), ('mail', 1), ('mail', 2)) as customers(channel, contact_count)
 );
++--------------+-------+-----------+
+| term         | ratio | std_error |
++--------------+-------+-----------+
+| (intercept)  | 3.0   | 0.333     |
+| channel=mail | 0.5   | 0.667     |
++--------------+-------+-----------+
 ```",
     )
     .with_related_udf("predict")

@@ -93,6 +93,19 @@ fn of_pairs(family: Family, pairs: &[(f64, f64)]) -> NewtonFit {
 fn separation_is_found_and_near_separation_is_none() {
     let separated: Vec<(f64, f64)> = (0..40).map(|i| (f64::from(u8::from(i > 17)), f64::from(i))).collect();
     assert_eq!(of_pairs(Family::Logistic, &separated).end, End::Separated(vec![0]));
+    // a column that has no part in it is not named; two that separate together only are
+    let mut values: Vec<f64> = separated.iter().flat_map(|(y, x)| [*y, *x, x * 7.0 % 5.0]).collect();
+    let of_two = |values: &[f64]| {
+        let rows = Rows { values, width: 3 };
+        let column = |index| ScaledColumn { column: Column { index, level: None }, mean: 2.0, deviation: 3.0 };
+        Problem { family: Family::Logistic, rows, columns: &[column(1), column(2)], ridge: 0.0 }.fit(0.5).end
+    };
+    assert_eq!(of_two(&values), End::Separated(vec![0]));
+    for (row, i) in values.chunks_mut(3).zip(0..) {
+        let (a, b) = (f64::from(i % 8), f64::from(i / 8));
+        row.copy_from_slice(&[f64::from(u8::from(a + b > 5.5)), a, b]);
+    }
+    assert_eq!(of_two(&values), End::Separated(vec![0, 1]));
     // one row on the other side: finite, though steep
     let mut near = separated.clone();
     near[17].0 = 1.0;
