@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StructArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray, StructArray};
+use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
 
 /// What a field of the result holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FieldType {
+pub(crate) enum FieldType {
     /// A figure, as Float64.
     Number,
     /// A number of rows, as Int64.
@@ -21,7 +22,7 @@ pub(super) enum FieldType {
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Figure {
+pub(crate) enum Figure {
     Number(Option<f64>),
     Count(Option<i64>),
     Flag(bool),
@@ -29,10 +30,10 @@ pub(super) enum Figure {
 }
 
 /// The values of all fields of one result, in their order.
-pub(super) type Record = Vec<Figure>;
+pub(crate) type Record = Vec<Figure>;
 
 /// The fields of an interval.
-pub(super) const INTERVAL: &[(&str, FieldType)] = &[
+pub(crate) const INTERVAL: &[(&str, FieldType)] = &[
     ("estimate", FieldType::Number),
     ("low", FieldType::Number),
     ("high", FieldType::Number),
@@ -42,7 +43,7 @@ pub(super) const INTERVAL: &[(&str, FieldType)] = &[
 ];
 
 /// The fields of an effect size of two groups.
-pub(super) const EFFECT: &[(&str, FieldType)] = &[
+pub(crate) const EFFECT: &[(&str, FieldType)] = &[
     ("estimate", FieldType::Number),
     ("low", FieldType::Number),
     ("high", FieldType::Number),
@@ -56,21 +57,21 @@ const FEW: i64 = 30;
 
 /// An estimate and its interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Interval {
-    pub(super) estimate: Option<f64>,
-    pub(super) bounds: Option<(f64, f64)>,
-    pub(super) n: i64,
-    pub(super) reason: Option<&'static str>,
+pub(crate) struct Interval {
+    pub(crate) estimate: Option<f64>,
+    pub(crate) bounds: Option<(f64, f64)>,
+    pub(crate) n: i64,
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Interval {
     /// No rows to estimate from.
-    pub(super) fn none(reason: &'static str) -> Self {
+    pub(crate) fn none(reason: &'static str) -> Self {
         Self { reason: Some(reason), ..Self::default() }
     }
 
     /// The values of [`INTERVAL`].
-    pub(super) fn record(self) -> Record {
+    pub(crate) fn record(self) -> Record {
         let (low, high) = self.bounds.unzip();
         vec![
             Figure::Number(self.estimate),
@@ -83,7 +84,7 @@ impl Interval {
     }
 
     /// The values of [`EFFECT`].
-    pub(super) fn effect(self, counts: Option<[i64; 2]>) -> Record {
+    pub(crate) fn effect(self, counts: Option<[i64; 2]>) -> Record {
         let (low, high) = self.bounds.unzip();
         let [n_a, n_b] = counts.map_or([None; 2], |counts| counts.map(Some));
         vec![
@@ -98,7 +99,7 @@ impl Interval {
 }
 
 /// The fields of a comparison of two groups by a statistic with degrees of freedom.
-pub(super) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
+pub(crate) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
     ("statistic", FieldType::Number),
     ("df", FieldType::Number),
     ("p_value", FieldType::Number),
@@ -112,7 +113,7 @@ pub(super) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
 ];
 
 /// The fields of a comparison of two groups.
-pub(super) const COMPARISON: &[(&str, FieldType)] = &[
+pub(crate) const COMPARISON: &[(&str, FieldType)] = &[
     ("statistic", FieldType::Number),
     ("p_value", FieldType::Number),
     ("difference", FieldType::Number),
@@ -126,25 +127,25 @@ pub(super) const COMPARISON: &[(&str, FieldType)] = &[
 
 /// The result of a comparison of two groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Comparison {
-    pub(super) statistic: Option<f64>,
-    pub(super) df: Option<f64>,
-    pub(super) p_value: Option<f64>,
-    pub(super) difference: Option<f64>,
-    pub(super) bounds: Option<(f64, f64)>,
-    pub(super) counts: Option<[i64; 2]>,
-    pub(super) method: &'static str,
-    pub(super) reason: Option<&'static str>,
+pub(crate) struct Comparison {
+    pub(crate) statistic: Option<f64>,
+    pub(crate) df: Option<f64>,
+    pub(crate) p_value: Option<f64>,
+    pub(crate) difference: Option<f64>,
+    pub(crate) bounds: Option<(f64, f64)>,
+    pub(crate) counts: Option<[i64; 2]>,
+    pub(crate) method: &'static str,
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Comparison {
     /// A comparison that cannot be made.
-    pub(super) fn none(method: &'static str, reason: &'static str) -> Self {
+    pub(crate) fn none(method: &'static str, reason: &'static str) -> Self {
         Self { method, reason: Some(reason), ..Self::default() }
     }
 
     /// The values of [`COMPARISON`].
-    pub(super) fn record(self) -> Record {
+    pub(crate) fn record(self) -> Record {
         let (low, high) = self.bounds.unzip();
         let [n_a, n_b] = self.counts.map_or([None; 2], |counts| counts.map(Some));
         vec![
@@ -161,7 +162,7 @@ impl Comparison {
     }
 
     /// The values of [`COMPARISON_WITH_DF`].
-    pub(super) fn record_with_df(self) -> Record {
+    pub(crate) fn record_with_df(self) -> Record {
         let mut record = self.record();
         record.insert(1, Figure::Number(self.df));
         record
@@ -169,8 +170,25 @@ impl Comparison {
 }
 
 /// The type of a result with these fields.
-pub(super) fn struct_type(fields: &[(&str, FieldType)]) -> DataType {
+pub(crate) fn struct_type(fields: &[(&str, FieldType)]) -> DataType {
     DataType::Struct(arrow_fields(fields))
+}
+
+/// The type of a list of rows with these fields.
+pub(crate) fn list_type(fields: &[(&str, FieldType)]) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(struct_type(fields), true)))
+}
+
+/// The results of many groups that are lists. A record holds the values of all rows, one after the other; an empty one is
+/// NULL.
+pub(crate) fn list_array(fields: &[(&str, FieldType)], records: &[Record]) -> Result<ArrayRef> {
+    let rows = records.iter().flat_map(|record| record.chunks(fields.len().max(1))).map(<[Figure]>::to_vec);
+    let rows: Vec<Record> = rows.collect();
+    let values = struct_array(fields, &rows)?;
+    let offsets = OffsetBuffer::from_lengths(records.iter().map(|record| record.len() / fields.len().max(1)));
+    let nulls: NullBuffer = records.iter().map(|record| !record.is_empty()).collect();
+    let field = Arc::new(Field::new_list_field(struct_type(fields), true));
+    Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(nulls))?))
 }
 
 fn arrow_fields(fields: &[(&str, FieldType)]) -> Fields {
@@ -187,7 +205,7 @@ fn arrow_fields(fields: &[(&str, FieldType)]) -> Fields {
 }
 
 /// The results of many groups. A field whose value is of another type than declared is NULL, and so is NaN.
-pub(super) fn struct_array(fields: &[(&str, FieldType)], records: &[Record]) -> Result<ArrayRef> {
+pub(crate) fn struct_array(fields: &[(&str, FieldType)], records: &[Record]) -> Result<ArrayRef> {
     let columns = fields.iter().enumerate().map(|(index, (_, field_type))| -> ArrayRef {
         let figures = records.iter().map(|record| record.get(index));
         match field_type {

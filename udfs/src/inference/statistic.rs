@@ -35,14 +35,14 @@ use datafusion::logical_expr::{
 };
 
 use super::groups::CellGroups;
-use super::record::{FieldType, Record, struct_array, struct_type};
+use super::record::{FieldType, Record, list_array, list_type, struct_array, struct_type};
 use crate::args::{Call, Constants};
 
 /// The parameter that names the group with which the other one is compared.
-pub(super) const BASELINE: &str = "baseline";
+pub(crate) const BASELINE: &str = "baseline";
 
 /// The state of the rows of a group that have one key.
-pub(super) trait Cell: Default + Debug + Send + Sync + 'static {
+pub(crate) trait Cell: Default + Debug + Send + Sync + 'static {
     /// What one row adds.
     type Row: Copy + Debug + Send + Sync + 'static;
 
@@ -78,18 +78,20 @@ pub(super) trait Cell: Default + Debug + Send + Sync + 'static {
 
 /// A cell and its key, in Arrow's row format: its bytes sort as the values do.
 #[derive(Debug)]
-pub(super) struct Entry<'a, C> {
+pub(crate) struct Entry<'a, C> {
     /// The value of each key column; empty where the function has fewer.
-    pub(super) keys: [&'a [u8]; 2],
-    pub(super) cell: &'a mut C,
+    pub(crate) keys: [&'a [u8]; 2],
+    pub(crate) cell: &'a mut C,
 }
 
 /// A SQL aggregate function that returns a STRUCT.
-pub(super) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
+pub(crate) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// How it is called.
     const CALL: Call;
     /// Which arguments are the key.
     const KEYS: &'static [usize];
+    /// Whether the result is a list of rows with these fields, in place of one: the record holds row after row.
+    const IS_LIST: bool = false;
     /// The fields of the result.
     const FIELDS: &'static [(&'static str, FieldType)];
     /// What is kept of the rows.
@@ -123,7 +125,7 @@ pub(super) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
 }
 
 /// The DataFusion function for `statistic`.
-pub(super) fn statistic<S: Statistic>(statistic: S) -> Arc<AggregateUDF> {
+pub(crate) fn statistic<S: Statistic>(statistic: S) -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::from(StatisticFunction { statistic, signature: S::CALL.signature() }))
 }
 
@@ -135,10 +137,10 @@ struct StatisticFunction<S> {
 
 /// One call with its constants.
 #[derive(Debug)]
-pub(super) struct BoundCall<S: Statistic> {
-    pub(super) options: S::Options,
-    pub(super) baseline: Option<Vec<u8>>,
-    pub(super) key_types: Vec<DataType>,
+pub(crate) struct BoundCall<S: Statistic> {
+    pub(crate) options: S::Options,
+    pub(crate) baseline: Option<Vec<u8>>,
+    pub(crate) key_types: Vec<DataType>,
 }
 
 fn refuse_distinct(call: &Call, is_distinct: bool) -> Result<()> {
@@ -196,7 +198,7 @@ impl<S: Statistic> AggregateUDFImpl for StatisticFunction<S> {
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(struct_type(S::FIELDS))
+        Ok(if S::IS_LIST { list_type(S::FIELDS) } else { struct_type(S::FIELDS) })
     }
 
     fn is_nullable(&self) -> bool {
@@ -290,7 +292,7 @@ impl<S: Statistic> GroupsAccumulator for CellGroups<S> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let records = self.records(emit_to);
-        struct_array(S::FIELDS, &records)
+        result_array::<S>(&records)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -307,6 +309,11 @@ impl<S: Statistic> GroupsAccumulator for CellGroups<S> {
     fn size(&self) -> usize {
         self.memory_size()
     }
+}
+
+/// The results of many groups.
+fn result_array<S: Statistic>(records: &[Record]) -> Result<ArrayRef> {
+    if S::IS_LIST { list_array(S::FIELDS, records) } else { struct_array(S::FIELDS, records) }
 }
 
 /// The only value of a column of one row.
@@ -357,7 +364,7 @@ impl<S: Statistic> Accumulator for RowAccumulator<S> {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        only_value(&struct_array(S::FIELDS, &[self.groups.only_record()])?)
+        only_value(&result_array::<S>(&[self.groups.only_record()])?)
     }
 
     fn size(&self) -> usize {
@@ -402,7 +409,7 @@ impl<S: Statistic> Accumulator for FrameAccumulator<S> {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         self.groups.refill(self.frame.iter().flatten().copied());
-        only_value(&struct_array(S::FIELDS, &[self.groups.only_record()])?)
+        only_value(&result_array::<S>(&[self.groups.only_record()])?)
     }
 
     fn size(&self) -> usize {

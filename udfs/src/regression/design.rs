@@ -30,6 +30,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::Column as ColumnExpr;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
+use super::matrix::Column as MatrixColumn;
 use crate::strings::{Column, is_string};
 
 /// Most levels of a string feature in one group.
@@ -178,6 +179,12 @@ impl LevelTable {
     /// The string of a code; `None` for [`OTHER`].
     pub(crate) fn name(&self, code: u32) -> Option<&str> {
         self.names.get(code as usize).map(Arc::as_ref)
+    }
+
+    /// The strings in the order of their codes.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(Arc::as_ref)
     }
 
     fn memory_size(&self) -> usize {
@@ -376,6 +383,11 @@ impl Design {
 }
 
 impl Term {
+    /// Its column of encoded rows whose features begin at `first`.
+    pub(super) fn column(&self, first: usize) -> MatrixColumn {
+        MatrixColumn { index: first + self.feature, level: self.level.as_ref().map(|(code, _)| f64::from(*code)) }
+    }
+
     /// Its value for one row of encoded features.
     #[inline]
     pub(crate) fn value(&self, features: &[f64]) -> f64 {
@@ -387,7 +399,7 @@ impl Term {
     }
 }
 
-fn too_many_levels(feature: &str) -> String {
+pub(super) fn too_many_levels(feature: &str) -> String {
     format!("feature {feature} has more than {MAX_LEVELS} different strings; group them before, or leave it out")
 }
 
