@@ -155,9 +155,14 @@ from (
         from generate_series(1, 200)
     )
 );
-+------+
-| term |
-+------+
++-------+----------+-----------+
+| term  | estimate | std_error |
++-------+----------+-----------+
+| r     | 0.647    | 0.088     |
+| alpha | 6.599    | 1.153     |
+| a     | 0.063    | 0.043     |
+| b     | 0.509    | 0.412     |
++-------+----------+-----------+
 ```",
             )
             .with_related_udf("expected_orders")
@@ -250,9 +255,13 @@ from (
     select unnest(spend_fit(frequency, mean_amount)['terms']) as term
     from (select value % 4 + 1 as frequency, 20 + value * 37 % 61 as mean_amount from generate_series(1, 200))
 );
-+------+
-| term |
-+------+
++-------+----------+
+| term  | estimate |
++-------+----------+
+| p     | 9.549    |
+| q     | 9.768    |
+| gamma | 46.025   |
++-------+----------+
 ```",
             )
             .with_related_udf("clv_fit")

@@ -97,9 +97,11 @@ impl ModelFunction for PAlive {
             .with_sql_example(format!(
                 "```sql
 {EXAMPLE_CUSTOMERS}select round(p_alive(fit, 3, 10, 40), 3) as long_ago, round(p_alive(fit, 3, 39, 40), 3) as just_now from model;
-+------+
-| term |
-+------+
++----------+----------+
+| long_ago | just_now |
++----------+----------+
+| 0.479    | 0.973    |
++----------+----------+
 ```"
             ))
             .with_related_udf("clv_fit")
@@ -157,9 +159,11 @@ impl ModelFunction for ExpectedOrders {
                 "```sql
 {EXAMPLE_CUSTOMERS}select round(expected_orders(fit, 3, 30, 40, 26), 3) as of_three, round(expected_orders(fit, 0, 0, 0, 26), 3) as of_new
 from model;
-+------+
-| term |
-+------+
++----------+--------+
+| of_three | of_new |
++----------+--------+
+| 1.882    | 2.228  |
++----------+--------+
 ```"
             ))
             .with_related_udf("clv_fit")
@@ -274,9 +278,11 @@ select
     round(clv(orders, spend, 3, 30, 40, 50, 52), 2) as plain,
     round(clv(orders, spend, 3, 30, 40, 50, 52, 0.01, step => 4.345), 2) as discounted
 from models;
-+------+
-| term |
-+------+
++--------+------------+
+| plain  | discounted |
++--------+------------+
+| 186.36 | 174.92     |
++--------+------------+
 ```",
             )
             .with_related_udf("clv_fit")
