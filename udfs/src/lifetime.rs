@@ -16,6 +16,7 @@ mod fit;
 mod fit_functions;
 mod model_functions;
 mod orders;
+mod periods;
 mod spend;
 mod value_functions;
 

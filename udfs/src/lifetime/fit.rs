@@ -87,6 +87,10 @@ pub(crate) fn fit_orders(model: OrderModel, rows: &Histories) -> Option<Fit> {
     }
     let starts = [(0.5, 1.0, 2.0), (1.0, 0.3, 1.0), (0.2, 0.5, 0.5), (2.0, 2.0, 8.0), (0.3, 3.0, 20.0)];
     let starts = starts.iter().map(|(r, third, fourth)| {
+        if model == OrderModel::BetaBinomial {
+            // the mean of p is near the rate
+            return [2.0 * r, 2.0 * r * (1.0 / rate - 1.0).max(0.1), *third, *fourth].map(f64::ln).to_vec();
+        }
         // beta of Pareto/NBD is a time
         let fourth = if model == OrderModel::Pareto { fourth * age } else { *fourth };
         [*r, r / rate, *third, fourth].map(f64::ln).to_vec()

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{AggregateUDF, Documentation};
 
 use super::fit::{Fit, fit_orders, fit_spend};
 use super::orders::{Histories, History, OrderModel};
+use super::periods;
 use super::spend::Spend;
 use super::{
     AGE, AGE_TEXT, FIELDS, FREQUENCY, FREQUENCY_TEXT, LEVEL, LEVEL_TEXT, RECENCY, RECENCY_TEXT, fit_values, page,
@@ -34,6 +35,7 @@ pub(super) const MODELS: &[(&str, OrderModel)] = &[
     ("bg_nbd", OrderModel::BetaGeometric),
     ("mbg_nbd", OrderModel::ModifiedBetaGeometric),
     ("pareto_nbd", OrderModel::Pareto),
+    ("bg_bb", OrderModel::BetaBinomial),
 ];
 
 /// The name of the model of amounts.
@@ -97,9 +99,16 @@ impl RowFit for ClvFit {
         let n_repeat: f64 = repeating.map(|(_, count)| count).sum();
         let n = rows.count();
         let names = model.parameters();
+        let is_of_periods = *model == OrderModel::BetaBinomial;
         let (fitted, reason) = match () {
             () if n == 0.0 => (None, Some("no customer with a known frequency, recency and age".to_owned())),
             () if n_repeat == 0.0 => (None, Some("no customer ordered again".to_owned())),
+            () if is_of_periods && !histories.rows.iter().all(|(history, _)| periods::is_of_periods(*history)) => {
+                (None, Some("bg_bb takes whole periods, at most 10000, and at most one order in each".to_owned()))
+            }
+            () if is_of_periods && periods::term_count(&histories) > periods::MAX_TERMS => {
+                (None, Some("more than 10^7 terms: distinct customers times periods since their last order".to_owned()))
+            }
             () => {
                 let fitted = fit_orders(*model, &histories);
                 let reason = reason(fitted.as_ref(), &names);
@@ -110,6 +119,7 @@ impl RowFit for ClvFit {
             OrderModel::BetaGeometric => "BG/NBD",
             OrderModel::ModifiedBetaGeometric => "MBG/NBD",
             OrderModel::Pareto => "Pareto/NBD",
+            OrderModel::BetaBinomial => "BG/BB",
         };
         let counts = [n as i64, rows.left_out, n_repeat as i64].map(Value::Count);
         let mut record: Vec<Value> = [Value::text(Some(method))].into_iter().chain(counts).collect();
@@ -125,23 +135,26 @@ impl RowFit for ClvFit {
                  compute from it.\n\
                  Formula: a customer orders at a rate that is gamma distributed (r, alpha). bg_nbd: after each order he leaves with a \
                  probability that is beta distributed (a, b); mbg_nbd: the same, and also after the first order; pareto_nbd: he leaves at a \
-                 rate that is gamma distributed (s, beta). Maximum likelihood in the logarithms of the parameters, from five starts; errors \
+                 rate that is gamma distributed (s, beta). bg_bb, for periods of which each has an order or not: he orders in a period with a \
+                 probability that is beta distributed (alpha, beta), and leaves before one with a probability that is beta distributed (gamma, \
+                 delta). Maximum likelihood in the logarithms of the parameters, from five starts; errors \
                  from the second derivatives, intervals on the scale of the logarithm.\n\
                  Units: recency and age in one unit of time, which is that of alpha and beta and of all horizons.\n\
                  NULL: a customer with a NULL, a frequency that is no count, a recency above age, or a recency without orders after the first, \
                  is left out, and counted in n_missing. No customer who ordered again: no fit, is_converged is false, and reason says why. \
-                 Without a maximum at finite parameters is_converged is false, and std_error NULL.\n\
+                 Without a maximum at finite parameters is_converged is false, and std_error NULL. bg_bb with parts of a period, with more \
+                 orders than periods up to the last one, or with more than 10000 periods: no fit, and a reason.\n\
                  Edges: n_repeat counts customers who ordered again. statistic and p_value of terms are always NULL: a test that a parameter is \
                  0 has no meaning. The result does not depend on the order of rows. Distinct rows are held in memory until the end, 32 bytes \
                  each. DISTINCT is refused.\n\
                  Source: P. S. Fader, B. G. S. Hardie and K. L. Lee, Marketing Science 24 (2005) 275-284; E. P. Batislam, M. Denizel and A. \
                  Filiztekin, International Journal of Research in Marketing 24 (2007) 201-209; D. C. Schmittlein, D. G. Morrison and R. \
-                 Colombo, Management Science 33 (1987) 1-24.",
+                 Colombo, Management Science 33 (1987) 1-24; P. S. Fader, B. G. S. Hardie and J. Shang, Marketing Science 29 (2010) 1086-1108.",
             )
             .with_argument("frequency", FREQUENCY_TEXT)
             .with_argument("recency", RECENCY_TEXT)
             .with_argument("age", AGE_TEXT)
-            .with_argument("model", "Constant string: 'bg_nbd' (default), 'mbg_nbd' or 'pareto_nbd'.")
+            .with_argument("model", "Constant string: 'bg_nbd' (default), 'mbg_nbd', 'pareto_nbd', or 'bg_bb' where recency and age count periods.")
             .with_argument("level", LEVEL_TEXT)
             .with_sql_example(
                 "```sql

@@ -1,4 +1,4 @@
-//! Models of how often customers order and whether they still do: BG/NBD, MBG/NBD and Pareto/NBD.
+//! Models of how often customers order and whether they still do: BG/NBD, MBG/NBD and Pareto/NBD (and BG/BB, see [`periods`]).
 //!
 //! A customer orders at a rate of his own, which varies as a gamma distribution (shape r, rate alpha), until he leaves: with a
 //! probability p after each order, beta distributed (a, b), in BG/NBD and MBG/NBD; at a rate of his own, gamma distributed
@@ -15,6 +15,8 @@ use std::sync::LazyLock;
 
 use statrs::function::gamma::{digamma, ln_gamma};
 
+use super::periods;
+
 /// Which model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum OrderModel {
@@ -24,6 +26,8 @@ pub(crate) enum OrderModel {
     ModifiedBetaGeometric,
     /// Pareto/NBD
     Pareto,
+    /// BG/BB
+    BetaBinomial,
 }
 
 impl OrderModel {
@@ -32,6 +36,7 @@ impl OrderModel {
         match self {
             OrderModel::BetaGeometric | OrderModel::ModifiedBetaGeometric => ["r", "alpha", "a", "b"],
             OrderModel::Pareto => ["r", "alpha", "s", "beta"],
+            OrderModel::BetaBinomial => ["alpha", "beta", "gamma", "delta"],
         }
     }
 }
@@ -80,6 +85,7 @@ pub(crate) fn minus_log_likelihood(model: OrderModel, rows: &Histories, logs: &[
         OrderModel::BetaGeometric => beta_geometric(rows, parameters, 0.0, &mut sums),
         OrderModel::ModifiedBetaGeometric => beta_geometric(rows, parameters, 1.0, &mut sums),
         OrderModel::Pareto => pareto(rows, parameters, &mut sums),
+        OrderModel::BetaBinomial => periods::beta_binomial(rows, parameters, &mut sums),
     }
     let [value, derivatives @ ..] = sums;
     for ((slot, derivative), parameter) in gradient.iter_mut().zip(derivatives).zip(parameters) {
@@ -254,6 +260,7 @@ pub(crate) fn p_alive(model: OrderModel, parameters: [f64; 4], history: History)
             a.ln() - (b + x).ln() + (r + x) * ((age - recency) / (alpha + recency)).ln_1p()
         }
         OrderModel::Pareto => leaving(parameters, history).log - log_alive(parameters, history),
+        OrderModel::BetaBinomial => return periods::p_alive(parameters, history, 1.0),
     };
     if log_odds > 0.0 {
         let inverse = (-log_odds).exp();
@@ -276,6 +283,7 @@ pub(crate) fn expected_orders(model: OrderModel, parameters: [f64; 4], history: 
             let span = if power.abs() * log < 1e-8 { log } else { -(-power * log).exp_m1() / power };
             (r + x) * (fourth + age) / (alpha + age) * span
         }
+        OrderModel::BetaBinomial => return periods::expected_orders(parameters, history, horizon),
     };
     p_alive(model, parameters, history) * of_alive
 }

@@ -13,7 +13,8 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::{Documentation, ScalarUDF};
 
 use super::model_functions::{Model, ModelFunction, model_function};
-use super::orders::{History, expected_orders, p_alive};
+use super::orders::{History, OrderModel, expected_orders, p_alive};
+use super::periods;
 use super::spend::expected_amount;
 use super::{AGE, AGE_TEXT, FREQUENCY, FREQUENCY_TEXT, RECENCY, RECENCY_TEXT, page};
 use crate::args::{Call, Kind, Parameter};
@@ -54,6 +55,23 @@ fn check(parameter: &str, value: f64) -> Result<(), String> {
     }
 }
 
+/// The orders of a customer, if one of this model can have them.
+fn checked(model: OrderModel, frequency: f64, recency: f64, age: f64) -> Option<History> {
+    let history = History::checked(frequency, recency, age)?;
+    (model != OrderModel::BetaBinomial || periods::is_of_periods(history)).then_some(history)
+}
+
+/// A horizon of BG/BB is a number of periods.
+fn check_periods(model: OrderModel, horizon: f64) -> Result<(), String> {
+    let is_of_periods = horizon.is_nan() || (horizon.fract() == 0.0 && horizon <= periods::MAX_PERIODS);
+    if model == OrderModel::BetaBinomial && !is_of_periods {
+        return Err(format!(
+            "horizon and step of a bg_bb model must be a number of periods, at most 10000, got {horizon}"
+        ));
+    }
+    Ok(())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct PAlive;
 
@@ -73,7 +91,7 @@ impl ModelFunction for PAlive {
         let ([Model::Orders(model, parameters)], [frequency, recency, age]) = (models, numbers) else {
             return Err(NOT_ORDERS.to_owned());
         };
-        let history = History::checked(*frequency, *recency, *age);
+        let history = checked(*model, *frequency, *recency, *age);
         Ok(history.map(|history| p_alive(*model, *parameters, history)))
     }
 
@@ -83,7 +101,7 @@ impl ModelFunction for PAlive {
                 PAlive::CALL,
                 "The probability that a customer has not left yet, given his orders.\n\
                  Formula: bg_nbd: 1 / (1 + a / (b + x - 1) ((alpha + T) / (alpha + t_x))^(r + x)), 1 for a customer without orders after the \
-                 first; mbg_nbd: the same with b + x; pareto_nbd: the share of the likelihood of those who have not left. x is frequency, t_x \
+                 first; mbg_nbd: the same with b + x; pareto_nbd and bg_bb: the share of the likelihood of those who have not left (bg_bb: who are there in the next period). x is frequency, t_x \
                  recency, T age.\n\
                  Units: times in the unit of the fit; a ratio from 0 to 1 out.\n\
                  NULL: any NULL, a model without parameters, and figures that no customer can have (see clv_fit) give NULL.\n\
@@ -131,7 +149,8 @@ impl ModelFunction for ExpectedOrders {
         let ([Model::Orders(model, parameters)], [frequency, recency, age, horizon]) = (models, numbers) else {
             return Err(NOT_ORDERS.to_owned());
         };
-        let history = History::checked(*frequency, *recency, *age).filter(|_| !horizon.is_nan());
+        let history = checked(*model, *frequency, *recency, *age).filter(|_| !horizon.is_nan());
+        check_periods(*model, *horizon)?;
         Ok(history.map(|history| expected_orders(*model, *parameters, history, *horizon)))
     }
 
@@ -142,7 +161,8 @@ impl ModelFunction for ExpectedOrders {
                 "How many orders a customer will place within a time from now on, given his orders so far.\n\
                  Formula: the probability that he has not left (p_alive) times the expected orders of one who has not: bg_nbd and mbg_nbd: the \
                  mean of (1 - (1 + p t / (alpha + T))^-(r + x)) / p over the probability p of leaving, beta distributed given his orders; \
-                 pareto_nbd: (r + x) (beta + T) / ((alpha + T) (s - 1)) (1 - ((beta + T) / (beta + T + t))^(s - 1)). t is horizon, T age, x \
+                 pareto_nbd: (r + x) (beta + T) / ((alpha + T) (s - 1)) (1 - ((beta + T) / (beta + T + t))^(s - 1)); bg_bb: (alpha + x) / (alpha + beta + n) times the sum of the probabilities to be there in each \
+                 period. t is horizon, T age, x \
                  frequency.\n\
                  Units: times in the unit of the fit; orders out.\n\
                  NULL: any NULL, a model without parameters, and figures that no customer can have (see clv_fit) give NULL.\n\
@@ -209,9 +229,13 @@ impl ModelFunction for Clv {
             _ => return Err("spend_model must be the struct of spend_fit, got that of clv_fit".to_owned()),
         };
         let [frequency, recency, age, mean_amount, horizon, rate, step] = numbers else { return Ok(None) };
-        let Some(history) = History::checked(*frequency, *recency, *age).filter(|_| !horizon.is_nan()) else {
+        let Some(history) = checked(orders.0, *frequency, *recency, *age).filter(|_| !horizon.is_nan()) else {
             return Ok(None);
         };
+        check_periods(orders.0, *horizon)?;
+        if !step.is_nan() {
+            check_periods(orders.0, *step)?;
+        }
         if *frequency > 0.0 && (mean_amount.is_nan() || *mean_amount <= 0.0) {
             return Ok(None);
         }

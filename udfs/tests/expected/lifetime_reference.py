@@ -20,7 +20,7 @@ import scipy
 from lifelines import CoxPHFitter, KaplanMeierFitter, WeibullAFTFitter, WeibullFitter
 from lifelines.statistics import multivariate_logrank_test
 from lifelines.utils import concordance_index
-from lifetimes import BetaGeoFitter, GammaGammaFitter, ModifiedBetaGeoFitter, ParetoNBDFitter
+from lifetimes import BetaGeoBetaBinomFitter, BetaGeoFitter, GammaGammaFitter, ModifiedBetaGeoFitter, ParetoNBDFitter
 from scipy import optimize
 from scipy.special import gammaln
 
@@ -107,6 +107,22 @@ def orders():
             show(fitter.__name__, x, t_x, age, horizon, alive, future)
 
 
+def periods(directory):
+    """BG/BB of the donations, and of given parameters."""
+    donations = pd.read_csv(f"{directory}/btyd/donations.csv")
+    model = BetaGeoBetaBinomFitter()
+    model.fit(donations.frequency, donations.recency, donations.periods, donations.weights)
+    value = -model._negative_log_likelihood_ * donations.weights.sum()
+    show("BetaGeoBetaBinom", *model.params_, *model.standard_errors_, value)
+    model.params_ = pd.Series({"alpha": 1.2, "beta": 0.75, "gamma": 0.66, "delta": 2.8})
+    model.predict = None
+    for x, t_x, n in ((6, 6, 6), (2, 4, 6), (0, 0, 6)):
+        history = [pd.Series([x]), pd.Series([t_x]), pd.Series([n])]
+        alive = float(np.atleast_1d(model.conditional_probability_alive(1, *history))[0])
+        future = model.conditional_expected_number_of_purchases_up_to_time(5, *history)
+        show("BetaGeoBetaBinom", x, t_x, n, 5, alive, float(np.atleast_1d(future)[0]))
+
+
 def made():
     """200 customers, made as the tests make them."""
     value = np.arange(1, 201)
@@ -132,6 +148,7 @@ def main():
     survival()
     published(sys.argv[1])
     orders()
+    periods(sys.argv[1])
     made()
 
 

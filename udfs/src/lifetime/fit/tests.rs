@@ -58,6 +58,40 @@ fn orders_of_cdnow_as_published() {
 }
 
 #[test]
+fn donations_as_published() {
+    // Fader, Hardie and Shang 2010: 1.204, .750, .657, 2.783, -33225.6; the digits are lifetimes 0.11.3's
+    let donors = [
+        (0.0, 0.0, 3_464.0),
+        (1.0, 1.0, 1_091.0),
+        (1.0, 2.0, 277.0),
+        (1.0, 3.0, 129.0),
+        (1.0, 4.0, 78.0),
+        (1.0, 5.0, 119.0),
+        (1.0, 6.0, 129.0),
+        (2.0, 2.0, 613.0),
+        (2.0, 3.0, 255.0),
+        (2.0, 4.0, 155.0),
+        (2.0, 5.0, 173.0),
+        (2.0, 6.0, 234.0),
+        (3.0, 3.0, 322.0),
+        (3.0, 4.0, 181.0),
+        (3.0, 5.0, 225.0),
+        (3.0, 6.0, 357.0),
+        (4.0, 4.0, 240.0),
+        (4.0, 5.0, 284.0),
+        (4.0, 6.0, 512.0),
+        (5.0, 5.0, 335.0),
+        (5.0, 6.0, 728.0),
+        (6.0, 6.0, 1_203.0),
+    ];
+    let rows = donors.map(|(x, t_x, count)| (History::checked(x, t_x, 6.0).unwrap(), count)).to_vec();
+    let fit = fit_orders(OrderModel::BetaBinomial, &Histories { rows }).unwrap();
+    assert!(fit.is_converged);
+    assert_near(&fit.parameters, &[1.20352239361, 0.749716358176, 0.65671816955, 2.78344198289], 1e-6);
+    assert_near(&[fit.log_likelihood], &[-33225.5812743], 1e-9);
+}
+
+#[test]
 fn amounts_of_cdnow_as_published() {
     let Some(rows) = cdnow() else { return };
     let mut rows: Vec<Spend> = rows
