@@ -6,7 +6,7 @@
 use super::orders::{Histories, OrderModel, minus_log_likelihood as minus_log_likelihood_of_orders};
 use super::spend::{Spend, minus_log_likelihood as minus_log_likelihood_of_spend};
 use crate::numerics::cholesky::Cholesky;
-use crate::numerics::minimise::{Minimum, Objective, descend, polish};
+use crate::numerics::minimise::{Minimum, Objective, descend, descend_with, polish};
 
 /// Gains of the log likelihood below this are none.
 const TOLERANCE: f64 = 1e-8;
@@ -38,42 +38,59 @@ fn best(function: &mut impl Objective, starts: &[Vec<f64>], max_steps: usize) ->
     minima.filter(|minimum| minimum.value.is_finite()).min_by(|one, other| one.value.total_cmp(&other.value))
 }
 
-/// Tries the starts with `trial`, if there is one, and goes on from the best with `whole`.
-fn maximise(trial: Option<impl Objective>, mut whole: impl Objective, starts: Vec<Vec<f64>>) -> Option<Fit> {
+/// Tries the starts with `trial`, if there is one, and goes on from the best with `whole`. `share` is the share of the rows
+/// that `trial` sees.
+fn maximise(
+    trial: Option<impl Objective>,
+    share: f64,
+    mut whole: impl Objective,
+    starts: Vec<Vec<f64>>,
+) -> Option<Fit> {
     let centre = starts.first()?.clone();
     // beyond the limits the likelihood is not asked: what has no finite estimate ends there
     let is_near = |x: &[f64]| x.iter().zip(&centre).all(|(x, centre)| (x - centre).abs() <= FARTHEST + 1.0);
     let mut whole = |x: &[f64], gradient: &mut [f64]| if is_near(x) { whole(x, gradient) } else { f64::INFINITY };
-    let starts = match trial {
-        None => starts,
+    let first = match trial {
+        None => best(&mut whole, &starts, 100)?,
         Some(mut trial) => {
             let mut trial =
                 |x: &[f64], gradient: &mut [f64]| if is_near(x) { trial(x, gradient) } else { f64::INFINITY };
-            vec![best(&mut trial, &starts, 60)?.x]
+            let of_trial = best(&mut trial, &starts, 60)?;
+            let of_trial = polish(&mut trial, of_trial, TOLERANCE);
+            // what the trial knows of the second derivatives saves most steps over all rows
+            let size = of_trial.x.len();
+            let factor = of_trial.is_converged.then(|| Cholesky::of(&of_trial.curvature, size, 1e-10));
+            let inverse = factor.filter(|factor| factor.rank() == size).map(|factor| factor.inverse());
+            let inverse: Option<Vec<f64>> =
+                inverse.map(|inverse| inverse.into_iter().map(|value| value * share).collect());
+            let max_steps = if inverse.is_some() { 100 } else { 25 };
+            Some(descend_with(&mut whole, &of_trial.x, TOLERANCE, max_steps, inverse))
+                .filter(|minimum| minimum.value.is_finite())?
         }
     };
-    let first = best(&mut whole, &starts, 100)?;
-    let minimum = polish(&mut whole, first, TOLERANCE);
-    let size = minimum.x.len();
-    let beyond = |limit: f64| -> Vec<usize> {
-        (0..size).filter(|index| (minimum.x[*index] - centre[*index]).abs() > limit).collect()
+    let beyond = |x: &[f64], limit: f64| -> Vec<usize> {
+        (0..x.len()).filter(|index| (x[*index] - centre[*index]).abs() > limit).collect()
     };
-    let runaway = beyond(if minimum.is_converged { FARTHEST } else { FAR });
-    let factor = Cholesky::of(&minimum.curvature, size, 1e-10);
-    let has_covariance = minimum.is_converged && runaway.is_empty() && factor.rank() == size;
+    // far out there is no maximum to polish
+    let is_lost = !beyond(&first.x, (FAR + FARTHEST) / 2.0).is_empty();
+    let minimum = if is_lost { first } else { polish(&mut whole, first, TOLERANCE) };
+    let size = minimum.x.len();
+    let runaway = beyond(&minimum.x, if minimum.is_converged { FARTHEST } else { FAR });
+    let factor = minimum.is_converged.then(|| Cholesky::of(&minimum.curvature, size, 1e-10));
+    let factor = factor.filter(|factor| runaway.is_empty() && factor.rank() == size);
     Some(Fit {
         parameters: minimum.x.iter().map(|log| log.exp()).collect(),
-        log_covariance: if has_covariance { factor.inverse() } else { vec![] },
+        is_converged: factor.is_some(),
+        log_covariance: factor.map(|factor| factor.inverse()).unwrap_or_default(),
         log_likelihood: -minimum.value,
-        is_converged: has_covariance,
         runaway,
     })
 }
 
-/// Every so many-th of the rows, if they are many.
-fn thinned<T: Copy>(rows: &[T]) -> Option<Vec<T>> {
-    let step = rows.len().div_ceil(TRIAL_ROWS);
-    (step > 1).then(|| rows.iter().step_by(step).copied().collect())
+/// Every so many-th of the rows, if they are many, and which share of them these are.
+fn thinned<T: Copy>(rows: &[T]) -> (Option<Vec<T>>, f64) {
+    let step = rows.len().div_ceil(TRIAL_ROWS).max(1);
+    ((step > 1).then(|| rows.iter().step_by(step).copied().collect()), 1.0 / step as f64)
 }
 
 /// Fits a model of orders to sorted rows. `None` when the likelihood has no value at any start.
@@ -95,12 +112,13 @@ pub(crate) fn fit_orders(model: OrderModel, rows: &Histories) -> Option<Fit> {
         let fourth = if model == OrderModel::Pareto { fourth * age } else { *fourth };
         [*r, r / rate, *third, fourth].map(f64::ln).to_vec()
     });
-    let trial = thinned(&rows.rows).map(|rows| {
+    let (trial, share) = thinned(&rows.rows);
+    let trial = trial.map(|rows| {
         let rows = Histories { rows };
         move |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_orders(model, &rows, logs, gradient)
     });
     let whole = |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_orders(model, rows, logs, gradient);
-    maximise(trial, whole, starts.collect())
+    maximise(trial, share, whole, starts.collect())
 }
 
 /// Fits the gamma-gamma model to sorted rows.
@@ -113,10 +131,11 @@ pub(crate) fn fit_spend(rows: &[Spend]) -> Option<Fit> {
     // the mean amount of all customers is p gamma / (q - 1)
     let starts = [(2.0, 4.0), (6.0, 4.0), (1.0, 2.0), (20.0, 10.0)];
     let starts = starts.iter().map(|(p, q): &(f64, f64)| [*p, *q, mean * (q - 1.0) / p].map(f64::ln).to_vec());
-    let trial = thinned(rows)
+    let (trial, share) = thinned(rows);
+    let trial = trial
         .map(|rows| move |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_spend(&rows, logs, gradient));
     let whole = |logs: &[f64], gradient: &mut [f64]| minus_log_likelihood_of_spend(rows, logs, gradient);
-    maximise(trial, whole, starts.collect())
+    maximise(trial, share, whole, starts.collect())
 }
 
 #[cfg(test)]

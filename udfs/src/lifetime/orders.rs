@@ -169,7 +169,7 @@ struct Leaving {
 }
 
 /// Nodes and weights of Gauss and Legendre on [-1, 1].
-static LEGENDRE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| legendre(20));
+static LEGENDRE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| legendre(14));
 
 fn legendre(size: u32) -> Vec<(f64, f64)> {
     let n = f64::from(size);
@@ -272,30 +272,72 @@ pub(crate) fn p_alive(model: OrderModel, parameters: [f64; 4], history: History)
 
 /// The expected number of orders within `horizon` from now on.
 pub(crate) fn expected_orders(model: OrderModel, parameters: [f64; 4], history: History, horizon: f64) -> f64 {
-    let [r, alpha, third, fourth] = parameters;
-    let History { frequency: x, age, .. } = history;
-    let of_alive = match model {
-        OrderModel::BetaGeometric => of_alive(r + x, horizon / (alpha + age), third, fourth + x),
-        OrderModel::ModifiedBetaGeometric => of_alive(r + x, horizon / (alpha + age), third, fourth + x + 1.0),
-        OrderModel::Pareto => {
-            // (1 - ((beta + T) / (beta + T + t))^(s - 1)) / (s - 1), which is a logarithm for s = 1
-            let (log, power) = ((horizon / (fourth + age)).ln_1p(), third - 1.0);
-            let span = if power.abs() * log < 1e-8 { log } else { -(-power * log).exp_m1() / power };
-            (r + x) * (fourth + age) / (alpha + age) * span
-        }
-        OrderModel::BetaBinomial => return periods::expected_orders(parameters, history, horizon),
-    };
-    p_alive(model, parameters, history) * of_alive
+    Outlook::new(model, parameters, history).orders_until(horizon)
 }
 
-/// The mean over p, beta distributed with (a, b), of (1 - (1 + p t)^-shape) / p: the orders of one who has not left.
+/// What is expected of one customer, for any number of horizons.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    parameters: [f64; 4],
+    history: History,
+    alive: f64,
+    future: Future,
+}
+
+/// How a customer who has not left goes on.
+#[derive(Debug)]
+enum Future {
+    /// He leaves with a probability after each order: its values with their weights.
+    AfterOrders(Vec<(f64, f64)>),
+    /// He leaves at a rate.
+    InTime,
+    /// He leaves before a period.
+    BeforePeriods,
+}
+
+impl Outlook {
+    pub(crate) fn new(model: OrderModel, parameters: [f64; 4], history: History) -> Self {
+        let [_, _, third, fourth] = parameters;
+        let x = history.frequency;
+        let future = match model {
+            OrderModel::BetaGeometric => Future::AfterOrders(beta_nodes(third, fourth + x)),
+            OrderModel::ModifiedBetaGeometric => Future::AfterOrders(beta_nodes(third, fourth + x + 1.0)),
+            OrderModel::Pareto => Future::InTime,
+            OrderModel::BetaBinomial => Future::BeforePeriods,
+        };
+        Self { parameters, history, alive: p_alive(model, parameters, history), future }
+    }
+
+    /// The expected number of orders within `horizon`.
+    pub(crate) fn orders_until(&self, horizon: f64) -> f64 {
+        let [r, alpha, third, fourth] = self.parameters;
+        let History { frequency: x, age, .. } = self.history;
+        match &self.future {
+            Future::AfterOrders(nodes) => self.alive * of_alive(nodes, r + x, horizon / (alpha + age)),
+            Future::InTime => {
+                // (1 - ((beta + T) / (beta + T + t))^(s - 1)) / (s - 1), which is a logarithm for s = 1
+                let (log, power) = ((horizon / (fourth + age)).ln_1p(), third - 1.0);
+                let span = if power.abs() * log < 1e-8 { log } else { -(-power * log).exp_m1() / power };
+                self.alive * ((r + x) * (fourth + age) / (alpha + age) * span)
+            }
+            Future::BeforePeriods => periods::expected_orders(self.parameters, self.history, horizon),
+        }
+    }
+}
+
+/// The mean of (1 - (1 + p t)^-shape) / p over p: the orders of one who has not left.
+fn of_alive(nodes: &[(f64, f64)], shape: f64, t: f64) -> f64 {
+    let value = |p: f64| {
+        if p * t * shape < 1e-12 { shape * t } else { -(-shape * (p * t).ln_1p()).exp_m1() / p }
+    };
+    nodes.iter().map(|(p, weight)| weight * value(*p)).sum()
+}
+
+/// Values of p, beta distributed with (a, b), with weights that add up to 1.
 ///
 /// In y = ln(p / (1 - p)) the density p^a (1 - p)^b is a bell with exponential tails; the trapezoid rule over y = mode + width
 /// sinh(x) converges exponentially.
-fn of_alive(shape: f64, t: f64, a: f64, b: f64) -> f64 {
-    if t.is_nan() || t <= 0.0 {
-        return 0.0;
-    }
+fn beta_nodes(a: f64, b: f64) -> Vec<(f64, f64)> {
     let mode = (a / b).ln();
     let width = (1.0 / a + 1.0 / b).sqrt();
     // poles of the integrand are at an imaginary part of pi in y
@@ -312,14 +354,12 @@ fn of_alive(shape: f64, t: f64, a: f64, b: f64) -> f64 {
         (a * log_p + b * log_q, log_p)
     };
     let (at_mode, _) = log_density(mode);
-    let (mut total, mut weighted) = (0.0, 0.0);
+    let (mut nodes, mut total) = (vec![], 0.0);
     let mut add = |x: f64| {
         let (log, log_p) = log_density(mode + width * x.sinh());
         let density = (log - at_mode).exp() * x.cosh();
-        let p = log_p.exp();
-        let value = if p * t * shape < 1e-12 { shape * t } else { -(-shape * (p * t).ln_1p()).exp_m1() / p };
         total += density;
-        weighted += density * value;
+        nodes.push((log_p.exp(), density));
         density > 1e-18 * total
     };
     add(0.0);
@@ -330,7 +370,8 @@ fn of_alive(shape: f64, t: f64, a: f64, b: f64) -> f64 {
             }
         }
     }
-    weighted / total
+    nodes.iter_mut().for_each(|(_, weight)| *weight /= total);
+    nodes
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::{Documentation, ScalarUDF};
 
 use super::model_functions::{Model, ModelFunction, model_function};
-use super::orders::{History, OrderModel, expected_orders, p_alive};
+use super::orders::{History, OrderModel, Outlook, expected_orders, p_alive};
 use super::periods;
 use super::spend::expected_amount;
 use super::{AGE, AGE_TEXT, FREQUENCY, FREQUENCY_TEXT, RECENCY, RECENCY_TEXT, page};
@@ -242,9 +242,9 @@ impl ModelFunction for Clv {
         let Some(amount) = expected_amount(spend, *frequency, *mean_amount) else { return Ok(None) };
         let rate = if rate.is_nan() { 0.0 } else { *rate };
         let step = if step.is_nan() { 1.0 } else { *step };
-        let until = |time: f64| expected_orders(orders.0, orders.1, history, time);
+        let outlook = Outlook::new(orders.0, orders.1, history);
         if rate == 0.0 {
-            return Ok(Some(amount * until(*horizon)));
+            return Ok(Some(amount * outlook.orders_until(*horizon)));
         }
         let steps = (horizon / step - 1e-9).ceil().max(0.0);
         if steps > MAX_STEPS {
@@ -255,7 +255,7 @@ impl ModelFunction for Clv {
         let (mut before, mut value) = (0.0, 0.0);
         for index in 1..=steps as u32 {
             let end = (f64::from(index) * step).min(*horizon);
-            let orders = until(end);
+            let orders = outlook.orders_until(end);
             value += (orders - before) * (-(end / step) * rate.ln_1p()).exp();
             before = orders;
         }

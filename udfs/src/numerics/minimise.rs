@@ -36,12 +36,23 @@ impl<F: FnMut(&[f64], &mut [f64]) -> f64> Objective for F {}
 
 /// BFGS steps from `start`, until a step gains less than `tolerance` or `max_steps` (at most 200) are done.
 pub(crate) fn descend(function: &mut impl Objective, start: &[f64], tolerance: f64, max_steps: usize) -> Minimum {
+    descend_with(function, start, tolerance, max_steps, None)
+}
+
+/// As [`descend`], with what is known of the inverse of the matrix of second derivatives.
+pub(crate) fn descend_with(
+    function: &mut impl Objective,
+    start: &[f64],
+    tolerance: f64,
+    max_steps: usize,
+    known_inverse: Option<Vec<f64>>,
+) -> Minimum {
     let size = start.len();
     let mut x = start.to_vec();
     let mut gradient = vec![0.0; size];
     let mut value = function(&x, &mut gradient);
-    let mut inverse = identity(size);
-    let mut is_first = true;
+    let mut is_first = known_inverse.is_none();
+    let mut inverse = known_inverse.unwrap_or_else(|| identity(size));
     if !value.is_finite() {
         return Minimum { x, value: f64::INFINITY, gradient, curvature: vec![], is_converged: false };
     }

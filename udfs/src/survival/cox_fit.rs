@@ -75,7 +75,7 @@ const FIELDS: Members = &[
 ];
 
 /// The sorted rows and their features.
-fn cox_data(rows: &FitRows<'_>, matrix: &Matrix) -> CoxData {
+fn cox_data(rows: &FitRows<'_>, matrix: &mut Matrix) -> CoxData {
     let has_strata = rows.keys.as_ref().is_none_or(|keys| !keys.is_empty());
     let stratum = |row: &[f64]| {
         let key = row.len().checked_sub(2).filter(|_| has_strata).and_then(|index| row.get(index));
@@ -89,7 +89,7 @@ fn cox_data(rows: &FitRows<'_>, matrix: &Matrix) -> CoxData {
     };
     let mut data = CoxData {
         rows: rows.rows().filter_map(of_row).collect(),
-        features: matrix.values.clone(),
+        features: std::mem::take(&mut matrix.values),
         width: matrix.width(),
     };
     data.sort();
@@ -131,8 +131,8 @@ struct CoxFit;
 impl CoxFit {
     fn fit(options: &Options, rows: &FitRows<'_>) -> std::result::Result<Vec<Value>, String> {
         let names = rows.keys.as_deref().ok_or("more than 65536 strata")?;
-        let matrix = Matrix::of(rows)?;
-        let data = cox_data(rows, &matrix);
+        let mut matrix = Matrix::of(rows)?;
+        let data = cox_data(rows, &mut matrix);
         let fitted = fit(&data, options.ties)?;
         let width = matrix.width();
         let left_out: Vec<usize> = (0..width).filter(|index| fitted.estimates.get(*index) == Some(&None)).collect();
@@ -236,7 +236,7 @@ impl RowFit for CoxFit {
                  and a reason; so has a term that separates the events, whose estimate is not finite and not to be used.\n\
                  Edges: strings are dummy-coded as feature=level against the most frequent level, which baselines names; at most 100 \
                  levels, 500 terms. Strata have hazards of their own. Ties: efron, breslow. In a GROUP BY each group has its model. Distinct \
-                 rows are held in memory until the end, 8 bytes per number. DISTINCT is refused.\n\
+                 rows are held in memory until the end, 8 bytes per number, three times while the model is computed. DISTINCT is refused.\n\
                  Source: D. R. Cox, Journal of the Royal Statistical Society B 34 (1972) 187-220; B. Efron, Journal of the American \
                  Statistical Association 72 (1977) 557-565; P. M. Grambsch and T. M. Therneau, Biometrika 81 (1994) 515-526; F. E. Harrell, \
                  K. L. Lee and D. B. Mark, Statistics in Medicine 15 (1996) 361-387; as R's survival 3.",

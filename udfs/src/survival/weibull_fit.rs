@@ -139,7 +139,7 @@ impl RowFit for WeibullFit {
                  of others has a NULL estimate, and a reason.\n\
                  Edges: terms has the intercept, the features and log(scale). Strings are dummy-coded as feature=level against the most \
                  frequent level, which baselines names; at most 100 levels, 500 terms. Distinct rows are held in memory until the \
-                 end, 8 bytes per number. DISTINCT is refused.\n\
+                 end, 8 bytes per number, three times while the model is computed. DISTINCT is refused.\n\
                  Source: J. D. Kalbfleisch and R. L. Prentice, The Statistical Analysis of Failure Time Data, 2nd ed., Wiley 2002, chapter \
                  3; as R's survreg.",
             )
