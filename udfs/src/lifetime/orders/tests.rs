@@ -6,17 +6,20 @@ const HISTORIES: [(History, f64); 3] = [
     (History { frequency: 10.0, recency: 20.0, age: 39.0 }, 100.0),
 ];
 
+/// The probability to be alive and the expected orders of each history.
+type Figures = [(f64, f64); 3];
+
 /// lifetimes 0.11.3 (udfs/tests/expected/lifetime_reference.py, `orders`): probabilities to be alive and expected orders.
-const EXPECTED: [(OrderModel, [f64; 4], [(f64, f64); 3]); 3] = [
+const EXPECTED: [(OrderModel, [f64; 4], Figures); 3] = [
     (OrderModel::BetaGeometric, [0.25, 4.0, 0.8, 2.5], BG),
     (OrderModel::ModifiedBetaGeometric, [0.25, 4.0, 0.8, 2.5], MBG),
     (OrderModel::Pareto, [0.5, 10.0, 0.6, 12.0], PARETO),
 ];
 
-const BG: [(f64, f64); 3] = [(0.720615641175, 0.862461283134), (1.0, 0.139418621659), (0.0351699876287, 0.51878756471)];
-const MBG: [(f64, f64); 3] =
+const BG: Figures = [(0.720615641175, 0.862461283134), (1.0, 0.139418621659), (0.0351699876287, 0.51878756471)];
+const MBG: Figures =
     [(0.768316914161, 0.936729610858), (0.633139206019, 0.0898347843791), (0.0381116919673, 0.575561731737)];
-const PARETO: [(f64, f64); 3] =
+const PARETO: Figures =
     [(0.860830125903, 1.00318928), (0.311403980418, 0.072580437302), (0.0792386726572, 1.17706209198)];
 
 fn is_near(got: f64, wanted: f64, tolerance: f64) -> bool {
