@@ -122,9 +122,10 @@ async fn rows_in_any_order_and_partitions_give_the_same_models() {
                 "select value from (
                     select k, unnest([cast(m['n'] as double), cast(m['n_missing'] as double), t['estimate'], t['std_error']]) as value
                     from (select k, m, unnest(m['terms']) as t from (select z % 3 as k, {fit} as m from rows group by z % 3))
-                ) order by k, value"
+                )"
             );
-            let got = numbers(&session, &sql).await;
+            let mut got = numbers(&session, &sql).await;
+            got.sort_by(f64::total_cmp);
             assert!(got.len() > 20);
             match &wanted {
                 None => wanted = Some(got),

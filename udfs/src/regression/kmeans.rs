@@ -152,73 +152,173 @@ fn plus_plus(rows: &[f64], width: usize, k: usize, random: &mut Random) -> Vec<f
     centroids
 }
 
+/// Centroids in columns: the distances of a row from all of them are computed side by side.
+#[derive(Debug)]
+struct Columns {
+    k: usize,
+    /// The first number of each centroid, then the second ones.
+    values: Vec<f64>,
+    distances: Vec<f64>,
+}
+
+impl Columns {
+    fn new(centroids: &[f64], width: usize) -> Self {
+        let k = centroids.len() / width;
+        let column = |index: usize| centroids.iter().skip(index).step_by(width).copied();
+        Self { k, values: (0..width).flat_map(column).collect(), distances: vec![0.0; k] }
+    }
+
+    /// As [`nearest`].
+    fn nearest(&mut self, row: &[f64]) -> (usize, f64, f64) {
+        self.distances.fill(0.0);
+        for (value, column) in row.iter().zip(self.values.chunks_exact(self.k)) {
+            for (distance, centroid) in self.distances.iter_mut().zip(column) {
+                let difference = value - centroid;
+                *distance += difference * difference;
+            }
+        }
+        let (mut best, mut least, mut second) = (0, f64::INFINITY, f64::INFINITY);
+        for (index, distance) in self.distances.iter().enumerate() {
+            if *distance < least {
+                (best, second, least) = (index, least, *distance);
+            } else if *distance < second {
+                second = *distance;
+            }
+        }
+        (best, least, second)
+    }
+}
+
+/// Sums and numbers of the rows of each cluster.
+#[derive(Debug)]
+struct ClusterSums {
+    width: usize,
+    sums: Vec<f64>,
+    sizes: Vec<i64>,
+}
+
+impl ClusterSums {
+    fn of(rows: &[f64], width: usize, labels: &[u32], k: usize) -> Self {
+        let mut sums = Self { width, sums: vec![0.0; k * width], sizes: vec![0; k] };
+        rows.chunks_exact(width).zip(labels).for_each(|(row, label)| sums.add(*label, row, 1));
+        sums
+    }
+
+    /// Adds a row, or takes it away with a `count` of -1.
+    fn add(&mut self, label: u32, row: &[f64], count: i64) {
+        let cluster = label as usize;
+        if let Some(size) = self.sizes.get_mut(cluster) {
+            *size += count;
+        }
+        let sign = count as f64;
+        let sums = self.sums.get_mut(cluster * self.width..(cluster + 1) * self.width).unwrap_or_default();
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += sign * value);
+    }
+
+    /// Moves the centroids of clusters with rows to their means; how far each one has moved.
+    fn move_centroids(&self, centroids: &mut [f64]) -> Vec<f64> {
+        let clusters = centroids.chunks_exact_mut(self.width).zip(self.sums.chunks_exact(self.width)).zip(&self.sizes);
+        let moved = clusters.map(|((centroid, sum), size)| {
+            if *size == 0 {
+                return 0.0;
+            }
+            let mut moved = 0.0;
+            for (value, sum) in centroid.iter_mut().zip(sum) {
+                let mean = sum / *size as f64;
+                moved += (*value - mean) * (*value - mean);
+                *value = mean;
+            }
+            moved.sqrt()
+        });
+        moved.collect()
+    }
+}
+
 /// Lloyd's passes from given centroids until no row changes its cluster: the cluster of each row, and how it ended.
 fn lloyd(rows: &[f64], width: usize, centroids: &mut [f64]) -> (Vec<u32>, i64, bool) {
     let k = centroids.len() / width;
     let count = rows.len() / width;
     let mut labels = vec![0_u32; count];
-    // Of each row: at least as far from its centroid, and at most as near to any other.
+    // Of each row: at most as far from its centroid, and at least as far from any other.
     let mut bounds = vec![(0.0_f64, 0.0_f64); count];
+    let mut columns = Columns::new(centroids, width);
     for ((row, label), bounds) in rows.chunks_exact(width).zip(&mut labels).zip(&mut bounds) {
-        let (best, least, second) = nearest(row, centroids);
+        let (best, least, second) = columns.nearest(row);
         *label = best as u32;
         *bounds = (least.sqrt(), second.sqrt());
     }
-    let (mut sums, mut sizes) = (vec![0.0; k * width], vec![0_i64; k]);
+    let mut sums = ClusterSums::of(rows, width, &labels, k);
+    let mut is_exact = true;
     for passes in 1..=MAX_PASSES {
-        sums.fill(0.0);
-        sizes.fill(0);
-        for (row, label) in rows.chunks_exact(width).zip(&labels) {
-            let cluster = *label as usize;
-            if let Some(size) = sizes.get_mut(cluster) {
-                *size += 1;
-            }
-            for (sum, value) in sums.iter_mut().skip(cluster * width).zip(row) {
-                *sum += value;
-            }
-        }
-        let mut moved = vec![0.0_f64; k];
-        for (cluster, (centroid, sum)) in centroids.chunks_exact_mut(width).zip(sums.chunks_exact(width)).enumerate() {
-            let size = sizes.get(cluster).copied().unwrap_or(0);
-            if size == 0 {
-                continue;
-            }
-            let middle: Vec<f64> = sum.iter().map(|sum| sum / size as f64).collect();
-            if let Some(moved) = moved.get_mut(cluster) {
-                *moved = squared_distance(centroid, &middle).sqrt();
-            }
-            centroid.copy_from_slice(&middle);
-        }
-        // The farthest row becomes the centroid of a cluster without rows.
-        let is_any_empty = sizes.contains(&0);
+        let mut moved = sums.move_centroids(centroids);
+        // The farthest rows become the centroids of clusters without rows.
+        let is_any_empty = sums.sizes.contains(&0);
         if is_any_empty {
-            refill(rows, width, centroids, &labels, &sizes);
+            refill(rows, width, centroids, &labels, &sums.sizes);
             moved.fill(f64::INFINITY);
         }
-        let farthest = moved.iter().fold(0.0_f64, |farthest, moved| farthest.max(*moved));
-        let mut is_changed = is_any_empty;
+        columns = Columns::new(centroids, width);
+        let others_moved = farthest_of_others(&moved);
+        let halves = half_distances(centroids, width);
+        let mut changed = 0_usize;
         for ((row, label), (own, others)) in rows.chunks_exact(width).zip(&mut labels).zip(&mut bounds) {
-            *own += moved.get(*label as usize).copied().unwrap_or(0.0);
-            *others -= farthest;
-            // Rounding of the bounds must not hide a change.
-            if *own < *others * (1.0 - 1e-12) {
+            let cluster = *label as usize;
+            *own += moved.get(cluster).copied().unwrap_or(0.0);
+            *others -= others_moved.get(cluster).copied().unwrap_or(f64::INFINITY);
+            // Nearer than half way to any other centroid; rounding of the bounds must not hide a change.
+            let least = others.max(halves.get(cluster).copied().unwrap_or(0.0)) * (1.0 - 1e-12);
+            if *own < least {
                 continue;
             }
-            let start = *label as usize * width;
+            let start = cluster * width;
             *own = squared_distance(row, centroids.get(start..start + width).unwrap_or_default()).sqrt();
-            if *own < *others * (1.0 - 1e-12) {
+            if *own < least {
                 continue;
             }
-            let (best, least, second) = nearest(row, centroids);
-            is_changed |= best as u32 != *label;
-            *label = best as u32;
+            let (best, least, second) = columns.nearest(row);
+            if best != cluster {
+                sums.add(*label, row, -1);
+                *label = best as u32;
+                sums.add(*label, row, 1);
+                changed += 1;
+            }
             (*own, *others) = (least.sqrt(), second.sqrt());
         }
-        if !is_changed {
-            return (labels, passes, true);
+        if changed == 0 && !is_any_empty {
+            if is_exact {
+                return (labels, passes, true);
+            }
+            // The sums have the rounding of all changes: once more with new ones.
+            sums = ClusterSums::of(rows, width, &labels, k);
+            is_exact = true;
+        } else {
+            is_exact = false;
         }
     }
     (labels, MAX_PASSES, false)
+}
+
+/// For each centroid how far one of the others has moved at most.
+fn farthest_of_others(moved: &[f64]) -> Vec<f64> {
+    let (mut first, mut second, mut farthest) = (0.0_f64, 0.0_f64, 0);
+    for (cluster, moved) in moved.iter().enumerate() {
+        if *moved > first {
+            (second, first, farthest) = (first, *moved, cluster);
+        } else if *moved > second {
+            second = *moved;
+        }
+    }
+    (0..moved.len()).map(|cluster| if cluster == farthest { second } else { first }).collect()
+}
+
+/// Half of the distance of each centroid from the nearest other one.
+fn half_distances(centroids: &[f64], width: usize) -> Vec<f64> {
+    let of = |(index, centroid): (usize, &[f64])| {
+        let others = centroids.chunks_exact(width).enumerate().filter(|(other, _)| *other != index);
+        let least = others.map(|(_, other)| squared_distance(centroid, other)).fold(f64::INFINITY, f64::min);
+        least.sqrt() / 2.0
+    };
+    centroids.chunks_exact(width).enumerate().map(of).collect()
 }
 
 /// Gives each cluster without rows the row that is farthest from its centroid.

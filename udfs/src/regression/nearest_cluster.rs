@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 use super::design::{FeatureEncoder, FeatureKind, features, name_features};
 use super::kmeans::nearest;
 use super::kmeans_fit::standardised;
+use super::reader::list_rows;
 use super::{FEATURES, page};
 use crate::args::{Call, Kind, Parameter};
 
@@ -34,18 +35,6 @@ const CALL: Call = Call {
     parameters: &[Parameter::column("model", Kind::Model), FEATURES],
     arities: &[2],
 };
-
-/// The columns of a list of structs, and where the rows of each list begin and end.
-fn list_rows(list: &ArrayRef) -> Option<(Vec<(usize, usize)>, ArrayRef)> {
-    fn ends<T: Copy>(offsets: &[T], to: impl Fn(T) -> usize) -> Vec<(usize, usize)> {
-        offsets.windows(2).map(|pair| (to(pair[0]), to(pair[1]))).collect()
-    }
-    if let Some(list) = list.as_list_opt::<i32>() {
-        return Some((ends(list.value_offsets(), |offset| offset as usize), Arc::clone(list.values())));
-    }
-    let list = list.as_list_opt::<i64>()?;
-    Some((ends(list.value_offsets(), |offset| offset as usize), Arc::clone(list.values())))
-}
 
 fn numbers(rows: &ArrayRef, name: &str) -> Option<Float64Array> {
     let column = cast(rows.as_struct_opt()?.column_by_name(name)?, &DataType::Float64).ok()?;

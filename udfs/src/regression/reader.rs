@@ -40,6 +40,18 @@ pub(crate) fn check_model(function: &str, data_type: &DataType) -> Result<()> {
     Ok(())
 }
 
+/// Where the rows of each list begin and end, and the rows of all lists.
+pub(super) fn list_rows(list: &ArrayRef) -> Option<(Vec<(usize, usize)>, ArrayRef)> {
+    fn ends<T: Copy>(offsets: &[T], to: impl Fn(T) -> usize) -> Vec<(usize, usize)> {
+        offsets.windows(2).map(|pair| (to(pair[0]), to(pair[1]))).collect()
+    }
+    if let Some(list) = list.as_list_opt::<i32>() {
+        return Some((ends(list.value_offsets(), |offset| offset as usize), Arc::clone(list.values())));
+    }
+    let list = list.as_list_opt::<i64>()?;
+    Some((ends(list.value_offsets(), |offset| offset as usize), Arc::clone(list.values())))
+}
+
 /// The rows of a list of structs.
 #[derive(Debug)]
 struct Rows {
@@ -51,14 +63,7 @@ struct Rows {
 
 impl Rows {
     fn try_new(list: &ArrayRef, has_estimate: bool) -> Option<Self> {
-        let (values, ends) = if let Some(list) = list.as_list_opt::<i32>() {
-            let ends = list.offsets().windows(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect();
-            (Arc::clone(list.values()), ends)
-        } else {
-            let list = list.as_list_opt::<i64>()?;
-            let ends = list.offsets().windows(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect();
-            (Arc::clone(list.values()), ends)
-        };
+        let (ends, values) = list_rows(list)?;
         let rows = values.as_struct_opt()?;
         let strings =
             |name: &str| Some(cast(rows.column_by_name(name)?, &DataType::Utf8).ok()?.as_string_opt::<i32>()?.clone());

@@ -73,5 +73,7 @@ fn what_is_not_defined_has_a_reason() {
     for errors in [Errors::Equal, Errors::Robust] {
         assert!(reason(fitted(&y, &y, &names, errors)).contains("name has more than 100 different strings"));
     }
-    assert!(reason(fitted(&[1e300, -1e300, 1e308], &[1.0, 2.0, 4.0], &["a"; 3], Errors::Equal)).contains("too large"));
+    assert!(
+        reason(fitted(&[1.7e308, -1.7e308, 1e300], &[1.0, 2.0, 4.0], &["a"; 3], Errors::Equal)).contains("too large")
+    );
 }
