@@ -1,5 +1,6 @@
 //! `cxql.toml`: where the data is, the limits, the jobs. Unknown keys are errors.
 
+mod calendars;
 mod engine;
 mod jobs;
 mod secret;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use cxql_udfs::privacy::{OrderNumberPattern, PrivacySettings, PseudonymKey};
 use serde::Deserialize;
 
+pub(crate) use self::calendars::{CalendarConfig, calendars};
 pub(crate) use self::engine::EngineConfig;
 pub(crate) use self::jobs::{
     Addressing, CatchUp, ChannelConfig, ChannelKind, Encryption, FailedCheck, JobConfig, JobsConfig, MailConfig,
@@ -46,6 +48,9 @@ pub(crate) struct ConfigFile {
     /// Personal data: the key of pseudonyms, the form of order numbers.
     #[serde(default)]
     pub privacy: PrivacyConfig,
+    /// Opening hours for business time, beside the shipped calendars.
+    #[serde(default)]
+    pub calendars: BTreeMap<String, CalendarConfig>,
     /// S3 and compatible stores.
     #[serde(default)]
     pub s3: S3Config,

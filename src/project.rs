@@ -151,6 +151,7 @@ impl Project {
             cache_dir,
             time_zone: file.time_zone,
             privacy: file.privacy.settings(&folder)?,
+            calendars: Arc::new(config::calendars(&file.calendars)?),
             engine,
             s3: S3Config {
                 endpoint: options.s3_endpoint.clone().or(file.s3.endpoint),

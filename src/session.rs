@@ -44,6 +44,7 @@ use std::sync::Arc;
 use cxql_engine::EngineOptions;
 use cxql_engine::memory::SpillHeadroomPool;
 use cxql_engine::unique_keys::KeyScanStore;
+use cxql_udfs::business_time::Calendars;
 use cxql_udfs::privacy::PrivacySettings;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
@@ -125,6 +126,8 @@ pub(crate) struct SessionOptions {
     pub time_zone: Option<String>,
     /// The key of pseudonyms and the form of order numbers.
     pub privacy: PrivacySettings,
+    /// The calendars of business time.
+    pub calendars: Arc<Calendars>,
     /// Switches and thresholds of optimizer rules and operators.
     pub engine: EngineOptions,
     /// S3 and compatible stores.
@@ -223,6 +226,7 @@ impl Session {
         let mut state = cxql_engine::register(builder, options.engine).map_err(engine)?.build();
         cxql_udfs::register_all(&mut state).map_err(engine)?;
         cxql_udfs::privacy::register(&mut state, &options.privacy).map_err(engine)?;
+        cxql_udfs::business_time::register(&mut state, &options.calendars).map_err(engine)?;
         state.register_file_format(Arc::new(arrow_files::ArrowFileFormatFactory), true).map_err(engine)?;
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let context = SessionContext::new_with_state(state);

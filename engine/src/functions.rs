@@ -31,7 +31,7 @@ pub(crate) mod temporal_cast;
 pub(crate) mod time_zone;
 mod to_char;
 mod try_to_timestamp;
-mod window_shift;
+pub(crate) mod window_shift;
 mod zoned;
 
 use std::sync::Arc;
@@ -72,6 +72,8 @@ pub(crate) fn override_builtins(builder: &mut SessionStateBuilder) {
             name if CALENDAR.contains(&name) => Repair::Calendar,
             name if TO_TIMESTAMP.contains(&name) => Repair::ToTimestamp,
             "date_bin" => Repair::Bin,
+            "to_date" => Repair::ToDate,
+            "to_unixtime" => Repair::ToUnixtime,
             "to_char" => {
                 *function = Arc::new(ScalarUDF::from(ToChar { inner: Arc::clone(function) }));
                 continue;

@@ -11,12 +11,14 @@
 //! | `x = 9007199254740993.0`, `in`, BETWEEN, CASE | the literal as that decimal, if it has more than 15 digits | a double has no room for them; beside doubles the rule `exact_arithmetic` makes it one again |
 //! | `cast('... 10:00:00.56' as timestamp(0))` | `cast(cast('...' as timestamp(9)) as timestamp(0))` | the cast of a literal cannot be told from that of a comparison, which must not round |
 //! | `interval '27:15:08'` | `interval '27 hours 15 minutes 8 seconds'` | DataFusion's planner does not read it |
+//! | `from generate_series(timestamp '2025-03-29 08:00', ...)` | `timestamp '2025-03-29 08:00:00'` | the arguments are computed by Arrow's casts, see [`table_arguments`] |
 //! | `mod(x, y)`, `max_by(x, y)`, `listagg(x)`, ... | other functions, see [`calls`] | DataFusion has them not |
 //!
 //! A program calls [`rewrite`] between parsing and planning. Without it the statement has DataFusion's meaning.
 
 mod calls;
 mod precedence;
+mod table_arguments;
 
 use std::ops::ControlFlow;
 
@@ -29,6 +31,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use self::precedence::Precedence;
+use self::table_arguments::TableArguments;
 use crate::functions::interval_text;
 use crate::functions::temporal_cast::has_more_digits;
 use crate::functions::time_zone::TIME_ZONE_FUNCTION;
@@ -50,6 +53,7 @@ pub fn rewrite_statement(statement: &mut Statement) {
 pub fn rewrite<T: VisitMut>(tree: &mut T) {
     // it never breaks off
     let _: ControlFlow<()> = tree.visit(&mut Precedence::default());
+    let _: ControlFlow<()> = tree.visit(&mut TableArguments);
     let _: ControlFlow<()> = visit_expressions_mut(tree, |expr| {
         if let Some(rewritten) = calls::rewritten(expr) {
             *expr = rewritten;

@@ -4,6 +4,8 @@
 //! `t` and `f` there). Its answers are compared as texts of Arrow, so that timestamps have a `T`.
 
 mod common;
+#[path = "temporal/zones.rs"]
+mod zones;
 
 use std::sync::Arc;
 

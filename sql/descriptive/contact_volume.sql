@@ -1,8 +1,8 @@
 -- title: Contact volume
 -- description: Contacts per day with the mean of 7 days, per week, and per hour of the week.
 -- Every day of the observed period has a row; mean_7_days is NULL until 7 days are known. Weekdays run from 1, Monday, to
--- 7, Sunday. Hours are UTC. The data covers some hours of the week more often than others: covered_count says how
--- often, mean_contact_count is the mean of these times.
+-- 7, Sunday. Hours are those of time_zone, by default UTC. The data covers some hours of the week more often than
+-- others: covered_count says how often, mean_contact_count is the mean of these times.
 -- grain: one row per day, then one per week, then one per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time

@@ -99,10 +99,10 @@ figures as (
         is_current,
         unnest(range(1, 11)) as position,
         unnest([
-            count(*), count(distinct customer_id), fcr(is_first_contact_resolved), rate(is_repeat), rate(is_resolved),
-            rate(transfer_count > 0), abandonment_rate(is_abandoned) filter (where is_offered),
+            count(*), count(distinct customer_id), fcr(is_first_contact_resolved), repeat_rate(is_repeat),
+            rate(is_resolved), transfer_rate(transfer_count), abandonment_rate(is_abandoned) filter (where is_offered),
             service_level(wait_s, is_abandoned, $threshold_s) filter (where is_offered),
-            avg(wait_s) filter (where is_offered and is_answered),
+            asa(wait_s) filter (where is_offered and is_answered),
             aht(talk_s, hold_s, wrap_s) filter (where is_answered)
         ]) as value,
         unnest([
@@ -117,7 +117,7 @@ figures as (
     select
         is_current,
         case kind when 'nps' then 11 when 'csat' then 12 when 'ces' then 13 end,
-        case kind when 'nps' then nps(score) when 'csat' then csat(score) when 'ces' then avg(score) end,
+        case kind when 'nps' then nps(score) when 'csat' then csat(score) when 'ces' then ces_mean(score) end,
         count(score)
     from answers
     where kind in ('nps', 'csat', 'ces')
@@ -137,21 +137,24 @@ compared as (
     from figures inner join sides on sides.is_current = figures.is_current
     group by position
 ),
-with_spread as (
+with_ci as (
     select
         kpis.position, kpi, unit, value, known_count,
         -- contacts of a part of a period do not compare with those of a whole one
         case when is_newest_whole or kpis.position > 2 then previous_value end as previous_value,
-        case when unit = 'ratio' then 1.96 * sqrt(known_count * value * (1 - value) + 0.9604) end as spread
+        case when unit = 'ratio' then proportion_ci_of(round(known_count * value), known_count) end as value_ci
     from periods cross join kpis left join compared on compared.position = kpis.position
 )
 select
-    kpi, unit, value, previous_value, value - previous_value as difference, known_count,
-    case when spread >= 0 then greatest((known_count * value + 1.9208 - spread) / (known_count + 3.8416), 0) end
-        as value_low,
-    case when spread >= 0 then least((known_count * value + 1.9208 + spread) / (known_count + 3.8416), 1) end
-        as value_high
-from with_spread
+    kpi,
+    unit,
+    value,
+    previous_value,
+    value - previous_value as difference,
+    known_count,
+    value_ci['low'] as value_low,
+    value_ci['high'] as value_high
+from with_ci
 order by position;
 
 -- notes: first-contact resolution of a short period

@@ -2,7 +2,7 @@
 -- description: Time on contacts out of the time on contacts and idle, per agent and per hour of the day.
 -- Time on contacts is that in on_contact, after_call or wrap_up, as handle time has the wrap-up too. Breaks, training
 -- and the like are in other_h and do not count. A state is split over the hours that it covers, and only its part from
--- since to until counts. Hours are UTC.
+-- since to until counts. Hours are those of time_zone, by default UTC.
 -- grain: one row per agent, then one per hour of the day
 -- param: since timestamp = 1970-01-01     # from this time on
 -- param: until timestamp = 2200-01-01     # up to this time
@@ -14,7 +14,7 @@ with states as (
     select
         agent_id,
         state,
-        date_part('epoch', least(ended_at, $until) - greatest(started_at, $since)) / 3600 as state_h
+        interval_overlap_s(started_at, ended_at, $since, $until) / 3600 as state_h
     from agent_states
     where ended_at > started_at and started_at < $until and ended_at > $since
 ),
@@ -45,24 +45,16 @@ order by occupancy_ratio desc nulls last, by_agent.agent_id;
 -- chart: line x=hour y=occupancy_ratio format=percent
 -- check: occupancy_ratio between 0 and 1
 with states as (
-    select state, greatest(started_at, $since) as started_at, least(ended_at, $until) as ended_at
+    select state, unnest(split_interval(started_at, ended_at, interval '1 hour', null, $since, $until)) as piece
     from agent_states
     where ended_at > started_at and started_at < $until and ended_at > $since
-),
-pieces as (
-    select state, started_at, ended_at, unnest(generate_series(
-        date_trunc('hour', started_at), date_trunc('hour', ended_at), interval '1 hour'
-    )) as hour_at
-    from states
 ),
 split as (
     select
         state,
-        cast(date_part('hour', hour_at) as int) as hour,
-        date_part(
-            'epoch', least(ended_at, hour_at + interval '1 hour') - greatest(started_at, hour_at)
-        ) / 3600 as state_h
-    from pieces
+        cast(date_part('hour', piece['start']) as int) as hour,
+        piece['duration_s'] / 3600 as state_h
+    from states
 ),
 by_hour as (
     select

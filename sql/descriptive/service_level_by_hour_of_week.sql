@@ -1,7 +1,7 @@
 -- title: Service level by hour of the week
 -- description: Share of contacts answered in time for each of the 168 hours of the week.
 -- Every hour has a row, so that an hour without contacts shows as NULL and not as a gap. Weekdays run from 1, Monday,
--- to 7, Sunday. Hours are UTC.
+-- to 7, Sunday. Hours are those of time_zone, by default UTC.
 -- grain: one row per weekday and hour
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time

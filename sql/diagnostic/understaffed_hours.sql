@@ -1,8 +1,8 @@
 -- title: Understaffed hours
 -- description: Hours of the week in which a queue answers far fewer contacts in time than in its other hours.
 -- Compares each queue, weekday and hour with the whole queue by a z-score of the share answered in time. Weekdays run
--- from 1, Monday, to 7, Sunday. Hours are UTC. extra_late_count is how many contacts waited too long beyond the
--- queue's usual.
+-- from 1, Monday, to 7, Sunday. Hours are those of time_zone, by default UTC. extra_late_count is how many contacts
+-- waited too long beyond the queue's usual.
 -- grain: one row per queue, weekday and hour that stands out
 -- param: since timestamp = 1970-01-01     # first contact start
 -- param: until timestamp = 2200-01-01     # contacts before this time

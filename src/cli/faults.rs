@@ -240,7 +240,7 @@ fn a_copy_whose_store_or_memory_fails_writes_its_file_whole_or_not_at_all() {
             out(&project, name)
         );
         for target in [FaultTarget::Store, FaultTarget::Memory] {
-            every_call_fails_once(&project, target, &["query", &sql], &[name], false);
+            every_call_fails_once(&project, target, &["query", "--write", &sql], &[name], false);
         }
     }
 }

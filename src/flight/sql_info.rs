@@ -212,7 +212,7 @@ fn functions(state: &SessionState) -> Functions {
             "String Functions" | "Binary String Functions" | "Regular Expression Functions" | "Text" => {
                 &mut functions.string
             }
-            "Time and Date Functions" => &mut functions.datetime,
+            "Time and Date Functions" | "Stretches of time" => &mut functions.datetime,
             "Math Functions"
             | "General Functions"
             | "Statistical Functions"
@@ -221,6 +221,7 @@ fn functions(state: &SessionState) -> Functions {
             | "Resolution"
             | "Satisfaction"
             | "Queue"
+            | "Customers"
             | "Outliers" => &mut functions.numeric,
             _ => &mut functions.system,
         };

@@ -78,6 +78,11 @@ fn times_of_the_model_are_utc_in_any_time_zone() {
         folder.write("cxql.toml", format!("time_zone = \"{zone}\"\n"));
         assert_eq!(folder.query(point).out(), "n\n1\n", "{zone}");
         assert_eq!(folder.query(shown).out(), expected, "{zone}");
+        // views over UNION too
+        for view in ["contacts_unique", "contacts_clean", "contact_outcomes"] {
+            let shown = shown.replace("from interactions", &format!("from {view}"));
+            assert_eq!(folder.query(&shown).out(), expected, "{zone}: {view}");
+        }
         assert_eq!(folder.query(signed).out(), "day\n2025-06-01\n", "{zone}");
     }
 }

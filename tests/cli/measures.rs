@@ -198,6 +198,30 @@ fn occupancy_of_a_day_counts_that_day_alone() {
     assert_eq!(found[23], ["23", "1.0", "1.0"]);
 }
 
+#[test]
+fn half_hours_of_a_day_have_no_time_before_or_after_it() {
+    let states = "agent_id,state,started_at,ended_at\n\
+                  A1,idle,2025-03-02T20:00:00,2025-03-03T01:10:00\n\
+                  A1,on_contact,2025-03-03T01:10:00,2025-03-03T04:00:00\n\
+                  A1,on_contact,2025-03-03T22:00:00,2025-03-04T06:00:00\n\
+                  A2,break,2025-03-02T00:00:00,2025-03-05T00:00:00\n";
+    let tables = "[tables.agent_states]\npath = \"states.csv\"\n";
+    let folder = Folder::with(&[("cxql.toml", tables), ("data/states.csv", states)]);
+    let day = ["-p", "since=2025-03-03", "-p", "until=2025-03-04", "-f", "csv"];
+    let ran = folder.cxql(&[&["run", "occupancy_by_half_hour", "--section", "1"][..], &day].concat());
+    let found = columns(&ran, &["half_hour", "contact_h", "idle_h", "other_h", "occupancy_ratio"]);
+    assert_eq!(found.len(), 48);
+    assert_eq!(found[0], ["00:00", "0.0", "0.5", "0.5", "0.0"]);
+    // ten minutes idle and twenty on the contact: 2 / 3
+    assert_eq!(found[2][0], "01:00");
+    assert_eq!(found[2][4], "0.6666666666666666");
+    assert_eq!(found[8], ["04:00", "0.0", "0.0", "0.5", ""]);
+    assert_eq!(found[47], ["23:30", "0.5", "0.0", "0.5", "1.0"]);
+    let hours: f64 = found.iter().map(|row| row[1].parse::<f64>().expect("a number")).sum();
+    // 2 h 50 min and 2 h of the eight
+    assert!((hours - (2.0 + 50.0 / 60.0 + 2.0)).abs() < 1e-9, "{hours}");
+}
+
 /// Contacts of one topic: `counts` in the weeks from Monday, 2025-01-06, on Monday and Sunday.
 fn weeks(counts: &[usize]) -> Folder {
     let mut rows = String::new();

@@ -1,17 +1,20 @@
-"""Expected figures of the KPI overview and of churn after repeats over the sample data, computed without cxql.
+"""Expected figures of the KPI overview, of churn after repeats and of relations over the sample data, computed without cxql.
 
-    pip install pandas pyarrow
+    pip install pandas pyarrow scipy==1.17.1
     python sample.py ../../data
 
-Writes sample_kpi.csv and sample_churn.csv beside this script: the newest 28 days and the 28 days before them, and who left
-within 30 days of a repeat, by plain loops and pandas. Run it again when the sample data was made anew.
+Writes sample_kpi.csv, sample_churn.csv and sample_relations.csv beside this script: the newest 28 days and the 28 days before
+them, who left within 30 days of a repeat, and which figures go together, by plain loops, pandas and scipy. Run it again
+when the sample data was made anew.
 """
 
+import math
 import re
 import sys
 from pathlib import Path
 
 import pandas as pd
+from scipy import stats
 
 HERE = Path(__file__).parent
 SYNONYMS = {
@@ -119,6 +122,44 @@ def churn(frame: pd.DataFrame, left_at: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["repeat_count", "customer_count", "known_count", "churned_count", "churn_ratio"])
 
 
+def first_contacts(frame: pd.DataFrame, left_at: pd.Series) -> pd.DataFrame:
+    """Of each customer the first contact whose resolution is known, and who left within a month after its 7 days."""
+    until, rows = frame.started_at.max(), []
+    known = frame[frame.resolved.notna()].sort_values(["started_at", "interaction_id"])
+    for customer, matter in known.groupby("customer_id"):
+        if customer not in left_at.index:
+            continue
+        left, known_at = left_at[customer], matter.started_at.iloc[0] + WEEK
+        if known_at + MONTH <= until and not left <= known_at:
+            rows.append((float(matter.resolved.iloc[0]), float(left <= known_at + MONTH)))
+    return pd.DataFrame(rows, columns=["resolved", "churned"])
+
+
+def relations(frame: pd.DataFrame, surveys: pd.DataFrame, left_at: pd.Series) -> pd.DataFrame:
+    """Spearman's coefficients, their intervals by Bonett and Wright (2000), and p-values adjusted by Holm's steps."""
+    scores = surveys[surveys.kind.eq("csat") & surveys.score.between(1, 5)]
+    answers = scores.merge(frame[frame.answered], on="interaction_id")
+    answers["resolved"] = answers.resolved.astype(float)
+    first = first_contacts(frame, left_at)
+    rows = []
+    for relation, x, y in [
+        ("handle time and CSAT score", answers.handle_s, answers.score),
+        ("wait and CSAT score", answers.wait_s, answers.score),
+        ("first-contact resolution and CSAT score", answers.resolved, answers.score),
+        ("first-contact resolution and churn", first.resolved, first.churned),
+    ]:
+        both = x.notna() & y.notna()
+        test, n = stats.spearmanr(x[both].astype(float), y[both].astype(float)), int(both.sum())
+        margin = stats.norm.isf(0.025) * math.sqrt((1 + test.statistic**2 / 2) / (n - 3))
+        low, high = (math.tanh(math.atanh(test.statistic) + side * margin) for side in (-1, 1))
+        rows.append([relation, test.statistic, low, high, test.pvalue, n])
+    table = pd.DataFrame(rows, columns=["relation", "estimate", "low", "high", "p_value", "known_count"])
+    steps = table.p_value.sort_values()
+    adjusted = [min(1.0, p * (len(steps) - at)) for at, p in enumerate(steps)]
+    table["p_adjusted"] = pd.Series(pd.Series(adjusted).cummax().to_numpy(), index=steps.index)
+    return table
+
+
 def main(folder: str) -> None:
     data = Path(folder)
     every = contacts(data)
@@ -135,7 +176,8 @@ def main(folder: str) -> None:
     )
     table = pd.DataFrame({"kpi": list(now), "value": list(now.values()), "previous_value": list(before.values())})
     left_at = pd.read_parquet(data / "customers.parquet").groupby("customer_id").churned_at.max()
-    for name, frame in [("kpi", table), ("churn", churn(every, left_at))]:
+    tables = [("kpi", table), ("churn", churn(every, left_at)), ("relations", relations(every, surveys, left_at))]
+    for name, frame in tables:
         frame.to_csv(HERE / f"sample_{name}.csv", index=False, float_format="%.12g", lineterminator="\n")
 
 

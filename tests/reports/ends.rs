@@ -72,6 +72,11 @@ fn resolution_of_a_period_shorter_than_its_window_is_unknown_not_zero() {
 }
 
 #[test]
+fn relations_are_what_scipy_computes() {
+    assert_is(&Project::shipped().run("relations", 1, &[]), "sample_relations.csv");
+}
+
+#[test]
 fn churn_after_repeats_is_what_plain_loops_count() {
     assert_is(&Project::shipped().run("churn_after_repeats", 1, &[]), "sample_churn.csv");
 }

@@ -55,3 +55,32 @@ fn new_york_figures_are_those_of_pandas() {
     assert_is(&project.run("backlog", 1, &["step=month"]), "nyc_backlog.csv");
     assert_begins(&project.run("resolution_time", 1, &[]), "nyc_resolution_time.csv");
 }
+
+/// The export alone has no comment of any of its tickets: made-up rows stand after its own. What a report of business time shows
+/// was counted second by second in Python.
+#[test]
+fn zendesk_tickets_have_the_business_time_that_was_counted_second_by_second() {
+    let Some(export) = shared("vendor_exports/zendesk") else { return };
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let made_up = root().join("tests/projects/zendesk/made_up");
+    for file in fs::read_dir(export).expect("the export is a folder") {
+        let path = file.expect("the folder can be read").path();
+        let name = path.file_name().expect("a file has a name");
+        let Ok(mut text) = fs::read_to_string(&path) else { continue };
+        if let Ok(more) = fs::read_to_string(made_up.join(name)) {
+            text = format!("{}\n{more}", text.trim_end());
+        }
+        fs::write(data.path().join(name), text).expect("a file in the folder");
+    }
+    let project = Project::of_tests("zendesk", data.path());
+    assert_is(&project.run("ticket_sla", 1, &[]), "zendesk_ticket_sla.csv");
+    let check = project.output(&["check", "ticket_sla", "tickets", "ticket_spans", "sla_clock", "sla_times"]);
+    assert!(check.lines().last().unwrap_or_default().ends_with(" 0 failed"), "{check}");
+
+    // the note of an agent at 23:45 was no reply; the first business second of Monday, after the clock change, counts
+    let notes = project.query(
+        "select count(*) as n from comment_export inner join user_export on user_export.id = user_id \
+         where not public and role = 'agent' and ticket_id = '20001'",
+    );
+    assert_eq!(notes.numbers("n"), [1.0]);
+}

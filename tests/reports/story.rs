@@ -54,6 +54,17 @@ fn the_release_raises_contacts_and_handle_time_of_its_topic_for_four_weeks() {
 }
 
 #[test]
+fn before_and_after_the_release_differ_in_handle_time_on_its_topic_alone() {
+    let verdict = |topic: &str, kpi: &str| {
+        let figures = Project::shipped().run("before_after", 1, &["changed_at=2025-06-16", topic]);
+        figures.filter(&[("kpi", kpi)]).texts("verdict").join(", ")
+    };
+    assert_eq!(verdict("topic=technical support", "average handle time"), "worse");
+    assert_eq!(verdict("topic=technical support", "transfer rate"), "no difference shown");
+    assert_eq!(verdict("topic=billing", "average handle time"), "no difference shown");
+}
+
+#[test]
 fn handle_time_of_orders_begins_as_outliers_and_becomes_usual() {
     let project = Project::shipped();
     let months = project.run("handle_time_outliers", 1, &[]);
@@ -66,12 +77,46 @@ fn handle_time_of_orders_begins_as_outliers_and_becomes_usual() {
 }
 
 #[test]
+fn since_when_outliers_of_orders_are_usual_is_told_and_of_no_other_queue() {
+    let queues = Project::shipped().run("outliers_over_time", 2, &[]);
+    for queue in queues.texts("label") {
+        let since = queues.filter(&[("label", queue)]).texts("usual_since").join("");
+        assert_eq!(since, if queue == "orders" { "2025-11-01" } else { "" }, "{queues:?}");
+    }
+    let months = Project::shipped().run("outliers_over_time", 1, &[]);
+    let share = |month: &str, of: &str| months.number(&[("month", month), ("label", "orders")], of);
+    // fences that are computed anew hide it
+    assert!(share("2025-12-01", "outlier_ratio") > 0.1 && share("2025-12-01", "month_outlier_ratio") < 0.02);
+}
+
+#[test]
+fn the_release_and_the_slower_orders_are_changes_of_the_weekly_handle_time() {
+    let changes = Project::shipped().run("change_points", 1, &[]);
+    let of_aht = changes.filter(&[("kpi", "average handle time")]);
+    assert_eq!(of_aht.texts("since_week"), ["2025-06-16", "2025-07-14", "2025-11-03"], "{changes:?}");
+    assert!(of_aht.numbers("p_adjusted").iter().all(|p| *p < 0.001), "{changes:?}");
+}
+
+#[test]
 fn customers_leave_more_often_the_more_they_had_to_come_back() {
     let churn = Project::shipped().run("churn_after_repeats", 1, &[]);
     assert_eq!(churn.texts("repeat_count"), ["0", "1", "2", "3", "4"]);
     assert!(churn.numbers("churn_ratio").is_sorted(), "{churn:?}");
     // not by chance: the intervals of none and of four do not meet
     assert!(churn.numbers("churn_low_ratio")[4] > churn.numbers("churn_high_ratio")[0], "{churn:?}");
+}
+
+#[test]
+fn resolution_goes_with_satisfaction_and_with_staying() {
+    let relations = Project::shipped().run("relations", 1, &[]);
+    let figure = |relation: &str, column: &str| relations.number(&[("relation", relation)], column);
+    // planted: an unsolved contact takes 2.3 points of the latent satisfaction, which has a deviation of .85 by chance
+    assert!(figure("first-contact resolution and CSAT score", "low") > 0.4, "{relations:?}");
+    assert!(figure("first-contact resolution and churn", "high") < -0.1, "{relations:?}");
+    // planted: at most half a point for the longest handle time
+    assert!(figure("handle time and CSAT score", "estimate") < 0.0, "{relations:?}");
+    assert!(figure("handle time and CSAT score", "estimate") > -0.2, "{relations:?}");
+    assert_eq!(Project::shipped().run("relations", 2, &[]).rows.len(), 42);
 }
 
 #[test]

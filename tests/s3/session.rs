@@ -56,6 +56,5 @@ fn an_object_that_is_replaced_or_removed_is_not_read_as_what_was_listed() {
     std::fs::remove_file(folder.join("x.parquet")).expect("it can be removed");
     shell.type_line("select sum(v) as s from t;");
     let ended = shell.end();
-    let errors = ["holds no parquet files", "x.parquet was replaced while it was read"];
-    assert!(errors.iter().any(|error| ended.stderr.contains(error)), "{ended:?}");
+    assert!(ended.stderr.contains("holds no parquet files"), "{ended:?}");
 }

@@ -7,12 +7,15 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 use datafusion::common::types::{LogicalType, NativeType, logical_boolean, logical_float64, logical_string};
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{Coercion, ColumnarValue, Expr, Signature, TypeSignatureClass, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+
+/// The time zone of strings without an offset.
+pub(crate) const UTC: &str = "+00:00";
 
 /// What an argument holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,14 @@ pub(crate) enum Kind {
     Features,
     /// A struct that a fit returned, whose fields are checked by the function.
     Model,
+    /// A timestamp, a date or a number, by which rows are ordered.
+    At,
+    /// A constant: a string or a number.
+    TextOrNumber,
+    /// A timestamp with or without a time zone, a date, or a string that is a timestamp (of UTC where it has no offset).
+    Time,
+    /// A length of time: an interval, a duration, or a string that is one.
+    Interval,
 }
 
 impl Kind {
@@ -50,7 +61,14 @@ impl Kind {
                 vec![TypeSignatureClass::Numeric],
                 NativeType::Float64,
             ),
-            Kind::Key | Kind::KeyValue | Kind::Features | Kind::Model => Coercion::new_exact(TypeSignatureClass::Any),
+            Kind::Key
+            | Kind::KeyValue
+            | Kind::Features
+            | Kind::Model
+            | Kind::At
+            | Kind::TextOrNumber
+            | Kind::Time
+            | Kind::Interval => Coercion::new_exact(TypeSignatureClass::Any),
         }
     }
 
@@ -64,6 +82,10 @@ impl Kind {
             Kind::KeyValue => "a value of group",
             Kind::Features => "a struct of features such as struct(a, b)",
             Kind::Model => "the struct of a fit",
+            Kind::At => "a timestamp, a date or a number",
+            Kind::TextOrNumber => "a string or a number",
+            Kind::Time => "a timestamp, a date, or a string with one",
+            Kind::Interval => "an interval such as interval '30 minutes'",
         }
     }
 
@@ -82,6 +104,26 @@ impl Kind {
             }
             Kind::Key if value_type.is_null() => return Ok(Some(DataType::Utf8)),
             Kind::Key => return Ok((!value_type.is_nested()).then(|| value_type.clone())),
+            Kind::At => return Ok(at_type(value_type)),
+            Kind::TextOrNumber => {
+                let fits = value_type.is_string() || value_type.is_numeric() || value_type.is_null();
+                return Ok(fits.then(|| value_type.clone()));
+            }
+            Kind::Time => {
+                return Ok(match value_type {
+                    DataType::Timestamp(..) => Some(value_type.clone()),
+                    DataType::Date32 | DataType::Date64 => Some(DataType::Date32),
+                    other if other.is_string() || other.is_null() => {
+                        Some(DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
+                    }
+                    _ => None,
+                });
+            }
+            Kind::Interval => {
+                let is_length = matches!(value_type, DataType::Interval(_) | DataType::Duration(_));
+                let fits = is_length || value_type.is_string() || value_type.is_null();
+                return Ok(fits.then_some(DataType::Interval(IntervalUnit::MonthDayNano)));
+            }
             _ => {}
         }
         if coercion.desired_type().matches_native_type(&native) {
@@ -91,6 +133,19 @@ impl Kind {
             return coercion.default_casted_type().map(|to| to.default_cast_for(value_type)).transpose();
         }
         Ok(None)
+    }
+}
+
+/// The type to which a value is cast by which rows are ordered; `None` when it is no such value.
+fn at_type(given: &DataType) -> Option<DataType> {
+    match given {
+        DataType::Timestamp(..) | DataType::Date32 => Some(given.clone()),
+        DataType::Date64 => Some(DataType::Date32),
+        DataType::Null => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        DataType::UInt64 => Some(DataType::Float64),
+        given if given.is_integer() => Some(DataType::Int64),
+        given if given.is_numeric() => Some(DataType::Float64),
+        _ => None,
     }
 }
 
@@ -200,6 +255,12 @@ impl Constants {
         Ok(Self { function: call.function, values })
     }
 
+    /// The constants of a scalar call, whose values are at hand.
+    pub(crate) fn of_values(call: &Call, values: &[(&'static str, Option<&ScalarValue>)]) -> Self {
+        let given = values.iter().filter_map(|(name, value)| Some((*name, (*value)?.clone())));
+        Self { function: call.function, values: given.collect() }
+    }
+
     /// The function that is called.
     pub(crate) fn function(&self) -> &'static str {
         self.function
@@ -234,6 +295,40 @@ impl Constants {
         }
     }
 
+    /// A number that is not negative, or `default` if it is not given.
+    ///
+    /// # Errors
+    /// A planning error when it is negative or not finite.
+    pub(crate) fn not_negative(&self, parameter: &str, default: f64) -> Result<f64> {
+        match self.number(parameter)? {
+            None => Ok(default),
+            Some(number) if number >= 0.0 => Ok(number),
+            Some(number) => plan_err!("{}: {parameter} must be >= 0, got {number}", self.function),
+        }
+    }
+
+    /// An integer of at least `least`, if it is given.
+    ///
+    /// # Errors
+    /// A planning error when it is none, or too small or too large.
+    pub(crate) fn integer(&self, parameter: &str, least: u32) -> Result<Option<u32>> {
+        match self.number(parameter)? {
+            None => Ok(None),
+            Some(number) if number.fract() == 0.0 && number >= f64::from(least) && number <= f64::from(u32::MAX) => {
+                Ok(Some(number as u32))
+            }
+            Some(number) => plan_err!("{}: {parameter} must be an integer >= {least}, got {number}", self.function),
+        }
+    }
+
+    /// A Boolean, if it is given.
+    pub(crate) fn flag(&self, parameter: &str) -> Option<bool> {
+        match self.value(parameter) {
+            Some(ScalarValue::Boolean(flag)) => *flag,
+            _ => None,
+        }
+    }
+
     /// A duration in seconds, if it is given.
     ///
     /// # Errors
@@ -258,12 +353,7 @@ impl Constants {
             return Ok(Some(*choice));
         }
         let names = choices.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
-        let nearest = names
-            .iter()
-            .map(|name| (normalized_levenshtein(name, &got), name))
-            .filter(|(similarity, _)| *similarity >= 0.5)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let hint = nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+        let hint = nearest_hint(&names, &got);
         plan_err!("{}: {parameter} must be one of {}, got '{value}'{hint}", self.function, join_or(&names))
     }
 }
@@ -272,8 +362,18 @@ fn not_constant<T>(call: &Call, parameter: &Parameter, got: impl std::fmt::Displ
     plan_err!("{}: {} must be a constant, got {got}", call.function, parameter.name)
 }
 
+/// `; did you mean 'a'?` with the nearest of the names, if one is near.
+pub(crate) fn nearest_hint(names: &[String], got: &str) -> String {
+    let nearest = names
+        .iter()
+        .map(|name| (normalized_levenshtein(name, got), name))
+        .filter(|(similarity, _)| *similarity >= 0.5)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    nearest.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
+}
+
 /// `a, b or c`.
-fn join_or(items: &[String]) -> String {
+pub(crate) fn join_or(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -314,6 +414,22 @@ mod tests {
             dictionary,
         ] {
             assert_eq!(CALL.coerce(std::slice::from_ref(&given)).unwrap(), [DataType::Float64], "{given}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_unit_and_zone_and_strings_are_utc() {
+        let zoned = DataType::Timestamp(TimeUnit::Second, Some("Europe/Berlin".into()));
+        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        for (given, expected) in [
+            (zoned.clone(), Some(zoned)),
+            (DataType::Date64, Some(DataType::Date32)),
+            (dictionary, Some(utc.clone())),
+            (DataType::Null, Some(utc)),
+            (DataType::Int64, None),
+        ] {
+            assert_eq!(Kind::Time.coerce(&given).unwrap(), expected, "{given}");
         }
     }
 

@@ -38,6 +38,9 @@ pub fn grouped_evaluator(
     if let Some(function) = inner.downcast_ref::<crate::outlier::ScoreFunction>() {
         return function.evaluator(args).map(|evaluator| Some(Box::new(evaluator) as Box<dyn GroupedEvaluator>));
     }
+    if let Some(function) = inner.downcast_ref::<crate::partition::PartitionWindow<crate::outlier::TukeyOutlier>>() {
+        return function.evaluator(&args).map(|evaluator| Some(Box::new(evaluator) as Box<dyn GroupedEvaluator>));
+    }
     Ok(None)
 }
 

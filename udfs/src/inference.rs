@@ -3,6 +3,8 @@
 //! All of them are aggregates that return a STRUCT with named fields, among them a `reason` wherever a figure is NULL. A
 //! difference is the other group less the baseline, which is the smaller value of `group` unless `baseline` names it; `n_a`
 //! counts the rows of the baseline, `n_b` those of the other group.
+//!
+//! What is in a column ([`description`]) and whether two go together ([`relation`]) share their adapter.
 
 use std::sync::Arc;
 
@@ -16,8 +18,13 @@ use crate::satisfaction::Recommendations;
 
 mod always_valid;
 mod anova;
+mod axis;
 pub(crate) mod cells;
+mod changepoints;
 mod contingency;
+mod counts;
+mod description;
+mod deviation;
 pub(crate) mod distribution;
 mod effects;
 mod fisher;
@@ -29,10 +36,13 @@ mod p_adjust;
 pub(crate) mod proportion;
 mod ranks;
 pub(crate) mod record;
+mod relation;
 mod sample_size;
 mod satisfaction;
+mod season;
 mod shares;
 pub(crate) mod statistic;
+mod trend;
 
 use proportion::Level;
 
@@ -50,13 +60,19 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         anova::aggregate_functions(),
         kruskal::aggregate_functions(),
         always_valid::aggregate_functions(),
+        description::aggregate_functions(),
+        relation::aggregate_functions(),
+        deviation::aggregate_functions(),
+        changepoints::aggregate_functions(),
+        trend::aggregate_functions(),
+        season::aggregate_functions(),
     ]
     .concat()
 }
 
 /// The scalar functions of the family.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    sample_size::scalar_functions()
+    [counts::scalar_functions(), sample_size::scalar_functions()].concat()
 }
 
 /// The window functions of the family.
@@ -80,6 +96,12 @@ fn page(call: Call, description: &str) -> DocumentationBuilder {
     Documentation::builder(SECTION, description, call.syntax)
 }
 
+/// Begins a page of the manual on change over time.
+fn change_page(call: Call, description: &str) -> DocumentationBuilder {
+    Documentation::builder(crate::control::SECTION, description, call.syntax)
+}
+
+const AT: Parameter = Parameter::column("at", Kind::At);
 const LEVEL: Parameter = Parameter::constant("level", Kind::Number);
 const GROUP: Parameter = Parameter::column("group", Kind::Key);
 const BASELINE: Parameter = Parameter::constant(statistic::BASELINE, Kind::KeyValue);

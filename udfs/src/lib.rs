@@ -14,6 +14,9 @@
 mod aggregate;
 mod anonymity;
 mod args;
+pub mod business_time;
+mod churn;
+mod control;
 pub mod docs;
 mod fit;
 pub mod grouped;
@@ -23,6 +26,7 @@ mod lifetime;
 mod mode;
 mod numerics;
 mod outlier;
+mod partition;
 pub mod privacy;
 mod queue;
 mod rate;
@@ -30,8 +34,10 @@ mod regression;
 mod resolution;
 mod satisfaction;
 mod sentiment;
+mod stretches;
 mod strings;
 mod survival;
+mod times;
 
 use std::sync::Arc;
 
@@ -64,6 +70,8 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         inference::scalar_functions(),
         regression::scalar_functions(),
         privacy::scalar_functions(),
+        business_time::scalar_functions(),
+        stretches::scalar_functions(),
         survival::scalar_functions(),
         lifetime::scalar_functions(),
     ]
@@ -81,6 +89,8 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         inference::aggregate_functions(),
         regression::aggregate_functions(),
         anonymity::aggregate_functions(),
+        churn::aggregate_functions(),
+        stretches::aggregate_functions(),
         survival::aggregate_functions(),
         lifetime::aggregate_functions(),
     ]
@@ -89,5 +99,11 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// The window functions of this crate.
 pub fn window_functions() -> Vec<Arc<WindowUDF>> {
-    [resolution::window_functions(), outlier::window_functions(), inference::window_functions()].concat()
+    [
+        resolution::window_functions(),
+        outlier::window_functions(),
+        control::window_functions(),
+        inference::window_functions(),
+    ]
+    .concat()
 }

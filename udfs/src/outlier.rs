@@ -1,4 +1,5 @@
-//! `zscore(x)` and `modified_zscore(x)`: how far a value lies from the middle of its partition.
+//! `zscore(x)` and `modified_zscore(x)`: how far a value lies from the middle of its partition. `tukey_outlier(x)`: whether it
+//! lies beyond Tukey's fences (`tukey`).
 //!
 //! Formula: (x - mean) / sample standard deviation; 0.6745 (x - median) / MAD, or where the MAD is 0
 //!          (x - median) / (1.253314 * mean absolute deviation from the median).
@@ -25,15 +26,22 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::grouped::{GroupedEvaluator, ranges};
+use crate::partition::partition_function;
 use crate::resolution::refuse_distinct;
 
 mod state;
+mod tukey;
+
+pub(crate) use state::median;
+pub(crate) use tukey::TukeyOutlier;
 
 /// The window functions of the family.
 pub(crate) fn window_functions() -> Vec<Arc<WindowUDF>> {
     [Score::Standard, Score::Modified]
         .map(|score| Arc::new(WindowUDF::new_from_impl(ScoreFunction::new(score))))
-        .to_vec()
+        .into_iter()
+        .chain([partition_function(TukeyOutlier)])
+        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,7 +167,7 @@ impl GroupedEvaluator for ScoreEvaluator {
     }
 }
 
-const SECTION: DocSection =
+pub(crate) const SECTION: DocSection =
     DocSection { include: true, label: "Outliers", description: Some("How unusual a value is among its peers.") };
 
 static STANDARD_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
@@ -235,5 +243,7 @@ order by handle_s
 ```",
     )
     .with_related_udf("zscore")
+    .with_related_udf("tukey_outlier")
+    .with_related_udf("mad")
     .build()
 });

@@ -1,8 +1,9 @@
-//! `service_level`, `aht`, `abandonment_rate`: how long customers wait and how long they are served.
+//! `service_level`, `asa`, `aht`, `abandonment_rate`, `occupancy`: how long customers wait and how long they are served.
 //!
 //! Formula: see each function; A answered, AW answered within the threshold, B abandoned, BW abandoned within the
 //!          threshold, S short abandons (abandoned within `short_abandon_s`). Service level is AW / (A + B) unless a
-//!          dialect says otherwise; AHT is the mean of talk + hold + wrap-up; abandonment rate is B / (A + B).
+//!          dialect says otherwise; ASA is the mean wait of A; AHT is the mean of talk + hold + wrap-up; abandonment rate is
+//!          B / (A + B); occupancy is time on contacts / (time on contacts + idle).
 //! Units:   seconds in; ratio in [0, 1] out (AHT: seconds).
 //! NULL:    what a row must have depends on the formula. A NULL `is_abandoned` and an answered contact without a wait
 //!          are skipped. An abandoned contact without a wait counts in B, and is skipped by the formulas that need BW
@@ -14,7 +15,10 @@
 //! Choices: `offered` is the default dialect: every abandon counts against, nothing can be hidden by it. A NULL
 //!          `is_abandoned` means not known, not answered.
 
+mod abandonment;
+mod answer;
 mod handle_time;
+mod occupancy;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -25,9 +29,9 @@ use datafusion::common::plan_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{AggregateUDF, Documentation};
 
-use crate::aggregate::{Function, Measure, Tally, aggregate, each_with_bits, flags, numbers, page};
+use crate::aggregate::{Function, Measure, aggregate, each_with_bits, flags, numbers, page};
 use crate::args::{Call, Constants, Kind, Parameter};
-use crate::rate::{FlagShare, Share};
+use crate::rate::Share;
 
 /// What is done with abandons; how the field's products and reports differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,118 +243,20 @@ from (values (8, false), (20, false), (45, false), (3, true), (60, true)) as t(w
     }
 }
 
-/// Abandons among the offered, short ones left out when a limit is given.
-#[derive(Debug, Clone, Copy)]
-struct AbandonmentMeasure {
-    short_abandon_s: Option<f64>,
-}
-
-/// One contact; an abandon up to the limit does not count, nor does one of which the wait is not known.
-fn abandonment(wait_s: f64, is_abandoned: bool, short_abandon_s: f64) -> Share {
-    let is_late = is_duration(wait_s) & (wait_s > short_abandon_s);
-    Share::of_known(is_abandoned, !is_abandoned | is_late)
-}
-
-impl Measure for AbandonmentMeasure {
-    type Tally = Share;
-
-    fn each_row(&self, columns: &[ArrayRef], mut each: impl FnMut(Share)) -> Result<()> {
-        let Some(short_s) = self.short_abandon_s else {
-            return FlagShare.each_row(columns, each);
-        };
-        let (abandoned, waits) = (flags(columns, 0)?, numbers(columns, 1)?);
-        let waits = or_nan(waits);
-        match abandoned.nulls() {
-            None => each_with_bits(&waits, [abandoned.values()], |wait_s, [is_abandoned]| {
-                each(abandonment(wait_s, is_abandoned, short_s));
-            }),
-            Some(known) => {
-                each_with_bits(&waits, [abandoned.values(), known.inner()], |wait_s, [is_abandoned, is_known]| {
-                    each(if is_known { abandonment(wait_s, is_abandoned, short_s) } else { Share::default() });
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn total(&self, columns: &[ArrayRef]) -> Result<Share> {
-        if self.short_abandon_s.is_none() {
-            return FlagShare.total(columns);
-        }
-        let mut total = Share::default();
-        self.each_row(columns, |row| total.merge(row))?;
-        Ok(total)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct AbandonmentRate;
-
-impl Function for AbandonmentRate {
-    const CALL: Call = Call {
-        function: "abandonment_rate",
-        syntax: "abandonment_rate(is_abandoned [, wait_s, short_abandon_s])",
-        parameters: &[
-            Parameter::column("is_abandoned", Kind::Flag),
-            Parameter::column("wait_s", Kind::Number),
-            Parameter::constant("short_abandon_s", Kind::Number),
-        ],
-        arities: &[1, 3],
-    };
-
-    type Measure = AbandonmentMeasure;
-
-    fn bind(constants: &Constants) -> Result<AbandonmentMeasure> {
-        Ok(AbandonmentMeasure { short_abandon_s: constants.seconds("short_abandon_s")? })
-    }
-
-    fn documentation(&self) -> &'static Documentation {
-        static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
-            page(
-                AbandonmentRate::CALL,
-                "Queue",
-                "Share of offered contacts whose customer left before an answer.\n\
-                 Formula: abandoned / (answered + abandoned); with short_abandon_s, abandons with wait_s <= \
-                 short_abandon_s are left out of both sides.\n\
-                 Units: Boolean and seconds in, ratio from 0 to 1 out.\n\
-                 NULL: a row whose is_abandoned is NULL is skipped; with short_abandon_s so is an abandon whose wait_s is \
-                 NULL, since it may be short. No rows left gives NULL. A short_abandon_s that is NULL is taken as not \
-                 given.\n\
-                 Edges: wait_s equal to short_abandon_s is short. A wait that is negative, infinite or NaN counts as \
-                 NULL. DISTINCT is refused.\n\
-                 Source: Call Centre Helper, How to Measure Call Abandon Rate, \
-                 callcentrehelper.com/measure-call-abandon-rate-75869.htm (also on leaving out the first five seconds).",
-            )
-            .with_argument("is_abandoned", "Boolean: whether the customer left before an answer.")
-            .with_argument("wait_s", "Number: seconds from entering the queue to the answer or the abandon.")
-            .with_argument("short_abandon_s", "Constant number >= 0: an abandon up to here is short.")
-            .with_sql_example(
-                "```sql
-select
-    abandonment_rate(is_abandoned) as abandonment_ratio,
-    abandonment_rate(is_abandoned, wait_s, 5) as late_abandonment_ratio
-from (values (false, 12), (false, 30), (false, 4), (true, 5), (true, 60)) as t(is_abandoned, wait_s);
-+-------------------+------------------------+
-| abandonment_ratio | late_abandonment_ratio |
-+-------------------+------------------------+
-| 0.4               | 0.25                   |
-+-------------------+------------------------+
-```",
-            )
-            .with_related_udf("service_level")
-            .build()
-        });
-        &PAGE
-    }
-}
-
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![aggregate(ServiceLevel), handle_time::function(), aggregate(AbandonmentRate)]
+    vec![
+        aggregate(ServiceLevel),
+        handle_time::function(),
+        abandonment::function(),
+        answer::function(),
+        occupancy::function(),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aggregate::Tally;
 
     /// (wait_s, is_abandoned, contacts) of Call Centre Helper's example: A 1000, B 60, AW 860, BW 20 at 20 s, S 10 at 5 s.
     const PUBLISHED: [(f64, bool, usize); 5] =
@@ -424,21 +330,6 @@ mod tests {
                 assert_eq!(service_level(dialect, &[(wait_s, true, 1)]), abandoned, "{dialect} {wait_s}");
                 assert_eq!(service_level(dialect, &[(wait_s, false, 1)]), None, "{dialect} {wait_s}");
             }
-            assert_eq!(abandonment(wait_s, true, 5.0), Share::default(), "{wait_s}");
         }
-    }
-
-    #[test]
-    fn short_abandons_leave_both_sides() {
-        // 3 answered, one abandon at 5 s (short), one at 60 s: 1 / 4; without a limit 2 / 5.
-        let contacts = [(12.0, false), (30.0, false), (4.0, false), (5.0, true), (60.0, true)];
-        let mut share = Share::default();
-        contacts.iter().for_each(|(wait_s, flag)| share.merge(abandonment(*wait_s, *flag, 5.0)));
-        assert_eq!(share, Share { hits: 1, known: 4 });
-    }
-
-    #[test]
-    fn an_answered_contact_counts_whatever_its_wait() {
-        assert_eq!(abandonment(f64::NAN, false, 5.0), Share::of(false));
     }
 }

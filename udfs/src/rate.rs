@@ -19,6 +19,8 @@ use datafusion::logical_expr::{AggregateUDF, Documentation};
 use crate::aggregate::{Function, Measure, Tally, aggregate, count_column, counts, each_known, flags, page};
 use crate::args::{Call, Constants, Kind, Parameter};
 
+mod contacts;
+
 /// Hits among the rows that count: the state of every ratio of this crate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Share {
@@ -189,7 +191,7 @@ order by topic;
 }
 
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![aggregate(Rate), aggregate(Fcr)]
+    [vec![aggregate(Rate), aggregate(Fcr)], contacts::aggregate_functions()].concat()
 }
 
 #[cfg(test)]

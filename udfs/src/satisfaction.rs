@@ -21,6 +21,8 @@ use crate::aggregate::{Function, Measure, Tally, aggregate, count_column, counts
 use crate::args::{Call, Constants, Kind, Parameter};
 use crate::rate::Share;
 
+mod effort;
+
 /// Answers to "how likely are you to recommend us".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Recommendations {
@@ -146,10 +148,15 @@ impl Scale {
     /// # Errors
     /// A planning error for a scale that is empty or not of whole numbers, or a start of satisfaction that is not on it.
     pub(crate) fn bind(constants: &Constants) -> Result<Self> {
+        Self::bind_to("satisfied_from", Self { min: 1.0, max: 5.0, satisfied_from: 4.0 }, constants)
+    }
+
+    /// As [`Scale::bind`], with another name of the parameter `satisfied_from` and other defaults.
+    fn bind_to(from_name: &str, default: Self, constants: &Constants) -> Result<Self> {
         let function = constants.function();
-        let satisfied_from = constants.number("satisfied_from")?.unwrap_or(4.0);
-        let max = constants.number("scale_max")?.unwrap_or(5.0);
-        let min = constants.number("scale_min")?.unwrap_or(1.0);
+        let satisfied_from = constants.number(from_name)?.unwrap_or(default.satisfied_from);
+        let max = constants.number("scale_max")?.unwrap_or(default.max);
+        let min = constants.number("scale_min")?.unwrap_or(default.min);
         for (name, bound) in [("scale_max", max), ("scale_min", min)] {
             if f64::from(bound as i32) != bound {
                 return plan_err!("{function}: {name} must be a whole number, got {bound}");
@@ -159,7 +166,7 @@ impl Scale {
             return plan_err!("{function}: scale_max must be > scale_min ({min}), got {max}");
         }
         if !(min..=max).contains(&satisfied_from) {
-            return plan_err!("{function}: satisfied_from must be on the scale {min} to {max}, got {satisfied_from}");
+            return plan_err!("{function}: {from_name} must be on the scale {min} to {max}, got {satisfied_from}");
         }
         Ok(Self { min, max, satisfied_from })
     }
@@ -242,7 +249,7 @@ from (values (5), (4), (4), (2), (0), (null)) as t(score);
 }
 
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![aggregate(Nps), aggregate(Csat)]
+    [vec![aggregate(Nps), aggregate(Csat)], effort::aggregate_functions()].concat()
 }
 
 #[cfg(test)]

@@ -5,9 +5,13 @@
 //!    TableScan: contacts                                 Projection: CAST(at AS Timestamp(us, Europe/Berlin)) AS at, ...
 //!                                                          TableScan: contacts
 //! ```
-//! So are casts to UTC, of which those of dates are their local midnight. The point in time stays; days, weeks, months and hours (`date_trunc`, `extract`, casts to dates) become local ones, and the
-//! result is shown with the offset. Columns that have another zone than UTC in their file keep it. Does nothing where the session's
-//! `datafusion.execution.time_zone` is UTC or not set. Switch: `cxql.engine.session_time_zone`.
+//! So are casts to UTC, of which those of dates are their local midnight, and those to [`LOCAL_TIME`] of local times. The point in
+//! time stays; days, weeks, months and hours (`date_trunc`, `extract`, casts to dates) become local ones, and the result is shown
+//! with the offset, also above unions, subqueries and other set operations. Columns that have another zone than UTC in their file
+//! keep it. Does so where the session's `datafusion.execution.time_zone` is set and not UTC; in all sessions it casts dates that stand
+//! beside timestamps with time zone ([`dates`]). Switch: `cxql.engine.session_time_zone`.
+
+mod dates;
 
 use std::sync::Arc;
 
@@ -16,10 +20,11 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, cast};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Projection, cast};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::rewrite_expressions;
+use super::rewrite_expressions_above;
+use crate::functions::operators::{LOCAL_TIME, in_one_zone};
 use crate::functions::overrides::without_utc;
 
 /// The rule; see the module.
@@ -32,41 +37,57 @@ impl AnalyzerRule for SessionTimeZone {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        let Some(zone) = config.execution.time_zone.as_deref() else { return Ok(plan) };
-        if matches!(zone, "UTC" | "Etc/UTC" | "Z" | "+00:00") {
-            return Ok(plan);
-        }
-        let zone: Arc<str> = zone.into();
-        let plan = plan.transform_up_with_subqueries(|plan| local_scan(plan, &zone))?.data;
-        // the types of all columns above are computed anew
-        rewrite_expressions(plan, |expr, schema| {
-            Ok(match expr {
-                // a column that was converted to UTC, as times of the model are; a date is a local day
-                Expr::Cast(Cast { expr, field }) if without_utc(field.data_type()).is_some() => {
-                    let is_day =
-                        matches!(expr.get_type(schema), Ok(DataType::Date32 | DataType::Date64 | DataType::Null));
-                    let local = in_zone_type(field.data_type(), &zone).unwrap_or_else(|| field.data_type().clone());
-                    Transformed::yes(match is_day {
-                        true => cast(*expr, local),
-                        false => cast(Expr::Cast(Cast { expr, field }), local),
-                    })
-                }
-                Expr::Literal(value, metadata) => match in_zone(value, &zone) {
-                    (value, true) => Transformed::yes(Expr::Literal(value, metadata)),
-                    (value, false) => Transformed::no(Expr::Literal(value, metadata)),
-                },
-                // an outer column has the type of its scan
-                Expr::OuterReferenceColumn(field, column) => match in_zone_type(field.data_type(), &zone) {
-                    Some(data_type) => {
-                        let field = Arc::new(field.as_ref().clone().with_data_type(data_type));
-                        Transformed::yes(Expr::OuterReferenceColumn(field, column))
-                    }
-                    None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
-                },
-                expr => Transformed::no(expr),
-            })
-        })
+        let plan = match config.execution.time_zone.as_deref() {
+            None | Some("UTC" | "Etc/UTC" | "Z" | "+00:00") => plan,
+            Some(zone) => in_session_zone(plan, &zone.into())?,
+        };
+        dates::as_midnights(plan)
     }
+}
+
+fn in_session_zone(plan: LogicalPlan, zone: &Arc<str>) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|plan| local_scan(plan, zone))?;
+    // the types of all columns above are computed anew
+    rewrite_expressions_above(plan.data, plan.transformed, |expr, schema| {
+        Ok(match expr {
+            // a column that was converted to UTC, as times of the model are; a date is a local day
+            Expr::Cast(Cast { expr, field }) if without_utc(field.data_type()).is_some() => {
+                let is_local = match field.data_type() {
+                    DataType::Timestamp(_, Some(zone)) if zone.as_ref() == LOCAL_TIME => true,
+                    _ => matches!(
+                        expr.get_type(schema),
+                        Ok(DataType::Date32 | DataType::Date64 | DataType::Null | DataType::Timestamp(_, Some(_)))
+                    ),
+                };
+                let local = in_zone_type(field.data_type(), zone).unwrap_or_else(|| field.data_type().clone());
+                Transformed::yes(match is_local {
+                    true => cast(*expr, local),
+                    false => cast(Expr::Cast(Cast { expr, field }), local),
+                })
+            }
+            // a column has become local, beside what stays UTC, such as `arrow_cast(.., 'Timestamp(us, "UTC")')`
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
+                let zoned = in_one_zone(&left, &right, schema);
+                let is_changed = zoned.is_some();
+                let right = zoned.map_or(right, Box::new);
+                let minus = Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right });
+                Transformed::new_transformed(minus, is_changed)
+            }
+            Expr::Literal(value, metadata) => match in_zone(value, zone) {
+                (value, true) => Transformed::yes(Expr::Literal(value, metadata)),
+                (value, false) => Transformed::no(Expr::Literal(value, metadata)),
+            },
+            // an outer column has the type of its scan
+            Expr::OuterReferenceColumn(field, column) => match in_zone_type(field.data_type(), zone) {
+                Some(data_type) => {
+                    let field = Arc::new(field.as_ref().clone().with_data_type(data_type));
+                    Transformed::yes(Expr::OuterReferenceColumn(field, column))
+                }
+                None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+            },
+            expr => Transformed::no(expr),
+        })
+    })
 }
 
 fn in_zone_type(data_type: &DataType, zone: &Arc<str>) -> Option<DataType> {

@@ -5,7 +5,8 @@
 //! | `interval * number`, `number * interval`, `interval / number`, the same of durations | [`IntervalScale`] | an error |
 //! | `date + interval`, `date - interval` | the timestamp of the date's midnight plus the interval, unless the interval is a literal of whole days or months | a date: hours are lost |
 //! | `date + duration`, `date - duration` | the same | an error |
-//! | a timestamp with time zone minus one without, or minus a date, and the other way round | both with the time zone | depends on the unit: of one unit, the local time is taken for UTC |
+//! | a timestamp with time zone minus one without, or minus a date, and the other way round | both with the time zone, UTC as [`LOCAL_TIME`]: the session's | depends on the unit: of one unit, the local time is taken for UTC |
+//! | a timestamp with time zone minus one of another zone | both with the zone of the first | an error, unless both have nanoseconds |
 //! | `number ^ number` | `power` of doubles | bitwise XOR: `2 ^ 3` is 1 |
 //! | `interval = '2 hours'`, and durations | the string as an interval | an error |
 //! | `7 // 2` of integers | `7 / 2`; of other numbers an error | an error |
@@ -25,6 +26,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::interval_key::INTERVAL;
 use super::interval_scale::IntervalScale;
+
+/// The zone of a cast that reads what has no time zone in that of the session, as an operator beside a UTC column does. A cast to
+/// `UTC` is one of the model, whose times without a zone are UTC.
+pub(crate) const LOCAL_TIME: &str = "+00:00";
 
 /// The planner; see the module.
 #[derive(Debug)]
@@ -81,17 +86,18 @@ impl OperatorPlanner {
             (span, Operator::Plus, Date32 | Date64) if is_span(span) && !is_whole_days(&left) => {
                 binary(left, cast(right, midnight(span)))
             }
-            (Timestamp(_, Some(_)), Operator::Minus, Timestamp(unit, None)) => {
-                binary(left, cast(right, zoned(*unit, &types.0)))
+            (Timestamp(_, Some(_)), Operator::Minus, Timestamp(..)) if types.0 != types.1 => {
+                let right = in_one_zone(&left, &right, schema)?;
+                binary(left, right)
             }
-            (Timestamp(unit, None), Operator::Minus, Timestamp(_, Some(_))) => {
-                binary(cast(left, zoned(*unit, &types.1)), right)
+            (Timestamp(unit, None), Operator::Minus, Timestamp(_, Some(zone))) => {
+                binary(cast(left, local_time(*unit, zone)), right)
             }
-            (Timestamp(unit, Some(_)), Operator::Minus, Date32 | Date64) => {
-                binary(left, cast(right, zoned(*unit, &types.0)))
+            (Timestamp(unit, Some(zone)), Operator::Minus, Date32 | Date64) => {
+                binary(left, cast(right, local_time(*unit, zone)))
             }
-            (Date32 | Date64, Operator::Minus, Timestamp(unit, Some(_))) => {
-                binary(cast(left, zoned(*unit, &types.1)), right)
+            (Date32 | Date64, Operator::Minus, Timestamp(unit, Some(zone))) => {
+                binary(cast(left, local_time(*unit, zone)), right)
             }
             (span, op, _) if is_span(span) && op.supports_propagation() && is_string(&right) => {
                 binary(left, cast(right, INTERVAL))
@@ -112,11 +118,29 @@ fn midnight(span: &DataType) -> DataType {
     }
 }
 
-fn zoned(unit: TimeUnit, other: &DataType) -> DataType {
-    match other {
-        DataType::Timestamp(_, zone) => DataType::Timestamp(unit, zone.clone()),
-        _ => DataType::Timestamp(unit, None),
+/// The type of a local time beside a timestamp of a zone. That of UTC may become the zone of the session.
+fn local_time(unit: TimeUnit, zone: &Arc<str>) -> DataType {
+    let zone = if zone.as_ref() == "UTC" { LOCAL_TIME.into() } else { Arc::clone(zone) };
+    DataType::Timestamp(unit, Some(zone))
+}
+
+/// The right side of a difference of timestamps in the zone of the left one: a point in time stays, what has no zone is a local
+/// time. `None` if both have it, or the left one has none.
+pub(crate) fn in_one_zone(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+    // the type of the left side of a long difference takes as long as the difference
+    let DataType::Timestamp(unit, right_zone) = right.get_type(schema).ok()? else { return None };
+    let DataType::Timestamp(_, Some(zone)) = left.get_type(schema).ok()? else { return None };
+    match right_zone {
+        None => Some(cast(right.clone(), local_time(unit, &zone))),
+        Some(right_zone) if right_zone == zone => None,
+        // one zone by two names
+        Some(right_zone) if is_utc(&right_zone) && is_utc(&zone) => None,
+        Some(_) => Some(cast(right.clone(), DataType::Timestamp(unit, Some(zone)))),
     }
+}
+
+fn is_utc(zone: &str) -> bool {
+    matches!(zone, "UTC" | LOCAL_TIME)
 }
 
 /// A literal interval without a time: a date plus it is a date.

@@ -1,6 +1,9 @@
 //! [`FunctionOverride`]: a scalar function of DataFusion with corrected results or a faster path.
 //!
-//! - `to_timestamp` and the like return the type that they declare: the result is cast.
+//! - `to_timestamp` and the like return the type that they declare: the result is cast. An integer is a number of seconds from 1970 in
+//!   UTC, which `to_timestamp` takes for local time.
+//! - `to_timestamp` and the like, `to_date` and `to_unixtime` of strings without a format read what casts read, `2025-01-31 08:00` and
+//!   times that the clocks of the zone leave out too. Digits that the unit has no room for are cut off.
 //! - `to_timestamp` and the like of strings without an offset are timestamps without a time zone, see [`reads_local_time`].
 //! - `date_trunc` and `date_part` of UTC timestamps run on timestamps without a time zone, by [`calendar`] where it can; in other
 //!   time zones they and `date_bin` run on local time ([`zoned`]).
@@ -27,6 +30,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::temporal_cast::{TemporalCast, cut_digits};
 use super::{calendar, temporal_cast, zoned};
 use crate::functions::delegate::delegate_to_inner;
 
@@ -39,6 +43,10 @@ pub(super) enum Repair {
     Calendar,
     /// `date_bin`.
     Bin,
+    /// `to_date`.
+    ToDate,
+    /// `to_unixtime`.
+    ToUnixtime,
 }
 
 /// A function whose result has its declared type, and is right.
@@ -54,8 +62,6 @@ pub(super) struct FunctionOverride {
 /// With formats it depends on whether one has an offset (`%z` and the like); of a single literal on the literal. A column without
 /// a format may have both: the result has a time zone, and what has no offset is in that of the session.
 pub(super) fn reads_local_time(args: &ReturnFieldArgs) -> bool {
-    let is_string =
-        |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let [value, formats @ ..] = args.scalar_arguments else { return false };
     if !args.arg_fields.first().is_some_and(|field| is_string(field.data_type())) {
         return false;
@@ -108,7 +114,27 @@ impl FunctionOverride {
         Ok(types)
     }
 
-    /// A string as a local time: the function of a session in UTC reads it, and the ticks stay.
+    /// `to_timestamp` and the like.
+    fn invoke_to_timestamp(&self, args: ScalarFunctionArgs, declared: &DataType) -> Result<ColumnarValue> {
+        let (Some(value), DataType::Timestamp(unit, zone)) = (args.args.first(), declared) else {
+            return self.inner.inner().invoke_with_args(args);
+        };
+        let value_type = value.data_type();
+        if is_string(&value_type) && args.args.len() == 1 {
+            return cast_string(value, declared, *unit);
+        }
+        match (zone, &value_type) {
+            (None, _) => self.invoke_local(args),
+            (zone, number) if number.is_integer() => with_time_zone(self.invoke_local(args)?, zone.clone()),
+            (Some(zone), DataType::Timestamp(unit, None)) => {
+                let zoned = DataType::Timestamp(*unit, Some(Arc::clone(zone)));
+                each(value, |values| TemporalCast::to(zoned.clone()).of(values))
+            }
+            _ => self.inner.inner().invoke_with_args(args),
+        }
+    }
+
+    /// A value without a time zone: the function of a session in UTC reads it, and the ticks stay.
     fn invoke_local(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let mut utc = ConfigOptions::default();
         utc.execution.time_zone = None;
@@ -134,6 +160,25 @@ impl FunctionOverride {
         }
         self.inner.inner().invoke_with_args(args)
     }
+}
+
+fn is_string(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// Strings as a cast reads them, without the digits of a second that the unit has no room for.
+fn cast_string(value: &ColumnarValue, target: &DataType, unit: TimeUnit) -> Result<ColumnarValue> {
+    each(value, |texts| TemporalCast::to(target.clone()).of(&cut_digits(texts, unit)?))
+}
+
+/// A function of arrays, of a constant too.
+fn each(value: &ColumnarValue, of: impl Fn(&ArrayRef) -> Result<ArrayRef>) -> Result<ColumnarValue> {
+    Ok(match value {
+        ColumnarValue::Array(values) => ColumnarValue::Array(of(values)?),
+        ColumnarValue::Scalar(value) => {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&of(&value.to_array()?)?, 0)?)
+        }
+    })
 }
 
 /// The NULLs of a value.
@@ -254,8 +299,18 @@ impl ScalarUDFImpl for FunctionOverride {
                     _ => result,
                 }
             }
-            Repair::ToTimestamp if matches!(declared, DataType::Timestamp(_, None)) => self.invoke_local(args)?,
-            Repair::ToTimestamp => self.inner.inner().invoke_with_args(args)?,
+            Repair::ToTimestamp => self.invoke_to_timestamp(args, &declared)?,
+            Repair::ToDate | Repair::ToUnixtime => match args.args.as_slice() {
+                [value] if is_string(&value.data_type()) && self.repair == Repair::ToDate => {
+                    each(value, |texts| TemporalCast::to(declared.clone()).of(texts))?
+                }
+                [value] if is_string(&value.data_type()) => {
+                    let zone = args.config_options.execution.time_zone.as_deref().unwrap_or("UTC");
+                    let seconds = DataType::Timestamp(TimeUnit::Second, Some(zone.into()));
+                    cast_string(value, &seconds, TimeUnit::Second)?
+                }
+                _ => self.inner.inner().invoke_with_args(args)?,
+            },
         };
         if result.data_type() == declared { Ok(result) } else { result.cast_to(&declared, None) }
     }

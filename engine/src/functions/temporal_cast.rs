@@ -73,6 +73,11 @@ impl TemporalCast {
         ScalarUDF::from(Self { target, is_try, signature: Signature::any(1, Volatility::Immutable) })
     }
 
+    /// A cast that is an error for what cannot be cast.
+    pub(crate) fn to(target: DataType) -> Self {
+        Self { target, is_try: false, signature: Signature::any(1, Volatility::Immutable) }
+    }
+
     /// A cast that gives NULL for what cannot be cast.
     pub(crate) fn try_to(target: DataType) -> Self {
         Self { target, is_try: true, signature: Signature::any(1, Volatility::Immutable) }
@@ -206,6 +211,25 @@ pub(crate) fn has_more_digits(text: &str, unit: TimeUnit) -> bool {
     fraction.bytes().take_while(u8::is_ascii_digit).count() > digits
 }
 
+/// Strings without the digits of a second that the unit has no room for. A cast rounds them.
+pub(crate) fn cut_digits(texts: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
+    let texts = cast(texts, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>();
+    if !texts.iter().flatten().any(|text| has_more_digits(text, unit)) {
+        return Ok(Arc::new(texts.clone()));
+    }
+    let digits = ticks_per_second(unit).ilog10() as usize;
+    let cut = |text: &str| match text.rsplit_once('.') {
+        Some((whole, fraction)) if whole.contains(':') && has_more_digits(text, unit) => {
+            let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            let point = if digits > 0 { "." } else { "" };
+            format!("{whole}{point}{}{zone}", fraction.get(..digits).unwrap_or_default())
+        }
+        _ => text.to_string(),
+    };
+    Ok(Arc::new(texts.iter().map(|text| text.map(cut)).collect::<StringArray>()))
+}
+
 /// Strings without their offsets: what a clock on the wall showed. `None` if no string has one.
 fn without_offsets(texts: &StringArray) -> Option<StringArray> {
     // `2025-01-31` and `2025-01-31 09:00:00.5` have no offset
@@ -319,7 +343,7 @@ fn timestamp(text: &str, unit: TimeUnit, clock: Option<&mut LocalClock>) -> Opti
 }
 
 /// `2025-04-03 08:00`, `2025-04-03T08:00Z` and `2025-4-3 8:00` with all digits and seconds; `None` where nothing is missing.
-fn padded(text: &str) -> Option<String> {
+pub(crate) fn padded(text: &str) -> Option<String> {
     let (date, time) = match text.split_once(['T', ' ']) {
         Some((date, time)) => (date, Some(time.trim_start())),
         None => (text, None),

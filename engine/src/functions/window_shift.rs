@@ -6,6 +6,8 @@
 //!   the whole partition it counts them rightly, so that is what is done here.
 //! - A LIMIT above windows is pushed below the sort, with as many rows more as a function looks ahead. `lead` that
 //!   ignores NULLs looks ahead further than its offset, and `lag` with a negative offset looks ahead too.
+//! - The default is cast to the type of the column by Arrow, which reads no `'2025-01-31 08:00'` and fails at clock changes; here
+//!   it is cast as everywhere ([`default_value`]).
 //!
 //! Everything else is the wrapped function. Source: <https://github.com/apache/datafusion/issues/25471>.
 
@@ -13,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion::logical_expr::{LimitEffect, PartitionEvaluator, ReversedUDWF, WindowUDF, WindowUDFImpl};
@@ -21,6 +23,18 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 
 use crate::functions::delegate::delegate_to_inner;
+use crate::functions::temporal_cast::{TemporalCast, is_repaired};
+
+/// The default of `lag` or `lead` as a value of their column.
+///
+/// # Errors
+/// It cannot be cast.
+pub(crate) fn default_value(default: &ScalarValue, data_type: &DataType) -> Result<ScalarValue> {
+    if !is_repaired(&default.data_type(), data_type) {
+        return default.cast_to(data_type);
+    }
+    ScalarValue::try_from_array(&TemporalCast::to(data_type.clone()).of(&default.to_array()?)?, 0)
+}
 
 /// `lag` or `lead` of DataFusion.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -35,6 +49,14 @@ impl WindowUDFImpl for WindowShift {
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
         let ignores_nulls = args.ignore_nulls();
+        let mut exprs = args.input_exprs().to_vec();
+        if let (Some(default), Some(field)) = (exprs.get_mut(2), args.input_fields().first())
+            && let Some(literal) = default.downcast_ref::<Literal>()
+            && !field.data_type().is_null()
+        {
+            *default = Arc::new(Literal::new(default_value(literal.value(), field.data_type())?));
+        }
+        let args = PartitionEvaluatorArgs::new(&exprs, args.input_fields(), args.is_reversed(), ignores_nulls);
         let evaluator = self.inner.partition_evaluator_factory(args)?;
         Ok(if ignores_nulls { Box::new(WholePartition(evaluator)) } else { evaluator })
     }

@@ -37,6 +37,7 @@ use datafusion::physical_plan::windows::WindowUDFExpr;
 
 pub(super) use self::frame::Partitions;
 use self::frame::{Frame, FrameBound};
+use crate::functions::window_shift::default_value;
 
 /// A window function of a plan that the operator supports.
 #[derive(Debug)]
@@ -289,7 +290,7 @@ fn standard_call(standard: &StandardWindowExpr, schema: &Schema) -> std::result:
             };
             let default = match args.get(2).map(|default| literal(default).ok_or(default)) {
                 None => ScalarValue::try_from(field.data_type()),
-                Some(Ok(value)) => value.cast_to(field.data_type()),
+                Some(Ok(value)) => default_value(value, field.data_type()),
                 Some(Err(default)) => return Err(format!("{name} with the default {default}, which is not constant")),
             };
             let default = default.map_err(|error| error.to_string())?;

@@ -76,6 +76,12 @@ pub(crate) async fn broken_file(
         return Some(changed);
     }
     let root = error.find_root();
+    if let DataFusionError::External(inner) = root
+        && inner.downcast_ref::<Error>().is_some()
+    {
+        // an error of ours names its file
+        return None;
+    }
     let is_reading = match root {
         DataFusionError::ParquetError(_) => true,
         DataFusionError::ArrowError(inner, _) => {

@@ -34,32 +34,73 @@ struct Variances {
     eta_squared: f64,
 }
 
+/// The squares of the deviations between and within the groups.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Squares {
+    between: f64,
+    within: f64,
+    df_between: f64,
+    df_within: f64,
+}
+
+impl Squares {
+    /// # Errors
+    /// The reason why there is nothing to compare.
+    pub(super) fn of(groups: &[Moments]) -> Result<Self, &'static str> {
+        let first = match groups {
+            [] => return Err(NO_ROWS),
+            [_] => return Err(ONE_GROUP),
+            [first, ..] => first.mean,
+        };
+        let n = groups.iter().map(|group| group.n).sum::<i64>() as f64;
+        // Counted from the mean of one group, so that means far from 0 keep their digits.
+        let moved = |group: &Moments| group.mean - first;
+        let middle = groups.iter().map(|group| group.n as f64 / n * moved(group)).sum::<f64>();
+        let between: f64 = groups.iter().map(|group| group.n as f64 * (moved(group) - middle).powi(2)).sum();
+        let within: f64 = groups.iter().map(|group| group.squares).sum();
+        if !(between.is_finite() && within.is_finite()) {
+            return Err(TOO_LARGE);
+        }
+        Ok(Self { between, within, df_between: groups.len() as f64 - 1.0, df_within: n - groups.len() as f64 })
+    }
+
+    /// The share of the squares that is between the groups; `None` where there are no squares.
+    pub(super) fn eta_squared(self) -> Option<f64> {
+        // of halves, so that the sum does not overflow
+        let (between, within) = (self.between / 2.0, self.within / 2.0);
+        (between + within > 0.0).then(|| between / (between + within))
+    }
+
+    /// # Errors
+    /// The reason why there are no figures.
+    fn variances(self) -> Result<Variances, &'static str> {
+        let Self { between, within, df_between, df_within } = self;
+        if df_within <= 0.0 {
+            return Err("one value only in each group");
+        }
+        if within <= 0.0 {
+            return Err("all values of each group are equal");
+        }
+        let statistic = (between / df_between) / (within / df_within);
+        Ok(Variances { statistic, df_between, df_within, eta_squared: between / (between + within) })
+    }
+
+    /// The probability of means that differ as much by chance; `None` where nothing varies within the groups.
+    pub(super) fn p_value(self) -> Option<f64> {
+        self.variances().ok().map(Variances::p_value)
+    }
+}
+
+impl Variances {
+    fn p_value(self) -> f64 {
+        f_upper(self.statistic, self.df_between, self.df_within)
+    }
+}
+
 /// # Errors
 /// The reason why there are no figures.
 fn analyse(groups: &[Moments]) -> Result<Variances, &'static str> {
-    let first = match groups {
-        [] => return Err(NO_ROWS),
-        [_] => return Err(ONE_GROUP),
-        [first, ..] => first.mean,
-    };
-    let n = groups.iter().map(|group| group.n).sum::<i64>() as f64;
-    // Counted from the mean of one group, so that means far from 0 keep their digits.
-    let moved = |group: &Moments| group.mean - first;
-    let middle = groups.iter().map(|group| group.n as f64 / n * moved(group)).sum::<f64>();
-    let between: f64 = groups.iter().map(|group| group.n as f64 * (moved(group) - middle).powi(2)).sum();
-    let within: f64 = groups.iter().map(|group| group.squares).sum();
-    if !(between.is_finite() && within.is_finite()) {
-        return Err(TOO_LARGE);
-    }
-    let (df_between, df_within) = (groups.len() as f64 - 1.0, n - groups.len() as f64);
-    if df_within <= 0.0 {
-        return Err("one value only in each group");
-    }
-    if within <= 0.0 {
-        return Err("all values of each group are equal");
-    }
-    let statistic = (between / df_between) / (within / df_within);
-    Ok(Variances { statistic, df_between, df_within, eta_squared: between / (between + within) })
+    Squares::of(groups)?.variances()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,7 +148,7 @@ impl Statistic for Anova {
             figure(|figures| figures.statistic),
             figure(|figures| figures.df_between),
             figure(|figures| figures.df_within),
-            figure(|figures| f_upper(figures.statistic, figures.df_between, figures.df_within)),
+            figure(Variances::p_value),
             figure(|figures| figures.eta_squared),
             Figure::Count(Some(groups.iter().map(|group| group.n).sum())),
             Figure::Count(Some(groups.len() as i64)),

@@ -214,6 +214,11 @@ impl Values {
         self.0.len() as i64
     }
 
+    /// The values in any order.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [f64] {
+        &mut self.0
+    }
+
     /// The values in ascending order.
     pub(crate) fn sorted(&mut self) -> &[f64] {
         self.0.sort_unstable_by(f64::total_cmp);
@@ -256,6 +261,64 @@ impl Cell for Values {
 
     fn heap_size(&self) -> usize {
         self.0.capacity() * size_of::<f64>()
+    }
+}
+
+/// All values with their position in time (see [`super::axis`]).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Series(Vec<(i64, f64)>);
+
+impl Series {
+    /// Bytes for each row that a result is computed in, beside the rows.
+    const WORKING_BYTES: usize = 72;
+
+    /// The rows in the order of time, and rows of one time in that of their values: the order in which they came has no part
+    /// in a result.
+    pub(super) fn sorted(&mut self) -> &[(i64, f64)] {
+        self.0.sort_unstable_by(|(at, x), (other_at, other)| at.cmp(other_at).then(x.total_cmp(other)));
+        &self.0
+    }
+}
+
+impl Cell for Series {
+    type Row = (i64, f64);
+
+    const CAN_REMOVE: bool = false;
+
+    const NUMBERS_PER_ROW: usize = 2;
+
+    /// A vector grows to twice its length.
+    const HEAP_BYTES_PER_NUMBER: usize = (2 * size_of::<(i64, f64)>() + Self::WORKING_BYTES) / Self::NUMBERS_PER_ROW;
+
+    fn add(&mut self, (at, value): (i64, f64)) {
+        // -0 and 0 are ties
+        self.0.push((at, value + 0.0));
+    }
+
+    fn merge(&mut self, mut other: Self) {
+        if self.0.is_empty() {
+            *self = other;
+        } else {
+            self.0.append(&mut other.0);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A position is written bit by bit: not every i64 is an f64.
+    fn write(&self, numbers: &mut Vec<f64>) {
+        numbers.extend(self.0.iter().flat_map(|(at, x)| [f64::from_bits(*at as u64), *x]));
+    }
+
+    fn read(numbers: &[f64]) -> Option<Self> {
+        let (pairs, rest) = numbers.as_chunks::<2>();
+        rest.is_empty().then(|| Self(pairs.iter().map(|[at, x]| (at.to_bits() as i64, *x)).collect()))
+    }
+
+    fn heap_size(&self) -> usize {
+        self.0.capacity() * size_of::<(i64, f64)>() + self.0.len() * Self::WORKING_BYTES
     }
 }
 

@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// The fewest rows that a cell expects.
-    fn least_expected(&self) -> f64 {
+    pub(super) fn least_expected(&self) -> f64 {
         let least = |sums: &[i64]| sums.iter().min().copied().unwrap_or_default() as f64;
         least(&self.row_sums) * (least(&self.column_sums) / self.n as f64)
     }
@@ -119,7 +119,7 @@ fn association(table: &Table) -> Option<(f64, f64, f64)> {
 }
 
 /// Fewer expected rows than this make the distribution an approximation.
-const FEW_EXPECTED: f64 = 5.0;
+pub(super) const FEW_EXPECTED: f64 = 5.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ChiSquareTest;

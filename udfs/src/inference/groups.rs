@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::{HashMap, Result, exec_err, internal_datafusion_err, internal_err};
 use datafusion::logical_expr::EmitTo;
@@ -41,7 +41,7 @@ impl KeyInterner {
 
     /// The number of each value of `column`, [`NULL`] for NULL.
     fn numbers(&mut self, column: &ArrayRef) -> Result<Vec<u32>> {
-        let rows = self.converter.convert_columns(std::slice::from_ref(column))?;
+        let rows = self.converter.convert_columns(&[canonical(column)])?;
         let nulls = column.logical_nulls();
         let mut numbers = Vec::with_capacity(column.len());
         let mut last: Option<(&[u8], u32)> = None;
@@ -83,6 +83,23 @@ impl KeyInterner {
             + self.numbers.capacity() * (size_of::<(Arc<[u8]>, u32)>() + 1)
             + self.values.capacity() * (size_of::<Arc<[u8]>>() + 2 * size_of::<usize>())
             + self.value_bytes
+    }
+}
+
+/// Floats with one zero and one NaN: values that are equal are one key.
+fn canonical(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => Arc::new(
+            column
+                .as_primitive::<Float64Type>()
+                .unary::<_, Float64Type>(|value| if value.is_nan() { f64::NAN } else { value + 0.0 }),
+        ),
+        DataType::Float32 => Arc::new(
+            column
+                .as_primitive::<Float32Type>()
+                .unary::<_, Float32Type>(|value| if value.is_nan() { f32::NAN } else { value + 0.0 }),
+        ),
+        _ => Arc::clone(column),
     }
 }
 
@@ -182,6 +199,11 @@ impl<S: Statistic> CellGroups<S> {
         Self::try_new(Arc::clone(&self.bound))
     }
 
+    /// The call.
+    pub(crate) fn bound(&self) -> &BoundCall<S> {
+        &self.bound
+    }
+
     pub(crate) fn resize(&mut self, group_count: usize) {
         self.cells.resize(group_count);
     }
@@ -200,7 +222,8 @@ impl<S: Statistic> CellGroups<S> {
             };
             numbers.push(interner.numbers(column)?);
         }
-        self.heap_size += columns.first().map_or(0, |column| column.len()) * S::Cell::HEAP_BYTES_PER_NUMBER;
+        let row_bytes = S::Cell::NUMBERS_PER_ROW * S::Cell::HEAP_BYTES_PER_NUMBER;
+        self.heap_size += columns.first().map_or(0, |column| column.len()) * row_bytes;
         let cells = &mut self.cells;
         match numbers.as_slice() {
             [] => S::each_row(&self.bound.options, columns, |row| each(cells, Some([0; 2]), row)),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray, StructArray};
-use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
+
+use super::axis;
 
 /// What a field of the result holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +20,21 @@ pub(crate) enum FieldType {
     Flag,
     /// A string.
     Text,
+    /// A value of the type of the call's first argument, see [`axis`].
+    At,
+    /// Rows of these fields.
+    List(&'static [(&'static str, FieldType)]),
 }
 
 /// The value of a field.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Figure {
     Number(Option<f64>),
     Count(Option<i64>),
     Flag(bool),
     Text(Option<&'static str>),
+    At(Option<i64>),
+    List(Option<Vec<Record>>),
 }
 
 /// The values of all fields of one result, in their order.
@@ -169,79 +177,109 @@ impl Comparison {
     }
 }
 
-/// The type of a result with these fields.
-pub(crate) fn struct_type(fields: &[(&str, FieldType)]) -> DataType {
-    DataType::Struct(arrow_fields(fields))
+/// The type of a result with these fields; `at` is the type of the call's first argument.
+pub(super) fn struct_type(fields: &[(&str, FieldType)], at: &DataType) -> DataType {
+    DataType::Struct(arrow_fields(fields, at))
 }
 
-/// The type of a list of rows with these fields.
-pub(crate) fn list_type(fields: &[(&str, FieldType)]) -> DataType {
-    DataType::List(Arc::new(Field::new_list_field(struct_type(fields), true)))
+fn arrow_fields(fields: &[(&str, FieldType)], at: &DataType) -> Fields {
+    fields.iter().map(|(name, field_type)| Field::new(*name, data_type(*field_type, at), true)).collect()
 }
 
-/// The results of many groups that are lists. A record holds the values of all rows, one after the other; an empty one is
-/// NULL.
-pub(crate) fn list_array(fields: &[(&str, FieldType)], records: &[Record]) -> Result<ArrayRef> {
-    let rows = records.iter().flat_map(|record| record.chunks(fields.len().max(1))).map(<[Figure]>::to_vec);
-    let rows: Vec<Record> = rows.collect();
-    let values = struct_array(fields, &rows)?;
-    let offsets = OffsetBuffer::from_lengths(records.iter().map(|record| record.len() / fields.len().max(1)));
-    let nulls: NullBuffer = records.iter().map(|record| !record.is_empty()).collect();
-    let field = Arc::new(Field::new_list_field(struct_type(fields), true));
-    Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(nulls))?))
+/// The type of one field.
+pub(super) fn data_type(field_type: FieldType, at: &DataType) -> DataType {
+    match field_type {
+        FieldType::Number => DataType::Float64,
+        FieldType::Count => DataType::Int64,
+        FieldType::Flag => DataType::Boolean,
+        FieldType::Text => DataType::Utf8,
+        FieldType::At => at.clone(),
+        FieldType::List(fields) => DataType::List(list_item(fields, at)),
+    }
 }
 
-fn arrow_fields(fields: &[(&str, FieldType)]) -> Fields {
-    let field = |(name, field_type): &(&str, FieldType)| {
-        let data_type = match field_type {
-            FieldType::Number => DataType::Float64,
-            FieldType::Count => DataType::Int64,
-            FieldType::Flag => DataType::Boolean,
-            FieldType::Text => DataType::Utf8,
-        };
-        Field::new(*name, data_type, true)
-    };
-    fields.iter().map(field).collect()
+fn list_item(fields: &[(&str, FieldType)], at: &DataType) -> Arc<Field> {
+    Arc::new(Field::new_list_field(struct_type(fields, at), true))
 }
 
 /// The results of many groups. A field whose value is of another type than declared is NULL, and so is NaN.
-pub(crate) fn struct_array(fields: &[(&str, FieldType)], records: &[Record]) -> Result<ArrayRef> {
-    let columns = fields.iter().enumerate().map(|(index, (_, field_type))| -> ArrayRef {
-        let figures = records.iter().map(|record| record.get(index));
-        match field_type {
-            FieldType::Number => Arc::new(
-                figures
-                    .map(|figure| match figure {
-                        Some(Figure::Number(number)) => number.filter(|number| !number.is_nan()),
-                        _ => None,
-                    })
-                    .collect::<Float64Array>(),
-            ),
-            FieldType::Count => Arc::new(
-                figures
-                    .map(|figure| match figure {
-                        Some(Figure::Count(count)) => *count,
-                        _ => None,
-                    })
-                    .collect::<Int64Array>(),
-            ),
-            FieldType::Flag => Arc::new(
-                figures
-                    .map(|figure| match figure {
-                        Some(Figure::Flag(flag)) => Some(*flag),
-                        _ => None,
-                    })
-                    .collect::<BooleanArray>(),
-            ),
-            FieldType::Text => Arc::new(
-                figures
-                    .map(|figure| match figure {
-                        Some(Figure::Text(text)) => *text,
-                        _ => None,
-                    })
-                    .collect::<StringArray>(),
-            ),
+///
+/// # Errors
+/// When `at` is not a type of [`axis`] and a field is of it.
+pub(super) fn struct_array(fields: &[(&str, FieldType)], records: &[Record], at: &DataType) -> Result<ArrayRef> {
+    let records: Vec<&Record> = records.iter().collect();
+    Ok(Arc::new(structs(fields, &records, at)?))
+}
+
+fn structs(fields: &[(&str, FieldType)], records: &[&Record], at: &DataType) -> Result<StructArray> {
+    let columns = fields.iter().enumerate();
+    let columns = columns.map(|(index, (_, field_type))| column(index, *field_type, records, at));
+    Ok(StructArray::try_new(arrow_fields(fields, at), columns.collect::<Result<Vec<_>>>()?, None)?)
+}
+
+/// One field of many results.
+fn column(index: usize, field_type: FieldType, records: &[&Record], at: &DataType) -> Result<ArrayRef> {
+    let figures = records.iter().map(|record| record.get(index));
+    Ok(match field_type {
+        FieldType::Number => Arc::new(
+            figures
+                .map(|figure| match figure {
+                    Some(Figure::Number(number)) => number.filter(|number| !number.is_nan()),
+                    _ => None,
+                })
+                .collect::<Float64Array>(),
+        ),
+        FieldType::Count => Arc::new(
+            figures
+                .map(|figure| match figure {
+                    Some(Figure::Count(count)) => *count,
+                    _ => None,
+                })
+                .collect::<Int64Array>(),
+        ),
+        FieldType::Flag => Arc::new(
+            figures
+                .map(|figure| match figure {
+                    Some(Figure::Flag(flag)) => Some(*flag),
+                    _ => None,
+                })
+                .collect::<BooleanArray>(),
+        ),
+        FieldType::Text => Arc::new(
+            figures
+                .map(|figure| match figure {
+                    Some(Figure::Text(text)) => *text,
+                    _ => None,
+                })
+                .collect::<StringArray>(),
+        ),
+        FieldType::At => axis::column(
+            figures.map(|figure| match figure {
+                Some(Figure::At(position)) => *position,
+                _ => None,
+            }),
+            at,
+        )?,
+        FieldType::List(fields) => {
+            let rows: Vec<Option<&Vec<Record>>> = figures
+                .map(|figure| match figure {
+                    Some(Figure::List(rows)) => rows.as_ref(),
+                    _ => None,
+                })
+                .collect();
+            let offsets = OffsetBuffer::from_lengths(rows.iter().map(|rows| rows.map_or(0, Vec::len)));
+            let nulls = rows.iter().map(Option::is_some).collect();
+            let items: Vec<&Record> = rows.into_iter().flatten().flatten().collect();
+            let items = Arc::new(structs(fields, &items, at)?);
+            Arc::new(ListArray::try_new(list_item(fields, at), offsets, items, Some(nulls))?)
         }
-    });
-    Ok(Arc::new(StructArray::try_new(arrow_fields(fields), columns.collect(), None)?))
+    })
+}
+
+/// The only field of many results, as it is.
+///
+/// # Errors
+/// As [`struct_array`].
+pub(super) fn single_array(field_type: FieldType, records: &[Record], at: &DataType) -> Result<ArrayRef> {
+    column(0, field_type, &records.iter().collect::<Vec<_>>(), at)
 }

@@ -48,8 +48,9 @@ impl ShareOptions {
     }
 }
 
-const METHOD: Parameter = Parameter::constant("method", Kind::Text);
-const METHOD_TEXT: &str = "Constant string: 'wilson' (default), 'clopper_pearson' (also 'exact') or 'jeffreys'.";
+pub(super) const METHOD: Parameter = Parameter::constant("method", Kind::Text);
+pub(super) const METHOD_TEXT: &str =
+    "Constant string: 'wilson' (default), 'clopper_pearson' (also 'exact') or 'jeffreys'.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ProportionCi;
@@ -113,6 +114,7 @@ from (
 ```",
             )
             .with_related_udf("rate")
+            .with_related_udf("proportion_ci_of")
             .with_related_udf("proportion_test")
             .with_related_udf("always_valid_ci")
             .build()

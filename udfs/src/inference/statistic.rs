@@ -35,7 +35,7 @@ use datafusion::logical_expr::{
 };
 
 use super::groups::CellGroups;
-use super::record::{FieldType, Record, list_array, list_type, struct_array, struct_type};
+use super::record::{FieldType, Record, data_type, single_array, struct_array, struct_type};
 use crate::args::{Call, Constants};
 
 /// The parameter that names the group with which the other one is compared.
@@ -51,6 +51,9 @@ pub(crate) trait Cell: Default + Debug + Send + Sync + 'static {
 
     /// Bytes that it may hold, beside its own size, for each number of its state.
     const HEAP_BYTES_PER_NUMBER: usize = 0;
+
+    /// Numbers of the state for each row, where it holds all rows.
+    const NUMBERS_PER_ROW: usize = 1;
 
     /// Adds a row.
     fn add(&mut self, row: Self::Row);
@@ -90,10 +93,10 @@ pub(crate) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     const CALL: Call;
     /// Which arguments are the key.
     const KEYS: &'static [usize];
-    /// Whether the result is a list of rows with these fields, in place of one: the record holds row after row.
-    const IS_LIST: bool = false;
     /// The fields of the result.
     const FIELDS: &'static [(&'static str, FieldType)];
+    /// Whether the result is a STRUCT; if not, it is the value of the only field.
+    const IS_STRUCT: bool = true;
     /// What is kept of the rows.
     type Cell: Cell;
     /// The constant arguments.
@@ -104,6 +107,14 @@ pub(crate) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// # Errors
     /// A planning error for a constant that is out of range.
     fn bind(constants: &Constants) -> Result<Self::Options>;
+
+    /// Checks the constant arguments against the types of all arguments, and keeps what the computation needs of these.
+    ///
+    /// # Errors
+    /// A planning error for arguments that do not go together.
+    fn bind_types(options: Self::Options, _types: &[DataType]) -> Result<Self::Options> {
+        Ok(options)
+    }
 
     /// Calls `each` once per row, in order; with `None` for a row that does not count.
     ///
@@ -141,6 +152,26 @@ pub(crate) struct BoundCall<S: Statistic> {
     pub(crate) options: S::Options,
     pub(crate) baseline: Option<Vec<u8>>,
     pub(crate) key_types: Vec<DataType>,
+    /// The type of the first argument.
+    at: DataType,
+}
+
+impl<S: Statistic> BoundCall<S> {
+    /// The results of many groups.
+    fn array(&self, records: &[Record]) -> Result<ArrayRef> {
+        match S::FIELDS {
+            [(_, field_type), ..] if !S::IS_STRUCT => single_array(*field_type, records, &self.at),
+            fields => struct_array(fields, records, &self.at),
+        }
+    }
+}
+
+/// The type of a function's result; `at` is the type of its first argument.
+fn result_type<S: Statistic>(at: &DataType) -> DataType {
+    match S::FIELDS {
+        [(_, field_type), ..] if !S::IS_STRUCT => data_type(*field_type, at),
+        fields => struct_type(fields, at),
+    }
 }
 
 fn refuse_distinct(call: &Call, is_distinct: bool) -> Result<()> {
@@ -174,7 +205,10 @@ impl<S: Statistic> StatisticFunction<S> {
         let constants = Constants::of_physical(&S::CALL, args.exprs)?;
         let key_types = key_types::<S>(args.expr_fields)?;
         let baseline = baseline(&S::CALL, &constants, key_types.first())?;
-        Ok(Arc::new(BoundCall { options: S::bind(&constants)?, baseline, key_types }))
+        let types: Vec<DataType> = args.expr_fields.iter().map(|field| field.data_type().clone()).collect();
+        let options = S::bind_types(S::bind(&constants)?, &types)?;
+        let at = types.into_iter().next().unwrap_or(DataType::Null);
+        Ok(Arc::new(BoundCall { options, baseline, key_types, at }))
     }
 }
 
@@ -197,8 +231,8 @@ impl<S: Statistic> AggregateUDFImpl for StatisticFunction<S> {
         S::CALL.coerce(arg_types)
     }
 
-    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(if S::IS_LIST { list_type(S::FIELDS) } else { struct_type(S::FIELDS) })
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        Ok(result_type::<S>(arg_types.first().unwrap_or(&DataType::Null)))
     }
 
     fn is_nullable(&self) -> bool {
@@ -210,10 +244,10 @@ impl<S: Statistic> AggregateUDFImpl for StatisticFunction<S> {
         Some(Box::new(|call: AggregateFunction, info| {
             refuse_distinct(&S::CALL, call.params.distinct)?;
             if let Some(constants) = Constants::of_logical(&S::CALL, &call.params.args)? {
-                S::bind(&constants)?;
-                let key = S::KEYS.first().and_then(|index| call.params.args.get(*index));
-                let key_type = key.map(|key| info.get_data_type(key)).transpose()?;
-                baseline(&S::CALL, &constants, key_type.as_ref())?;
+                let types = call.params.args.iter().map(|arg| info.get_data_type(arg)).collect::<Result<Vec<_>>>()?;
+                S::bind_types(S::bind(&constants)?, &types)?;
+                let key_type = S::KEYS.first().and_then(|index| types.get(*index));
+                baseline(&S::CALL, &constants, key_type)?;
             }
             Ok(Expr::AggregateFunction(call))
         }))
@@ -292,7 +326,7 @@ impl<S: Statistic> GroupsAccumulator for CellGroups<S> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let records = self.records(emit_to);
-        result_array::<S>(&records)
+        self.bound().array(&records)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -309,11 +343,6 @@ impl<S: Statistic> GroupsAccumulator for CellGroups<S> {
     fn size(&self) -> usize {
         self.memory_size()
     }
-}
-
-/// The results of many groups.
-fn result_array<S: Statistic>(records: &[Record]) -> Result<ArrayRef> {
-    if S::IS_LIST { list_array(S::FIELDS, records) } else { struct_array(S::FIELDS, records) }
 }
 
 /// The only value of a column of one row.
@@ -364,7 +393,8 @@ impl<S: Statistic> Accumulator for RowAccumulator<S> {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        only_value(&result_array::<S>(&[self.groups.only_record()])?)
+        let record = self.groups.only_record();
+        only_value(&self.groups.bound().array(&[record])?)
     }
 
     fn size(&self) -> usize {
@@ -409,7 +439,8 @@ impl<S: Statistic> Accumulator for FrameAccumulator<S> {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         self.groups.refill(self.frame.iter().flatten().copied());
-        only_value(&result_array::<S>(&[self.groups.only_record()])?)
+        let record = self.groups.only_record();
+        only_value(&self.groups.bound().array(&[record])?)
     }
 
     fn size(&self) -> usize {

@@ -294,7 +294,7 @@ impl Counts {
 }
 
 /// The median, of an even number of values the mean of the two in the middle. Reorders the values.
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return f64::NAN;
     }
@@ -305,7 +305,9 @@ fn median(values: &mut [f64]) -> f64 {
         return upper_middle;
     }
     let lower_middle = lower.iter().copied().max_by(f64::total_cmp).unwrap_or(upper_middle);
-    (lower_middle + upper_middle) / 2.0
+    let sum = lower_middle + upper_middle;
+    // of halves where the sum leaves the range of an f64
+    if sum.is_finite() { sum / 2.0 } else { lower_middle / 2.0 + upper_middle / 2.0 }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `aht`: the mean handle time, in a compensated sum. Its page answers for formula, units, NULLs and source.
+//! `aht`: the mean handle time, in a compensated sum; also the mean of any duration of a contact. Its page answers for formula, units, NULLs and source.
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
@@ -22,14 +22,14 @@ fn is_whole(talk_s: f64, hold_s: f64, wrap_s: f64) -> bool {
 
 /// What is lost by rounding in `sum = one + other` (D. E. Knuth's two-sum).
 #[inline]
-fn lost_in_sum(one: f64, other: f64, sum: f64) -> f64 {
+pub(super) fn lost_in_sum(one: f64, other: f64, sum: f64) -> f64 {
     let added = sum - one;
     (one - (sum - added)) + (other - added)
 }
 
 /// Handle times of the contacts that count, in a compensated sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct HandleTime {
+pub(super) struct HandleTime {
     contacts: i64,
     sum_s: f64,
     /// What rounding took from `sum_s` (A. Neumaier, ZAMM 54, 1974; here by Knuth's two-sum, which needs no branch).
@@ -64,6 +64,12 @@ impl HandleTime {
             contact.sum_s += f64::from_bits(seconds.to_bits() & u64::from(is_known).wrapping_neg());
         }
         contact
+    }
+
+    /// One contact of which one duration is asked; what is none does not count.
+    #[inline]
+    pub(super) fn of_duration(seconds: f64) -> Self {
+        Self::of_parts(seconds, f64::NAN, f64::NAN)
     }
 
     fn add(&mut self, sum_s: f64, lost_s: f64) {
@@ -110,24 +116,42 @@ impl Tally for HandleTime {
     }
 }
 
+/// Which contacts were answered: those that are known not to be abandoned.
+pub(super) fn answered(abandoned: &BooleanArray) -> NullBuffer {
+    let answered = !abandoned.values();
+    NullBuffer::new(match abandoned.nulls() {
+        Some(known) => &answered & known.inner(),
+        None => answered,
+    })
+}
+
+/// Whether the work after the contact belongs to its handle time.
+const DIALECTS: [(&str, HandleTimeMeasure); 6] = [
+    ("with_wrap", HandleTimeMeasure { has_wrap: true }),
+    ("connect", HandleTimeMeasure { has_wrap: true }),
+    ("genesys", HandleTimeMeasure { has_wrap: true }),
+    ("talkdesk", HandleTimeMeasure { has_wrap: true }),
+    ("without_wrap", HandleTimeMeasure { has_wrap: false }),
+    ("8x8", HandleTimeMeasure { has_wrap: false }),
+];
+
 #[derive(Debug, Clone, Copy)]
-struct HandleTimeMeasure;
+struct HandleTimeMeasure {
+    has_wrap: bool,
+}
 
 impl Measure for HandleTimeMeasure {
     type Tally = HandleTime;
 
     fn each_row(&self, columns: &[ArrayRef], each: impl FnMut(HandleTime)) -> Result<()> {
         let parts @ [talk, hold, wrap] = [numbers(columns, 0)?, numbers(columns, 1)?, numbers(columns, 2)?];
-        let answered = if columns.len() > 3 {
-            let abandoned = flags(columns, 3)?;
-            let answered = !abandoned.values();
-            Some(NullBuffer::new(match abandoned.nulls() {
-                Some(known) => &answered & known.inner(),
-                None => answered,
-            }))
-        } else {
-            None
-        };
+        let answered = if columns.len() > 3 { Some(answered(flags(columns, 3)?)) } else { None };
+        if !self.has_wrap {
+            let [talk, hold] = [talk, hold].map(or_nan);
+            let of_parts = |(&talk, &hold)| HandleTime::of_parts(talk, hold, f64::NAN);
+            each_known(talk.iter().zip(hold.iter()), answered.as_ref(), of_parts, each);
+            return Ok(());
+        }
         if parts.iter().all(|part| part.null_count() == 0) {
             let rows = talk.values().iter().zip(hold.values()).zip(wrap.values());
             each_known(rows, answered.as_ref(), |((&talk, &hold), &wrap)| HandleTime::of(talk, hold, wrap), each);
@@ -144,7 +168,7 @@ impl Measure for HandleTimeMeasure {
     fn total(&self, columns: &[ArrayRef]) -> Result<HandleTime> {
         let parts @ [talk, hold, wrap] = [numbers(columns, 0)?, numbers(columns, 1)?, numbers(columns, 2)?];
         let mut total = HandleTime::default();
-        if columns.len() > 3 || parts.iter().any(|part| part.null_count() > 0) {
+        if !self.has_wrap || columns.len() > 3 || parts.iter().any(|part| part.null_count() > 0) {
             self.each_row(columns, |row| total.merge(row))?;
             return Ok(total);
         }
@@ -184,20 +208,21 @@ struct Aht;
 impl Function for Aht {
     const CALL: Call = Call {
         function: "aht",
-        syntax: "aht(talk_s, hold_s, wrap_s [, is_abandoned])",
+        syntax: "aht(talk_s, hold_s, wrap_s [, is_abandoned [, dialect]])",
         parameters: &[
             Parameter::column("talk_s", Kind::Number),
             Parameter::column("hold_s", Kind::Number),
             Parameter::column("wrap_s", Kind::Number),
             Parameter::column("is_abandoned", Kind::Flag),
+            Parameter::constant("dialect", Kind::Text),
         ],
-        arities: &[3, 4],
+        arities: &[3, 4, 5],
     };
 
     type Measure = HandleTimeMeasure;
 
-    fn bind(_: &Constants) -> Result<HandleTimeMeasure> {
-        Ok(HandleTimeMeasure)
+    fn bind(constants: &Constants) -> Result<HandleTimeMeasure> {
+        Ok(constants.choice("dialect", &DIALECTS)?.unwrap_or(HandleTimeMeasure { has_wrap: true }))
     }
 
     fn documentation(&self) -> &'static Documentation {
@@ -206,30 +231,39 @@ impl Function for Aht {
                 Aht::CALL,
                 "Queue",
                 "Average handle time: how long an answered contact keeps an agent busy.\n\
-                 Formula: mean of talk_s + hold_s + wrap_s over answered contacts.\n\
+                 Formula: over answered contacts, by dialect: with_wrap (default), connect, genesys, talkdesk the mean of \
+                 talk_s + hold_s + wrap_s; without_wrap, 8x8 the mean of talk_s + hold_s.\n\
                  Units: seconds in, seconds out.\n\
                  NULL: a missing part counts 0 if another part of the contact is known, else the contact is skipped; so \
-                 is a contact whose is_abandoned is true or NULL; no contacts left gives NULL.\n\
-                 Edges: without is_abandoned every contact is taken as answered. A part that is negative, infinite or \
+                 is a contact whose is_abandoned is true or NULL; no contacts left gives NULL. Without wrap-up a contact \
+                 of which nothing else is known is skipped. A dialect that is NULL is taken as not given.\n\
+                 Edges: without is_abandoned, or with false in its place, every contact is taken as answered. A part that is negative, infinite or \
                  NaN counts as NULL. The sum is compensated: the order of the rows does not matter. DISTINCT is \
                  refused.\n\
                  Source: Genesys Cloud, glossary, average handle time: (talk + hold + after-call work) / contacts \
-                 handled.",
+                 handled (outbound also dialing and contacting); other products by their own definitions, see \
+                 docs/dialects.md.",
             )
             .with_argument("talk_s", "Number: seconds of talking.")
             .with_argument("hold_s", "Number: seconds on hold.")
             .with_argument("wrap_s", "Number: seconds of wrap-up after the contact.")
             .with_argument("is_abandoned", "Boolean: whether the customer left before an answer.")
+            .with_argument(
+                "dialect",
+                "Constant string, whatever its case: with_wrap (default), connect, genesys, talkdesk, without_wrap, 8x8.",
+            )
             .with_sql_example(
                 "```sql
-select aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s
+select
+    aht(talk_s, hold_s, wrap_s, is_abandoned) as aht_s,
+    aht(talk_s, hold_s, wrap_s, is_abandoned, '8x8') as without_wrap_s
 from (values (180, 20, 40, false), (300, null, 60, false), (null, null, null, false), (5, 0, 0, true))
     as t(talk_s, hold_s, wrap_s, is_abandoned);
-+-------+
-| aht_s |
-+-------+
-| 300.0 |
-+-------+
++-------+----------------+
+| aht_s | without_wrap_s |
++-------+----------------+
+| 300.0 | 250.0          |
++-------+----------------+
 ```",
             )
             .build()

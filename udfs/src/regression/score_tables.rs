@@ -39,6 +39,11 @@ fn bins(constants: &Constants) -> Result<i64> {
     }
 }
 
+/// The result: a list of these bins, or NULL without rows.
+fn table(bins: Vec<Record>) -> Record {
+    vec![Figure::List((!bins.is_empty()).then_some(bins))]
+}
+
 /// The sums of a bin.
 #[derive(Debug, Clone, Copy)]
 struct Bin {
@@ -64,6 +69,19 @@ impl Bin {
     }
 }
 
+/// The fields of a bin of `calibration`.
+const CALIBRATION_BIN: &[(&str, FieldType)] = &[
+    ("bin", FieldType::Count),
+    ("n", FieldType::Count),
+    ("score_low", FieldType::Number),
+    ("score_high", FieldType::Number),
+    ("mean_score", FieldType::Number),
+    ("event_count", FieldType::Count),
+    ("event_ratio", FieldType::Number),
+    ("low", FieldType::Number),
+    ("high", FieldType::Number),
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Calibration;
 
@@ -75,18 +93,8 @@ impl Statistic for Calibration {
         arities: &[2, 3],
     };
     const KEYS: &'static [usize] = &[];
-    const IS_LIST: bool = true;
-    const FIELDS: &'static [(&'static str, FieldType)] = &[
-        ("bin", FieldType::Count),
-        ("n", FieldType::Count),
-        ("score_low", FieldType::Number),
-        ("score_high", FieldType::Number),
-        ("mean_score", FieldType::Number),
-        ("event_count", FieldType::Count),
-        ("event_ratio", FieldType::Number),
-        ("low", FieldType::Number),
-        ("high", FieldType::Number),
-    ];
+    const FIELDS: &'static [(&'static str, FieldType)] = &[("calibration", FieldType::List(CALIBRATION_BIN))];
+    const IS_STRUCT: bool = false;
 
     type Cell = Scored;
     type Options = i64;
@@ -102,10 +110,10 @@ impl Statistic for Calibration {
     fn finish(bins: &i64, entries: &mut [Entry<Scored>], _: Option<&[u8]>) -> Record {
         let ties = entries.first_mut().map(|entry| entry.cell.ties()).unwrap_or_default();
         let z = normal_critical(0.95);
-        let rows = binned(&ties, *bins).into_iter().flat_map(|(number, ties)| {
+        let rows = binned(&ties, *bins).into_iter().map(|(number, ties)| {
             let bin = Bin::of(ties);
             let (low, high) = wilson(Hits { hits: bin.hits, n: bin.n }, z);
-            [
+            vec![
                 Figure::Count(Some(number)),
                 Figure::Count(Some(bin.n)),
                 Figure::Number(Some(bin.low)),
@@ -117,7 +125,7 @@ impl Statistic for Calibration {
                 Figure::Number(Some(high)),
             ]
         });
-        rows.collect()
+        table(rows.collect())
     }
 
     fn documentation() -> &'static Documentation {
@@ -161,6 +169,20 @@ from (
     }
 }
 
+/// The fields of a bin of `lift`.
+const LIFT_BIN: &[(&str, FieldType)] = &[
+    ("bin", FieldType::Count),
+    ("n", FieldType::Count),
+    ("score_low", FieldType::Number),
+    ("score_high", FieldType::Number),
+    ("event_count", FieldType::Count),
+    ("event_ratio", FieldType::Number),
+    ("lift", FieldType::Number),
+    ("cumulative_n_ratio", FieldType::Number),
+    ("cumulative_event_ratio", FieldType::Number),
+    ("cumulative_lift", FieldType::Number),
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Lift;
 
@@ -172,19 +194,8 @@ impl Statistic for Lift {
         arities: &[2, 3],
     };
     const KEYS: &'static [usize] = &[];
-    const IS_LIST: bool = true;
-    const FIELDS: &'static [(&'static str, FieldType)] = &[
-        ("bin", FieldType::Count),
-        ("n", FieldType::Count),
-        ("score_low", FieldType::Number),
-        ("score_high", FieldType::Number),
-        ("event_count", FieldType::Count),
-        ("event_ratio", FieldType::Number),
-        ("lift", FieldType::Number),
-        ("cumulative_n_ratio", FieldType::Number),
-        ("cumulative_event_ratio", FieldType::Number),
-        ("cumulative_lift", FieldType::Number),
-    ];
+    const FIELDS: &'static [(&'static str, FieldType)] = &[("lift", FieldType::List(LIFT_BIN))];
+    const IS_STRUCT: bool = false;
 
     type Cell = Scored;
     type Options = i64;
@@ -204,11 +215,11 @@ impl Statistic for Lift {
         let all_hits = ties.iter().map(|tie| tie.hits).sum::<i64>() as f64;
         let overall = all_hits / all_n;
         let mut seen = (0, 0);
-        let rows = binned(&ties, *bins).into_iter().flat_map(|(number, ties)| {
+        let rows = binned(&ties, *bins).into_iter().map(|(number, ties)| {
             let bin = Bin::of(ties);
             seen = (seen.0 + bin.n, seen.1 + bin.hits);
             let (n, hits) = (seen.0 as f64, seen.1 as f64);
-            [
+            vec![
                 Figure::Count(Some(number)),
                 Figure::Count(Some(bin.n)),
                 Figure::Number(Some(bin.low)),
@@ -222,7 +233,7 @@ impl Statistic for Lift {
                 Figure::Number(Some(hits / n / overall)),
             ]
         });
-        rows.collect()
+        table(rows.collect())
     }
 
     fn documentation() -> &'static Documentation {
