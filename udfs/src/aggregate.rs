@@ -108,7 +108,7 @@ struct Aggregate<F> {
 
 type TallyOf<F> = <<F as Function>::Measure as Measure>::Tally;
 
-fn refuse_distinct(call: &Call, is_distinct: bool) -> Result<()> {
+pub(crate) fn refuse_distinct(call: &Call, is_distinct: bool) -> Result<()> {
     if is_distinct {
         return plan_err!(
             "{}: DISTINCT is not supported, equal rows are different answers or contacts; \

@@ -32,6 +32,10 @@ pub(crate) enum Kind {
     Key,
     /// A constant that is a value of the key.
     KeyValue,
+    /// A struct of features, whose fields are checked by the function.
+    Features,
+    /// A struct that a fit returned, whose fields are checked by the function.
+    Model,
     /// A timestamp, a date or a number, by which rows are ordered.
     At,
     /// A constant: a string or a number.
@@ -57,9 +61,14 @@ impl Kind {
                 vec![TypeSignatureClass::Numeric],
                 NativeType::Float64,
             ),
-            Kind::Key | Kind::KeyValue | Kind::At | Kind::TextOrNumber | Kind::Time | Kind::Interval => {
-                Coercion::new_exact(TypeSignatureClass::Any)
-            }
+            Kind::Key
+            | Kind::KeyValue
+            | Kind::Features
+            | Kind::Model
+            | Kind::At
+            | Kind::TextOrNumber
+            | Kind::Time
+            | Kind::Interval => Coercion::new_exact(TypeSignatureClass::Any),
         }
     }
 
@@ -71,6 +80,8 @@ impl Kind {
             Kind::FlagOrNumber => "a Boolean or a number",
             Kind::Key => "a string, a number, a Boolean, a date or a timestamp",
             Kind::KeyValue => "a value of group",
+            Kind::Features => "a struct of features such as struct(a, b)",
+            Kind::Model => "the struct of a fit",
             Kind::At => "a timestamp, a date or a number",
             Kind::TextOrNumber => "a string or a number",
             Kind::Time => "a timestamp, a date, or a string with one",
@@ -88,6 +99,9 @@ impl Kind {
         };
         match self {
             Kind::KeyValue => return Ok(Some(given.clone())),
+            Kind::Features | Kind::Model => {
+                return Ok(matches!(given, DataType::Struct(_) | DataType::Null).then(|| given.clone()));
+            }
             Kind::Key if value_type.is_null() => return Ok(Some(DataType::Utf8)),
             Kind::Key => return Ok((!value_type.is_nested()).then(|| value_type.clone())),
             Kind::At => return Ok(at_type(value_type)),

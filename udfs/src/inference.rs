@@ -19,13 +19,13 @@ use crate::satisfaction::Recommendations;
 mod always_valid;
 mod anova;
 mod axis;
-mod cells;
+pub(crate) mod cells;
 mod changepoints;
 mod contingency;
 mod counts;
 mod description;
 mod deviation;
-mod distribution;
+pub(crate) mod distribution;
 mod effects;
 mod fisher;
 mod groups;
@@ -33,15 +33,15 @@ mod kruskal;
 mod means;
 mod order;
 mod p_adjust;
-mod proportion;
+pub(crate) mod proportion;
 mod ranks;
-mod record;
+pub(crate) mod record;
 mod relation;
 mod sample_size;
 mod satisfaction;
 mod season;
 mod shares;
-mod statistic;
+pub(crate) mod statistic;
 mod trend;
 
 use proportion::Level;
@@ -118,7 +118,7 @@ fn level(constants: &Constants) -> Result<Level> {
 }
 
 /// Calls `each` once per row of a column of numbers. NULL, NaN and infinities do not count.
-fn each_number(columns: &[ArrayRef], index: usize, mut each: impl FnMut(Option<f64>)) -> Result<()> {
+pub(crate) fn each_number(columns: &[ArrayRef], index: usize, mut each: impl FnMut(Option<f64>)) -> Result<()> {
     let column = numbers(columns, index)?;
     match column.nulls().filter(|nulls| nulls.null_count() > 0) {
         None => column.values().iter().for_each(|value| each(value.is_finite().then_some(*value))),
@@ -132,7 +132,7 @@ fn each_number(columns: &[ArrayRef], index: usize, mut each: impl FnMut(Option<f
 }
 
 /// Calls `each` once per row of a column of flags. NULL does not count.
-fn each_flag(columns: &[ArrayRef], index: usize, mut each: impl FnMut(Option<bool>)) -> Result<()> {
+pub(crate) fn each_flag(columns: &[ArrayRef], index: usize, mut each: impl FnMut(Option<bool>)) -> Result<()> {
     let column = flags(columns, index)?;
     match column.nulls().filter(|nulls| nulls.null_count() > 0) {
         None => column.values().iter().for_each(|flag| each(Some(flag))),

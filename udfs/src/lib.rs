@@ -18,20 +18,25 @@ pub mod business_time;
 mod churn;
 mod control;
 pub mod docs;
+mod fit;
 pub mod grouped;
 mod inference;
 mod label;
+mod lifetime;
 mod mode;
+mod numerics;
 mod outlier;
 mod partition;
 pub mod privacy;
 mod queue;
 mod rate;
+mod regression;
 mod resolution;
 mod satisfaction;
 mod sentiment;
 mod stretches;
 mod strings;
+mod survival;
 mod times;
 
 use std::sync::Arc;
@@ -63,9 +68,12 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         sentiment::scalar_functions(),
         label::scalar_functions(),
         inference::scalar_functions(),
+        regression::scalar_functions(),
         privacy::scalar_functions(),
         business_time::scalar_functions(),
         stretches::scalar_functions(),
+        survival::scalar_functions(),
+        lifetime::scalar_functions(),
     ]
     .concat()
 }
@@ -79,9 +87,12 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         queue::aggregate_functions(),
         mode::aggregate_functions(),
         inference::aggregate_functions(),
+        regression::aggregate_functions(),
         anonymity::aggregate_functions(),
         churn::aggregate_functions(),
         stretches::aggregate_functions(),
+        survival::aggregate_functions(),
+        lifetime::aggregate_functions(),
     ]
     .concat()
 }

@@ -4,14 +4,14 @@ use super::statistic::{Cell, Entry};
 
 /// Flags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Hits {
-    pub(super) hits: i64,
-    pub(super) n: i64,
+pub(crate) struct Hits {
+    pub(crate) hits: i64,
+    pub(crate) n: i64,
 }
 
 impl Hits {
     /// The share of true.
-    pub(super) fn ratio(self) -> f64 {
+    pub(crate) fn ratio(self) -> f64 {
         self.hits as f64 / self.n as f64
     }
 }
@@ -52,20 +52,20 @@ impl Cell for Hits {
 
 /// NPS answers: 1 of a promoter, 0 of a passive, -1 of a detractor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Answers {
-    pub(super) promoters: i64,
-    pub(super) detractors: i64,
-    pub(super) n: i64,
+pub(crate) struct Answers {
+    pub(crate) promoters: i64,
+    pub(crate) detractors: i64,
+    pub(crate) n: i64,
 }
 
 impl Answers {
     /// The score in points.
-    pub(super) fn points(self) -> f64 {
+    pub(crate) fn points(self) -> f64 {
         100.0 * (self.promoters - self.detractors) as f64 / self.n as f64
     }
 
     /// The variance of one answer, in points squared.
-    pub(super) fn variance(self) -> f64 {
+    pub(crate) fn variance(self) -> f64 {
         let n = self.n as f64;
         let (promoters, detractors) = (self.promoters as f64 / n, self.detractors as f64 / n);
         // p + d - (p - d)^2 as a sum of products, none of which is negative
@@ -113,7 +113,7 @@ impl Cell for Answers {
 
 /// Rows, whatever they hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Count(pub(super) i64);
+pub(crate) struct Count(pub(crate) i64);
 
 impl Cell for Count {
     type Row = ();
@@ -149,20 +149,20 @@ impl Cell for Count {
 /// Number, mean and sum of squared deviations, by B. P. Welford's recurrence (1962) and the merge of T. F. Chan,
 /// G. H. Golub and R. J. LeVeque (1983).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Moments {
-    pub(super) n: i64,
-    pub(super) mean: f64,
-    pub(super) squares: f64,
+pub(crate) struct Moments {
+    pub(crate) n: i64,
+    pub(crate) mean: f64,
+    pub(crate) squares: f64,
 }
 
 impl Moments {
     /// The sample variance; NaN of fewer than two values.
-    pub(super) fn variance(self) -> f64 {
+    pub(crate) fn variance(self) -> f64 {
         if self.n < 2 { f64::NAN } else { self.squares / (self.n - 1) as f64 }
     }
 
     /// Whether no figure left the range of a Float64.
-    pub(super) fn is_finite(self) -> bool {
+    pub(crate) fn is_finite(self) -> bool {
         self.mean.is_finite() && self.squares.is_finite()
     }
 }
@@ -207,10 +207,10 @@ impl Cell for Moments {
 
 /// All values.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Values(Vec<f64>);
+pub(crate) struct Values(Vec<f64>);
 
 impl Values {
-    pub(super) fn len(&self) -> i64 {
+    pub(crate) fn len(&self) -> i64 {
         self.0.len() as i64
     }
 
@@ -220,7 +220,7 @@ impl Values {
     }
 
     /// The values in ascending order.
-    pub(super) fn sorted(&mut self) -> &[f64] {
+    pub(crate) fn sorted(&mut self) -> &[f64] {
         self.0.sort_unstable_by(f64::total_cmp);
         &self.0
     }
@@ -326,7 +326,7 @@ impl Cell for Series {
 ///
 /// # Errors
 /// The reason why there are not two groups, with the cells that there are.
-pub(super) fn two_groups<'a, C>(
+pub(crate) fn two_groups<'a, C>(
     entries: &'a mut [Entry<'_, C>],
     baseline: Option<&[u8]>,
 ) -> Result<[&'a mut C; 2], &'static str> {
@@ -342,11 +342,11 @@ pub(super) fn two_groups<'a, C>(
     }
 }
 
-pub(super) const NO_ROWS: &str = "no row with a known value";
-pub(super) const ONE_GROUP: &str = "rows of one group only; two are compared";
+pub(crate) const NO_ROWS: &str = "no row with a known value";
+pub(crate) const ONE_GROUP: &str = "rows of one group only; two are compared";
 const MANY_GROUPS: &str = "rows of more than two groups; keep two with a filter";
 const NO_BASELINE: &str = "no row of the baseline";
-pub(super) const ALL_EQUAL: &str = "all values are equal";
-pub(super) const ONE_VALUE: &str = "one value only";
-pub(super) const FEW_VALUES: &str = "a group with one value only";
-pub(super) const TOO_LARGE: &str = "values too large for Float64";
+pub(crate) const ALL_EQUAL: &str = "all values are equal";
+pub(crate) const ONE_VALUE: &str = "one value only";
+pub(crate) const FEW_VALUES: &str = "a group with one value only";
+pub(crate) const TOO_LARGE: &str = "values too large for Float64";

@@ -19,17 +19,17 @@ const MAX_TERMS: u32 = 1_000_000;
 const MANY_DEGREES: f64 = 1e10;
 
 /// P(Z > z).
-pub(super) fn normal_upper(z: f64) -> f64 {
+pub(crate) fn normal_upper(z: f64) -> f64 {
     0.5 * libm::erfc(z / SQRT_2)
 }
 
 /// P(|Z| > |z|).
-pub(super) fn normal_two_sided(z: f64) -> f64 {
+pub(crate) fn normal_two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() / SQRT_2)
 }
 
 /// The z with P(|Z| <= z) = `level`.
-pub(super) fn normal_critical(level: f64) -> f64 {
+pub(crate) fn normal_critical(level: f64) -> f64 {
     let tail = 1.0 - level;
     let z = SQRT_2 * erf::erfc_inv(tail);
     // One step of Newton's makes it as exact as the error function.
@@ -39,7 +39,7 @@ pub(super) fn normal_critical(level: f64) -> f64 {
 }
 
 /// P(|T| > |t|) with `df` degrees of freedom, which need not be an integer.
-pub(super) fn student_two_sided(t: f64, df: f64) -> f64 {
+pub(crate) fn student_two_sided(t: f64, df: f64) -> f64 {
     if df > MANY_DEGREES {
         return normal_two_sided(t);
     }
@@ -51,7 +51,7 @@ pub(super) fn student_two_sided(t: f64, df: f64) -> f64 {
 }
 
 /// The t with P(|T| <= t) = `level`.
-pub(super) fn student_critical(level: f64, df: f64) -> f64 {
+pub(crate) fn student_critical(level: f64, df: f64) -> f64 {
     let z = normal_critical(level);
     if df > MANY_DEGREES {
         return z;
@@ -96,7 +96,7 @@ fn student_density(t: f64, df: f64) -> f64 {
 }
 
 /// P(X > x) of the chi-square distribution.
-pub(super) fn chi_square_upper(x: f64, df: f64) -> f64 {
+pub(crate) fn chi_square_upper(x: f64, df: f64) -> f64 {
     if x <= 0.0 {
         return 1.0;
     }
@@ -107,7 +107,7 @@ pub(super) fn chi_square_upper(x: f64, df: f64) -> f64 {
 }
 
 /// P(F > f) of Fisher's distribution with `df_a` degrees of freedom above and `df_b` below.
-pub(super) fn f_upper(f: f64, df_a: f64, df_b: f64) -> f64 {
+pub(crate) fn f_upper(f: f64, df_a: f64, df_b: f64) -> f64 {
     if f <= 0.0 {
         return 1.0;
     }
@@ -119,7 +119,7 @@ pub(super) fn f_upper(f: f64, df_a: f64, df_b: f64) -> f64 {
 }
 
 /// P(X <= `hits`) for `n` trials with probability one half.
-pub(super) fn fair_binomial_lower(hits: f64, n: f64) -> f64 {
+pub(crate) fn fair_binomial_lower(hits: f64, n: f64) -> f64 {
     if hits < 0.0 {
         return 0.0;
     }
@@ -130,12 +130,12 @@ pub(super) fn fair_binomial_lower(hits: f64, n: f64) -> f64 {
 }
 
 /// The x with P(X <= x) = `probability` of the beta distribution.
-pub(super) fn beta_quantile(probability: f64, a: f64, b: f64) -> f64 {
+pub(crate) fn beta_quantile(probability: f64, a: f64, b: f64) -> f64 {
     root(|x| beta_lower(a, b, x, 1.0 - x) - probability, 0.0, 1.0)
 }
 
 /// The regularized incomplete beta function I_x(a, b), with `y` = 1 - `x`, which may be the more exact of the two.
-pub(super) fn beta_lower(a: f64, b: f64, x: f64, y: f64) -> f64 {
+pub(crate) fn beta_lower(a: f64, b: f64, x: f64, y: f64) -> f64 {
     if !(a > 0.0 && b > 0.0 && x >= 0.0 && y >= 0.0) {
         return f64::NAN;
     }
@@ -219,7 +219,7 @@ fn beta_fraction(a: f64, b: f64, x: f64, y: f64) -> f64 {
 
 /// Where the increasing function `f` is 0, between `low` and `high`: regula falsi, halved where it is slow. The nearer bound
 /// if there is no such x between them.
-pub(super) fn root(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
+pub(crate) fn root(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     let (mut at_low, mut at_high) = (f(low), f(high));
     if at_low >= 0.0 {
         return low;

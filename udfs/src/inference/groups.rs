@@ -120,7 +120,7 @@ fn intern(
 
 /// The cells by group and key. Without key columns a group has one cell, which is found by its index.
 #[derive(Debug)]
-pub(super) struct CellMap<C> {
+pub(crate) struct CellMap<C> {
     has_keys: bool,
     keyed: HashMap<(usize, Key), C>,
     single: Vec<C>,
@@ -130,7 +130,7 @@ pub(super) struct CellMap<C> {
 impl<C: Cell> CellMap<C> {
     /// The cell of a group and key; `None` for a group that was not announced.
     #[inline]
-    pub(super) fn get(&mut self, group: usize, key: Key) -> Option<&mut C> {
+    pub(crate) fn get(&mut self, group: usize, key: Key) -> Option<&mut C> {
         if self.has_keys { Some(self.keyed.entry((group, key)).or_default()) } else { self.single.get_mut(group) }
     }
 
@@ -179,7 +179,7 @@ impl<C: Cell> CellMap<C> {
 
 /// The cells of all groups of one call.
 #[derive(Debug)]
-pub(super) struct CellGroups<S: Statistic> {
+pub(crate) struct CellGroups<S: Statistic> {
     bound: Arc<BoundCall<S>>,
     keys: Vec<KeyInterner>,
     cells: CellMap<S::Cell>,
@@ -188,29 +188,29 @@ pub(super) struct CellGroups<S: Statistic> {
 }
 
 impl<S: Statistic> CellGroups<S> {
-    pub(super) fn try_new(bound: Arc<BoundCall<S>>) -> Result<Self> {
+    pub(crate) fn try_new(bound: Arc<BoundCall<S>>) -> Result<Self> {
         let keys = bound.key_types.iter().cloned().map(KeyInterner::try_new).collect::<Result<Vec<_>>>()?;
         let cells = CellMap { has_keys: !keys.is_empty(), keyed: HashMap::default(), single: vec![], group_count: 0 };
         Ok(Self { bound, keys, cells, heap_size: 0 })
     }
 
     /// Groups of the same call, without rows.
-    pub(super) fn new_like(&self) -> Result<Self> {
+    pub(crate) fn new_like(&self) -> Result<Self> {
         Self::try_new(Arc::clone(&self.bound))
     }
 
     /// The call.
-    pub(super) fn bound(&self) -> &BoundCall<S> {
+    pub(crate) fn bound(&self) -> &BoundCall<S> {
         &self.bound
     }
 
-    pub(super) fn resize(&mut self, group_count: usize) {
+    pub(crate) fn resize(&mut self, group_count: usize) {
         self.cells.resize(group_count);
     }
 
     /// Calls `each` once per row, in order, with its key and what it adds; `None` for a NULL key or a row that does not
     /// count.
-    pub(super) fn each_row(
+    pub(crate) fn each_row(
         &mut self,
         columns: &[ArrayRef],
         mut each: impl FnMut(&mut CellMap<S::Cell>, Option<Key>, Option<<S::Cell as Cell>::Row>),
@@ -245,7 +245,7 @@ impl<S: Statistic> CellGroups<S> {
     }
 
     /// Replaces all cells by those of one group with `rows`.
-    pub(super) fn refill(&mut self, rows: impl Iterator<Item = (Key, <S::Cell as Cell>::Row)>) {
+    pub(crate) fn refill(&mut self, rows: impl Iterator<Item = (Key, <S::Cell as Cell>::Row)>) {
         self.cells.clear();
         self.cells.resize(1);
         for (key, row) in rows {
@@ -263,7 +263,7 @@ impl<S: Statistic> CellGroups<S> {
     }
 
     /// The result of the only group. Its cells stay: a window asks again.
-    pub(super) fn only_record(&mut self) -> Record {
+    pub(crate) fn only_record(&mut self) -> Record {
         let keys = &self.keys;
         let keyed = self.cells.keyed.iter_mut().map(|((_, key), cell)| (*key, cell));
         let single = self.cells.single.iter_mut().map(|cell| ([0; 2], cell));
@@ -287,7 +287,7 @@ impl<S: Statistic> CellGroups<S> {
     }
 
     /// The results of the groups to emit, which are removed.
-    pub(super) fn records(&mut self, emit_to: EmitTo) -> Vec<Record> {
+    pub(crate) fn records(&mut self, emit_to: EmitTo) -> Vec<Record> {
         let (group_count, mut emitted) = self.emit(emit_to);
         let baseline = self.bound.baseline.as_deref();
         let mut records = Vec::with_capacity(group_count);
@@ -306,7 +306,7 @@ impl<S: Statistic> CellGroups<S> {
     }
 
     /// The states of the groups to emit, which are removed.
-    pub(super) fn states(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn states(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let (group_count, emitted) = self.emit(emit_to);
         let (mut cell_counts, mut number_counts) = (vec![0; group_count], vec![0; group_count]);
         let (mut lengths, mut numbers) = (Vec::with_capacity(emitted.len()), vec![]);
@@ -339,7 +339,7 @@ impl<S: Statistic> CellGroups<S> {
     }
 
     /// Adds the states of other accumulators; row i belongs to group `group_indices[i]`.
-    pub(super) fn merge(&mut self, states: &[ArrayRef], group_indices: &[usize]) -> Result<()> {
+    pub(crate) fn merge(&mut self, states: &[ArrayRef], group_indices: &[usize]) -> Result<()> {
         let wrong = || internal_datafusion_err!("{}: its state is not lists of keys and numbers", S::CALL.function);
         let lists = states.iter().map(|column| column.as_list_opt::<i32>()).collect::<Option<Vec<_>>>();
         let lists = lists.ok_or_else(wrong)?;
@@ -380,7 +380,7 @@ impl<S: Statistic> CellGroups<S> {
         Ok(())
     }
 
-    pub(super) fn memory_size(&self) -> usize {
+    pub(crate) fn memory_size(&self) -> usize {
         size_of_val(self)
             + self.keys.iter().map(KeyInterner::memory_size).sum::<usize>()
             + self.cells.keyed.capacity() * (size_of::<((usize, Key), S::Cell)>() + 1)

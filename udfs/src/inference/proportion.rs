@@ -43,7 +43,7 @@ pub(super) fn interval(share: Hits, method: Method, level: Level) -> (f64, f64) 
 }
 
 /// Wilson's score interval.
-pub(super) fn wilson(share: Hits, z: f64) -> (f64, f64) {
+pub(crate) fn wilson(share: Hits, z: f64) -> (f64, f64) {
     let (hits, n) = (share.hits as f64, share.n as f64);
     let square = z * z;
     let middle = hits + square / 2.0;

@@ -11,7 +11,7 @@ use super::axis;
 
 /// What a field of the result holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FieldType {
+pub(crate) enum FieldType {
     /// A figure, as Float64.
     Number,
     /// A number of rows, as Int64.
@@ -28,7 +28,7 @@ pub(super) enum FieldType {
 
 /// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Figure {
+pub(crate) enum Figure {
     Number(Option<f64>),
     Count(Option<i64>),
     Flag(bool),
@@ -38,10 +38,10 @@ pub(super) enum Figure {
 }
 
 /// The values of all fields of one result, in their order.
-pub(super) type Record = Vec<Figure>;
+pub(crate) type Record = Vec<Figure>;
 
 /// The fields of an interval.
-pub(super) const INTERVAL: &[(&str, FieldType)] = &[
+pub(crate) const INTERVAL: &[(&str, FieldType)] = &[
     ("estimate", FieldType::Number),
     ("low", FieldType::Number),
     ("high", FieldType::Number),
@@ -51,7 +51,7 @@ pub(super) const INTERVAL: &[(&str, FieldType)] = &[
 ];
 
 /// The fields of an effect size of two groups.
-pub(super) const EFFECT: &[(&str, FieldType)] = &[
+pub(crate) const EFFECT: &[(&str, FieldType)] = &[
     ("estimate", FieldType::Number),
     ("low", FieldType::Number),
     ("high", FieldType::Number),
@@ -65,21 +65,21 @@ const FEW: i64 = 30;
 
 /// An estimate and its interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Interval {
-    pub(super) estimate: Option<f64>,
-    pub(super) bounds: Option<(f64, f64)>,
-    pub(super) n: i64,
-    pub(super) reason: Option<&'static str>,
+pub(crate) struct Interval {
+    pub(crate) estimate: Option<f64>,
+    pub(crate) bounds: Option<(f64, f64)>,
+    pub(crate) n: i64,
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Interval {
     /// No rows to estimate from.
-    pub(super) fn none(reason: &'static str) -> Self {
+    pub(crate) fn none(reason: &'static str) -> Self {
         Self { reason: Some(reason), ..Self::default() }
     }
 
     /// The values of [`INTERVAL`].
-    pub(super) fn record(self) -> Record {
+    pub(crate) fn record(self) -> Record {
         let (low, high) = self.bounds.unzip();
         vec![
             Figure::Number(self.estimate),
@@ -92,7 +92,7 @@ impl Interval {
     }
 
     /// The values of [`EFFECT`].
-    pub(super) fn effect(self, counts: Option<[i64; 2]>) -> Record {
+    pub(crate) fn effect(self, counts: Option<[i64; 2]>) -> Record {
         let (low, high) = self.bounds.unzip();
         let [n_a, n_b] = counts.map_or([None; 2], |counts| counts.map(Some));
         vec![
@@ -107,7 +107,7 @@ impl Interval {
 }
 
 /// The fields of a comparison of two groups by a statistic with degrees of freedom.
-pub(super) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
+pub(crate) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
     ("statistic", FieldType::Number),
     ("df", FieldType::Number),
     ("p_value", FieldType::Number),
@@ -121,7 +121,7 @@ pub(super) const COMPARISON_WITH_DF: &[(&str, FieldType)] = &[
 ];
 
 /// The fields of a comparison of two groups.
-pub(super) const COMPARISON: &[(&str, FieldType)] = &[
+pub(crate) const COMPARISON: &[(&str, FieldType)] = &[
     ("statistic", FieldType::Number),
     ("p_value", FieldType::Number),
     ("difference", FieldType::Number),
@@ -135,25 +135,25 @@ pub(super) const COMPARISON: &[(&str, FieldType)] = &[
 
 /// The result of a comparison of two groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Comparison {
-    pub(super) statistic: Option<f64>,
-    pub(super) df: Option<f64>,
-    pub(super) p_value: Option<f64>,
-    pub(super) difference: Option<f64>,
-    pub(super) bounds: Option<(f64, f64)>,
-    pub(super) counts: Option<[i64; 2]>,
-    pub(super) method: &'static str,
-    pub(super) reason: Option<&'static str>,
+pub(crate) struct Comparison {
+    pub(crate) statistic: Option<f64>,
+    pub(crate) df: Option<f64>,
+    pub(crate) p_value: Option<f64>,
+    pub(crate) difference: Option<f64>,
+    pub(crate) bounds: Option<(f64, f64)>,
+    pub(crate) counts: Option<[i64; 2]>,
+    pub(crate) method: &'static str,
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Comparison {
     /// A comparison that cannot be made.
-    pub(super) fn none(method: &'static str, reason: &'static str) -> Self {
+    pub(crate) fn none(method: &'static str, reason: &'static str) -> Self {
         Self { method, reason: Some(reason), ..Self::default() }
     }
 
     /// The values of [`COMPARISON`].
-    pub(super) fn record(self) -> Record {
+    pub(crate) fn record(self) -> Record {
         let (low, high) = self.bounds.unzip();
         let [n_a, n_b] = self.counts.map_or([None; 2], |counts| counts.map(Some));
         vec![
@@ -170,7 +170,7 @@ impl Comparison {
     }
 
     /// The values of [`COMPARISON_WITH_DF`].
-    pub(super) fn record_with_df(self) -> Record {
+    pub(crate) fn record_with_df(self) -> Record {
         let mut record = self.record();
         record.insert(1, Figure::Number(self.df));
         record

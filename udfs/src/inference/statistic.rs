@@ -39,10 +39,10 @@ use super::record::{FieldType, Record, data_type, single_array, struct_array, st
 use crate::args::{Call, Constants};
 
 /// The parameter that names the group with which the other one is compared.
-pub(super) const BASELINE: &str = "baseline";
+pub(crate) const BASELINE: &str = "baseline";
 
 /// The state of the rows of a group that have one key.
-pub(super) trait Cell: Default + Debug + Send + Sync + 'static {
+pub(crate) trait Cell: Default + Debug + Send + Sync + 'static {
     /// What one row adds.
     type Row: Copy + Debug + Send + Sync + 'static;
 
@@ -81,14 +81,14 @@ pub(super) trait Cell: Default + Debug + Send + Sync + 'static {
 
 /// A cell and its key, in Arrow's row format: its bytes sort as the values do.
 #[derive(Debug)]
-pub(super) struct Entry<'a, C> {
+pub(crate) struct Entry<'a, C> {
     /// The value of each key column; empty where the function has fewer.
-    pub(super) keys: [&'a [u8]; 2],
-    pub(super) cell: &'a mut C,
+    pub(crate) keys: [&'a [u8]; 2],
+    pub(crate) cell: &'a mut C,
 }
 
 /// A SQL aggregate function that returns a STRUCT.
-pub(super) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
+pub(crate) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
     /// How it is called.
     const CALL: Call;
     /// Which arguments are the key.
@@ -136,7 +136,7 @@ pub(super) trait Statistic: Debug + Copy + Eq + Hash + Send + Sync + 'static {
 }
 
 /// The DataFusion function for `statistic`.
-pub(super) fn statistic<S: Statistic>(statistic: S) -> Arc<AggregateUDF> {
+pub(crate) fn statistic<S: Statistic>(statistic: S) -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::from(StatisticFunction { statistic, signature: S::CALL.signature() }))
 }
 
@@ -148,10 +148,10 @@ struct StatisticFunction<S> {
 
 /// One call with its constants.
 #[derive(Debug)]
-pub(super) struct BoundCall<S: Statistic> {
-    pub(super) options: S::Options,
-    pub(super) baseline: Option<Vec<u8>>,
-    pub(super) key_types: Vec<DataType>,
+pub(crate) struct BoundCall<S: Statistic> {
+    pub(crate) options: S::Options,
+    pub(crate) baseline: Option<Vec<u8>>,
+    pub(crate) key_types: Vec<DataType>,
     /// The type of the first argument.
     at: DataType,
 }

@@ -1,0 +1,259 @@
+//! `kmeans_fit(features, k [, seed])`: segments of rows that are alike, and `nearest_cluster(model, features)`.
+//!
+//! Formula: k centroids with the smallest sum of squared distances of the rows from the nearest one, features standardised.
+//! Units:   any numbers in; centroids in the units of the features.
+//! NULL:    a row with a NULL is left out and counted.
+//! Edges:   numbers and Booleans only: strings have no distance.
+//! Source:  see `kmeans.rs`.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, StringArray, StructArray};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::{AggregateUDF, Documentation};
+
+use super::design::{Feature, FeatureKind, listed};
+use super::fit::{Fit, Group, fit};
+use super::kmeans::{canonical_order, clusters};
+use super::model::{Record, count, count_field, list, list_field, number, number_field, text, text_field};
+use super::triangle::Triangle;
+use super::{FEATURES, NO_ROWS, page};
+use crate::args::{Call, Constants, Kind, Parameter};
+
+/// The aggregates of this file.
+pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    vec![fit(KmeansFit)]
+}
+
+/// Most clusters.
+const MAX_K: f64 = 1000.0;
+
+const DEFAULT_SEED: i64 = 42;
+
+#[derive(Debug)]
+struct Options {
+    k: usize,
+    seed: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct KmeansFit;
+
+fn scale_fields() -> Fields {
+    vec![text_field("feature"), number_field("mean"), number_field("stddev")].into()
+}
+
+fn value_fields() -> Fields {
+    vec![text_field("feature"), number_field("value")].into()
+}
+
+fn cluster_fields() -> Fields {
+    vec![
+        count_field("cluster"),
+        count_field("n"),
+        number_field("share_ratio"),
+        number_field("inertia"),
+        list_field("centroid", &value_fields()),
+    ]
+    .into()
+}
+
+/// The mean and the deviation of each feature; a feature with one value has a deviation of 0.
+fn scales(rows: &[f64], width: usize) -> Vec<(f64, f64)> {
+    let mut triangle = Triangle::default();
+    triangle.widen(width);
+    let mut block = vec![];
+    for rows in (super::matrix::Rows { values: rows, width }).blocks() {
+        block.clear();
+        (0..width).for_each(|column| block.extend(rows.iter().filter_map(|row| row.get(column))));
+        triangle.absorb(&block, &vec![1.0; rows.len()]);
+    }
+    let n = (triangle.rows as f64).sqrt();
+    let scale = |column: usize| {
+        let (mean, deviation) = (triangle.mean(column), triangle.length(column) / n);
+        // What is below the rounding of the mean is no spread.
+        (mean, if deviation <= 16.0 * f64::EPSILON * mean.abs() { 0.0 } else { deviation })
+    };
+    (0..width).map(scale).collect()
+}
+
+/// The number of a feature in standardised units; 0 of one that is constant.
+pub(super) fn standardised(value: f64, mean: f64, deviation: f64) -> f64 {
+    if deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
+}
+
+/// Sets the figures; the result is why some are missing.
+fn fit_clusters(options: &Options, group: &Group<'_>, record: &mut Record) -> Result<Option<String>> {
+    let (width, rows) = (group.layout.width, group.state.rows.as_slice());
+    if rows.is_empty() {
+        return Ok(Some(NO_ROWS.to_owned()));
+    }
+    let (ordered, distinct) = canonical_order(rows, width, options.seed as u64);
+    if distinct < options.k {
+        return Ok(Some(format!("{distinct} distinct rows for {} clusters", options.k)));
+    }
+    let scales = scales(&ordered, width);
+    if !scales.iter().all(|(mean, deviation)| mean.is_finite() && deviation.is_finite()) {
+        return Ok(Some("values too large for Float64".to_owned()));
+    }
+    let mut scaled = ordered;
+    for row in scaled.chunks_exact_mut(width) {
+        for (value, (mean, deviation)) in row.iter_mut().zip(&scales) {
+            *value = standardised(*value, *mean, *deviation);
+        }
+    }
+    let found = clusters(&scaled, width, options.k, options.seed as u64);
+    let n = (scaled.len() / width) as f64;
+    let inertia: f64 = found.inertias.iter().sum();
+    let total: f64 = scaled.iter().map(|value| value * value).sum();
+    record.set("is_converged", ScalarValue::Boolean(Some(found.is_converged)));
+    record.set("iterations", count(found.passes)).set("inertia", number(inertia));
+    record.set("explained_ratio", number(1.0 - inertia / total));
+    record.set("silhouette", number(found.silhouette)).set("silhouette_n", count(found.silhouette_rows as i64));
+    let names: Vec<&str> = group.encoder.features.iter().map(|feature| feature.name.as_str()).collect();
+    let scale_columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(&names)),
+        Arc::new(Float64Array::from_iter_values(scales.iter().map(|(mean, _)| *mean))),
+        Arc::new(Float64Array::from_iter_values(scales.iter().map(|(_, deviation)| *deviation))),
+    ];
+    record.set("scales", list(&scale_fields(), scale_columns)?);
+    let k = found.sizes.len();
+    let values =
+        found.centroids.iter().zip(scales.iter().cycle()).map(|(value, (mean, deviation))| mean + value * deviation);
+    let centroid_columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(names.iter().cycle().take(k * width))),
+        Arc::new(Float64Array::from_iter_values(values)),
+    ];
+    let centroids = StructArray::try_new(value_fields(), centroid_columns, None)?;
+    let item = Arc::new(Field::new_list_field(DataType::Struct(value_fields()), true));
+    let centroids = ListArray::try_new(item, OffsetBuffer::from_lengths(vec![width; k]), Arc::new(centroids), None)?;
+    let cluster_columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(1..=k as i64)),
+        Arc::new(Int64Array::from_iter_values(found.sizes.iter().copied())),
+        Arc::new(Float64Array::from_iter_values(found.sizes.iter().map(|size| *size as f64 / n))),
+        Arc::new(Float64Array::from_iter_values(found.inertias.iter().copied())),
+        Arc::new(centroids),
+    ];
+    record.set("clusters", list(&cluster_fields(), cluster_columns)?);
+    let constant: Vec<&str> =
+        names.iter().zip(&scales).filter(|(_, (_, deviation))| *deviation == 0.0).map(|(name, _)| *name).collect();
+    if !found.is_converged {
+        return Ok(Some("rows still change their clusters after 500 passes".to_owned()));
+    }
+    Ok((!constant.is_empty()).then(|| format!("left out, constant: {}", listed(&constant))))
+}
+
+impl Fit for KmeansFit {
+    const CALL: Call = Call {
+        function: "kmeans_fit",
+        syntax: "kmeans_fit(features, k [, seed])",
+        parameters: &[FEATURES, Parameter::constant("k", Kind::Number), Parameter::constant("seed", Kind::Number)],
+        arities: &[2, 3],
+    };
+    const FEATURES: usize = 0;
+    const NUMBERS: &'static [usize] = &[];
+    type Options = Options;
+
+    fn bind(constants: &Constants) -> Result<Options> {
+        let k = match constants.number("k")? {
+            Some(k) if (1.0..=MAX_K).contains(&k) && k.fract() == 0.0 => k as usize,
+            Some(k) => return plan_err!("kmeans_fit: k must be an integer from 1 to {MAX_K}, got {k}"),
+            None => return plan_err!("kmeans_fit: k must be an integer from 1 to {MAX_K}, got NULL"),
+        };
+        let seed = match constants.number("seed")? {
+            None => DEFAULT_SEED,
+            Some(seed) if seed.fract() == 0.0 && seed.abs() <= 9_007_199_254_740_992.0 => seed as i64,
+            Some(seed) => return plan_err!("kmeans_fit: seed must be an integer from -2^53 to 2^53, got {seed}"),
+        };
+        Ok(Options { k, seed })
+    }
+
+    fn check(features: &[Feature]) -> Result<()> {
+        match features.iter().find(|feature| feature.kind == FeatureKind::Text) {
+            Some(feature) => plan_err!(
+                "kmeans_fit: feature {} must be a number or a Boolean, got a string: strings have no distance; make Booleans \
+                 of its values, or fit each value by itself with group by",
+                feature.name
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn fields() -> Fields {
+        vec![
+            text_field("method"),
+            count_field("n"),
+            count_field("n_missing"),
+            Field::new("is_converged", DataType::Boolean, true),
+            text_field("reason"),
+            count_field("k"),
+            count_field("iterations"),
+            number_field("inertia"),
+            number_field("explained_ratio"),
+            number_field("silhouette"),
+            count_field("silhouette_n"),
+            list_field("scales", &scale_fields()),
+            list_field("clusters", &cluster_fields()),
+        ]
+        .into()
+    }
+
+    fn finish(options: &Options, group: Group<'_>) -> Result<Vec<ScalarValue>> {
+        let mut record = Record::try_new(&Self::fields())?;
+        let n = group.state.rows.len() / group.layout.width.max(1);
+        record.set("method", text("kmeans")).set("n", count(n as i64)).set("n_missing", count(group.state.missing));
+        record.set("k", count(options.k as i64)).set("is_converged", ScalarValue::Boolean(Some(false)));
+        if let Some(reason) = fit_clusters(options, &group, &mut record)? {
+            record.set("reason", text(reason));
+        }
+        Ok(record.into_values())
+    }
+
+    fn documentation() -> &'static Documentation {
+        static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
+            page(
+                KmeansFit::CALL,
+                "Segments of rows that are alike: k-means. Cluster 1 is the largest. Use `nearest_cluster(model, features)` for the \
+                 cluster of a row, and compare silhouette for several k.\n\
+                 Formula: each feature less its mean, over its standard deviation (of n); k centroids that make inertia, the sum of \
+                 squared distances of the rows from the nearest one, small: ten starts by k-means++, each moved to the means of its \
+                 rows until no row changes its cluster, and the best of them. explained_ratio = 1 - inertia / the same of one cluster. \
+                 silhouette = mean of (b - a) / max(a, b), a the mean distance from the other rows of its cluster, b that from the \
+                 nearest other cluster.\n\
+                 Units: any numbers in; centroids in the units of the features, inertia in standard deviations, silhouette from -1 to 1.\n\
+                 NULL: a row with a NULL, NaN or infinity is left out and counted in n_missing. Fewer distinct rows than k: NULL, with a \
+                 reason.\n\
+                 Edges: a Boolean is 0 or 1; strings are refused. A constant feature has no weight and is named in reason. Of more than \
+                 20,000 rows a random sample of 20,000 chooses among the ten starts, and the best goes on over all rows; silhouette is \
+                 that of a random sample of silhouette_n <= 2,000 rows. The same rows give the same clusters in any order. All rows are \
+                 kept, 8 bytes for each number. DISTINCT is refused.\n\
+                 Source: D. Arthur and S. Vassilvitskii, SODA 2007, 1027-1035; S. P. Lloyd, IEEE Transactions on Information Theory 28 \
+                 (1982) 129-137; P. J. Rousseeuw, Journal of Computational and Applied Mathematics 20 (1987) 53-65.",
+            )
+            .with_argument("features", "Struct: the features, struct(a, b) or struct(x + 1 as a, y as b); numbers and Booleans.")
+            .with_argument("k", "Constant integer from 1 to 1000: how many clusters.")
+            .with_argument("seed", "Constant integer: of the random starts. Default 42.")
+            .with_sql_example(
+                "```sql
+select c['cluster'] as cluster, c['n'] as n, round(c['centroid'][1]['value'], 2) as orders, c['centroid'][2]['value'] as amount
+from (
+    select unnest(kmeans_fit(struct(orders, amount), 2)['clusters']) as c
+    from (values (1, 20), (2, 30), (1, 25), (9, 400), (11, 500)) as customers(orders, amount)
+)
+order by cluster;
++---------+---+--------+--------+
+| cluster | n | orders | amount |
++---------+---+--------+--------+
+| 1       | 3 | 1.33   | 25.0   |
+| 2       | 2 | 10.0   | 450.0  |
++---------+---+--------+--------+
+```",
+            )
+            .with_related_udf("nearest_cluster")
+            .build()
+        });
+        &PAGE
+    }
+}
