@@ -12,6 +12,8 @@ use crate::args::{Call, Kind, Parameter};
 pub(crate) mod design;
 pub(crate) mod fit;
 mod glm;
+mod gmm;
+mod gmm_fit;
 mod kmeans;
 mod kmeans_fit;
 mod linear;
@@ -36,6 +38,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         roc_auc::aggregate_functions(),
         score_tables::aggregate_functions(),
         kmeans_fit::aggregate_functions(),
+        gmm_fit::aggregate_functions(),
     ]
     .concat()
 }

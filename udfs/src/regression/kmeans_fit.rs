@@ -33,19 +33,57 @@ const MAX_K: f64 = 1000.0;
 const DEFAULT_SEED: i64 = 42;
 
 #[derive(Debug)]
-struct Options {
-    k: usize,
-    seed: i64,
+pub(super) struct Options {
+    pub(super) k: usize,
+    pub(super) seed: i64,
 }
+
+impl Options {
+    /// # Errors
+    /// A planning error for a number of clusters or a seed that is none.
+    pub(super) fn of(constants: &Constants) -> Result<Self> {
+        let function = constants.function();
+        let k = match constants.number("k")? {
+            Some(k) if (1.0..=MAX_K).contains(&k) && k.fract() == 0.0 => k as usize,
+            Some(k) => return plan_err!("{function}: k must be an integer from 1 to {MAX_K}, got {k}"),
+            None => return plan_err!("{function}: k must be an integer from 1 to {MAX_K}, got NULL"),
+        };
+        let seed = match constants.number("seed")? {
+            None => DEFAULT_SEED,
+            Some(seed) if seed.fract() == 0.0 && seed.abs() <= 9_007_199_254_740_992.0 => seed as i64,
+            Some(seed) => return plan_err!("{function}: seed must be an integer from -2^53 to 2^53, got {seed}"),
+        };
+        Ok(Self { k, seed })
+    }
+}
+
+/// Refuses strings: they have no distance.
+///
+/// # Errors
+/// A planning error that names the feature.
+pub(super) fn refuse_strings(function: &str, features: &[Feature]) -> Result<()> {
+    match features.iter().find(|feature| feature.kind == FeatureKind::Text) {
+        Some(feature) => plan_err!(
+            "{function}: feature {} must be a number or a Boolean, got a string: strings have no distance; make Booleans \
+             of its values, or fit each value by itself with group by",
+            feature.name
+        ),
+        None => Ok(()),
+    }
+}
+
+/// The parameters of a function that finds clusters.
+pub(super) const PARAMETERS: &[Parameter] =
+    &[FEATURES, Parameter::constant("k", Kind::Number), Parameter::constant("seed", Kind::Number)];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct KmeansFit;
 
-fn scale_fields() -> Fields {
+pub(super) fn scale_fields() -> Fields {
     vec![text_field("feature"), number_field("mean"), number_field("stddev")].into()
 }
 
-fn value_fields() -> Fields {
+pub(super) fn value_fields() -> Fields {
     vec![text_field("feature"), number_field("value")].into()
 }
 
@@ -84,64 +122,108 @@ pub(super) fn standardised(value: f64, mean: f64, deviation: f64) -> f64 {
     if deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
 }
 
+/// Rows in their canonical order, standardised.
+pub(super) struct ScaledRows<'a> {
+    pub(super) names: Vec<&'a str>,
+    /// The mean and the deviation of each feature.
+    pub(super) scales: Vec<(f64, f64)>,
+    pub(super) values: Vec<f64>,
+}
+
+impl<'a> ScaledRows<'a> {
+    /// # Errors
+    /// The reason why there is nothing to find.
+    pub(super) fn of(options: &Options, group: &Group<'a>) -> Result<Self, String> {
+        let (width, rows) = (group.layout.width, group.state.rows.as_slice());
+        if rows.is_empty() {
+            return Err(NO_ROWS.to_owned());
+        }
+        let (mut values, distinct) = canonical_order(rows, width, options.seed as u64);
+        if distinct < options.k {
+            return Err(format!("{distinct} distinct rows for {} clusters", options.k));
+        }
+        let scales = scales(&values, width);
+        if !scales.iter().all(|(mean, deviation)| mean.is_finite() && deviation.is_finite()) {
+            return Err("values too large for Float64".to_owned());
+        }
+        for row in values.chunks_exact_mut(width) {
+            for (value, (mean, deviation)) in row.iter_mut().zip(&scales) {
+                *value = standardised(*value, *mean, *deviation);
+            }
+        }
+        let names = group.encoder.features.iter().map(|feature| feature.name.as_str()).collect();
+        Ok(Self { names, scales, values })
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The features with one value.
+    pub(super) fn constant(&self) -> Vec<&'a str> {
+        let features = self.names.iter().zip(&self.scales);
+        features.filter(|(_, (_, deviation))| *deviation == 0.0).map(|(name, _)| *name).collect()
+    }
+
+    /// The value of `scales`.
+    pub(super) fn scales(&self) -> Result<ScalarValue> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(&self.names)),
+            Arc::new(Float64Array::from_iter_values(self.scales.iter().map(|(mean, _)| *mean))),
+            Arc::new(Float64Array::from_iter_values(self.scales.iter().map(|(_, deviation)| *deviation))),
+        ];
+        list(&scale_fields(), columns)
+    }
+
+    /// The lists of `centroid`, of standardised ones, in the units of the features.
+    pub(super) fn centroids<'b>(&self, centroids: impl Iterator<Item = &'b [f64]>) -> Result<ArrayRef> {
+        let (mut names, mut values, mut k) = (vec![], vec![], 0);
+        for centroid in centroids {
+            k += 1;
+            names.extend(self.names.iter().copied());
+            values.extend(centroid.iter().zip(&self.scales).map(|(value, (mean, deviation))| mean + value * deviation));
+        }
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringArray::from_iter_values(names)), Arc::new(Float64Array::from_iter_values(values))];
+        lists(&value_fields(), columns, vec![self.width(); k])
+    }
+}
+
+/// Lists of structs, of so many rows each.
+pub(super) fn lists(fields: &Fields, columns: Vec<ArrayRef>, lengths: Vec<usize>) -> Result<ArrayRef> {
+    let rows = StructArray::try_new(fields.clone(), columns, None)?;
+    let item = Arc::new(Field::new_list_field(DataType::Struct(fields.clone()), true));
+    Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), Arc::new(rows), None)?))
+}
+
 /// Sets the figures; the result is why some are missing.
 fn fit_clusters(options: &Options, group: &Group<'_>, record: &mut Record) -> Result<Option<String>> {
-    let (width, rows) = (group.layout.width, group.state.rows.as_slice());
-    if rows.is_empty() {
-        return Ok(Some(NO_ROWS.to_owned()));
-    }
-    let (ordered, distinct) = canonical_order(rows, width, options.seed as u64);
-    if distinct < options.k {
-        return Ok(Some(format!("{distinct} distinct rows for {} clusters", options.k)));
-    }
-    let scales = scales(&ordered, width);
-    if !scales.iter().all(|(mean, deviation)| mean.is_finite() && deviation.is_finite()) {
-        return Ok(Some("values too large for Float64".to_owned()));
-    }
-    let mut scaled = ordered;
-    for row in scaled.chunks_exact_mut(width) {
-        for (value, (mean, deviation)) in row.iter_mut().zip(&scales) {
-            *value = standardised(*value, *mean, *deviation);
-        }
-    }
-    let found = clusters(&scaled, width, options.k, options.seed as u64);
-    let n = (scaled.len() / width) as f64;
+    let rows = match ScaledRows::of(options, group) {
+        Ok(rows) => rows,
+        Err(reason) => return Ok(Some(reason)),
+    };
+    let width = rows.width();
+    let found = clusters(&rows.values, width, options.k, options.seed as u64);
+    let n = (rows.values.len() / width) as f64;
     let inertia: f64 = found.inertias.iter().sum();
-    let total: f64 = scaled.iter().map(|value| value * value).sum();
+    let total: f64 = rows.values.iter().map(|value| value * value).sum();
     record.set("is_converged", ScalarValue::Boolean(Some(found.is_converged)));
     record.set("iterations", count(found.passes)).set("inertia", number(inertia));
     record.set("explained_ratio", number(1.0 - inertia / total));
     record.set("silhouette", number(found.silhouette)).set("silhouette_n", count(found.silhouette_rows as i64));
-    let names: Vec<&str> = group.encoder.features.iter().map(|feature| feature.name.as_str()).collect();
-    let scale_columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(&names)),
-        Arc::new(Float64Array::from_iter_values(scales.iter().map(|(mean, _)| *mean))),
-        Arc::new(Float64Array::from_iter_values(scales.iter().map(|(_, deviation)| *deviation))),
-    ];
-    record.set("scales", list(&scale_fields(), scale_columns)?);
-    let k = found.sizes.len();
-    let values =
-        found.centroids.iter().zip(scales.iter().cycle()).map(|(value, (mean, deviation))| mean + value * deviation);
-    let centroid_columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(names.iter().cycle().take(k * width))),
-        Arc::new(Float64Array::from_iter_values(values)),
-    ];
-    let centroids = StructArray::try_new(value_fields(), centroid_columns, None)?;
-    let item = Arc::new(Field::new_list_field(DataType::Struct(value_fields()), true));
-    let centroids = ListArray::try_new(item, OffsetBuffer::from_lengths(vec![width; k]), Arc::new(centroids), None)?;
-    let cluster_columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values(1..=k as i64)),
+    record.set("scales", rows.scales()?);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(1..=found.sizes.len() as i64)),
         Arc::new(Int64Array::from_iter_values(found.sizes.iter().copied())),
         Arc::new(Float64Array::from_iter_values(found.sizes.iter().map(|size| *size as f64 / n))),
         Arc::new(Float64Array::from_iter_values(found.inertias.iter().copied())),
-        Arc::new(centroids),
+        rows.centroids(found.centroids.chunks_exact(width))?,
     ];
-    record.set("clusters", list(&cluster_fields(), cluster_columns)?);
-    let constant: Vec<&str> =
-        names.iter().zip(&scales).filter(|(_, (_, deviation))| *deviation == 0.0).map(|(name, _)| *name).collect();
+    record.set("clusters", list(&cluster_fields(), columns)?);
     if !found.is_converged {
         return Ok(Some("rows still change their clusters after 500 passes".to_owned()));
     }
+    let constant = rows.constant();
     Ok((!constant.is_empty()).then(|| format!("left out, constant: {}", listed(&constant))))
 }
 
@@ -149,7 +231,7 @@ impl Fit for KmeansFit {
     const CALL: Call = Call {
         function: "kmeans_fit",
         syntax: "kmeans_fit(features, k [, seed])",
-        parameters: &[FEATURES, Parameter::constant("k", Kind::Number), Parameter::constant("seed", Kind::Number)],
+        parameters: PARAMETERS,
         arities: &[2, 3],
     };
     const FEATURES: usize = 0;
@@ -157,28 +239,11 @@ impl Fit for KmeansFit {
     type Options = Options;
 
     fn bind(constants: &Constants) -> Result<Options> {
-        let k = match constants.number("k")? {
-            Some(k) if (1.0..=MAX_K).contains(&k) && k.fract() == 0.0 => k as usize,
-            Some(k) => return plan_err!("kmeans_fit: k must be an integer from 1 to {MAX_K}, got {k}"),
-            None => return plan_err!("kmeans_fit: k must be an integer from 1 to {MAX_K}, got NULL"),
-        };
-        let seed = match constants.number("seed")? {
-            None => DEFAULT_SEED,
-            Some(seed) if seed.fract() == 0.0 && seed.abs() <= 9_007_199_254_740_992.0 => seed as i64,
-            Some(seed) => return plan_err!("kmeans_fit: seed must be an integer from -2^53 to 2^53, got {seed}"),
-        };
-        Ok(Options { k, seed })
+        Options::of(constants)
     }
 
     fn check(features: &[Feature]) -> Result<()> {
-        match features.iter().find(|feature| feature.kind == FeatureKind::Text) {
-            Some(feature) => plan_err!(
-                "kmeans_fit: feature {} must be a number or a Boolean, got a string: strings have no distance; make Booleans \
-                 of its values, or fit each value by itself with group by",
-                feature.name
-            ),
-            None => Ok(()),
-        }
+        refuse_strings("kmeans_fit", features)
     }
 
     fn fields() -> Fields {
@@ -252,6 +317,7 @@ order by cluster;
 ```",
             )
             .with_related_udf("nearest_cluster")
+            .with_related_udf("gmm_fit")
             .build()
         });
         &PAGE

@@ -1,6 +1,6 @@
-//! `nearest_cluster(model, features)`: the cluster of a row by the model of `kmeans_fit`.
+//! `nearest_cluster(model, features)`: the cluster of a row by the model of `kmeans_fit` or `gmm_fit`.
 //!
-//! Formula: the cluster whose centroid is nearest, in the standardised features of the model.
+//! Formula: the cluster whose centroid is nearest, in the standardised features of the model; of `gmm_fit` the most probable.
 //! Units:   the number of the cluster, 1 the largest.
 //! NULL:    no model, a model without clusters, and a NULL feature give NULL.
 //! Edges:   features are matched by name; of equally near clusters the first.
@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use super::design::{FeatureEncoder, FeatureKind, features, name_features};
+use super::gmm::{Component, Density};
 use super::kmeans::nearest;
 use super::kmeans_fit::standardised;
 use super::reader::list_rows;
@@ -61,6 +62,15 @@ struct Models {
     clusters: Int64Array,
     centroid_ends: Vec<(usize, usize)>,
     values: Float64Array,
+    /// Of a mixture.
+    shapes: Option<Shapes>,
+}
+
+/// The weight of each cluster, and the rows of its covariance.
+struct Shapes {
+    weights: Float64Array,
+    ends: Vec<(usize, usize)>,
+    values: Float64Array,
 }
 
 /// One model for features that are given.
@@ -70,6 +80,8 @@ struct Model {
     scales: Vec<(usize, f64, f64)>,
     labels: Vec<i64>,
     centroids: Vec<f64>,
+    /// Of a mixture.
+    densities: Vec<Density>,
 }
 
 impl Models {
@@ -78,7 +90,15 @@ impl Models {
         let (scale_ends, scales) = list_rows(models.column_by_name("scales")?)?;
         let (cluster_ends, clusters) = list_rows(models.column_by_name("clusters")?)?;
         let (centroid_ends, centroids) = list_rows(clusters.as_struct_opt()?.column_by_name("centroid")?)?;
+        let shapes = match clusters.as_struct_opt()?.column_by_name("covariance") {
+            Some(covariances) => {
+                let (ends, rows) = list_rows(covariances)?;
+                Some(Shapes { weights: numbers(&clusters, "share_ratio")?, ends, values: numbers(&rows, "value")? })
+            }
+            None => None,
+        };
         Some(Self {
+            shapes,
             scale_ends,
             features: strings(&scales, "feature")?,
             means: numbers(&scales, "mean")?,
@@ -97,7 +117,14 @@ impl Models {
         let ((e, f), (g, h)) = (of(&self.cluster_ends, one), of(&self.cluster_ends, other));
         let (i, j) = (of(&self.centroid_ends, e).0, of(&self.centroid_ends, g).0);
         let count = of(&self.centroid_ends, f.saturating_sub(1)).1.saturating_sub(i);
-        b - a == d - c
+        let have_same_shapes = self.shapes.as_ref().is_none_or(|Shapes { weights, ends, values }| {
+            let (i, j) = (of(ends, e).0, of(ends, g).0);
+            let count = of(ends, f.saturating_sub(1)).1.saturating_sub(i);
+            weights.values().get(e..f) == weights.values().get(g..h)
+                && values.values().get(i..i + count) == values.values().get(j..j + count)
+        });
+        have_same_shapes
+            && b - a == d - c
             && f - e == h - g
             && (0..b - a).all(|row| {
                 self.features.value(a + row) == self.features.value(c + row)
@@ -131,7 +158,7 @@ impl Models {
             }
             scales.push((index, self.means.value(row), self.deviations.value(row)));
         }
-        let mut model = Model { scales, labels: vec![], centroids: vec![] };
+        let mut model = Model { scales, labels: vec![], centroids: vec![], densities: vec![] };
         for row in first..last {
             model.labels.push(self.clusters.value(row));
             let (start, end) = self.centroid_ends.get(row).copied().unwrap_or_default();
@@ -142,18 +169,44 @@ impl Models {
                 model.centroids.push(standardised(self.values.value(value), *mean, *deviation));
             }
         }
+        if let Some(Shapes { weights, ends, values }) = &self.shapes {
+            let width = model.scales.len();
+            for (row, mean) in (first..last).zip(model.centroids.chunks_exact(width.max(1))) {
+                let (start, end) = ends.get(row).copied().unwrap_or_default();
+                let value = |index: usize| {
+                    let (row, column) = (model.scales[index / width].2, model.scales[index % width].2);
+                    values.value(start + index) / row / column
+                };
+                let covariance = (0..end - start).map(value).collect::<Vec<f64>>();
+                let component = Component { weight: weights.value(row), mean: mean.to_vec(), covariance };
+                match Density::of(&component).filter(|_| end - start == width * width) {
+                    Some(density) => model.densities.push(density),
+                    None => return exec_err!("nearest_cluster: a covariance of the model is not positive definite"),
+                }
+            }
+        }
         Ok(Some(model))
     }
 }
 
 impl Model {
+    /// Of a mixture the most probable cluster, else that of the nearest centroid; of equal ones the first.
     fn cluster(&self, columns: &[Vec<f64>], row: usize, point: &mut Vec<f64>) -> Option<i64> {
         point.clear();
         for (index, mean, deviation) in &self.scales {
             let value = columns.get(*index)?.get(row).filter(|value| !value.is_nan())?;
             point.push(standardised(*value, *mean, *deviation));
         }
-        self.labels.get(nearest(point, &self.centroids).0).copied()
+        let mut solved = Vec::with_capacity(point.len());
+        let mut best: Option<(usize, f64)> = None;
+        for (index, density) in self.densities.iter().enumerate() {
+            let log = density.log(point, &mut solved);
+            if best.is_none_or(|(_, largest)| log > largest) {
+                best = Some((index, log));
+            }
+        }
+        let cluster = best.map_or_else(|| nearest(point, &self.centroids).0, |(index, _)| index);
+        self.labels.get(cluster).copied()
     }
 }
 
@@ -162,14 +215,14 @@ fn check(data_type: &DataType) -> Result<()> {
     let fields = match data_type {
         DataType::Null => return Ok(()),
         DataType::Struct(fields) => fields,
-        other => return plan_err!("nearest_cluster: model must be the struct of kmeans_fit, got {other}"),
+        other => return plan_err!("nearest_cluster: model must be the struct of kmeans_fit or gmm_fit, got {other}"),
     };
     let is_list = |field: &Field| matches!(field.data_type(), DataType::List(_) | DataType::LargeList(_));
     let has = |name: &str| fields.iter().any(|field| field.name() == name && is_list(field));
     if !(has("scales") && has("clusters")) {
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
         return plan_err!(
-            "nearest_cluster: model must be the struct of kmeans_fit, with scales and clusters; got one with {}",
+            "nearest_cluster: model must be the struct of kmeans_fit or gmm_fit, with scales and clusters; got one with {}",
             names.join(", ")
         );
     }
@@ -228,7 +281,7 @@ impl ScalarUDFImpl for NearestCluster {
         let columns = encoder.encode(&given)?;
         let mut found: Vec<Option<i64>> = vec![None; row_count];
         if !models.data_type().is_null() {
-            let wrong = || exec_datafusion_err!("nearest_cluster: model is not the struct of kmeans_fit");
+            let wrong = || exec_datafusion_err!("nearest_cluster: model is not the struct of kmeans_fit or gmm_fit");
             let parts = Models::try_new(&models).ok_or_else(wrong)?;
             let mut last: Option<(usize, Option<Model>)> = None;
             let mut point = vec![];
@@ -260,16 +313,16 @@ impl ScalarUDFImpl for NearestCluster {
 static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
     page(
         CALL,
-        "The cluster of a row by a model of kmeans_fit, also of a row that the model has not seen.\n\
+        "The cluster of a row by a model of kmeans_fit or gmm_fit, also of a row that the model has not seen.\n\
          Formula: the cluster whose centroid has the smallest squared distance, with each feature less its mean, over its standard \
-         deviation, as they are in scales of the model.\n\
+         deviation, as they are in scales of the model. Of gmm_fit the most probable one: the largest share_ratio * normal density.\n\
          Units: the number of the cluster, 1 the largest.\n\
          NULL: a NULL model, a model without clusters, and a feature of the model that is NULL, NaN or infinite give NULL.\n\
          Edges: features are matched with those of the model by name, whatever their order; others are ignored. A feature of the \
          model that is not given is an error. Of equally near clusters the first.\n\
          Source: S. P. Lloyd, IEEE Transactions on Information Theory 28 (1982) 129-137.",
     )
-    .with_argument("model", "The struct that kmeans_fit returned.")
+    .with_argument("model", "The struct that kmeans_fit or gmm_fit returned.")
     .with_argument("features", "Struct: the features, struct(a, b) or struct(x + 1 as a, y as b); numbers and Booleans.")
     .with_sql_example(
         "```sql
@@ -292,5 +345,6 @@ order by customer;
 ```",
     )
     .with_related_udf("kmeans_fit")
+    .with_related_udf("gmm_fit")
     .build()
 });

@@ -133,6 +133,27 @@ def blobs():
     return np.column_stack([a, b])
 
 
+def clouds():
+    """As the table `clouds` of the tests."""
+    number = np.arange(600)
+    u, v, group = (number * 7919 % 101) / 50 - 1, (number * 104729 % 97) / 48 - 1, number % 6
+    a = np.where(group < 3, u, np.where(group < 5, 4 + u, 2 + 0.4 * u))
+    b = np.where(group < 3, u + 0.2 * v, np.where(group < 5, -u + 0.3 * v, 5 + 0.4 * v))
+    return np.column_stack([a, b])
+
+
+def mixture(name, x, is_standardised):
+    """In the units of the features."""
+    scale, middle = (x.std(axis=0), x.mean(axis=0)) if is_standardised else (np.ones(2), np.zeros(2))
+    scaled = (x - middle) / scale
+    fit = GaussianMixture(3, n_init=20, tol=1e-13, max_iter=10000, random_state=1).fit(scaled)
+    logs = np.log(scale).sum()
+    show(f"{name} log likelihood aic bic", len(x) * (fit.score(scaled) - logs), fit.aic(scaled) + 2 * len(x) * logs, fit.bic(scaled) + 2 * len(x) * logs)
+    for index in np.argsort(-fit.weights_):
+        covariance = fit.covariances_[index] * np.outer(scale, scale)
+        show(f"{name} component", fit.weights_[index], fit.means_[index] * scale + middle, covariance)
+
+
 def telco(folder):
     with open(Path(folder) / "telco_churn" / "Telco-Customer-Churn.csv", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["TotalCharges"].strip()]
@@ -174,10 +195,8 @@ def main():
     show("poisson predictions", fit.fittedvalues[:3])
     kmeans("blobs 3", blobs(), 3)
     kmeans("observations 4", np.column_stack([X, Z]), 4)
-    mixture = GaussianMixture(3, n_init=20, tol=1e-12, max_iter=10000, reg_covar=1e-12, random_state=1).fit(
-        StandardScaler().fit_transform(blobs())
-    )
-    show("blobs mixture: mean log likelihood, weights", mixture.score(StandardScaler().fit_transform(blobs())), np.sort(mixture.weights_)[::-1])
+    mixture("clouds", clouds(), False)
+    mixture("clouds standardised", clouds(), True)
     if len(sys.argv) > 1:
         telco(sys.argv[1])
 
