@@ -11,8 +11,9 @@ with covered as (
     select
         covered_from,
         covered_until,
-        $since as since,
-        $until as until,
+        -- the unit of covered_from
+        cast($since as timestamptz) as since,
+        cast($until as timestamptz) as until,
         -- in any time zone
         $since > timestamp '1970-01-02T00:00:00Z' as has_since,
         $until < timestamp '2199-12-31T00:00:00Z' as has_until

@@ -104,8 +104,8 @@ fn columns_are_listed_beside_views_that_cannot_be_planned() {
     ]);
     let shown = folder.query("show columns from calls").out();
     assert!(shown.lines().count() == 3 && shown.contains(",calls,a,bigint,"), "{shown}");
-    let sql =
-        "select table_name, column_name from information_schema.columns where table_schema = 'public' order by 1, 2";
+    let sql = "select table_name, column_name from information_schema.columns \
+               where table_name in ('calls', 'broken', 'whole') order by 1, 2";
     assert_eq!(folder.query(sql).out(), "table_name,column_name\ncalls,a\ncalls,b\nwhole,c\n");
     folder.query("show columns from broken").fails(1, &["`nope`", "sql/views/broken.sql"]);
 }

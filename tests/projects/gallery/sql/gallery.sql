@@ -83,7 +83,7 @@ order by number;
 -- section: Lines with names at their ends
 -- chart: line x=week y=service_level_ratio series=queue format=percent
 select
-    cast(cast(20094 + 7 * week.value as int) as date) as week,
+    cast(date '2025-01-06' + week.value * interval '7 days' as date) as week,
     queues.queue,
     round(queues.base + 0.06 * sin(week.value * queues.pace) + 0.03 * cos(week.value * queues.pace * 2.3), 4) as service_level_ratio
 from range(0, 26) as week
@@ -95,7 +95,7 @@ order by queues.base, week.value;
 with days as (
     select
         day.value as number,
-        cast(cast(20089 + day.value as int) as date) as day,
+        cast(date '2025-01-01' + day.value * interval '1 day' as date) as day,
         cast(round(60 + 18 * sin(day.value * 2 * pi() / 7) + 12 * sin(day.value / 50.0)) as bigint) as contact_count
     from range(0, 180) as day
 )
@@ -108,7 +108,7 @@ order by day;
 -- section: Many lines
 -- chart: line x=week y=contact_count series=topic
 select
-    cast(cast(20094 + 7 * week.value as int) as date) as week,
+    cast(date '2025-01-06' + week.value * interval '7 days' as date) as week,
     'topic ' || lpad(cast(topic.value as text), 2, '0') as topic,
     cast(round(10 + topic.value * 4 + 6 * sin(week.value * 0.8 + topic.value)) as bigint) as contact_count
 from range(0, 16) as week cross join range(1, 21) as topic
