@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use lettre::message::Mailbox;
 
 use super::cron::{self, Schedule};
-use super::output_names::{TemplateFields, fill_output, fill_template, stamp};
+use super::output_names::{TemplateFields, fill_output, fill_template, repeated, stamp};
 use super::relative_dates::DateExpr;
 use super::wait_for::WaitFor;
 use crate::config::{
@@ -319,11 +319,16 @@ fn job(project: &Project, config: &JobConfig) -> Result<Job> {
     let now = Utc::now();
     job.values(now)?;
     let run_id = job.run_id(now);
+    let mut names = Vec::with_capacity(job.outputs.len());
     for output in &job.outputs {
         let folders = &job_settings.defaults.output_folders;
-        fill_output(&output.template, job.template_fields(&run_id, now), &project.folder, folders)
+        let name = fill_output(&output.template, job.template_fields(&run_id, now), &project.folder, folders)
             .map_err(|error| job.wrong(format!("outputs: {error}")))?;
+        names.push(name);
         check_format(&job, output.format, output.section)?;
+    }
+    if let Some(name) = repeated(&names, &project.folder) {
+        return Err(job.wrong(format!("outputs: two of them are `{name}`, and one would replace the other")));
     }
     for format in &job.attach {
         check_format(&job, *format, None)?;

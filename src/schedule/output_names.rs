@@ -1,5 +1,6 @@
 //! Templates of output names: `reports/{job}/{date:%Y}/{scheduled}.html`.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,16 @@ pub(super) fn fill_output(
     Ok(name)
 }
 
+/// The first of several outputs that has the name of an earlier one, whatever the spelling: `out/./x.csv` is `out/x.csv`.
+pub(super) fn repeated<'a>(names: &'a [String], project: &Path) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    let place = |name: &String| match Url::parse(name) {
+        Ok(url) if name.contains("://") => url.to_file_path().unwrap_or_else(|()| PathBuf::from(name)),
+        _ => project.join(name),
+    };
+    names.iter().find(|&name| !seen.insert(place(name).components().collect::<PathBuf>())).map(String::as_str)
+}
+
 /// A value as a part of a file's name: without separators, characters that an address or another system interprets, and
 /// control characters; at most 100 characters, and no name of a folder such as `..`.
 fn name_part(value: &str) -> String {
@@ -167,6 +178,15 @@ mod tests {
         assert!(fill("FILE:///r.csv", &[]).unwrap_err().contains("is outside the project folder"));
         assert!(fill("file://other/r.csv", &[]).is_err());
         assert_eq!(fill("s3://bucket/r.csv", &[]).as_deref(), Ok("s3://bucket/r.csv"));
+        let twice = |other: &str| {
+            let names = ["out/r.csv".to_owned(), "out/s.csv".to_owned(), other.to_owned()];
+            repeated(&names, project.path()).map(str::to_owned)
+        };
+        for other in ["out/r.csv", "out/./r.csv", "out//r.csv", &address(&project.path().join("out/r.csv"))] {
+            assert_eq!(twice(other).as_deref(), Some(other));
+        }
+        assert_eq!(twice("s3://out/r.csv"), None);
+        assert_eq!(twice("out/t.csv"), None);
     }
 
     #[test]

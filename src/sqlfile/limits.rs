@@ -17,7 +17,7 @@ use std::sync::Arc;
 use datafusion::sql::parser::{CopyToSource, Statement as DataFusionStatement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select,
-    Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    SetExpr, SetOperator, Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -50,6 +50,13 @@ const MAX_REPEATS: usize = 64;
 
 /// Maximum number of SELECTs of a query: those of its set operations, and subqueries.
 const MAX_SELECTS: usize = 256;
+
+/// Maximum number of INTERSECTs and EXCEPTs of a query: each is a join above the one before it, and each join of a task yields
+/// to Tokio's budget of 128 before the innermost comes to read.
+const MAX_INTERSECTIONS: usize = 100;
+
+/// Maximum number of expressions of a CUBE, which is planned as two to this power grouping sets: DataFusion takes 4,096.
+const MAX_CUBE: usize = 12;
 
 /// Maximum number of tables of a SELECT: those of its joins.
 const MAX_TABLES: usize = 100;
@@ -277,6 +284,14 @@ pub(super) fn bound<T: Visit + VisitMut>(source: &Arc<Source>, tree: &mut T) -> 
                     format!("comparisons, BETWEEN, ANY, coalesce and the like nest deeper than {MAX_COPIES} levels"),
                     "compute the inner ones in a common table expression",
                 ),
+                Excess::Cube => (
+                    format!("a CUBE of more than {MAX_CUBE} expressions"),
+                    "name the wanted combinations in GROUPING SETS, or write ROLLUP",
+                ),
+                Excess::Intersections => (
+                    format!("a query of more than {MAX_INTERSECTIONS} INTERSECTs and EXCEPTs"),
+                    "write IN, NOT IN or EXISTS, or put a part of the query into a table",
+                ),
                 Excess::Parts => (
                     format!("a SELECT of more than {MAX_TABLES} tables, or a query of more than {MAX_SELECTS} SELECTs"),
                     "put the parts into one table, or run the statement in parts",
@@ -376,9 +391,27 @@ fn bracketed(expr: Expr, op: &BinaryOperator) -> Expr {
 enum Excess {
     Conditions,
     Copies,
+    Cube,
     Depth,
+    Intersections,
     Parts,
     Scans,
+}
+
+/// The number of INTERSECTs and EXCEPTs between the SELECTs of a query.
+fn intersections(body: &SetExpr) -> usize {
+    let (mut count, mut left) = (0, vec![body]);
+    while let Some(body) = left.pop() {
+        match body {
+            SetExpr::SetOperation { op, left: first, right: second, .. } => {
+                count += usize::from(*op != SetOperator::Union);
+                left.extend([first.as_ref(), second.as_ref()]);
+            }
+            SetExpr::Query(query) => left.push(&query.body),
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Measures a statement.
@@ -471,6 +504,9 @@ impl Visitor for Measure {
         }
         self.selects.push(0);
         self.scans.push(0);
+        if intersections(&query.body) > MAX_INTERSECTIONS {
+            return ControlFlow::Break(Excess::Intersections);
+        }
         ControlFlow::Continue(())
     }
 
@@ -528,6 +564,9 @@ impl Visitor for Measure {
         };
         if self.depth + own > MAX_DEPTH {
             return ControlFlow::Break(Excess::Depth);
+        }
+        if matches!(expr, Expr::Cube(sets) if sets.len() > MAX_CUBE) {
+            return ControlFlow::Break(Excess::Cube);
         }
         self.copies += self.copied.get(&(&raw const *expr)).copied().unwrap_or(0);
         if self.copies > MAX_COPIES {

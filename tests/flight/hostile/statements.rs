@@ -61,6 +61,28 @@ async fn long_chains_are_refused_in_no_time() {
     assert!(served.is_running());
 }
 
+/// A CUBE of n expressions is two to the power of n grouping sets; set operations wait for each other beyond the budget of a task.
+#[tokio::test]
+async fn cubes_and_intersections_have_limits() {
+    let mut served = Served::sample();
+    let mut client = served.client().await;
+    let cube = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|key| format!("agent_id || '{key}'")).collect();
+        format!("select count(*) as n from agents group by cube({})", keys.join(", "))
+    };
+    let chain = |word: &str, count: usize| format!("select 1 as a{}", format!(" {word} select 1").repeat(count));
+    for sql in [cube(13), cube(30), chain("intersect", 101), chain("except", 200)] {
+        let started = Instant::now();
+        let error = query(&mut client, &sql).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+    assert_eq!(query(&mut client, &cube(4)).await.unwrap().num_rows(), 42 * 15 + 1);
+    assert_eq!(query(&mut client, &chain("intersect", 100)).await.unwrap().num_rows(), 1);
+    assert_eq!(query(&mut client, &chain("union all", 150)).await.unwrap().num_rows(), 151);
+    assert!(served.is_running());
+}
+
 /// Each level of these is planned twice or more.
 #[tokio::test]
 async fn operands_that_are_copied_do_not_nest_without_end() {
